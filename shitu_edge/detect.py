@@ -1,0 +1,153 @@
+"""Detector: pixels → boxes. Pre-processing, the network, and the three head layouts that PicoDet exports come in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .bundle import BoxesScores, DetectorSpec, PicoDetLevels, Postprocessed
+from .engines import Session
+from .errors import EngineError
+from .geometry import Boxes, clip_boxes, suppress
+from .preprocess import InputBuilder
+from .results import Detections
+
+Outputs = Mapping[str, NDArray[Any]]
+_Candidates = tuple[Boxes, NDArray[np.float32], NDArray[np.int32]]
+"""Boxes (N, 4) in pixels of the network's input, scores (N,), class ids (N,)."""
+
+
+class Detector:
+    """Finds things in a picture. Safe from several threads."""
+
+    def __init__(self, session: Session, spec: DetectorSpec) -> None:
+        self.engine = session.info
+        self._session = session
+        self._spec = spec
+        self._input = InputBuilder(spec.network.input)
+        self._constants = {
+            name: np.array(value, np.float32) for name, value in spec.network.constants.items()
+        }
+
+    def detect(
+        self, pixels_rgb: NDArray[np.uint8], *, score_threshold: float | None = None, max_boxes: int | None = None
+    ) -> Detections:
+        """Find things in pixels (H, W, 3) uint8 RGB.
+
+        Args:
+            score_threshold: lowest score to keep, 0..1; the bundle's when None.
+            max_boxes: how many of the best to keep; the bundle's when None.
+
+        Returns:
+            Boxes clipped to the pixels, best first. Boxes without area are left out.
+        """
+        spec = self._spec
+        threshold = spec.score_threshold if score_threshold is None else score_threshold
+        limit = spec.max_boxes if max_boxes is None else max_boxes
+        tensor = self._input.tensor()
+        self._input.fill(tensor[0], pixels_rgb)
+        outputs = self._session.run({spec.network.input.name: tensor, **self._constants})
+        boxes, scores, classes = decode_head(spec, outputs, threshold, limit)
+        height, width = pixels_rgb.shape[:2]
+        # Divided by a float32 scale as in Paddle's graph: whether an edge is 599.99994 or 600 decides on a crop's pixel.
+        scale_x, scale_y = spec.network.input.width / width, spec.network.input.height / height
+        boxes = clip_boxes(boxes / np.array([scale_x, scale_y, scale_x, scale_y], np.float32), width, height)
+        solid = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+        return Detections(boxes[solid], scores[solid], classes[solid])
+
+
+def decode_head(spec: DetectorSpec, outputs: Outputs, threshold: float, limit: int) -> _Candidates:
+    """Read a network's outputs: at most `limit` boxes of at least `threshold`, best first, in pixels of the input.
+
+    Raises:
+        EngineError: an output is missing or of a shape that the layout does not have.
+    """
+    head = spec.head
+    height, width = spec.network.input.height, spec.network.input.width
+    try:
+        if isinstance(head, PicoDetLevels):
+            candidates = _picodet(head, outputs, threshold, height, width)
+            return _best(candidates, head.nms_top_k, head.nms_iou, min(limit, head.keep_top_k))
+        if isinstance(head, BoxesScores):
+            candidates = _boxes_scores(head, outputs, threshold, height, width)
+            return _best(candidates, head.nms_top_k, head.nms_iou, min(limit, head.keep_top_k))
+        return _postprocessed(head, outputs, threshold, limit, height, width)
+    except (KeyError, ValueError, IndexError) as error:
+        found = ", ".join(f"{name} {array.shape}" for name, array in outputs.items())
+        raise EngineError(f"{spec.network.name}: outputs do not fit the layout {head.layout}: {found}") from error
+
+
+def _picodet(head: PicoDetLevels, outputs: Outputs, threshold: float, height: int, width: int) -> _Candidates:
+    """Decode PicoDet (Yu et al. 2021; ppdet `PicoHead`): distances are expectations over `reg_max` + 1 bins.
+
+    Anchors are cell centres `(x + 0.5) · stride`. Only anchors that pass the threshold are decoded.
+    """
+    boxes, scores, classes = [], [], []
+    for stride, score_name, distance_name in zip(head.strides, head.scores, head.distances, strict=True):
+        rows, columns = -(-height // stride), -(-width // stride)
+        level_scores = outputs[score_name].reshape(rows * columns, -1)
+        best = level_scores.max(axis=1)
+        anchors = np.flatnonzero(best >= threshold)
+        if anchors.size > head.pre_nms_top_k:
+            anchors = anchors[np.argsort(-best[anchors], kind="stable")[: head.pre_nms_top_k]]
+        bins = outputs[distance_name].reshape(rows * columns, 4, head.reg_max + 1)[anchors]
+        centres = np.stack([anchors % columns, anchors // columns], axis=1).astype(np.float32) + np.float32(0.5)
+        distances = _expectation(bins)
+        corners = np.concatenate([centres - distances[:, :2], centres + distances[:, 2:]], axis=1)
+        boxes.append(clip_boxes(corners * np.float32(stride), width, height))
+        scores.append(best[anchors])
+        classes.append(level_scores[anchors].argmax(axis=1).astype(np.int32))
+    return np.concatenate(boxes), np.concatenate(scores), np.concatenate(classes)
+
+
+def _expectation(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the mean bin (N, 4) under a softmax over the last axis of (N, 4, bins)."""
+    weights = np.exp(logits - logits.max(axis=2, keepdims=True))
+    bins = np.arange(logits.shape[2], dtype=np.float32)
+    mean: NDArray[np.float32] = (weights @ bins) / weights.sum(axis=2)
+    return mean
+
+
+def _boxes_scores(head: BoxesScores, outputs: Outputs, threshold: float, height: int, width: int) -> _Candidates:
+    boxes = outputs[head.boxes].reshape(-1, 4).astype(np.float32)
+    table = outputs[head.scores].astype(np.float32)
+    table = table.reshape(-1, len(boxes)).T if head.scores_order == "CN" else table.reshape(len(boxes), -1)
+    if head.box_order == "yxyx":
+        boxes = boxes[:, [1, 0, 3, 2]]
+    boxes = _to_input_pixels(boxes, head.coordinates, height, width)
+    scores = table.max(axis=1, initial=-np.inf)
+    passed = scores >= threshold
+    classes = table[passed].argmax(axis=1) if table.shape[1] else np.zeros(0)
+    return boxes[passed], scores[passed], classes.astype(np.int32)
+
+
+def _postprocessed(
+    head: Postprocessed, outputs: Outputs, threshold: float, limit: int, height: int, width: int
+) -> _Candidates:
+    rows = outputs[head.rows].reshape(-1, len(head.columns)).astype(np.float32)
+    if head.count is not None:
+        rows = rows[: int(outputs[head.count].reshape(-1)[0])]
+    column = {name: rows[:, position] for position, name in enumerate(head.columns)}
+    order = np.argsort(-column["score"], kind="stable")
+    order = order[column["score"][order] >= threshold][:limit]
+    boxes = np.stack([column[name] for name in ("x1", "y1", "x2", "y2")], axis=1)[order]
+    classes = column["class"] if "class" in column else np.zeros(len(rows), np.float32)
+    boxes = _to_input_pixels(boxes, head.coordinates, height, width)
+    return boxes, column["score"][order], classes[order].astype(np.int32)
+
+
+def _to_input_pixels(boxes: Boxes, coordinates: str, height: int, width: int) -> Boxes:
+    return boxes * np.array([width, height, width, height], np.float32) if coordinates == "relative" else boxes
+
+
+def _best(candidates: _Candidates, top_k: int, iou: float, limit: int) -> _Candidates:
+    """Suppress per class and keep the best `limit`, as `multiclass_nms3` does before PP-ShiTu takes the best few."""
+    boxes, scores, classes = candidates
+    order = np.argsort(-scores, kind="stable")[:top_k]
+    # Classes are moved apart, so that one pass suppresses within each.
+    apart = classes[:, None].astype(np.float32) * (np.abs(boxes).max(initial=0) + 1)
+    kept = suppress(boxes + apart, order, iou, keep_at_most=limit)
+    return boxes[kept], scores[kept], classes[kept]

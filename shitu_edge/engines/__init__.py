@@ -1,0 +1,116 @@
+"""Inference engines behind one session. `open_session` is the one chooser; an engine is imported when it is chosen."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from numpy.typing import NDArray
+
+from ..errors import EngineError
+from ..results import EngineInfo
+
+_log = logging.getLogger(__name__)
+
+EngineName = Literal["auto", "openvino", "onnxruntime"]
+Tensors = Mapping[str, NDArray[Any]]
+
+ENGINES = ("openvino", "onnxruntime")
+"""In the order in which `auto` tries them."""
+
+
+class Session(Protocol):
+    """A network, loaded and compiled for fixed input shapes."""
+
+    info: EngineInfo
+
+    def run(self, feeds: Tensors) -> dict[str, NDArray[Any]]:
+        """Infer once: input arrays by name in, freshly owned output arrays by name out. Safe from several threads.
+
+        Raises:
+            EngineError: an input is missing or of the wrong shape, or the engine fails.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFiles:
+    """A network's files in one format, the one to open first, and a digest of their content."""
+
+    paths: tuple[Path, ...]
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What to load.
+
+    Attributes:
+        name: for messages.
+        precision: `fp32`, `int8` (as the files are) or `bf16` (fp32 files, computed in bfloat16).
+        formats: file formats there are.
+        locate: checks and returns the files of a format; only called for the format that is loaded.
+        shapes: the fixed shape of every input, by name.
+    """
+
+    name: str
+    precision: str
+    formats: tuple[str, ...]
+    locate: Callable[[str], ModelFiles]
+    shapes: Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What a session may use: threads in all, requests at a time (`streams`), and where compiled models are cached."""
+
+    threads: int
+    streams: int = 1
+    cache: Path | None = None
+
+
+def open_session(model: Model, engine: EngineName, resources: Resources) -> Session:
+    """Load a network.
+
+    `auto` takes the first of `ENGINES` that can, logs why an earlier one could not and says so in `Session.info`.
+
+    Raises:
+        EngineError: the demanded engine, or each of them, is not installed, lacks a file format or refuses the network.
+        BundleError: a file is missing or altered.
+    """
+    failures: list[str] = []
+    for candidate in ENGINES if engine == "auto" else (engine,):
+        fallback = "; ".join(failures) or None
+        try:
+            session: Session = _module(candidate).open_session(model, resources, fallback)
+        except EngineError as error:
+            failures.append(f"{candidate}: {error}")
+            continue
+        if fallback:
+            _log.warning("%s runs on %s; %s", model.name, candidate, fallback)
+        return session
+    raise EngineError(f"{model.name} cannot run: {'; '.join(failures)}")
+
+
+def choose_format(model: Model, readable: tuple[str, ...]) -> str:
+    """Return the first format of `readable` that the model has.
+
+    Raises:
+        EngineError: it has none of them.
+    """
+    for file_format in readable:
+        if file_format in model.formats:
+            return file_format
+    raise EngineError(f"needs {model.precision} files as {' or '.join(readable)}; there are {', '.join(model.formats)}")
+
+
+def _module(engine: str) -> Any:
+    if engine not in ENGINES:
+        raise EngineError(f"unknown engine {engine!r}; expected auto, {', '.join(ENGINES)}")
+    try:
+        return import_module(f".{engine}", __package__)
+    except ImportError as error:
+        raise EngineError(f"is not installed ({error}); pip install {engine}") from error

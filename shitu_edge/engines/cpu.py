@@ -1,0 +1,100 @@
+"""The processor as this process may use it: affinity, cgroup quota, physical cores, features."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+_ROOT = Path("/")
+_FEATURES = ("sse4_2", "avx", "avx2", "fma", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
+
+
+@dataclass(frozen=True, slots=True)
+class Cpu:
+    """Model name, instruction sets that matter for inference, and the three limits on threads."""
+
+    model: str
+    features: tuple[str, ...]
+    allowed_cpus: int
+    physical_cores: int
+    quota_cpus: float | None
+
+    @property
+    def threads(self) -> int:
+        """Threads worth starting: one a physical core that may be used, and no more than the quota pays for."""
+        quota = int(self.quota_cpus) if self.quota_cpus is not None else self.physical_cores
+        return max(1, min(self.physical_cores, quota))
+
+
+def read_cpu(root: Path = _ROOT) -> Cpu:
+    """Read this process's processor; `root` is the file system's root, for tests."""
+    allowed = _allowed_cpus()
+    model, flags = _cpuinfo(root)
+    features = tuple(feature for feature in _FEATURES if feature in flags)
+    return Cpu(model, features, len(allowed), _physical_cores(root, allowed), _quota(root))
+
+
+def _allowed_cpus() -> set[int]:
+    if hasattr(os, "sched_getaffinity"):
+        return os.sched_getaffinity(0)
+    return set(range(os.cpu_count() or 1))
+
+
+def _physical_cores(root: Path, allowed: set[int]) -> int:
+    """Count distinct cores among the allowed CPUs; hyper-threads of one core share its arithmetic units."""
+    cores = set()
+    for cpu in allowed:
+        siblings = _read(root / f"sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
+        cores.add(siblings or str(cpu))
+    return len(cores)
+
+
+def _quota(root: Path) -> float | None:
+    """Return the tightest CPU quota of this process's cgroups (v2, then v1) in CPUs, None without one."""
+    quotas = []
+    for line in _read(root / "proc/self/cgroup").splitlines():
+        _, controllers, path = line.split(":", 2)
+        relative = path.strip("/")
+        if not controllers:
+            base, read = root / "sys/fs/cgroup", _quota_v2
+        elif "cpu" in controllers.split(","):
+            base, read = root / "sys/fs/cgroup" / controllers, _quota_v1
+            base = base if base.is_dir() else root / "sys/fs/cgroup/cpu"
+        else:
+            continue
+        # Inside a container the path may be the host's: then only the mount's own root says anything.
+        for folder in (base / relative, *(base / relative).parents):
+            quota = read(folder)
+            if quota is not None:
+                quotas.append(quota)
+            if folder == base:
+                break
+    return min(quotas, default=None)
+
+
+def _quota_v2(folder: Path) -> float | None:
+    fields = _read(folder / "cpu.max").split()
+    return int(fields[0]) / int(fields[1]) if len(fields) == 2 and fields[0] != "max" else None
+
+
+def _quota_v1(folder: Path) -> float | None:
+    quota, period = _read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us")
+    return int(quota) / int(period) if quota and period and int(quota) > 0 else None
+
+
+def _cpuinfo(root: Path) -> tuple[str, frozenset[str]]:
+    facts: dict[str, str] = {}
+    for line in _read(root / "proc/cpuinfo").splitlines():
+        key, _, value = line.partition(":")
+        facts.setdefault(key.strip(), value.strip())
+    flags = facts.get("flags") or facts.get("Features") or ""
+    return facts.get("model name") or platform.processor() or platform.machine(), frozenset(flags.split())
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""

@@ -1,0 +1,104 @@
+"""OpenVINO behind `Session`: reads IR, ONNX and TFLite; fp32, int8 and, where the CPU has it, bf16."""
+
+from __future__ import annotations
+
+import logging
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+import numpy as np
+import openvino as ov
+from numpy.typing import NDArray
+
+from ..errors import EngineError
+from ..results import EngineInfo
+from . import Model, ModelFiles, Resources, Tensors, choose_format
+from .cache import BlobCache
+
+_log = logging.getLogger(__name__)
+_CPU = "CPU"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenVinoSession:
+    """See `Session`. As many infer requests as streams; a caller beyond that waits for one."""
+
+    info: EngineInfo
+    _requests: SimpleQueue[Any]
+    _outputs: tuple[str, ...]
+    _shapes: dict[str, tuple[int, ...]]
+
+    def run(self, feeds: Tensors) -> dict[str, NDArray[Any]]:
+        """See `Session.run`."""
+        request = self._requests.get()
+        try:
+            for name, shape in self._shapes.items():
+                if name not in feeds or feeds[name].shape != shape:
+                    found = feeds[name].shape if name in feeds else "nothing"
+                    raise EngineError(f"input {name}: expected shape {shape}, found {found}")
+                request.set_tensor(name, ov.Tensor(np.ascontiguousarray(feeds[name]), shared_memory=True))
+            request.infer()
+            return {name: request.get_tensor(name).data.copy() for name in self._outputs}
+        except RuntimeError as error:
+            raise EngineError(f"OpenVINO failed: {_last_line(error)}") from error
+        finally:
+            self._requests.put(request)
+
+
+def open_session(model: Model, resources: Resources, fallback: str | None) -> OpenVinoSession:
+    """Load a model; see `engines.open_session`."""
+    core = ov.Core()
+    if model.precision == "bf16" and "BF16" not in core.get_property(_CPU, "OPTIMIZATION_CAPABILITIES"):
+        raise EngineError("this CPU has no bf16; choose fp32 or int8")
+    files = model.locate(choose_format(model, ("openvino", "onnx", "tflite")))
+    try:
+        compiled = _compile(core, model, files, resources)
+    except RuntimeError as error:
+        raise EngineError(f"refuses {files.paths[0].name}: {_last_line(error)}") from error
+    requests: SimpleQueue[Any] = SimpleQueue()
+    for _ in range(resources.streams):
+        requests.put(compiled.create_infer_request())
+    outputs = tuple(output.get_any_name() for output in compiled.outputs)
+    info = EngineInfo("openvino", ov.__version__.split("-")[0], model.precision, resources.threads, fallback)
+    return OpenVinoSession(info, requests, outputs, dict(model.shapes))
+
+
+def _compile(core: Any, model: Model, files: ModelFiles, resources: Resources) -> Any:
+    """Compile, or import what an earlier process compiled for the same files, settings, engine and CPU."""
+    config = {
+        "INFERENCE_PRECISION_HINT": "bf16" if model.precision == "bf16" else "f32",
+        "INFERENCE_NUM_THREADS": resources.threads,
+        "NUM_STREAMS": resources.streams,
+        "ENABLE_CPU_PINNING": False,  # two processes would otherwise be pinned to the same cores
+    }
+    cache = BlobCache(resources.cache) if resources.cache else None
+    cpu = core.get_property(_CPU, "FULL_DEVICE_NAME"), core.get_property(_CPU, "OPTIMIZATION_CAPABILITIES")
+    key = repr((ov.__version__, platform.machine(), cpu, files.digest, sorted(config.items()), model.shapes))
+    if cache and (blob := cache.read(key)) is not None:
+        try:
+            return core.import_model(blob, _CPU, config)
+        except RuntimeError as error:
+            _log.warning("compiled model not usable, compiling again: %s", _last_line(error))
+    compiled = core.compile_model(_read(core, files.paths, model), _CPU, config)
+    if cache:
+        cache.write(key, compiled.export_model().getbuffer())
+    return compiled
+
+
+def _read(core: Any, paths: tuple[Path, ...], model: Model) -> Any:
+    """Read a network and fix its input shapes."""
+    network = core.read_model(*map(str, paths))
+    names = {name for value in network.inputs for name in value.get_names()}
+    if missing := set(model.shapes) - names:
+        raise EngineError(f"{paths[0].name} has the inputs {sorted(names)}, expected {sorted(missing)}")
+    network.reshape({name: list(shape) for name, shape in model.shapes.items()})
+    return network
+
+
+def _last_line(error: Exception) -> str:
+    """OpenVINO puts source positions first and the reason last."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1][:300] if lines else type(error).__name__

@@ -1,0 +1,40 @@
+"""The error tree.
+
+    ShituError                 anything shitu-edge refuses to do; the message is one line for people
+    ├── ImageError             a picture that cannot be read, is too large, or an array of the wrong kind
+    ├── BundleError            a model bundle that is missing, altered or not understood
+    ├── EngineError            an inference engine that is missing or cannot run a network
+    ├── EmbeddingError         a network answered with a zero or non-finite vector
+    └── GalleryError           a gallery that is missing, damaged or used wrongly
+        └── FingerprintError   a gallery made with another extractor
+
+Failure raises; absence is an empty result.
+"""
+
+
+class ShituError(Exception):
+    """Base of all errors that shitu-edge raises on purpose."""
+
+
+class ImageError(ShituError):
+    """A picture cannot be read, is over a limit, or is an array of the wrong dtype or shape."""
+
+
+class BundleError(ShituError):
+    """A model bundle is missing, altered or not understood."""
+
+
+class EngineError(ShituError):
+    """An inference engine is missing, or cannot load or run a network."""
+
+
+class EmbeddingError(ShituError):
+    """The extractor answered with a vector that has no direction: zero or non-finite."""
+
+
+class GalleryError(ShituError):
+    """A gallery is missing, damaged, not a gallery, or was asked for something impossible."""
+
+
+class FingerprintError(GalleryError):
+    """A gallery holds embeddings of another extractor than the one in use."""

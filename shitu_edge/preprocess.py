@@ -1,0 +1,41 @@
+"""Pixels → a network's input tensor, as its `InputSpec` says. Pure but for a buffer a thread."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .bundle import InputSpec
+from .resample import normalise, resize
+
+
+class InputBuilder:
+    """Fills input tensors of one network. Buffers are kept per thread, so nothing is allocated per call."""
+
+    def __init__(self, spec: InputSpec) -> None:
+        self._spec = spec
+        std = np.array(spec.std, np.float32)
+        self._gain = np.float32(spec.scale) / std
+        self._bias = -np.array(spec.mean, np.float32) / std
+        self._local = threading.local()
+
+    def tensor(self) -> NDArray[Any]:
+        """Return this thread's input tensor for one picture; it is valid until this thread asks again."""
+        tensor: NDArray[Any] | None = getattr(self._local, "tensor", None)
+        if tensor is None:
+            tensor = self._local.tensor = np.empty(self._spec.shape(), self._spec.dtype)
+        return tensor
+
+    def fill(self, slot: NDArray[Any], pixels_rgb: NDArray[np.uint8]) -> None:
+        """Resize, normalise and lay out pixels (h, w, 3) uint8 into one picture's slot of a tensor."""
+        spec = self._spec
+        direct = spec.layout == "NCHW" and spec.dtype == "float32" and spec.color == "RGB"
+        planes = resize(pixels_rgb, spec.height, spec.width, spec.resize, out=slot if direct else None)
+        if spec.dtype == "float32":
+            normalise(planes, self._gain, self._bias)
+        if not direct:
+            planes = planes[::-1] if spec.color == "BGR" else planes
+            slot[:] = planes if spec.layout == "NCHW" else planes.transpose(1, 2, 0)

@@ -1,0 +1,125 @@
+"""What shitu-edge answers with: frozen records of plain numbers, text and arrays."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Box = tuple[float, float, float, float]
+"""`x1, y1, x2, y2` in pixels of the picture as it was given, after its EXIF orientation."""
+
+Decision = Literal["accepted", "ambiguous", "unknown"]
+DropReason = Literal["below_threshold", "suppressed", "deadline"]
+
+
+@dataclass(frozen=True, slots=True)
+class Detections:
+    """What the detector found, best first: boxes (N, 4) float32 xyxy px, scores (N,) float32, class ids (N,) int32."""
+
+    boxes_xyxy: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    class_ids: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def scaled(self, scale_x: float, scale_y: float) -> Detections:
+        """Return the same detections in an image whose sides are `scale_x` and `scale_y` times as long."""
+        if scale_x == 1.0 and scale_y == 1.0:
+            return self
+        factors = np.array([scale_x, scale_y, scale_x, scale_y], np.float32)
+        return Detections(self.boxes_xyxy * factors, self.scores, self.class_ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """One gallery item near a query: its id and label, and the cosine similarity in -1..1."""
+
+    item_id: int
+    label: str
+    similarity: float
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One thing on the counter.
+
+    `label` is the named product (of an ambiguous item: the likelier one) and None for an unknown one. `similarity`
+    is that of the decision: the best match's, or the mean over the winning label's votes; None when the gallery is
+    empty. `detection_score` is the detector's, None for the whole image. `matches` are the neighbours, best first.
+    """
+
+    box_xyxy: Box
+    decision: Decision
+    label: str | None
+    similarity: float | None
+    detection_score: float | None
+    matches: tuple[Match, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A box that is not an item, and why.
+
+    `below_threshold`: the whole image, which is no object by itself, resembles nothing in the gallery.
+    `suppressed`: overlaps an item that is surer. `deadline`: there was no time left to look at it.
+    """
+
+    box_xyxy: Box
+    reason: DropReason
+    label: str | None
+    similarity: float | None
+    detection_score: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class StageTimes:
+    """Wall-clock milliseconds by stage. `total` is measured on its own, so it includes what lies between them."""
+
+    decode: float
+    detect: float
+    extract: float
+    search: float
+    decide: float
+    total: float
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """What ran a network. `fallback` says why the preferred engine did not, None when it did."""
+
+    engine: str
+    version: str
+    precision: str
+    threads: int
+    fallback: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """What made an answer. `gallery_revision` counts the gallery's committed changes."""
+
+    bundle: str
+    bundle_digest: str
+    detector: EngineInfo
+    extractor: EngineInfo
+    gallery_revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recognition:
+    """The answer to one picture of `width` × `height` pixels: items surest first, and every box that is none."""
+
+    items: tuple[Item, ...]
+    dropped: tuple[Dropped, ...]
+    width: int
+    height: int
+    stage_ms: StageTimes
+    made_by: Provenance
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the answer as values that `json.dumps` takes."""
+        return asdict(self)
