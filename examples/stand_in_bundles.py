@@ -25,11 +25,12 @@ from shitu_edge.bundle import (
     NetworkFile,
     PicoDetLevels,
     Postprocessed,
+    Precision,
     Rule,
     write_manifest,
 )
 
-IMAGENET = {"scale": 1 / 255, "mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def make_bundles(models: Path, out: Path) -> list[Bundle]:
@@ -54,7 +55,10 @@ def make_bundles(models: Path, out: Path) -> list[Bundle]:
     )
     picodet_s = DetectorSpec(
         _network(
-            models / "picodet_s_320_coco.onnx", "onnx", "fp32", InputSpec("image", 320, 320, "cubic", **IMAGENET)
+            models / "picodet_s_320_coco.onnx",
+            "onnx",
+            "fp32",
+            InputSpec("image", 320, 320, "cubic", scale=1 / 255, mean=MEAN, std=STD),
         ),
         PicoDetLevels(
             "picodet_levels",
@@ -70,7 +74,7 @@ def make_bundles(models: Path, out: Path) -> list[Bundle]:
             models / "picodet_xs_320_lcnet_postprocessed.onnx",
             "onnx",
             "fp32",
-            InputSpec("image", 320, 320, "cubic", **IMAGENET),
+            InputSpec("image", 320, 320, "cubic", scale=1 / 255, mean=MEAN, std=STD),
             {"scale_factor": ((1.0, 1.0),)},
         ),
         Postprocessed("postprocessed", rows="multiclass_nms3_0.tmp_0", count="multiclass_nms3_0.tmp_2"),
@@ -89,7 +93,10 @@ def make_bundles(models: Path, out: Path) -> list[Bundle]:
     )
     mobilenet_v2 = ExtractorSpec(
         _network(
-            models / "mobilenet_v2_int8.onnx", "onnx", "int8", InputSpec("input", 224, 224, "bilinear", **IMAGENET)
+            models / "mobilenet_v2_int8.onnx",
+            "onnx",
+            "int8",
+            InputSpec("input", 224, 224, "bilinear", scale=1 / 255, mean=MEAN, std=STD),
         ),
         output="output",
         dim=1000,
@@ -105,7 +112,7 @@ def make_bundles(models: Path, out: Path) -> list[Bundle]:
 def _network(
     file: Path,
     file_format: str,
-    precision: str,
+    precision: Precision,
     spec: InputSpec,
     constants: dict[str, tuple[tuple[float, ...], ...]] | None = None,
 ) -> Network:

@@ -1,10 +1,10 @@
 """shitu-edge: product recognition by retrieval for kiosks and edge devices, with PP-ShiTu networks, without Paddle.
 
-    from shitu_edge import Recognizer
+from shitu_edge import Recognizer
 
-    with Recognizer.open("models/ppshitu-v2", gallery="shop.gallery") as recognizer:
-        for item in recognizer.recognize("counter.jpg").items:
-            print(item.decision, item.label, item.similarity, item.box_xyxy)
+with Recognizer.open("models/ppshitu-v2", gallery="shop.gallery") as recognizer:
+    for item in recognizer.recognize("counter.jpg").items:
+        print(item.decision, item.label, item.similarity, item.box_xyxy)
 """
 
 from .bundle import Bundle, Rule

@@ -84,6 +84,7 @@ class Picture:
 
     @property
     def scale(self) -> tuple[float, float]:
+        """Pixels of the picture per decoded pixel, along x and y."""
         height, width = self.pixels_rgb.shape[:2]
         return self.width / width, self.height / height
 

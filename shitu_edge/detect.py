@@ -28,9 +28,7 @@ class Detector:
         self._session = session
         self._spec = spec
         self._input = InputBuilder(spec.network.input)
-        self._constants = {
-            name: np.array(value, np.float32) for name, value in spec.network.constants.items()
-        }
+        self._constants = {name: np.array(value, np.float32) for name, value in spec.network.constants.items()}
 
     def detect(
         self, pixels_rgb: NDArray[np.uint8], *, score_threshold: float | None = None, max_boxes: int | None = None
@@ -52,9 +50,10 @@ class Detector:
         outputs = self._session.run({spec.network.input.name: tensor, **self._constants})
         boxes, scores, classes = decode_head(spec, outputs, threshold, limit)
         height, width = pixels_rgb.shape[:2]
-        # Divided by a float32 scale as in Paddle's graph: whether an edge is 599.99994 or 600 decides on a crop's pixel.
+        # Divided by a float32 scale as in Paddle's graph: an edge at 599.99994 or at 600 is another pixel in a crop.
         scale_x, scale_y = spec.network.input.width / width, spec.network.input.height / height
-        boxes = clip_boxes(boxes / np.array([scale_x, scale_y, scale_x, scale_y], np.float32), width, height)
+        scales: Boxes = np.array([scale_x, scale_y, scale_x, scale_y], np.float32)
+        boxes = clip_boxes(np.divide(boxes, scales, dtype=np.float32), width, height)
         solid = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
         return Detections(boxes[solid], scores[solid], classes[solid])
 

@@ -47,11 +47,18 @@ class Recognizer:
     """A detector, an extractor and a gallery, open and warm. A context manager; safe from several threads."""
 
     def __init__(
-        self, bundle: Bundle, detector: Detector, extractor: Extractor, gallery: Gallery | None, resources: ExitStack
+        self,
+        bundle: Bundle,
+        detector: Detector,
+        extractor: Extractor,
+        gallery: Gallery | None,
+        threads: int,
+        resources: ExitStack,
     ) -> None:
-        """Put opened parts together; most callers want `Recognizer.open`."""
+        """Put opened parts together and warm them up; most callers want `Recognizer.open`."""
         self.bundle = bundle
         self.gallery = gallery
+        self.threads = threads
         self._detector = detector
         self._extractor = extractor
         self._resources = resources
@@ -99,7 +106,7 @@ class Recognizer:
             session = open_session(model, engine, Resources(threads, streams, folder))
             extractor = Extractor(session, manifest.extractor, streams)
             stack.callback(extractor.close)
-            return cls(opened, detector, extractor, gallery, stack.pop_all())
+            return cls(opened, detector, extractor, gallery, threads, stack.pop_all())
 
     def __enter__(self) -> Recognizer:
         return self
@@ -145,9 +152,7 @@ class Recognizer:
         with clock.stage("decode"):
             picture = self._decode(image, decode_mode, limits)
         with clock.stage("detect"):
-            found = self._detector.detect(
-                picture.pixels_rgb, score_threshold=detection_threshold, max_boxes=max_boxes
-            )
+            found = self._detector.detect(picture.pixels_rgb, score_threshold=detection_threshold, max_boxes=max_boxes)
             regions = _regions(found, picture, rule)
         with clock.stage("extract"):
             rows = self._extract(picture, regions, clock, deadline_ms)

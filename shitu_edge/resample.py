@@ -17,6 +17,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from .blas import SMALL_PRODUCT
+
 Kernel = Literal["bilinear", "cubic"]
 Pixels = NDArray[np.uint8]
 Planes = NDArray[np.float32]
@@ -25,10 +27,6 @@ _CHANNELS = 3
 _CUBIC_A = -0.75
 _BLOCK = 8
 """Output positions a band: wide enough for BLAS, narrow enough to multiply few zeros (8 beat 16 and 32)."""
-
-_SMALL_PRODUCT = 1 << 18
-"""Multiplications up to which OpenBLAS stays on the calling thread. Its own threads gain nothing here, and stall a
-resize a hundredfold when another process keeps a core busy."""
 
 # OpenCV's bilinear resize of 8-bit pixels (`modules/imgproc/src/resize.cpp`, `VResizeLinear`): weights are multiples of
 # 2^-11; columns first, then rows, where each of the two products is cut off after 2 bits below the grey level.
@@ -50,7 +48,7 @@ class _Axis:
 
 @dataclass(frozen=True, slots=True)
 class _Bands:
-    """An axis in bands of `_BLOCK` outputs: band b is `matrices[b]` (`_BLOCK`, span) times the inputs from `first[b]` on.
+    """Bands of `_BLOCK` outputs: band b is `matrices[b]` (`_BLOCK`, span) times the inputs from `first[b]` on.
 
     `matrices_rgb[b]` (3 · span, 3 · `_BLOCK`) are the same weights from interleaved pixels to planes.
     """
@@ -101,7 +99,7 @@ def _resize_rows(image_rgb: Pixels, bands: _Bands, height: int) -> Planes:
     """Return interleaved rows (height, W · 3) of pixels (H, W, 3)."""
     length = image_rgb.shape[1] * _CHANNELS
     tall = np.empty((len(bands.first) * _BLOCK, length), np.float32)
-    step = max(_BLOCK, _SMALL_PRODUCT // (bands.span * _BLOCK))
+    step = max(_BLOCK, SMALL_PRODUCT // (bands.span * _BLOCK))
     for band, first in enumerate(bands.first):
         source = image_rgb[first : first + bands.span].astype(np.float32).reshape(bands.span, -1)
         target = tall[band * _BLOCK : (band + 1) * _BLOCK]
@@ -116,7 +114,7 @@ def _resize_columns(interleaved: Pixels | Planes, bands: _Bands, width: int, out
     height = len(interleaved)
     if out is None:
         out = np.empty((_CHANNELS, height, width), np.float32)
-    step = max(_BLOCK, _SMALL_PRODUCT // (bands.span * _CHANNELS * _BLOCK * _CHANNELS))
+    step = max(_BLOCK, SMALL_PRODUCT // (bands.span * _CHANNELS * _BLOCK * _CHANNELS))
     for start in range(0, height, step):
         rows = slice(start, min(start + step, height))
         for band, first in enumerate(bands.first):
@@ -194,9 +192,11 @@ def _cubic_taps(source: int, target: int) -> tuple[NDArray[np.intp], NDArray[np.
 
 def _centres(source: int, target: int) -> NDArray[np.float64]:
     """Return the input coordinate of each output's centre."""
-    return (np.arange(target) + 0.5) * (1 / (target / source)) - 0.5
+    centres: NDArray[np.float64] = (np.arange(target, dtype=np.float64) + 0.5) * (1 / (target / source)) - 0.5
+    return centres
 
 
 def _clipped(floors: NDArray[np.floating[Any]], offsets: range, source: int) -> NDArray[np.intp]:
     """Return the positions around `floors`; those beyond an edge repeat it, as in OpenCV."""
-    return np.clip(floors[:, None].astype(np.intp) + offsets, 0, source - 1)
+    positions: NDArray[np.intp] = floors[:, None].astype(np.intp) + np.array(offsets)
+    return np.clip(positions, 0, source - 1)

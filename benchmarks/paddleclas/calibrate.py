@@ -28,13 +28,9 @@ EXTRACTORS = ("rec_v1", "rec_v2")
 
 def main() -> None:
     """Measure and keep the statistics of both extractors."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shared", type=Path, default=Path("../shared"), help="folder with data/grocery")
-    parser.add_argument(
-        "--networks", type=Path, default=Path("build/ppshitu"), help="OUT of make_networks.py"
-    )
+    parser.add_argument("--networks", type=Path, default=Path("build/ppshitu"), help="OUT of make_networks.py")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent)
     args = parser.parse_args()
 

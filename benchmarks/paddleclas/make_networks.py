@@ -69,12 +69,8 @@ RELEASES = (
 
 def main() -> None:
     """Seed, cut and convert the three networks, then write the bundles."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--shared", type=Path, default=Path("../shared"), help="folder with models/ and tools/"
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shared", type=Path, default=Path("../shared"), help="folder with models/ and tools/")
     parser.add_argument("--out", type=Path, default=Path("build/ppshitu"))
     args = parser.parse_args()
 
@@ -136,9 +132,7 @@ def cut_detector(model: Path, out: Path) -> Path:
     program = Program.parse_from_string(description.SerializeToString())
     block = program.global_block()
     fetches = [block.var(name) for name in SCORES + DISTANCES]
-    paddle.static.save_inference_model(
-        str(out / "inference"), [block.var("image")], fetches, executor, program=program
-    )
+    paddle.static.save_inference_model(str(out / "inference"), [block.var("image")], fetches, executor, program=program)
     return out
 
 

@@ -91,13 +91,9 @@ class Tap:
 
 def main() -> None:
     """Record one golden file for each release."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shared", type=Path, default=Path("../shared"), help="folder with data/drinks")
-    parser.add_argument(
-        "--networks", type=Path, default=Path("build/ppshitu"), help="OUT of make_networks.py"
-    )
+    parser.add_argument("--networks", type=Path, default=Path("build/ppshitu"), help="OUT of make_networks.py")
     parser.add_argument("--out", type=Path, default=Path("tests/golden"))
     args = parser.parse_args()
 

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ..blas import SMALL_PRODUCT
 from ..errors import GalleryError
 
 Ids = NDArray[np.int64]
@@ -24,6 +25,7 @@ Progress = Callable[[int, int], None]
 """Called with what is done and the total."""
 
 _ADD_AT_ONCE = 1000
+_ROWS_AT_LEAST = 8
 _HEADER = struct.Struct("<QQQQQQ")
 
 
@@ -31,9 +33,9 @@ _HEADER = struct.Struct("<QQQQQQ")
 class GraphParameters:
     """hnswlib's `M`, `ef_construction` and query-time `ef`; the defaults by `benchmarks/search.py`."""
 
-    m: int = 16
-    ef_construction: int = 200
-    ef: int = 128
+    m: int = 32
+    ef_construction: int = 400
+    ef: int = 256
 
 
 class Index(Protocol):
@@ -66,7 +68,7 @@ class ExactIndex:
 
     def search(self, queries: Rows, k: int) -> tuple[Ids, Rows]:
         """See `Index.search`. Equal similarities come in the order of ids."""
-        similarities: Rows = queries @ self._vectors.T
+        similarities = self._similarities(queries)
         k = min(k, len(self._ids))
         if k == 0:
             return np.empty((len(queries), 0), np.int64), np.empty((len(queries), 0), np.float32)
@@ -77,6 +79,17 @@ class ExactIndex:
             contenders = np.flatnonzero(values >= floor)
             best[row] = contenders[np.argsort(-values[contenders], kind="stable")[:k]]
         return self._ids[best], np.take_along_axis(similarities, best, axis=1)
+
+    def _similarities(self, queries: Rows) -> Rows:
+        """Return all cosines (Q, N), by products small enough for one thread where the queries are few."""
+        step = SMALL_PRODUCT // max(1, queries.size)
+        if step < _ROWS_AT_LEAST:
+            return queries @ self._vectors.T
+        similarities = np.empty((len(queries), len(self._vectors)), np.float32)
+        for start in range(0, len(self._vectors), step):
+            piece = slice(start, start + step)
+            np.matmul(queries, self._vectors[piece].T, out=similarities[:, piece])
+        return similarities
 
 
 class GraphIndex:
@@ -147,5 +160,7 @@ def _new_graph(dim: int) -> Any:
     try:
         import hnswlib
     except ImportError as error:
-        raise GalleryError(f"large galleries need hnswlib ({error}); HNSWLIB_NO_NATIVE=1 pip install hnswlib") from error
+        raise GalleryError(
+            f"large galleries need hnswlib ({error}); HNSWLIB_NO_NATIVE=1 pip install hnswlib"
+        ) from error
     return hnswlib.Index(space="cosine", dim=dim)

@@ -1,0 +1,93 @@
+"""`shitu-edge doctor`: what this machine offers, what is wrong, and what to do."""
+
+from __future__ import annotations
+
+import os
+import platform
+import tempfile
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import typer
+
+from .. import __version__
+from ..engines import ENGINES
+from ..engines.cache import CACHE_VARIABLE, user_cache
+from ..engines.cpu import Cpu, read_cpu
+from ..selftest import SUBJECTS, SelfTest, run_selftest
+from .options import AsJson
+from .tables import print_facts, print_json
+
+_PACKAGES = ("numpy", "pillow", "openvino", "onnxruntime", "hnswlib")
+
+
+def doctor(as_json: AsJson = False) -> None:
+    """Examine CPU, engines, versions, threads and cache, and run a self-test of each engine.
+
+    Exits with 1 when recognising would fail here.
+
+    Example: shitu-edge doctor
+    """
+    cpu = read_cpu()
+    cache = user_cache()
+    tests = [run_selftest(subject) for subject in SUBJECTS]
+    facts: dict[str, object] = {
+        "shitu-edge": __version__,
+        "Python": f"{platform.python_version()} on {platform.platform()}",
+        **{package: _installed(package) for package in _PACKAGES},
+        "CPU": cpu.model,
+        "features": ", ".join(cpu.features) or "unknown",
+        "CPUs": _describe_cpus(cpu),
+        "threads": cpu.threads,
+        "model cache": cache or f"off (${CACHE_VARIABLE} is empty)",
+        **{f"self-test {test.subject}": _describe(test) for test in tests},
+    }
+    works = {test.subject for test in tests if test.problem is None}
+    failing = "hnswlib" not in works or not works.intersection(ENGINES)
+    advice = _advice(tests, cache)
+    if as_json:
+        print_json({**facts, "problems": advice, "works": not failing})
+    else:
+        print_facts(facts)
+        print()
+        print("\n".join(f"- {line}" for line in advice) if advice else "All is well.")
+    if failing:
+        raise typer.Exit(1)
+
+
+def _installed(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _describe_cpus(cpu: Cpu) -> str:
+    quota = "no quota" if cpu.quota_cpus is None else f"quota {cpu.quota_cpus:g}"
+    return f"{cpu.allowed_cpus} allowed of {os.cpu_count()}, {cpu.physical_cores} physical cores, {quota}"
+
+
+def _describe(test: SelfTest) -> str:
+    return f"passed in {test.milliseconds:.0f} ms" if test.milliseconds is not None else f"FAILED: {test.problem}"
+
+
+def _advice(tests: list[SelfTest], cache: Path | None) -> list[str]:
+    """Say what to do about each problem."""
+    lines = [f"{test.subject} does not work: {test.problem}" for test in tests if test.problem]
+    failed = {test.subject for test in tests if test.problem}
+    if failed >= set(ENGINES):
+        lines.append("no engine works: pip install openvino, or onnxruntime")
+    if "hnswlib" in failed:
+        lines.append("galleries over 20 000 items need hnswlib: HNSWLIB_NO_NATIVE=1 pip install --no-cache-dir hnswlib")
+    if cache and not _writable(cache):
+        lines.append(f"models are compiled anew at each start: {cache} cannot be written; set ${CACHE_VARIABLE}")
+    return lines
+
+
+def _writable(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False

@@ -1,0 +1,66 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..engines import EngineName
+from ..recognizer import BUNDLE_VARIABLE, Recognizer
+
+GALLERY_VARIABLE = "SHITU_EDGE_GALLERY"
+
+
+class Engine(str, Enum):
+    """Values of --engine."""
+
+    auto = "auto"
+    openvino = "openvino"
+    onnxruntime = "onnxruntime"
+
+
+class Precision(str, Enum):
+    """Values of --precision."""
+
+    fp32 = "fp32"
+    int8 = "int8"
+    bf16 = "bf16"
+
+
+Models = Annotated[
+    str | None,
+    typer.Option(
+        "--models",
+        "-m",
+        envvar=BUNDLE_VARIABLE,
+        metavar="BUNDLE",
+        help="Model bundle: a folder, or a name that `models list` shows. [default: the built-in one]",
+        show_default=False,
+    ),
+]
+GalleryPath = Annotated[
+    Path, typer.Option("--gallery", "-g", envvar=GALLERY_VARIABLE, metavar="FILE", help="Gallery file.")
+]
+GalleryArgument = Annotated[Path, typer.Argument(metavar="GALLERY", help="Gallery file.")]
+EngineOption = Annotated[Engine, typer.Option(help="Inference engine; auto takes OpenVINO, else onnxruntime.")]
+PrecisionOption = Annotated[
+    Precision | None, typer.Option(help="Precision of both networks. [default: each one's own]", show_default=False)
+]
+Threads = Annotated[
+    int | None,
+    typer.Option(min=1, help="Threads for inference. [default: a physical core each]", show_default=False),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+def open_recognizer(
+    models: str | None, gallery: Path | None, engine: Engine, precision: Precision | None, threads: int | None
+) -> Recognizer:
+    """Open a recognizer as the options say."""
+    name: EngineName = engine.value
+    return Recognizer.open(
+        models, gallery, engine=name, precision=precision.value if precision else None, threads=threads
+    )

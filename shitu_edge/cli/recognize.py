@@ -1,0 +1,164 @@
+"""`shitu-edge recognize`: photos in, named products out."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..decode import SUFFIXES, DecodeMode
+from ..draw import draw
+from ..errors import ImageError
+from ..recognizer import Recognizer
+from ..results import Recognition
+from .options import (
+    AsJson,
+    Engine,
+    EngineOption,
+    GalleryPath,
+    Models,
+    PrecisionOption,
+    Threads,
+    open_recognizer,
+)
+from .tables import print_json, print_table
+
+STDIN = "-"
+
+
+class WholeImage(str, Enum):
+    """Values of --whole-image."""
+
+    always = "always"
+    fallback = "fallback"
+    never = "never"
+
+
+class Decode(str, Enum):
+    """Values of --decode."""
+
+    auto = "auto"
+    exact = "exact"
+
+
+def recognize(
+    photos: Annotated[
+        list[str], typer.Argument(metavar="PHOTO...", help="Photos, folders of photos, or - for one on stdin.")
+    ],
+    gallery: GalleryPath,
+    models: Models = None,
+    as_json: AsJson = False,
+    draw_to: Annotated[
+        Path | None, typer.Option("--draw", metavar="DIR", help="Write annotated pictures into this folder.")
+    ] = None,
+    max_boxes: Annotated[
+        int | None, typer.Option(min=1, help="Boxes to look at. [default: the bundle's]", show_default=False)
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(min=-1, max=1, help="Similarity that names a thing. [default: the bundle's]", show_default=False),
+    ] = None,
+    margin: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=2, help="Lead over other labels, or ambiguous. [default: the bundle's]", show_default=False
+        ),
+    ] = None,
+    vote: Annotated[bool, typer.Option("--vote", help="Let the neighbours vote instead of the best one.")] = False,
+    whole_image: Annotated[
+        WholeImage | None,
+        typer.Option(help="Whether to recognise the whole image too. [default: the bundle's]", show_default=False),
+    ] = None,
+    deadline_ms: Annotated[float | None, typer.Option(min=0, help="Time a photo may take.", show_default=False)] = None,
+    decode: Annotated[Decode, typer.Option(help="exact decodes every pixel of large JPEGs.")] = Decode.auto,
+    engine: EngineOption = Engine.auto,
+    precision: PrecisionOption = None,
+    threads: Threads = None,
+) -> None:
+    """Say which products photos show.
+
+    Example: shitu-edge recognize counter.jpg --models models/ppshitu-v2 --gallery shop.gallery --draw seen
+    """
+    mode: DecodeMode = decode.value
+    failed = False
+    with open_recognizer(models, gallery, engine, precision, threads) as recognizer:
+        rule = recognizer.bundle.manifest.recognition
+        rule = replace(
+            rule,
+            similarity_threshold=rule.similarity_threshold if threshold is None else threshold,
+            margin=rule.margin if margin is None else margin,
+            vote=vote or rule.vote,
+            whole_image=rule.whole_image if whole_image is None else whole_image.value,
+        )
+        if draw_to:
+            draw_to.mkdir(parents=True, exist_ok=True)
+        for name in _photos(photos):
+            photo = sys.stdin.buffer.read() if name == STDIN else name
+            try:
+                answer = recognizer.recognize(
+                    photo, deadline_ms=deadline_ms, max_boxes=max_boxes, rule=rule, decode_mode=mode
+                )
+            except ImageError as error:
+                failed = True
+                print(f"error: {error}", file=sys.stderr)
+                if as_json:
+                    print_json({"image": name, "error": str(error)})
+                continue
+            if as_json:
+                print_json({"image": name, **answer.as_dict()})
+            else:
+                _print_answer(name, answer)
+            if draw_to:
+                _draw(photo, answer, draw_to / f"{'stdin' if name == STDIN else Path(name).name}.png", recognizer)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _photos(names: list[str]) -> Iterator[str]:
+    """Yield the photos named, those of a folder by name.
+
+    Raises:
+        ImageError: a folder holds none.
+    """
+    for name in names:
+        if name == STDIN or not Path(name).is_dir():
+            yield name
+            continue
+        inside = sorted(path for path in Path(name).rglob("*") if path.suffix.lower() in SUFFIXES)
+        if not inside:
+            raise ImageError(f"{name}: no pictures in this folder ({', '.join(sorted(SUFFIXES))})")
+        yield from map(str, inside)
+
+
+def _print_answer(name: str, answer: Recognition) -> None:
+    ms = answer.stage_ms
+    print(
+        f"{name}: {len(answer.items)} items in {ms.total:.0f} ms (decode {ms.decode:.0f}, detect {ms.detect:.0f}, "
+        f"extract {ms.extract:.0f}, search {ms.search:.1f})"
+    )
+    rows = [
+        (
+            str(number),
+            item.decision,
+            item.label or "",
+            "" if item.similarity is None else f"{item.similarity:.3f}",
+            "whole image" if item.detection_score is None else f"{item.detection_score:.2f}",
+            " ".join(f"{side:.0f}" for side in item.box_xyxy),
+        )
+        for number, item in enumerate(answer.items, start=1)
+    ]
+    if rows:
+        print_table(("#", "decision", "label", "similarity", "detection", "box x1 y1 x2 y2"), rows)
+    late = sum(box.reason == "deadline" for box in answer.dropped)
+    if late:
+        print(f"{late} boxes left out: the deadline had passed", file=sys.stderr)
+
+
+def _draw(photo: str | bytes, answer: Recognition, target: Path, recognizer: Recognizer) -> None:
+    draw(photo, answer).save(target)
+    print(f"drawn: {target}", file=sys.stderr)

@@ -1,0 +1,53 @@
+"""What people read: tables on stdout, progress on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from ..enrolment import Progress as Report
+
+_STEPS = {"pictures": "Embedding pictures", "index": "Building the index"}
+
+
+def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> None:
+    """Print rows under headings, as wide as the terminal; whole lines where the output is no terminal."""
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))  # labels are text, whatever brackets they hold
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
+
+
+def print_facts(facts: dict[str, object]) -> None:
+    """Print names and values, one a line."""
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        print(f"{name:<{width}}  {value}")
+
+
+def print_json(value: Any) -> None:
+    """Print one line of JSON, in any script."""
+    print(json.dumps(value, ensure_ascii=False, default=str), flush=True)
+
+
+@contextmanager
+def progress_bar() -> Iterator[Report]:
+    """Show a bar on stderr for each step that reports; on no terminal, nothing."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bars:
+        tasks = {step: bars.add_task(name, visible=False) for step, name in _STEPS.items()}
+
+        def report(step: str, done: int, total: int) -> None:
+            bars.update(tasks[step], completed=done, total=total, visible=True)
+
+        yield report

@@ -1,0 +1,99 @@
+"""One small task for each engine and for the index, in a process of its own: a broken build may crash it.
+
+    python -m shitu_edge.selftest openvino
+
+prints the milliseconds that it took, or fails with one line that says why.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .engines import ENGINES, Model, ModelFiles, Resources, open_session
+from .errors import EngineError, GalleryError, ShituError
+from .gallery.index import GraphIndex, GraphParameters
+
+NETWORK = Path(__file__).parent / "engines" / "selftest.onnx"
+INPUTS, OUTPUTS = 64, 32
+SUBJECTS = (*ENGINES, "hnswlib")
+
+_TIMEOUT_S = 60
+
+
+@dataclass(frozen=True, slots=True)
+class SelfTest:
+    """How a subject did: `milliseconds` where it works, else what is wrong."""
+
+    subject: str
+    milliseconds: float | None
+    problem: str | None
+
+
+def run_selftest(subject: str) -> SelfTest:
+    """Try one of `SUBJECTS` in a process of its own."""
+    command = [sys.executable, "-m", __spec__.name, subject]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
+    except subprocess.TimeoutExpired:
+        return SelfTest(subject, None, f"gave no answer within {_TIMEOUT_S} s")
+    if done.returncode == 0:
+        return SelfTest(subject, float(done.stdout), None)
+    if done.returncode < 0:
+        return SelfTest(
+            subject, None, f"crashed with signal {-done.returncode}: built for another CPU? Install it anew"
+        )
+    lines = done.stderr.strip().splitlines()
+    return SelfTest(subject, None, lines[-1] if lines else f"exited with status {done.returncode}")
+
+
+def network_weights() -> NDArray[np.float32]:
+    """Return the weights (64, 32) of the network in `selftest.onnx`, which answers `relu(input @ weights)`."""
+    row, column = np.indices((INPUTS, OUTPUTS))
+    weights: NDArray[np.float32] = (((row * 7 + column * 13) % 17 - 8) / 8).astype(np.float32)
+    return weights
+
+
+def _try_engine(engine: str) -> None:
+    model = Model("self-test", "fp32", ("onnx",), _locate, {"input": (1, INPUTS)})
+    session = open_session(model, engine, Resources(threads=1))  # type: ignore[arg-type]  # checked there
+    values = np.linspace(-1, 1, INPUTS, dtype=np.float32)[None]
+    found = session.run({"input": values})["output"]
+    if not np.allclose(found, np.maximum(values @ network_weights(), 0), atol=1e-5):
+        raise EngineError("answers wrongly")
+
+
+def _locate(_file_format: str) -> ModelFiles:
+    return ModelFiles((NETWORK,), hashlib.sha256(NETWORK.read_bytes()).hexdigest())
+
+
+def _try_index() -> None:
+    rows = np.eye(16, dtype=np.float32)
+    graph = GraphIndex.build(np.arange(16, dtype=np.int64), rows, GraphParameters(), threads=1)
+    if not np.array_equal(graph.search(rows, 1)[0][:, 0], np.arange(16)):
+        raise GalleryError("answers wrongly")
+
+
+def main() -> None:
+    """Run one self-test in this process."""
+    subject = sys.argv[1]
+    start = time.perf_counter()
+    try:
+        if subject in ENGINES:
+            _try_engine(subject)
+        else:
+            _try_index()
+    except ShituError as error:
+        sys.exit(str(error))
+    print((time.perf_counter() - start) * 1000)
+
+
+if __name__ == "__main__":
+    main()
