@@ -117,7 +117,7 @@ def _network(
     constants: dict[str, tuple[tuple[float, ...], ...]] | None = None,
 ) -> Network:
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    files = {precision: {file_format: (NetworkFile(file.name, digest),)}}
+    files: dict[str, dict[str, tuple[NetworkFile, ...]]] = {precision: {file_format: (NetworkFile(file.name, digest),)}}
     return Network(file.stem, f"public {file.name}", digest, files, spec, precision, constants or {})
 
 

@@ -53,8 +53,7 @@ def build_gallery(
     """
     if path.exists() and not replace:
         raise GalleryError(f"{path}: exists already; --replace builds it anew, `gallery add` adds to it")
-    if _log_of(path).exists():
-        raise GalleryError(f"{path}: is open in another process; close it there first")
+    _refuse_open(path)
     extractor = recognizer.bundle.manifest.extractor
     unfinished = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
@@ -63,7 +62,11 @@ def build_gallery(
         ) as gallery:
             enrolment = _add(recognizer, gallery, pictures, "built", progress)
             gallery.compact()
-        os.replace(unfinished, path)
+        _refuse_open(path)  # again, minutes later: a log applied to another file would spoil it
+        try:
+            os.replace(unfinished, path)
+        except OSError as error:
+            raise GalleryError(f"{path}: cannot be replaced: {error.strerror}") from error
     finally:
         for leftover in (unfinished, _log_of(unfinished), unfinished.with_name(f"{unfinished.name}-shm")):
             leftover.unlink(missing_ok=True)
@@ -110,6 +113,8 @@ def _add(
             unreadable.append(answer)
         if progress:
             progress("pictures", done, len(pictures))
+    if not pictures:
+        raise GalleryError("there are no pictures to enrol")
     if not items:
         raise GalleryError(f"none of {len(pictures)} pictures can be read; the first: {unreadable[0].reason}")
     return Enrolment(len(gallery.add(items, note=note)), tuple(unreadable))
@@ -133,6 +138,11 @@ def _index(recognizer: Recognizer, gallery: Gallery, progress: Progress | None) 
     if gallery.needs_graph():
         report = partial(progress, "index") if progress else None
         gallery.reindex(threads=recognizer.threads, progress=report)
+
+
+def _refuse_open(path: Path) -> None:
+    if _log_of(path).exists():
+        raise GalleryError(f"{path}: is open in another process; close it there first")
 
 
 def _log_of(path: Path) -> Path:

@@ -29,7 +29,8 @@ def iou(box_xyxy: Boxes, boxes_xyxy: Boxes, *, pixel: float = 0.0) -> NDArray[np
     sides = np.maximum(bottom_right - top_left + pixel, 0)
     intersection = sides[:, 0] * sides[:, 1]
     union = _area(boxes_xyxy, pixel) + _area(box_xyxy[None], pixel) - intersection
-    return np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0)
+    share: NDArray[np.float32] = np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0)
+    return share
 
 
 def _area(boxes_xyxy: Boxes, pixel: float) -> NDArray[np.float32]:

@@ -29,7 +29,7 @@ from shitu_edge.bundle import (
 )
 from shitu_edge.selftest import INPUTS, OUTPUTS, network_weights
 
-SIDE = 64
+SIDE = 128
 STRIDE = 16
 REACH = 1.0
 """Strides from an anchor's centre to each side of its box."""
@@ -38,7 +38,7 @@ DIM = 3 * EMBEDDED * EMBEDDED
 
 
 def write_detector(path: Path) -> None:
-    """Write a network: `image` (1, 3, 64, 64) in 0..1 → `scores` (1, 4, 4, 1), `distances` (1, 4, 4, 32)."""
+    """Write a network: `image` (1, 3, 128, 128) in 0..1 → `scores` (1, 8, 8, 1), `distances` (1, 8, 8, 32)."""
     cells = SIDE // STRIDE
     bins = np.full((4, 8), -20, np.float32)
     bins[:, int(REACH)] = 20

@@ -53,9 +53,10 @@ class BlobCache:
         path = self._path(key)
         try:
             content = path.read_bytes()
-            os.utime(path)
         except OSError:
             return None
+        with suppress(OSError):  # somebody else's file: read only, its age is theirs to keep
+            os.utime(path)
         digest, blob = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
         if hashlib.sha256(blob).digest() != digest:
             _log.warning("%s is damaged and ignored", path)
@@ -83,13 +84,22 @@ class BlobCache:
         return self.folder / f"{hashlib.sha256(key.encode()).hexdigest()[:40]}.blob"
 
     def _make_room(self, size: int) -> None:
-        for partial in self.folder.glob("*.partial"):  # left by a process that was killed while writing
-            if time.time() - partial.stat().st_mtime > _ABANDONED_AFTER_S:
+        for changed, _, partial in self._files("*.partial"):  # left by a process that was killed while writing
+            if time.time() - changed > _ABANDONED_AFTER_S:
                 partial.unlink(missing_ok=True)
-        entries = sorted((path.stat().st_mtime, path.stat().st_size, path) for path in self.folder.glob("*.blob"))
+        entries = self._files("*.blob")
         total = size + sum(entry[1] for entry in entries)
         for _, used, path in entries:
             if total <= _KEEP_BYTES:
                 return
             path.unlink(missing_ok=True)
             total -= used
+
+    def _files(self, pattern: str) -> list[tuple[float, int, Path]]:
+        """Return time of last use, size and path, the longest unused first."""
+        files = []
+        for path in self.folder.glob(pattern):
+            with suppress(FileNotFoundError):  # another process renames and removes too
+                facts = path.stat()
+                files.append((facts.st_mtime, facts.st_size, path))
+        return sorted(files)

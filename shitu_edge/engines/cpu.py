@@ -66,7 +66,7 @@ def _quota(root: Path) -> float | None:
     """Return the tightest CPU quota of this process's cgroups (v2, then v1) in CPUs, None without one."""
     quotas = []
     for line in _read(root / "proc/self/cgroup").splitlines():
-        _, controllers, path = line.split(":", 2)
+        controllers, _, path = line.partition(":")[2].partition(":")
         relative = path.strip("/")
         if not controllers:
             base, read = root / "sys/fs/cgroup", _quota_v2
@@ -86,13 +86,21 @@ def _quota(root: Path) -> float | None:
 
 
 def _quota_v2(folder: Path) -> float | None:
-    fields = _read(folder / "cpu.max").split()
-    return int(fields[0]) / int(fields[1]) if len(fields) == 2 and fields[0] != "max" else None
+    quota, _, period = _read(folder / "cpu.max").partition(" ")
+    return _cpus(quota, period)
 
 
 def _quota_v1(folder: Path) -> float | None:
-    quota, period = _read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us")
-    return int(quota) / int(period) if quota and period and int(quota) > 0 else None
+    return _cpus(_read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us"))
+
+
+def _cpus(quota_us: str, period_us: str) -> float | None:
+    """Return a quota as CPUs, None for `max`, -1 and whatever is no number."""
+    try:
+        cpus = int(quota_us) / int(period_us)
+    except (ValueError, ArithmeticError):
+        return None
+    return cpus if cpus > 0 else None
 
 
 def _cpuinfo(root: Path) -> tuple[str, frozenset[str]]:
@@ -107,5 +115,5 @@ def _cpuinfo(root: Path) -> tuple[str, frozenset[str]]:
 def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8", errors="replace").strip()
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a NUL in the path
         return ""

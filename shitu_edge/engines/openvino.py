@@ -33,13 +33,15 @@ class OpenVinoSession:
 
     def run(self, feeds: Tensors) -> dict[str, NDArray[Any]]:
         """See `Session.run`."""
+        arrays = []  # a request borrows their memory, but does not keep them alive
         request = self._requests.get()
         try:
             for name, shape in self._shapes.items():
                 if name not in feeds or feeds[name].shape != shape:
                     found = feeds[name].shape if name in feeds else "nothing"
                     raise EngineError(f"input {name}: expected shape {shape}, found {found}")
-                request.set_tensor(name, ov.Tensor(np.ascontiguousarray(feeds[name]), shared_memory=True))
+                arrays.append(np.ascontiguousarray(feeds[name]))
+                request.set_tensor(name, ov.Tensor(arrays[-1], shared_memory=True))
             request.infer()
             return {name: request.get_tensor(name).data.copy() for name in self._outputs}
         except RuntimeError as error:
@@ -50,8 +52,12 @@ class OpenVinoSession:
 
 def open_session(model: Model, resources: Resources, fallback: str | None) -> OpenVinoSession:
     """Load a model; see `engines.open_session`."""
-    core = ov.Core()
-    if model.precision == "bf16" and "BF16" not in core.get_property(_CPU, "OPTIMIZATION_CAPABILITIES"):
+    try:
+        core = ov.Core()
+        capabilities = core.get_property(_CPU, "OPTIMIZATION_CAPABILITIES")
+    except RuntimeError as error:
+        raise EngineError(f"cannot start: {_last_line(error)}") from error
+    if model.precision == "bf16" and "BF16" not in capabilities:
         raise EngineError("this CPU has no bf16; choose fp32 or int8")
     files = model.locate(choose_format(model, ("openvino", "onnx", "tflite")))
     try:
@@ -91,9 +97,10 @@ def _compile(core: Any, model: Model, files: ModelFiles, resources: Resources) -
 def _read(core: Any, paths: tuple[Path, ...], model: Model) -> Any:
     """Read a network and fix its input shapes."""
     network = core.read_model(*map(str, paths))
-    names = {name for value in network.inputs for name in value.get_names()}
-    if missing := set(model.shapes) - names:
-        raise EngineError(f"{paths[0].name} has the inputs {sorted(names)}, expected {sorted(missing)}")
+    inputs = [value.get_names() for value in network.inputs]  # an input may have several names
+    names = set().union(*inputs)
+    if set(model.shapes) - names or not all(aliases & set(model.shapes) for aliases in inputs):
+        raise EngineError(f"{paths[0].name} has the inputs {sorted(names)}, expected {sorted(model.shapes)}")
     network.reshape({name: list(shape) for name, shape in model.shapes.items()})
     return network
 

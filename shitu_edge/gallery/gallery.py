@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import logging
 import os
@@ -64,7 +65,11 @@ class Gallery:
         self._store = store
         self._labels: dict[int, str] = {}
         self._refreshing = threading.Lock()
-        self._view = self._load()
+        try:
+            self._view = self._load()
+        except BaseException:
+            store.close()
+            raise
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Gallery:
@@ -140,10 +145,12 @@ class Gallery:
             queries: unit rows (Q, D) float32.
 
         Raises:
-            GalleryError: the queries have another dimension, or `k` is not positive.
+            GalleryError: the queries have another dimension or are not finite, or `k` is not positive.
         """
         if queries.ndim != 2 or queries.shape[1] != self.meta.dim:
             raise GalleryError(f"expected queries of shape (Q, {self.meta.dim}), found {queries.shape}")
+        if not np.isfinite(queries).all():
+            raise GalleryError("expected queries of finite numbers, found NaN or infinity")
         if k < 1:
             raise GalleryError(f"expected k of at least 1, found {k}")
         view = self._current()
@@ -196,7 +203,7 @@ class Gallery:
         Raises:
             GalleryError: the gallery is empty, or the graph cannot be written.
         """
-        revision = self._store.load(since=0).revision
+        revision = self._store.revision()
         ids, vectors = self._store.embeddings(0, revision)
         if not len(ids):
             raise GalleryError(f"{self._store.path}: is empty, there is nothing to index")
@@ -209,7 +216,7 @@ class Gallery:
         finally:
             partial.unlink(missing_ok=True)
         self._store.record_graph(GraphRecord(revision, digest, len(ids), parameters))
-        for stale in self._store.path.parent.glob(f"{self._store.path.name}.*.hnsw"):
+        for stale in self._store.path.parent.glob(f"{glob.escape(self._store.path.name)}.{'[0-9a-f]' * 16}.hnsw"):
             if stale != self._graph_path(digest):
                 with suppress(OSError):  # another process may still be reading it
                     stale.unlink()
@@ -222,12 +229,13 @@ class Gallery:
 
     def _checked(self, item: NewItem) -> NewItem:
         label = unicodedata.normalize("NFC", item.label).strip()
-        if not label:
-            raise GalleryError(f"{item.source or 'an item'}: the label is empty")
+        source = _printable(item.source)
+        if not label or label != _printable(label):
+            raise GalleryError(f"{source or 'an item'}: the label is {'no Unicode text' if label else 'empty'}")
         vector = np.asarray(item.embedding, np.float32)
         if vector.shape != (self.meta.dim,) or not abs(float(vector @ vector) - 1) < 1e-3:
-            raise GalleryError(f"{item.source or label}: expected a unit row ({self.meta.dim},), found {vector.shape}")
-        return replace(item, label=label, embedding=vector)
+            raise GalleryError(f"{source or label}: expected a unit row ({self.meta.dim},), found {vector.shape}")
+        return replace(item, label=label, source=source, embedding=vector)
 
     def _current(self) -> _View:
         """Return a view of everything committed by now; the price without a change is one `PRAGMA`."""
@@ -250,9 +258,9 @@ class Gallery:
 
     def _load(self) -> _View:
         version = self._store.data_version()
+        record = self._store.graph()  # before the items, so that it holds none that they lack
         load = self._store.load()
         self._labels.update(zip(load.ids.tolist(), load.labels, strict=True))
-        record = self._store.graph()
         graph = self._load_graph(record, load.last_removal) if record else None
         if record and graph:
             recent = ExactIndex(*self._store.embeddings(record.revision, load.revision))
@@ -285,6 +293,11 @@ def _merge(base: tuple[Ids, Rows], recent: tuple[Ids, Rows], k: int) -> tuple[Id
     similarities = np.concatenate([base[1], recent[1]], axis=1)
     order = np.argsort(-similarities, axis=1, kind="stable")[:, :k]
     return np.take_along_axis(ids, order, axis=1), np.take_along_axis(similarities, order, axis=1)
+
+
+def _printable(text: str) -> str:
+    """Put ? for what is no Unicode: the bytes of a file name in another encoding."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _sha256(path: Path) -> str:

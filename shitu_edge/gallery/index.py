@@ -26,7 +26,8 @@ Progress = Callable[[int, int], None]
 
 _ADD_AT_ONCE = 1000
 _ROWS_AT_LEAST = 8
-_HEADER = struct.Struct("<QQQQQQ")
+_HEADER = struct.Struct("<6QiI3QdQ")
+"""`saveIndex` of hnswlib 0.8 (`hnswalg.h`): sizes and offsets in bytes, top level, entry point, links, and the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ class ExactIndex:
         """Return all cosines (Q, N), by products small enough for one thread where the queries are few."""
         step = SMALL_PRODUCT // max(1, queries.size)
         if step < _ROWS_AT_LEAST:
-            return queries @ self._vectors.T
+            step = max(1, len(self._vectors))
         similarities = np.empty((len(queries), len(self._vectors)), np.float32)
         for start in range(0, len(self._vectors), step):
             piece = slice(start, start + step)
@@ -124,15 +125,24 @@ class GraphIndex:
         """Load a graph from a file whose digest has been checked.
 
         Raises:
-            GalleryError: the header speaks of another dimension or count; hnswlib itself would not notice.
+            GalleryError: it is truncated, or the header speaks of another dimension, count or layout; hnswlib itself
+                would believe it.
         """
         with path.open("rb") as stream:
             header = stream.read(_HEADER.size)
         if len(header) < _HEADER.size:
             raise GalleryError(f"{path}: is no graph")
-        _, capacity, found, _, label_offset, data_offset = _HEADER.unpack(header)
+        start, capacity, found, row, label_offset, data_offset, _, entry, *links, _, _ = _HEADER.unpack(header)
         if (found, capacity, label_offset - data_offset) != (count, count, dim * 4):
             raise GalleryError(f"{path}: holds {found} × {(label_offset - data_offset) // 4}, expected {count} × {dim}")
+        m = parameters.m
+        links_size = 4 + 2 * m * 4
+        layout = (0, links_size + dim * 4 + 8, links_size, m, 2 * m, m)
+        if (start, row, data_offset, *links) != layout or entry >= count:
+            raise GalleryError(f"{path}: is no graph with {m} links an item")
+        expected = _HEADER.size + count * (row + 4)
+        if path.stat().st_size < expected:
+            raise GalleryError(f"{path}: is truncated: expected {expected} bytes or more")
         graph = _new_graph(dim)
         graph.load_index(str(path), max_elements=count)
         return cls(graph, parameters)

@@ -135,6 +135,8 @@ class Store:
             raise GalleryError(f"{path}: exists already")
         if not path.parent.is_dir():
             raise GalleryError(f"{path}: there is no folder {path.parent}")
+        if meta.dim < 1:
+            raise GalleryError(f"{path}: expected a dimension of at least 1, found {meta.dim}")
         with _mapped_errors(path), closing(sqlite3.connect(path, isolation_level=None)) as connection:
             connection.executescript(_SCHEMA)
             with _transaction(connection):
@@ -161,6 +163,8 @@ class Store:
                     raise GalleryError(f"{path}: expected gallery format {_FORMAT}, found {version}")
                 facts = dict(connection.execute("SELECT key, value FROM meta"))
                 meta = Meta(facts["extractor"], facts["fingerprint"], int(facts["dim"]))
+                if meta.dim < 1:
+                    raise ValueError(f"dimension: {meta.dim}")
             except (KeyError, ValueError) as error:
                 connection.close()
                 raise GalleryError(f"{path}: is damaged: no usable {error}") from error
@@ -220,7 +224,7 @@ class Store:
         with self._reading() as connection:
             rows = connection.execute(query, (since, until)).fetchall()
         dim = self.meta.dim
-        if any(len(row[1]) != 4 * dim for row in rows):
+        if any(not isinstance(row[1], bytes) or len(row[1]) != 4 * dim for row in rows):
             raise GalleryError(f"{self.path}: is damaged: an embedding has not {dim} numbers")
         vectors = np.frombuffer(b"".join(row[1] for row in rows), "<f4").reshape(-1, dim).astype(np.float32, copy=False)
         if not np.all(np.abs(np.einsum("nd,nd->n", vectors, vectors) - 1) < _UNIT_TOLERANCE):
@@ -289,14 +293,23 @@ def _connect(path: Path) -> sqlite3.Connection:
         f"{uri}?mode=rw", uri=True, isolation_level=None, check_same_thread=False, timeout=_BUSY_TIMEOUT_S
     )
     try:
-        connection.execute("SELECT count(*) FROM sqlite_schema")
-        return connection
-    except sqlite3.OperationalError:
-        connection.close()
+        _touch(connection)
+    except sqlite3.OperationalError as error:
+        if "locked" in str(error):
+            raise
         # A write-ahead log cannot be set up on a read-only medium, but there nobody else writes either.
         connection = sqlite3.connect(f"{uri}?immutable=1", uri=True, isolation_level=None, check_same_thread=False)
+        _touch(connection)
+    return connection
+
+
+def _touch(connection: sqlite3.Connection) -> None:
+    """Read something, since SQLite opens a file only then; close the connection when that fails."""
+    try:
         connection.execute("SELECT count(*) FROM sqlite_schema")
-        return connection
+    except BaseException:
+        connection.close()
+        raise
 
 
 @contextmanager
@@ -305,7 +318,8 @@ def _transaction(connection: sqlite3.Connection, kind: str = "IMMEDIATE") -> Ite
     try:
         yield
     except BaseException:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:  # a full disk has ended it already
+            connection.execute("ROLLBACK")
         raise
     connection.execute("COMMIT")
 

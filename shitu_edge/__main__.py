@@ -1,0 +1,5 @@
+"""`python -m shitu_edge`."""
+
+from .cli import main
+
+main()

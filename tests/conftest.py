@@ -1,0 +1,40 @@
+"""Fixtures of all tests: the shared data, a compiled-model cache of their own, and a bundle of tiny networks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shitu_edge.engines.cache import CACHE_VARIABLE
+
+from .networks import write_bundle
+
+_SHARED_VARIABLE = "SHITU_EDGE_SHARED"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of data and models beside the project, or `$SHITU_EDGE_SHARED`; skips where there is none."""
+    folder = Path(os.environ.get(_SHARED_VARIABLE) or Path(__file__).resolve().parents[2] / "shared")
+    if not folder.is_dir():
+        pytest.skip(f"no shared data: {folder} is no folder, and ${_SHARED_VARIABLE} names no other")
+    return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep compiled models of the tests, also of processes that they start, out of the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(CACHE_VARIABLE, str(tmp_path_factory.mktemp("compiled")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a bundle of the tiny networks of `tests.networks`."""
+    folder = tmp_path_factory.mktemp("bundles") / "tiny"
+    write_bundle(folder)
+    return folder

@@ -1,0 +1,47 @@
+"""What an import costs and needs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+
+def _run(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_import_loads_no_engine_and_opens_no_socket() -> None:
+    heavy = ("openvino", "onnxruntime", "hnswlib", "typer", "rich", "paddle", "onnx", "ssl")
+    loaded = _run(
+        "import socket, sys\n"
+        "def refuse(*_): raise AssertionError('a socket was opened')\n"
+        "socket.socket = refuse\n"
+        f"import shitu_edge; print([name for name in {heavy} if name in sys.modules])"
+    )
+    assert loaded.strip() == "[]"
+
+
+def test_runtime_never_names_paddle() -> None:
+    """The runtime's modules import without Paddle or ONNX tooling in reach."""
+    _run(
+        "import sys\n"
+        "class Block:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name.split('.')[0] in ('paddle', 'paddle2onnx', 'onnx', 'nncf', 'torch'):\n"
+        "            raise ImportError(name)\n"
+        "sys.meta_path.insert(0, Block())\n"
+        "import pkgutil, importlib, shitu_edge\n"
+        "for module in pkgutil.walk_packages(shitu_edge.__path__, 'shitu_edge.'):\n"
+        "    if not module.name.endswith('__main__'): importlib.import_module(module.name)\n"
+    )
+
+
+@pytest.mark.parametrize("name", __import__("shitu_edge").__all__)
+def test_public_names_are_documented(name: str) -> None:
+    public = getattr(__import__("shitu_edge"), name)
+    assert public.__doc__
+    assert not public.__doc__.startswith(f"{name}(")  # what dataclasses write by themselves

@@ -1,0 +1,152 @@
+"""The official networks (seeded weights) here and in PaddleClas 2.6.0: the same boxes, vectors, labels and items.
+
+`tests/golden/paddleclas_v{1,2}.npz` are what PaddleClas answered; `benchmarks/paddleclas/reference.py` made them and
+describes their arrays. The networks are made by `make networks`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from shitu_edge import Gallery, NewItem, Recognizer
+from shitu_edge.decode import decode
+from shitu_edge.engines import ENGINES, EngineName
+
+PROJECT = Path(__file__).parent.parent
+NETWORKS = PROJECT / "build" / "ppshitu"
+Golden = dict[str, NDArray[Any]]
+
+pytestmark = pytest.mark.shared_data
+
+
+def _golden(version: str) -> Golden:
+    with np.load(PROJECT / "tests" / "golden" / f"paddleclas_{version}.npz", allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+@pytest.fixture(scope="module", params=["v1", "v2"])
+def version(request: pytest.FixtureRequest) -> str:
+    if not NETWORKS.is_dir():
+        pytest.skip("the official networks are not converted yet: run `make networks`")
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def golden(version: str) -> Golden:
+    return _golden(version)
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def recognizer(
+    request: pytest.FixtureRequest,
+    version: str,
+    golden: Golden,
+    shared: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Recognizer]:
+    """A recognizer on one engine, with the gallery that PaddleClas was given, embedded here."""
+    pytest.importorskip(request.param, reason=f"{request.param} is not installed")
+    engine: EngineName = request.param
+    bundle = NETWORKS / f"ppshitu-{version}-seeded"
+    path = tmp_path_factory.mktemp("parity") / "drinks.gallery"
+    pictures = [shared / "data" / "drinks" / "gallery" / str(name) for name in golden["gallery_paths"]]
+    with Recognizer.open(bundle, engine=engine) as embedder:
+        extractor = embedder.bundle.manifest.extractor
+        rows = np.concatenate([embedder.embed(picture) for picture in pictures])
+        with Gallery.create(
+            path, extractor=extractor.network.name, fingerprint=extractor.fingerprint, dim=extractor.dim
+        ) as gallery:
+            labels = golden["gallery_labels"]
+            gallery.add(
+                NewItem(str(label), str(picture), row)
+                for label, picture, row in zip(labels, pictures, rows, strict=True)
+            )
+    np.testing.assert_array_less(0.9999, np.sum(rows * golden["gallery_embeddings"], axis=1))
+    with Recognizer.open(bundle, path, engine=engine) as opened:
+        yield opened
+
+
+@pytest.fixture
+def photos(golden: Golden, shared: Path) -> list[Path]:
+    return [shared / "data" / "drinks" / "queries" / str(name) for name in golden["photo_names"]]
+
+
+def test_golden_files_name_their_generator() -> None:
+    for version in ("v1", "v2"):
+        metadata = json.loads(str(_golden(version)["metadata"]))
+        assert metadata["versions"]["paddleclas"] == "2.6.0"
+        assert metadata["generator"] == "benchmarks/paddleclas/reference.py"
+
+
+def test_photos_decode_to_the_same_pixels(golden: Golden, photos: list[Path]) -> None:
+    for photo, expected in zip(photos, golden["photo_pixels_sha256"], strict=True):
+        assert hashlib.sha256(decode(photo).pixels_rgb.tobytes()).hexdigest() == expected, photo.name
+
+
+def test_boxes_and_their_order(recognizer: Recognizer, golden: Golden, photos: list[Path]) -> None:
+    for number, photo in enumerate(photos):
+        expected = golden["crop_photo"] == number
+        found = recognizer.detect(photo)
+        np.testing.assert_allclose(found.boxes_xyxy, golden["crop_boxes_xyxy"][expected][:-1], atol=0.01)
+        np.testing.assert_allclose(found.scores, golden["crop_scores"][expected][:-1], atol=1e-5)
+
+
+def test_embeddings(recognizer: Recognizer, golden: Golden, photos: list[Path]) -> None:
+    for number, photo in enumerate(photos):
+        expected = golden["crop_photo"] == number
+        rows = recognizer.embed(photo, golden["crop_boxes_xyxy"][expected])
+        np.testing.assert_array_less(0.9999, np.sum(rows * golden["crop_embeddings"][expected], axis=1))
+
+
+def test_neighbours(recognizer: Recognizer, golden: Golden, photos: list[Path]) -> None:
+    assert recognizer.gallery is not None
+    for number, photo in enumerate(photos):
+        expected = golden["crop_photo"] == number
+        matches = recognizer.gallery.search(recognizer.embed(photo, golden["crop_boxes_xyxy"][expected]), 5)
+        similarities = [[match.similarity for match in row] for row in matches]
+        np.testing.assert_allclose(similarities, golden["crop_similarities"][expected], atol=1e-4)
+        for row, neighbours, values in zip(
+            matches, golden["crop_neighbours"][expected], golden["crop_similarities"][expected], strict=True
+        ):
+            # Two gallery pictures are identical, so that the first place can be shared.
+            best = {
+                str(golden["gallery_labels"][i])
+                for i, value in zip(neighbours, values, strict=True)
+                if values[0] - value < 1e-5
+            }
+            assert row[0].label in best
+
+
+def test_items_after_suppression(recognizer: Recognizer, golden: Golden, photos: list[Path]) -> None:
+    for number, photo in enumerate(photos):
+        expected = golden["item_photo"] == number
+        items = [item for item in recognizer.recognize(photo).items if item.decision != "unknown"]
+        assert [item.label for item in items] == [str(label) for label in golden["item_labels"][expected]]
+        np.testing.assert_allclose(
+            [item.similarity for item in items], golden["item_similarities"][expected], atol=1e-4
+        )
+        np.testing.assert_allclose(
+            np.array([item.box_xyxy for item in items]).reshape(-1, 4),
+            golden["item_boxes_xyxy"][expected],
+            atol=1,  # PaddleClas answers with its boxes cut down to whole pixels
+        )
+
+
+def test_engines_agree(version: str, photos: list[Path]) -> None:
+    for name in ENGINES:
+        pytest.importorskip(name, reason=f"{name} is not installed")
+    bundle = NETWORKS / f"ppshitu-{version}-seeded"
+    with Recognizer.open(bundle, engine="openvino") as one, Recognizer.open(bundle, engine="onnxruntime") as other:
+        for photo in photos:
+            ours, theirs = one.detect(photo), other.detect(photo)
+            np.testing.assert_allclose(ours.boxes_xyxy, theirs.boxes_xyxy, atol=0.1)
+            rows, others = one.embed(photo, ours.boxes_xyxy), other.embed(photo, ours.boxes_xyxy)
+            np.testing.assert_array_less(0.99999, np.sum(rows * others, axis=1))

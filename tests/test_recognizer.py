@@ -1,0 +1,223 @@
+"""The whole way of an image, with tiny networks and scenes drawn by the test."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from shitu_edge import (
+    FingerprintError,
+    Gallery,
+    GalleryError,
+    ImageError,
+    Recognizer,
+    Rule,
+)
+from tests.networks import write_bundle
+
+RED, GREEN, BLUE = (200, 20, 20), (20, 160, 40), (30, 30, 190)
+CELLS = 8
+"""The tiny detector has 8 × 8 anchors; a thing fills one cell, its box is two cells wide."""
+
+
+def scene(*things: tuple[int, int, tuple[int, int, int]], side: int = 256) -> NDArray[np.uint8]:
+    """Return a white counter with squares of colour in cells (column, row) of 8 × 8."""
+    pixels = np.full((side, side, 3), 255, np.uint8)
+    cell = side // CELLS
+    for column, row, colour in things:
+        pixels[row * cell : (row + 1) * cell, column * cell : (column + 1) * cell] = colour
+    return pixels
+
+
+def product(colour: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """Return a gallery picture: what the detector's box around a square shows."""
+    return scene((1, 1, colour))[16:80, 16:80]
+
+
+@pytest.fixture
+def gallery_path(tiny_bundle: Path, tmp_path: Path) -> Path:
+    path = tmp_path / "shop.gallery"
+    with Recognizer.open(tiny_bundle) as embedder:
+        extractor = embedder.bundle.manifest.extractor
+        Gallery.create(
+            path, extractor=extractor.network.name, fingerprint=extractor.fingerprint, dim=extractor.dim
+        ).close()
+    with Recognizer.open(tiny_bundle, path) as recognizer:
+        recognizer.enroll("red", product(RED))
+        recognizer.enroll("grün", product(GREEN))
+    return path
+
+
+@pytest.fixture
+def recognizer(tiny_bundle: Path, gallery_path: Path) -> Iterator[Recognizer]:
+    with Recognizer.open(tiny_bundle, gallery_path) as opened:
+        yield opened
+
+
+STRICT = Rule(similarity_threshold=0.9, whole_image="never", suppression_iou=0.3)
+
+
+def test_names_places_and_admits_ignorance(recognizer: Recognizer) -> None:
+    answer = recognizer.recognize(scene((1, 1, RED), (5, 1, GREEN), (1, 5, BLUE)), rule=STRICT)
+    named = {item.label: item for item in answer.items}
+    assert {(item.decision, item.label) for item in answer.items} == {
+        ("accepted", "red"),
+        ("accepted", "grün"),
+        ("unknown", None),
+    }
+    # A box reaches one stride, a cell, from the middle of the thing.
+    np.testing.assert_allclose(named["red"].box_xyxy, (16, 16, 80, 80), atol=0.5)
+    np.testing.assert_allclose(named["grün"].box_xyxy, (144, 16, 208, 80), atol=0.5)
+    np.testing.assert_allclose(named[None].box_xyxy, (16, 144, 80, 208), atol=0.5)
+    assert named["red"].matches[0].label == "red"
+    assert answer.dropped == ()
+
+
+def test_boxes_are_in_pixels_of_the_picture_as_given(recognizer: Recognizer) -> None:
+    large = scene((1, 1, RED), side=1024)
+    answer = recognizer.recognize(large, rule=STRICT)
+    np.testing.assert_allclose(answer.items[0].box_xyxy, (64, 64, 320, 320), atol=1)
+    assert (answer.width, answer.height) == (1024, 1024)
+
+
+def test_reduced_decoding_keeps_boxes_and_answers(recognizer: Recognizer) -> None:
+    stream = BytesIO()
+    Image.fromarray(scene((1, 1, RED), (5, 5, GREEN), side=2048)).save(stream, "JPEG", quality=95)
+    exact = recognizer.recognize(stream.getvalue(), rule=STRICT, decode_mode="exact")
+    quick = recognizer.recognize(stream.getvalue(), rule=STRICT)
+    assert (quick.width, quick.height) == (2048, 2048)
+    assert [item.label for item in quick.items] == [item.label for item in exact.items] == ["red", "grün"]
+    for ours, theirs in zip(quick.items, exact.items, strict=True):
+        np.testing.assert_allclose(ours.box_xyxy, theirs.box_xyxy, atol=8)
+
+
+def test_whole_image_policy(recognizer: Recognizer) -> None:
+    blank, busy = scene(), scene((1, 1, RED))
+    whole = (0.0, 0.0, 256.0, 256.0)
+    loose = replace(STRICT, similarity_threshold=-1.0, suppression_iou=1.0)
+
+    def boxes(picture: NDArray[np.uint8], rule: Rule) -> list[tuple[float, ...]]:
+        return [item.box_xyxy for item in recognizer.recognize(picture, rule=rule).items]
+
+    assert boxes(blank, replace(loose, whole_image="fallback")) == [whole]
+    assert whole not in boxes(busy, replace(loose, whole_image="fallback"))
+    assert whole in boxes(busy, replace(loose, whole_image="always"))
+    assert boxes(blank, replace(loose, whole_image="never")) == []
+
+
+def test_whole_image_that_resembles_nothing_is_dropped(recognizer: Recognizer) -> None:
+    answer = recognizer.recognize(scene(), rule=replace(STRICT, whole_image="always"))
+    assert answer.items == ()
+    assert [box.reason for box in answer.dropped] == ["below_threshold"]
+
+
+def test_empty_gallery_answers_with_everything_unknown(tiny_bundle: Path, tmp_path: Path) -> None:
+    with Recognizer.open(tiny_bundle) as embedder:
+        extractor = embedder.bundle.manifest.extractor
+    empty = Gallery.create(
+        tmp_path / "empty.gallery",
+        extractor=extractor.network.name,
+        fingerprint=extractor.fingerprint,
+        dim=extractor.dim,
+    )
+    with empty, Recognizer.open(tiny_bundle, empty) as recognizer:
+        answer = recognizer.recognize(scene((1, 1, RED), (5, 5, BLUE)))
+    assert [item.decision for item in answer.items] == ["unknown", "unknown"]
+    assert all(item.matches == () and item.similarity is None for item in answer.items)
+
+
+def test_enrolled_thing_is_found_at_once(recognizer: Recognizer) -> None:
+    picture = scene((1, 5, BLUE))
+    assert recognizer.recognize(picture, rule=STRICT).items[0].decision == "unknown"
+    revision = recognizer.recognize(picture).made_by.gallery_revision
+    recognizer.enroll("blue", picture, (16, 144, 80, 208))
+    answer = recognizer.recognize(picture, rule=STRICT)
+    assert answer.items[0].label == "blue"
+    assert answer.made_by.gallery_revision == revision + 1
+
+
+def test_deadline_keeps_the_best_boxes_and_names_the_rest(recognizer: Recognizer) -> None:
+    picture = scene((1, 1, RED), (5, 1, GREEN), (1, 5, BLUE))
+    late = recognizer.recognize(picture, rule=STRICT, deadline_ms=0)
+    assert late.items == ()
+    assert [box.reason for box in late.dropped] == ["deadline"] * 3
+    easy = recognizer.recognize(picture, rule=STRICT, deadline_ms=60_000)
+    assert len(easy.items) == 3
+    assert easy.dropped == ()
+
+
+def test_options_of_a_call_change_no_other_call(recognizer: Recognizer) -> None:
+    picture = scene((1, 1, RED), (5, 1, GREEN))
+    before = recognizer.recognize(picture, rule=STRICT).items
+    recognizer.recognize(picture, rule=Rule(similarity_threshold=0.0), max_boxes=1, detection_threshold=0.9)
+    assert recognizer.recognize(picture, rule=STRICT).items == before
+
+
+def test_many_threads_give_one_answer(recognizer: Recognizer) -> None:
+    pictures = [scene((1, 1, RED)), scene((5, 1, GREEN), (1, 5, BLUE)), scene((3, 1, RED), (5, 5, GREEN), side=512)]
+    expected = [recognizer.recognize(picture, rule=STRICT).items for picture in pictures]
+    wrong: list[object] = []
+
+    def work(offset: int) -> None:
+        for turn in range(12):
+            number = (offset + turn) % len(pictures)
+            found = recognizer.recognize(pictures[number], rule=STRICT).items
+            if found != expected[number]:
+                wrong.append(found)
+
+    threads = [threading.Thread(target=work, args=(offset,)) for offset in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_answer_says_what_made_it_and_is_json(recognizer: Recognizer) -> None:
+    answer = recognizer.recognize(scene((1, 1, RED)), rule=STRICT)
+    assert answer.made_by.bundle == "tiny"
+    assert answer.made_by.bundle_digest == recognizer.bundle.digest
+    assert answer.made_by.detector.precision == "fp32"
+    stages = answer.stage_ms
+    parts = stages.decode + stages.detect + stages.extract + stages.search + stages.decide
+    assert 0 < parts <= stages.total
+    assert json.loads(json.dumps(answer.as_dict()))["items"][0]["label"] == "red"
+
+
+def test_embeddings_are_unit_rows_of_the_boxes(recognizer: Recognizer) -> None:
+    picture = scene((1, 1, RED), (5, 5, GREEN))
+    boxes = np.array([[16, 16, 80, 80], [144, 144, 208, 208]], np.float32)
+    rows = recognizer.embed(picture, boxes)
+    np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-6)
+    np.testing.assert_allclose(rows[0], recognizer.embed(picture[16:80, 16:80])[0], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "boxes",
+    [np.zeros((2, 3)), np.array([[0, 0, np.nan, 5]]), np.array([[300, 300, 400, 400]]), np.array([[9, 9, 9, 20]])],
+)
+def test_boxes_that_cannot_be_embedded(recognizer: Recognizer, boxes: NDArray[np.float32]) -> None:
+    with pytest.raises(ImageError, match="box"):
+        recognizer.embed(scene(), boxes)
+
+
+def test_without_a_gallery_it_detects_and_embeds_only(tiny_bundle: Path) -> None:
+    with Recognizer.open(tiny_bundle) as recognizer:
+        assert len(recognizer.detect(scene((1, 1, RED)))) == 1
+        with pytest.raises(GalleryError, match="no gallery is open"):
+            recognizer.recognize(scene())
+
+
+def test_gallery_of_another_extractor_is_refused_with_both_names(gallery_path: Path, tmp_path: Path) -> None:
+    other = write_bundle(tmp_path / "other", name="other", weights="f" * 64).folder
+    with pytest.raises(FingerprintError, match=r"tiny extractor.*other extractor"):
+        Recognizer.open(other, gallery_path)
