@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PureWindowsPath
 from typing import Any, Literal
 
 from .errors import BundleError
@@ -256,11 +256,11 @@ def parse_manifest(content: bytes, where: str) -> Manifest:
     """
     try:
         data = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BundleError(f"{where}: is not JSON: {error}") from error
     version = data.get("schema_version") if isinstance(data, dict) else None
     if version != SCHEMA_VERSION:
-        raise BundleError(f"{where}: expected schema_version {SCHEMA_VERSION}, found {version}")
+        raise BundleError(f"{where}: expected schema_version {SCHEMA_VERSION}, found {version!r:.60}")
     try:
         manifest = build(Manifest, data)
     except SchemaError as error:
@@ -298,7 +298,7 @@ def bundle_folders() -> Iterator[Path]:
 
 def _locate(bundle: str | os.PathLike[str]) -> Path:
     path = Path(bundle)
-    if path.is_dir():
+    if os.path.isdir(path):  # Path.is_dir raises on a name that is too long
         return path
     known = {folder.name: folder for folder in reversed(list(bundle_folders()))}
     if path.name == str(bundle) and path.name in known:
@@ -309,14 +309,16 @@ def _locate(bundle: str | os.PathLike[str]) -> Path:
 
 def _check(manifest: Manifest, where: str) -> None:
     for network in (manifest.detector.network, manifest.extractor.network):
-        if network.default_precision not in network.files:
+        # bf16 is a way to compute with the fp32 files.
+        stored = "fp32" if network.default_precision == "bf16" else network.default_precision
+        if not any(network.files.get(stored, {}).values()):
             raise BundleError(f"{where}: {network.name}: no files of its default precision {network.default_precision}")
         for formats in network.files.values():
             for files in formats.values():
                 for file in files:
-                    relative = PurePosixPath(file.path)
-                    if relative.is_absolute() or ".." in relative.parts or "\\" in file.path:
-                        raise BundleError(f"{where}: {file.path}: expected a path inside the bundle")
+                    relative = PureWindowsPath(file.path)  # knows drives too
+                    if relative.anchor or ".." in relative.parts or "\\" in file.path or "\0" in file.path:
+                        raise BundleError(f"{where}: {file.path!r}: expected a path inside the bundle")
         if min(network.input.height, network.input.width) < 1 or min(network.input.std) <= 0:
             raise BundleError(f"{where}: {network.name}: input sides and std must be positive")
     head = manifest.detector.head

@@ -71,7 +71,7 @@ def _judge(matches: tuple[Match, ...], rule: Rule) -> _Verdict:
         return _Verdict("unknown", None, matches[0].similarity)
     label = max(votes, key=votes.__getitem__) if rule.vote else matches[0].label
     lead = best[label] - max((similarity for other, similarity in best.items() if other != label), default=-1.0)
-    return _Verdict("ambiguous" if lead < rule.margin else "accepted", label, best[label])
+    return _Verdict("ambiguous" if rule.margin > 0 and lead < rule.margin else "accepted", label, best[label])
 
 
 def _stands(candidate: Candidate, verdict: _Verdict) -> bool:

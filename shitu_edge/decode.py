@@ -51,16 +51,9 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_DECODER_ERRORS = (
-    OSError,
-    ValueError,
-    SyntaxError,
-    EOFError,
-    MemoryError,
-    Image.DecompressionBombError,
-    Image.DecompressionBombWarning,
-)
-"""What Pillow raises on bad files. Truncated pixel data is an OSError: it is never filled up silently."""
+_DECODER_ERRORS = Exception
+"""What Pillow raises on bad files: OSError (truncated pixel data is one, it is never filled up silently), SyntaxError,
+EOFError, TypeError, its own warnings where warnings are errors. A list would lack what the next damaged file brings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +128,7 @@ def _from_image(image: Image.Image, name: str, enough_side: int | None, limits: 
     try:
         if enough_side and image.format in ("JPEG", "MPO") and min(width, height) >= 2 * enough_side:
             shrink = min(width, height) // enough_side
-            image.draft(image.mode, (-(-width // shrink), -(-height // shrink)))
+            image.draft(image.mode, (width // shrink, height // shrink))
         image.load()
         orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
         rgb = _to_rgb(image)
@@ -179,7 +172,13 @@ def _read(source: Encoded, limits: DecodeLimits) -> tuple[str, bytes]:
             reason = error.strerror if isinstance(error, OSError) else error
             raise ImageError(f"{name}: cannot be read: {reason}") from error
     elif hasattr(source, "read"):
-        name, content = str(getattr(source, "name", "the stream")), source.read(limits.max_bytes + 1)
+        name = str(getattr(source, "name", "the stream"))
+        try:
+            content = source.read(limits.max_bytes + 1)
+        except UnicodeDecodeError as error:
+            raise ImageError(f"{name}: expected a file opened in binary mode") from error
+        except (OSError, ValueError) as error:  # ValueError: it is closed or only for writing
+            raise ImageError(f"{name}: cannot be read: {error}") from error
         if not isinstance(content, bytes):
             raise ImageError(f"{name}: expected a file opened in binary mode")
     else:
@@ -190,5 +189,7 @@ def _read(source: Encoded, limits: DecodeLimits) -> tuple[str, bytes]:
 
 
 def _check_pixels(name: str, width: int, height: int, limits: DecodeLimits) -> None:
+    if width < 1 or height < 1:
+        raise ImageError(f"{name}: has no pixels ({width} × {height})")
     if width * height > limits.max_pixels:
         raise ImageError(f"{name}: {width} × {height} pixels are more than {limits.max_pixels}")

@@ -45,7 +45,7 @@ class Detector:
         spec = self._spec
         threshold = spec.score_threshold if score_threshold is None else score_threshold
         limit = spec.max_boxes if max_boxes is None else max_boxes
-        tensor = self._input.tensor()
+        tensor = self._input.tensors(1)
         self._input.fill(tensor[0], pixels_rgb)
         outputs = self._session.run({spec.network.input.name: tensor, **self._constants})
         boxes, scores, classes = decode_head(spec, outputs, threshold, limit)
@@ -113,14 +113,17 @@ def _expectation(logits: NDArray[np.float32]) -> NDArray[np.float32]:
 def _boxes_scores(head: BoxesScores, outputs: Outputs, threshold: float, height: int, width: int) -> _Candidates:
     boxes = outputs[head.boxes].reshape(-1, 4).astype(np.float32)
     table = outputs[head.scores].astype(np.float32)
+    if len(boxes) not in (table.shape[-1:] if head.scores_order == "CN" else table.shape[:2]):
+        raise ValueError("there are not as many scores as boxes")
+    if not len(boxes):
+        return boxes, np.zeros(0, np.float32), np.zeros(0, np.int32)
     table = table.reshape(-1, len(boxes)).T if head.scores_order == "CN" else table.reshape(len(boxes), -1)
     if head.box_order == "yxyx":
         boxes = boxes[:, [1, 0, 3, 2]]
     boxes = _to_input_pixels(boxes, head.coordinates, height, width)
-    scores = table.max(axis=1, initial=-np.inf)
+    scores = table.max(axis=1)
     passed = scores >= threshold
-    classes = table[passed].argmax(axis=1) if table.shape[1] else np.zeros(0)
-    return boxes[passed], scores[passed], classes.astype(np.int32)
+    return boxes[passed], scores[passed], table[passed].argmax(axis=1).astype(np.int32)
 
 
 def _postprocessed(
@@ -147,6 +150,6 @@ def _best(candidates: _Candidates, top_k: int, iou: float, limit: int) -> _Candi
     boxes, scores, classes = candidates
     order = np.argsort(-scores, kind="stable")[:top_k]
     # Classes are moved apart, so that one pass suppresses within each.
-    apart = classes[:, None].astype(np.float32) * (np.abs(boxes).max(initial=0) + 1)
+    apart = classes[:, None].astype(np.float32) * (boxes.max(initial=0) - boxes.min(initial=0) + 1)
     kept = suppress(boxes + apart, order, iou, keep_at_most=limit)
     return boxes[kept], scores[kept], classes[kept]

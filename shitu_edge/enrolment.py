@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from .errors import GalleryError, ImageError
+from .errors import EmbeddingError, GalleryError, ImageError
 from .gallery import Gallery, LabelledPicture, NewItem
 from .recognizer import Recognizer
 
@@ -71,6 +72,7 @@ def build_gallery(
         for leftover in (unfinished, _log_of(unfinished), unfinished.with_name(f"{unfinished.name}-shm")):
             leftover.unlink(missing_ok=True)
     with Gallery.open(path) as gallery:
+        gallery.drop_stale_graphs()
         _index(recognizer, gallery, progress)
     return enrolment
 
@@ -128,6 +130,8 @@ def _embedded(recognizer: Recognizer, pictures: Sequence[LabelledPicture]) -> It
             return NewItem(picture.label, picture.source, recognizer.embed(picture.path)[0])
         except ImageError as error:
             return Unreadable(picture.source, str(error))
+        except EmbeddingError as error:
+            return Unreadable(picture.source, f"{picture.path}: {error}")
 
     with ThreadPoolExecutor(recognizer.threads, "shitu-enrol") as workers:
         for start in range(0, len(pictures), _AT_ONCE):
@@ -141,6 +145,8 @@ def _index(recognizer: Recognizer, gallery: Gallery, progress: Progress | None) 
 
 
 def _refuse_open(path: Path) -> None:
+    with suppress(GalleryError):
+        Gallery.open(path).close()  # folds in the log that a killed process may have left
     if _log_of(path).exists():
         raise GalleryError(f"{path}: is open in another process; close it there first")
 

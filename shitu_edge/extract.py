@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +18,8 @@ from .preprocess import InputBuilder
 class Extractor:
     """Turns crops into unit vectors. Safe from several threads.
 
-    Crops are worked on side by side, one a stream: measured, that beats larger batches and more threads a crop
-    (`benchmarks/extract.py`), and it overlaps the resizing of one crop with the inference of another.
+    Crops run side by side, one a stream, while the next one is being resized: measured, that beats larger batches and
+    more threads a crop (`benchmarks/extract.py`).
     """
 
     def __init__(self, session: Session, spec: ExtractorSpec, streams: int) -> None:
@@ -28,7 +29,7 @@ class Extractor:
         self._session = session
         self._spec = spec
         self._input = InputBuilder(spec.network.input)
-        self._workers = ThreadPoolExecutor(streams, "shitu-extract") if streams > 1 else None
+        self._runs = ThreadPoolExecutor(streams, "shitu-extract")
 
     def embed(self, pixels_rgb: NDArray[np.uint8], boxes_xyxy: Boxes) -> NDArray[np.float32]:
         """Embed the parts of pixels (H, W, 3) uint8 RGB inside boxes (N, 4) in pixels.
@@ -45,18 +46,18 @@ class Extractor:
         """Embed whole pictures, each (h, w, 3) uint8 RGB; see `embed`."""
         if not crops:
             return np.empty((0, self._spec.dim), np.float32)
-        spread = self._workers is not None and len(crops) > 1
-        rows = self._workers.map(self._raw, crops) if spread and self._workers else map(self._raw, crops)
-        return _unit(np.stack(list(rows)))
+        tensors = self._input.tensors(len(crops))
+        runs = []
+        for number, pixels_rgb in enumerate(crops):
+            self._input.fill(tensors[number], pixels_rgb)
+            runs.append(self._runs.submit(self._run, tensors[number : number + 1]))
+        return _unit(np.stack([run.result() for run in runs]))
 
     def close(self) -> None:
         """End the worker threads."""
-        if self._workers:
-            self._workers.shutdown()
+        self._runs.shutdown()
 
-    def _raw(self, pixels_rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
-        tensor = self._input.tensor()
-        self._input.fill(tensor[0], pixels_rgb)
+    def _run(self, tensor: NDArray[Any]) -> NDArray[np.float32]:
         outputs = self._session.run({self._spec.network.input.name: tensor})
         row = outputs.get(self._spec.output)
         if row is None or row.size != self._spec.dim:

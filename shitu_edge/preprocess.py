@@ -22,12 +22,12 @@ class InputBuilder:
         self._bias = -np.array(spec.mean, np.float32) / std
         self._local = threading.local()
 
-    def tensor(self) -> NDArray[Any]:
-        """Return this thread's input tensor for one picture; it is valid until this thread asks again."""
-        tensor: NDArray[Any] | None = getattr(self._local, "tensor", None)
-        if tensor is None:
-            tensor = self._local.tensor = np.empty(self._spec.shape(), self._spec.dtype)
-        return tensor
+    def tensors(self, count: int) -> NDArray[Any]:
+        """Return this thread's input tensors for `count` pictures; they are valid until this thread asks again."""
+        tensors: NDArray[Any] | None = getattr(self._local, "tensors", None)
+        if tensors is None or len(tensors) < count:
+            tensors = self._local.tensors = np.empty(self._spec.shape(count), self._spec.dtype)
+        return tensors[:count]
 
     def fill(self, slot: NDArray[Any], pixels_rgb: NDArray[np.uint8]) -> None:
         """Resize, normalise and lay out pixels (h, w, 3) uint8 into one picture's slot of a tensor."""

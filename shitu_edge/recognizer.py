@@ -31,8 +31,10 @@ DEFAULT_BUNDLE = "shitu-small"
 BUNDLE_VARIABLE = "SHITU_EDGE_BUNDLE"
 
 _MAX_STREAMS = 4
-_KEEP_SIDE_FACTOR = 2
-"""A JPEG is decoded at reduced scale while its shorter side stays this many times the detector's input."""
+# A JPEG may be decoded at reduced scale as long as its shorter side keeps twice the pixels that the detector takes, and
+# enough for things of a sixth of that side to fill the extractor's input.
+_SHARPER_THAN_DETECTOR = 2
+_CROPS_A_SIDE = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,8 @@ class Recognizer:
             engine: `auto` tries OpenVINO, then onnxruntime, and logs why; another name is a demand.
             precision: `fp32`, `int8` or `bf16` for both networks; each one's default in the bundle when None.
             threads: for inference; one a physical core that this process may use when None.
-            cache: folder for compiled models; the user's cache folder when None (see `engines.cache.user_cache`).
+            cache: folder for compiled models; the user's cache folder when None (see `engines.cache.user_cache`), and
+                none at all when empty.
 
         Raises:
             BundleError, EngineError: the networks cannot be loaded.
@@ -94,7 +97,7 @@ class Recognizer:
         manifest = opened.manifest
         threads = threads or read_cpu().threads
         streams = min(threads, _MAX_STREAMS)
-        folder = Path(cache) if cache is not None else user_cache()
+        folder = user_cache() if cache is None else Path(cache) if os.fspath(cache) else None
         with ExitStack() as stack:
             if gallery is not None and not isinstance(gallery, Gallery):
                 gallery = stack.enter_context(Gallery.open(gallery))
@@ -106,7 +109,9 @@ class Recognizer:
             session = open_session(model, engine, Resources(threads, streams, folder))
             extractor = Extractor(session, manifest.extractor, streams)
             stack.callback(extractor.close)
-            return cls(opened, detector, extractor, gallery, threads, stack.pop_all())
+            recognizer = cls(opened, detector, extractor, gallery, threads, stack)
+            recognizer._resources = stack.pop_all()  # from here on, its own to close
+            return recognizer
 
     def __enter__(self) -> Recognizer:
         return self
@@ -119,6 +124,13 @@ class Recognizer:
     def close(self) -> None:
         """End worker threads and close the gallery, if `open` opened it."""
         self._resources.close()
+
+    @property
+    def enough_side(self) -> int:
+        """Pixels of the shorter side from which on the networks see no difference (`benchmarks/decode.py`)."""
+        manifest = self.bundle.manifest
+        whole, crop = (max(part.network.input.shape()[1:]) for part in (manifest.detector, manifest.extractor))
+        return max(_SHARPER_THAN_DETECTOR * whole, _CROPS_A_SIDE * crop)
 
     def recognize(
         self,
@@ -198,9 +210,7 @@ class Recognizer:
         return gallery.add([NewItem(label, str(source), embedding)], note=f"enrolled {label}")[0]
 
     def _decode(self, image: Source, mode: DecodeMode, limits: DecodeLimits) -> Picture:
-        eye = self.bundle.manifest.detector.network.input
-        enough = _KEEP_SIDE_FACTOR * max(eye.height, eye.width) if mode == "auto" else None
-        return decode(image, enough_side=enough, limits=limits)
+        return decode(image, enough_side=self.enough_side if mode == "auto" else None, limits=limits)
 
     def _extract(
         self, picture: Picture, regions: _Regions, clock: _Clock, deadline_ms: float | None

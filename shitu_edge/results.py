@@ -48,8 +48,8 @@ class Item:
     """One thing on the counter.
 
     `label` is the named product (of an ambiguous item: the likelier one) and None for an unknown one. `similarity`
-    is that of the decision: the best match's, or the mean over the winning label's votes; None when the gallery is
-    empty. `detection_score` is the detector's, None for the whole image. `matches` are the neighbours, best first.
+    is that of the best match, of a named item the best with its label; None when the gallery is empty.
+    `detection_score` is the detector's, None for the whole image. `matches` are the neighbours, best first.
     """
 
     box_xyxy: Box

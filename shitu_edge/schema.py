@@ -6,6 +6,7 @@ down once: as its classes.
 
 from __future__ import annotations
 
+import sys
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
@@ -42,7 +43,8 @@ def _value(kind: Any, data: Any, place: str) -> Any:
         _expect(isinstance(data, dict), "an object", data, place)
         return {key: _value(get_args(kind)[1], value, f"{place}.{key}") for key, value in data.items()}
     if kind is float:
-        _expect(isinstance(data, (int, float)) and not isinstance(data, bool), "a number", data, place)
+        number = isinstance(data, (int, float)) and not isinstance(data, bool)
+        _expect(number and abs(data) <= sys.float_info.max, "a finite number", data, place)
         return float(data)
     expected = {int: "a whole number", str: "text", bool: "true or false", types.NoneType: "null"}[kind]
     _expect(type(data) is kind, expected, data, place)
@@ -70,7 +72,9 @@ def _one_of(kinds: tuple[Any, ...], data: Any, place: str) -> Any:
     if all(is_dataclass(kind) for kind in kinds):
         layouts = {get_args(get_type_hints(kind)["layout"])[0]: kind for kind in kinds}
         layout = data.get("layout") if isinstance(data, dict) else None
-        _expect(layout in layouts, f"a layout of {', '.join(map(repr, layouts))}", layout, place)
+        _expect(
+            isinstance(layout, str) and layout in layouts, f"a layout of {', '.join(map(repr, layouts))}", layout, place
+        )
         return _record(layouts[layout], data, place)
     for kind in kinds:
         try:

@@ -40,7 +40,7 @@ class OpenVinoSession:
                 if name not in feeds or feeds[name].shape != shape:
                     found = feeds[name].shape if name in feeds else "nothing"
                     raise EngineError(f"input {name}: expected shape {shape}, found {found}")
-                arrays.append(np.ascontiguousarray(feeds[name]))
+                arrays.append(np.require(feeds[name], requirements=("C", "W")))  # OpenVINO lends no read-only memory
                 request.set_tensor(name, ov.Tensor(arrays[-1], shared_memory=True))
             request.infer()
             return {name: request.get_tensor(name).data.copy() for name in self._outputs}

@@ -216,12 +216,18 @@ class Gallery:
         finally:
             partial.unlink(missing_ok=True)
         self._store.record_graph(GraphRecord(revision, digest, len(ids), parameters))
-        for stale in self._store.path.parent.glob(f"{glob.escape(self._store.path.name)}.{'[0-9a-f]' * 16}.hnsw"):
-            if stale != self._graph_path(digest):
-                with suppress(OSError):  # another process may still be reading it
-                    stale.unlink()
+        self.drop_stale_graphs()
         with self._refreshing:
             self._view = self._load()
+
+    def drop_stale_graphs(self) -> None:
+        """Delete the graph files beside the gallery that are not the one on record."""
+        record = self._store.graph()
+        current = self._graph_path(record.sha256) if record else None
+        for path in self._store.path.parent.glob(f"{glob.escape(self._store.path.name)}.{'[0-9a-f]' * 16}.hnsw"):
+            if path != current:
+                with suppress(OSError):  # another process may still be reading it
+                    path.unlink()
 
     def compact(self) -> None:
         """Fold the write-ahead log into the file, so that copying that one file copies the gallery."""

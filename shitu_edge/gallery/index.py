@@ -128,23 +128,12 @@ class GraphIndex:
             GalleryError: it is truncated, or the header speaks of another dimension, count or layout; hnswlib itself
                 would believe it.
         """
-        with path.open("rb") as stream:
-            header = stream.read(_HEADER.size)
-        if len(header) < _HEADER.size:
-            raise GalleryError(f"{path}: is no graph")
-        start, capacity, found, row, label_offset, data_offset, _, entry, *links, _, _ = _HEADER.unpack(header)
-        if (found, capacity, label_offset - data_offset) != (count, count, dim * 4):
-            raise GalleryError(f"{path}: holds {found} × {(label_offset - data_offset) // 4}, expected {count} × {dim}")
-        m = parameters.m
-        links_size = 4 + 2 * m * 4
-        layout = (0, links_size + dim * 4 + 8, links_size, m, 2 * m, m)
-        if (start, row, data_offset, *links) != layout or entry >= count:
-            raise GalleryError(f"{path}: is no graph with {m} links an item")
-        expected = _HEADER.size + count * (row + 4)
-        if path.stat().st_size < expected:
-            raise GalleryError(f"{path}: is truncated: expected {expected} bytes or more")
+        _check_file(path, dim, count, parameters.m)
         graph = _new_graph(dim)
-        graph.load_index(str(path), max_elements=count)
+        try:
+            graph.load_index(str(path), max_elements=count)
+        except RuntimeError as error:
+            raise GalleryError(f"{path}: {error}") from error
         return cls(graph, parameters)
 
     def save(self, path: Path) -> None:
@@ -162,8 +151,29 @@ class GraphIndex:
 
     def search(self, queries: Rows, k: int) -> tuple[Ids, Rows]:
         """See `Index.search`; approximate, with the recall that `ef` buys."""
-        ids, distances = self._graph.knn_query(queries, k=min(k, len(self)), num_threads=1)
+        try:
+            ids, distances = self._graph.knn_query(queries, k=min(k, len(self)), num_threads=1)
+        except RuntimeError as error:  # fewer than k items can be reached: too few links
+            raise GalleryError(f"the graph finds no {k} neighbours: {error}") from error
         return ids.astype(np.int64), (1 - distances).astype(np.float32)
+
+
+def _check_file(path: Path, dim: int, count: int, m: int) -> None:
+    """Compare a graph's header and its file's size with what hnswlib would have written."""
+    with path.open("rb") as stream:
+        header = stream.read(_HEADER.size)
+    if len(header) < _HEADER.size:
+        raise GalleryError(f"{path}: is no graph")
+    start, capacity, found, row, label_offset, data_offset, _, entry, *links, _, _ = _HEADER.unpack(header)
+    if (found, capacity, label_offset - data_offset) != (count, count, dim * 4):
+        raise GalleryError(f"{path}: holds {found} × {(label_offset - data_offset) // 4}, expected {count} × {dim}")
+    links_size = 4 + 2 * m * 4
+    layout = (0, links_size + dim * 4 + 8, links_size, m, 2 * m, m)
+    if (start, row, data_offset, *links) != layout or entry >= count:
+        raise GalleryError(f"{path}: is no graph with {m} links an item")
+    expected = _HEADER.size + count * (row + 4)
+    if path.stat().st_size < expected:
+        raise GalleryError(f"{path}: is truncated: expected {expected} bytes or more")
 
 
 def _new_graph(dim: int) -> Any:

@@ -137,12 +137,16 @@ class Store:
             raise GalleryError(f"{path}: there is no folder {path.parent}")
         if meta.dim < 1:
             raise GalleryError(f"{path}: expected a dimension of at least 1, found {meta.dim}")
-        with _mapped_errors(path), closing(sqlite3.connect(path, isolation_level=None)) as connection:
-            connection.executescript(_SCHEMA)
-            with _transaction(connection):
-                facts = {"extractor": meta.extractor, "fingerprint": meta.fingerprint, "dim": str(meta.dim)}
-                connection.executemany("INSERT INTO meta VALUES (?, ?)", facts.items())
-                _new_revision(connection, "", "created")
+        try:
+            with _mapped_errors(path), closing(sqlite3.connect(path, isolation_level=None)) as connection:
+                connection.executescript(_SCHEMA)
+                with _transaction(connection):
+                    facts = {"extractor": meta.extractor, "fingerprint": meta.fingerprint, "dim": str(meta.dim)}
+                    connection.executemany("INSERT INTO meta VALUES (?, ?)", facts.items())
+                    _new_revision(connection, "", "created")
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
         return cls.open(path)
 
     @classmethod

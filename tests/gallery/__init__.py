@@ -1,0 +1,1 @@
+"""Tests of `shitu_edge.gallery`."""

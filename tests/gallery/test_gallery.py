@@ -1,0 +1,410 @@
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+import unicodedata
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shitu_edge.errors import FingerprintError, GalleryError
+from shitu_edge.gallery import Gallery, GraphParameters, NewItem
+from shitu_edge.gallery import gallery as gallery_module
+from shitu_edge.gallery.store import Store
+
+from .rows import DIM, Rows, brute_force, create, new_items, run_python, unit_rows
+
+QUICK = GraphParameters(m=8, ef_construction=60, ef=60)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "shop.gallery"
+
+
+@pytest.fixture
+def gallery(path: Path) -> Iterator[Gallery]:
+    with create(path) as opened:
+        yield opened
+
+
+def _labels(gallery: Gallery, rows: Rows) -> list[str]:
+    """The label of the best match of each row."""
+    return [matches[0].label for matches in gallery.search(rows, 1)]
+
+
+def test_what_was_added_is_there_after_opening_again(path: Path) -> None:
+    rows = unit_rows(6)
+    with create(path) as gallery:
+        assert (len(gallery), gallery.revision) == (0, 1)
+        assert gallery.add(new_items(rows[:4])) == [1, 2, 3, 4]
+        assert gallery.add([NewItem("label 1", "again.jpg", rows[4]), NewItem("tea", "", rows[5])]) == [5, 6]
+        assert (len(gallery), gallery.revision) == (6, 3)
+
+    with Gallery.open(path) as gallery:
+        assert gallery.label_counts() == {"label 0": 1, "label 1": 2, "label 2": 1, "label 3": 1, "tea": 1}
+        assert [(item.id, item.source, item.added_in) for item in gallery.items("label 1")] == [
+            (2, "1.jpg", 2),
+            (5, "again.jpg", 3),
+        ]
+        assert [item.id for item in gallery.items()] == [1, 2, 3, 4, 5, 6]
+        assert list(gallery.items("coffee")) == []
+        info = gallery.info()
+        assert (info.path, info.revision, info.items, info.labels, info.dim) == (str(path), 3, 6, 5, DIM)
+        assert (info.extractor, info.fingerprint, info.search) == ("tiny", "f" * 32, "exact")
+        assert info.bytes == path.stat().st_size
+        assert (gallery.meta.extractor, gallery.meta.dim) == ("tiny", DIM)
+
+
+def test_search_is_brute_force(gallery: Gallery) -> None:
+    rows, queries = unit_rows(50), unit_rows(8, seed=1)
+    gallery.add(new_items(rows[:30]))
+    gallery.search(queries)  # what follows is now an addition to a loaded gallery
+    gallery.add(new_items(rows[30:]))
+
+    answers = gallery.search(queries, 7)
+
+    order, cosines = brute_force(rows, queries, 7)
+    assert [[match.item_id for match in matches] for matches in answers] == (order + 1).tolist()
+    np.testing.assert_allclose([[match.similarity for match in matches] for matches in answers], cosines, atol=1e-6)
+    numbers = [i % 30 if i < 30 else i - 30 for i in order[:, 0]]
+    assert [matches[0].label for matches in answers] == [f"label {number}" for number in numbers]
+    assert len(gallery.search(queries)[0]) == 5
+    assert {len(matches) for matches in gallery.search(queries, 1000)} == {50}
+
+
+def test_empty_gallery_finds_nothing(gallery: Gallery) -> None:
+    assert gallery.search(unit_rows(3), 5) == [(), (), ()]
+    assert gallery.search(unit_rows(1)[:0], 5) == []
+    assert gallery.label_counts() == {}
+    assert not gallery.needs_graph()
+    with pytest.raises(GalleryError, match="nothing to index"):
+        gallery.reindex()
+
+
+def test_impossible_searches_are_refused(gallery: Gallery) -> None:
+    gallery.add(new_items(unit_rows(3)))
+    with pytest.raises(GalleryError, match=r"shape \(Q, 16\), found \(2, 8\)"):
+        gallery.search(unit_rows(2, 8))
+    with pytest.raises(GalleryError, match=r"shape \(Q, 16\), found \(16,\)"):
+        gallery.search(unit_rows(1)[0])
+    with pytest.raises(GalleryError, match="k of at least 1, found 0"):
+        gallery.search(unit_rows(1), 0)
+    with pytest.raises(GalleryError, match="finite"):
+        gallery.search(np.full((1, DIM), np.nan, np.float32))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), min_size=1, max_size=5))
+def test_labels_of_any_script(tmp_path_factory: pytest.TempPathFactory, labels: list[str]) -> None:
+    path = tmp_path_factory.mktemp("labels") / "g"
+    wanted = [unicodedata.normalize("NFC", label).strip() for label in labels]
+    rows = unit_rows(len(labels))
+    items = [NewItem(label, label, row) for label, row in zip(labels, rows, strict=True)]
+    with create(path) as gallery:
+        if not all(wanted):
+            with pytest.raises(GalleryError, match="label is empty"):
+                gallery.add(items)
+            assert len(gallery) == 0
+            return
+        gallery.add(items)
+    with Gallery.open(path) as gallery:
+        assert _labels(gallery, rows) == wanted
+        assert [item.label for item in gallery.items()] == wanted
+        assert [item.source for item in gallery.items()] == labels
+        assert gallery.label_counts() == {label: wanted.count(label) for label in wanted}
+
+
+def test_labels_keep_inner_blanks_and_are_composed(gallery: Gallery) -> None:
+    given_labels = ["Oat  milk\t1 l", " 牛奶 250 ml\n", "Cafe\N{COMBINING ACUTE ACCENT}", "حليب", "दूध", "🥛"]
+    rows = unit_rows(len(given_labels))
+    gallery.add(NewItem(label, "", row) for label, row in zip(given_labels, rows, strict=True))
+    wanted = ["Oat  milk\t1 l", "牛奶 250 ml", "Caf\N{LATIN SMALL LETTER E WITH ACUTE}", "حليب", "दूध", "🥛"]
+    assert _labels(gallery, rows) == wanted
+    assert [item.id for item in gallery.items("Caf\N{LATIN SMALL LETTER E WITH ACUTE}")] == [3]
+
+
+def _with_nan(row: Rows) -> Rows:
+    changed: Rows = row.copy()
+    changed[3] = np.nan
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("label", "change", "message"),
+    [
+        ("", lambda row: row, r"bad\.jpg: the label is empty"),
+        (" \t\n", lambda row: row, r"bad\.jpg: the label is empty"),
+        ("\udcff", lambda row: row, r"bad\.jpg: the label is no Unicode text"),
+        ("tea", lambda row: row[:8], r"bad\.jpg: expected a unit row \(16,\), found \(8,\)"),
+        ("tea", lambda row: row[None], r"bad\.jpg: expected a unit row \(16,\), found \(1, 16\)"),
+        ("tea", lambda row: row * np.float32(1.01), r"bad\.jpg: expected a unit row"),
+        ("tea", lambda row: row * 0, r"bad\.jpg: expected a unit row"),
+        ("tea", _with_nan, r"bad\.jpg: expected a unit row"),
+    ],
+)
+def test_a_bad_item_is_refused_and_nothing_committed(
+    gallery: Gallery, label: str, change: Callable[[Rows], Rows], message: str
+) -> None:
+    rows = unit_rows(3)
+    gallery.add(new_items(rows[:1], "old"))
+    with pytest.raises(GalleryError, match=message):
+        gallery.add([*new_items(rows[1:]), NewItem(label, "bad.jpg", change(rows[2]))])
+    assert (gallery.revision, len(gallery), gallery.label_counts()) == (2, 1, {"old 0": 1})
+    assert gallery.add(new_items(rows[1:])) == [2, 3]
+
+
+def test_source_in_another_encoding_is_kept_as_far_as_it_can_be(gallery: Gallery) -> None:
+    gallery.add([NewItem("tea", "tea/\udcc5.jpg", unit_rows(1)[0])])
+    assert [item.source for item in gallery.items()] == ["tea/?.jpg"]
+
+
+@pytest.mark.parametrize("interruption", [ValueError, KeyboardInterrupt])
+def test_interrupted_addition_leaves_the_gallery_as_it_was(gallery: Gallery, interruption: type[BaseException]) -> None:
+    rows = unit_rows(5)
+    gallery.add(new_items(rows[:2]))
+
+    def interrupted() -> Iterator[NewItem]:
+        yield from new_items(rows[2:], "new")
+        raise interruption("now")
+
+    with pytest.raises(interruption, match="now"):
+        gallery.add(interrupted())
+    assert (gallery.revision, len(gallery)) == (2, 2)
+    assert set(gallery.label_counts()) == {"label 0", "label 1"}
+    gallery.add(new_items(rows[2:], "new"))
+    assert (gallery.revision, len(gallery)) == (3, 5)
+
+
+def test_adding_nothing_is_no_revision(gallery: Gallery) -> None:
+    assert gallery.add([]) == []
+    assert gallery.revision == 1
+
+
+def test_another_extractor_is_refused_by_both_names(gallery: Gallery) -> None:
+    gallery.require("renamed, but the same", "f" * 32)
+    with pytest.raises(FingerprintError) as refusal:
+        gallery.require("large", "a" * 32)
+    message = str(refusal.value)
+    assert "tiny (ffffffff)" in message
+    assert "large (aaaaaaaa)" in message
+    assert "shop.gallery" in message
+
+
+def test_two_galleries_on_one_file_see_each_other(gallery: Gallery, path: Path) -> None:
+    rows = unit_rows(4)
+    with Gallery.open(path) as other:
+        for i, row in enumerate(rows):
+            writer, reader = (gallery, other) if i % 2 else (other, gallery)
+            assert len(reader) == i
+            writer.add([NewItem(f"new {i}", "", row)])
+            assert _labels(reader, row[None]) == _labels(writer, row[None]) == [f"new {i}"]
+            assert reader.revision == writer.revision == i + 2
+
+
+_ADD = """
+import sys
+import numpy as np
+from shitu_edge.gallery import Gallery, NewItem
+row = np.zeros(16, np.float32)
+row[3] = 1
+with Gallery.open(sys.argv[1]) as gallery:
+    before = [match.label for match in gallery.search(row[None])[0]]
+    print(before, gallery.add([NewItem("from outside", "", row)]))
+"""
+
+
+def test_an_addition_of_another_process_is_found_by_the_next_search(gallery: Gallery, path: Path) -> None:
+    row = np.eye(DIM, dtype=np.float32)[3]
+    gallery.add([NewItem("from inside", "", -row)])
+    assert [match.label for match in gallery.search(row[None])[0]] == ["from inside"]
+    assert run_python(_ADD, path) == "['from inside'] [2]\n"
+    assert [match.label for match in gallery.search(row[None])[0]] == ["from outside", "from inside"]
+
+
+def test_searches_beside_additions_see_the_state_before_or_after(gallery: Gallery, path: Path) -> None:
+    """Every revision adds two items, so that a half revision would show as an odd number."""
+    rows = unit_rows(60)
+    done = threading.Event()
+    seen: list[list[int]] = [[] for _ in range(4)]
+    problems: list[BaseException] = []
+
+    def search(sizes: list[int], opened: Gallery) -> None:
+        try:
+            while True:
+                last = done.is_set()
+                [matches] = opened.search(rows[:1], 100)
+                assert sorted(match.item_id for match in matches) == list(range(1, len(matches) + 1))
+                assert all(match.label == f"item {match.item_id}" for match in matches)
+                sizes.append(len(matches))
+                if last:
+                    return
+        except BaseException as error:
+            problems.append(error)
+
+    with Gallery.open(path) as other:
+        threads = [
+            threading.Thread(target=search, args=(sizes, (gallery, other)[i % 2])) for i, sizes in enumerate(seen)
+        ]
+        for thread in threads:
+            thread.start()
+        for first in range(0, 60, 2):
+            gallery.add(NewItem(f"item {i + 1}", "", rows[i]) for i in (first, first + 1))
+        done.set()
+        for thread in threads:
+            thread.join()
+
+    assert not problems
+    assert all(size % 2 == 0 for size in itertools.chain(*seen))
+    assert all(sizes == sorted(sizes) and sizes[-1] == 60 for sizes in seen)
+    assert len(gallery.search(rows[:1], 100)[0]) == 60
+
+
+@pytest.fixture
+def indexed(path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A closed gallery of 80 items with a graph."""
+    monkeypatch.setattr(gallery_module, "GRAPH_FROM", 50)
+    with create(path) as gallery:
+        gallery.add(new_items(unit_rows(80)))
+        assert gallery.needs_graph()
+        gallery.reindex(QUICK)
+        assert not gallery.needs_graph()
+        assert gallery.info().search == "graph"
+    return path
+
+
+def _graph_of(path: Path) -> Path:
+    [graph] = path.parent.glob(f"{path.name}.*.hnsw")
+    return graph
+
+
+def test_a_gallery_opens_with_its_graph(indexed: Path) -> None:
+    rows = unit_rows(80)
+    with Gallery.open(indexed) as gallery:
+        assert gallery.info().search == "graph"
+        assert len(gallery) == 80
+        assert _labels(gallery, rows) == [f"label {i}" for i in range(80)]
+
+
+def test_additions_after_the_graph_are_found(indexed: Path) -> None:
+    rows = unit_rows(83)
+    new = unit_rows(3, seed=5)
+    with Gallery.open(indexed) as gallery:
+        gallery.add(new_items(new, "new"))
+        assert gallery.info().search == "graph"
+        assert _labels(gallery, new) == ["new 0", "new 1", "new 2"]
+        assert gallery.needs_graph(), "3 of 83 are more than the graph may lack"
+    with Gallery.open(indexed) as gallery:
+        assert (gallery.info().search, len(gallery)) == ("graph", 83)
+        both = np.concatenate([rows[:80], new])
+        order, _ = brute_force(both, new, 5)
+        assert [[match.item_id for match in row] for row in gallery.search(new, 5)] == (order + 1).tolist()
+        gallery.reindex(QUICK)
+        assert not gallery.needs_graph()
+        assert _graph_of(indexed).is_file(), "the old graph is gone"
+        assert [[match.item_id for match in row] for row in gallery.search(new, 5)] == (order + 1).tolist()
+
+
+def _flip(graph: Path, share: float) -> None:
+    content = bytearray(graph.read_bytes())
+    content[int(share * (len(content) - 1))] ^= 0x10
+    graph.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        *(pytest.param(lambda g, s=share: _flip(g, s), id=f"flipped at {share}") for share in (0, 0.002, 0.1, 0.5, 1)),
+        pytest.param(lambda graph: graph.write_bytes(graph.read_bytes()[:-1]), id="last byte"),
+        pytest.param(lambda graph: graph.write_bytes(graph.read_bytes()[:40]), id="header"),
+        pytest.param(lambda graph: graph.write_bytes(b""), id="emptied"),
+        pytest.param(lambda graph: graph.unlink(), id="deleted"),
+        pytest.param(lambda graph: (graph.unlink(), graph.mkdir()), id="folder"),
+    ],
+)
+def test_an_altered_graph_is_not_used(
+    indexed: Path, caplog: pytest.LogCaptureFixture, damage: Callable[[Path], object]
+) -> None:
+    damage(_graph_of(indexed))
+    rows = unit_rows(80)
+    with caplog.at_level(logging.WARNING), Gallery.open(indexed) as gallery:
+        assert gallery.info().search == "exact"
+        assert gallery.needs_graph()
+        assert _labels(gallery, rows) == [f"label {i}" for i in range(80)]
+    assert any("no usable index" in record.getMessage() for record in caplog.records)
+
+
+def test_a_graph_is_rebuilt_where_it_was_altered(indexed: Path) -> None:
+    _graph_of(indexed).write_bytes(b"")
+    with Gallery.open(indexed) as gallery:
+        gallery.reindex(QUICK)
+        assert gallery.info().search == "graph"
+    with Gallery.open(indexed) as gallery:
+        assert gallery.info().search == "graph"
+
+
+def test_reindexing_leaves_other_galleries_graphs(indexed: Path) -> None:
+    """`shop.gallery` and `shop.gallery.old` lie side by side; a name may hold what a pattern would take specially."""
+    for name in ("shop.gallery.old", "shop [1].gallery"):
+        with create(indexed.with_name(name)) as other:
+            other.add(new_items(unit_rows(60, seed=1)))
+            other.reindex(QUICK)
+    with Gallery.open(indexed) as gallery:
+        gallery.add(new_items(unit_rows(1, seed=2)))
+        gallery.reindex(QUICK)
+    with Gallery.open(indexed.with_name("shop.gallery.old")) as other:
+        assert other.info().search == "graph"
+    with Gallery.open(indexed.with_name("shop [1].gallery")) as other:
+        other.add(new_items(unit_rows(1, seed=2)))
+        other.reindex(QUICK)
+    assert len([file for file in indexed.parent.iterdir() if file.name.startswith("shop [1].gallery.")]) == 1
+
+
+def test_opening_while_another_process_adds_and_reindexes(indexed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An item that another process adds and indexes between the reads of `open` is found once, not twice."""
+    load = Store.load
+    row = unit_rows(1, seed=9)
+
+    def load_and_be_overtaken(self: Store, since: int = 0) -> object:
+        loaded = load(self, since)
+        monkeypatch.setattr(Store, "load", load)
+        with Gallery.open(indexed) as other:
+            other.add([NewItem("overtaking", "", row[0])])
+            other.reindex(QUICK)
+        return loaded
+
+    monkeypatch.setattr(Store, "load", load_and_be_overtaken)
+    with Gallery.open(indexed) as gallery:
+        [matches] = gallery.search(row, 100)
+    assert sorted(match.item_id for match in matches) == list(range(1, 82))
+    assert matches[0].label == "overtaking"
+
+
+def test_searches_go_on_while_the_graph_is_built(indexed: Path) -> None:
+    rows = unit_rows(80)
+    found: list[list[str]] = []
+    with Gallery.open(indexed) as gallery:
+        gallery.add(new_items(unit_rows(5, seed=3), "new"))
+        gallery.reindex(QUICK, progress=lambda *_: found.append(_labels(gallery, rows)))
+    assert found == [[f"label {i}" for i in range(80)]]
+
+
+def test_a_closed_gallery_says_so(path: Path) -> None:
+    gallery = create(path)
+    gallery.close()
+    with pytest.raises(GalleryError, match=r"shop\.gallery: .*closed"):
+        gallery.search(unit_rows(1))
+
+
+def test_one_file_is_the_gallery_after_compacting(gallery: Gallery, path: Path, tmp_path: Path) -> None:
+    gallery.add(new_items(unit_rows(3)))
+    gallery.compact()
+    copy = tmp_path / "copy.gallery"
+    copy.write_bytes(path.read_bytes())
+    with Gallery.open(copy) as opened:
+        assert opened.label_counts() == {"label 0": 1, "label 1": 1, "label 2": 1}

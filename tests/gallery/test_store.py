@@ -1,0 +1,325 @@
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from shitu_edge.errors import GalleryError
+from shitu_edge.gallery import Gallery, NewItem
+from shitu_edge.gallery import store as store_module
+
+from .rows import DIM, create, new_items, run_python, unit_rows
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A closed gallery of three items."""
+    file = tmp_path / "shop.gallery"
+    with create(file) as gallery:
+        gallery.add(new_items(unit_rows(3)))
+    return file
+
+
+def _alter(path: Path, statement: str, *values: object) -> None:
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(statement, values)
+
+
+def _refusal(path: Path) -> str:
+    """What opening says, which is one line that begins with the file's name."""
+    with pytest.raises(GalleryError) as refusal:
+        Gallery.open(path)
+    message = str(refusal.value)
+    assert message.startswith(f"{path}: ")
+    assert "\n" not in message
+    leftovers = [file.name for file in path.parent.iterdir() if file.name.endswith(("-wal", "-shm"))]
+    assert leftovers == [], "the refused file is still open"
+    return message
+
+
+def test_a_gallery_is_a_sqlite_file_that_others_can_read(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        items = connection.execute("SELECT id, label, embedding, added_in, removed_in FROM items").fetchall()
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert [(item[0], item[1], item[3], item[4]) for item in items] == [
+        (i + 1, f"label {i}", 2, None) for i in range(3)
+    ]
+    found = np.array([np.frombuffer(item[2], "<f4") for item in items])
+    np.testing.assert_array_equal(found, unit_rows(3))
+
+
+def test_names_that_an_address_would_take_specially(tmp_path: Path) -> None:
+    path = tmp_path / "50% off? 牛奶 #1.gallery"
+    with create(path) as gallery:
+        gallery.add(new_items(unit_rows(1)))
+    assert path.is_file()
+    with Gallery.open(path) as gallery:
+        assert len(gallery) == 1
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    assert "No such file or directory; `shitu-edge gallery build` makes one" in _refusal(tmp_path / "none.gallery")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folder(tmp_path: Path) -> None:
+    assert "cannot be opened" in _refusal(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"SQLite", b"\x89PNG\r\n\x1a\n" + bytes(100)])
+def test_file_of_another_kind(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "picture.png"
+    path.write_bytes(content)
+    assert "is not a gallery" in _refusal(path)
+
+
+def test_sqlite_header_before_rubbish(tmp_path: Path) -> None:
+    path = tmp_path / "rubbish"
+    path.write_bytes(b"SQLite format 3\0" + bytes(range(256)) * 20)
+    assert "not a database" in _refusal(path)
+
+
+def test_sqlite_file_of_another_program(tmp_path: Path) -> None:
+    path = tmp_path / "notes.db"
+    _alter(path, "CREATE TABLE notes (text TEXT)")
+    assert "is a SQLite file but no gallery" in _refusal(path)
+
+
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
+        ("PRAGMA user_version = 2", "expected gallery format 1, found 2"),
+        ("DROP TABLE meta", "no such table: meta"),
+        ("DROP TABLE items", "no such table: items"),
+        ("DELETE FROM meta WHERE key = 'fingerprint'", "is damaged: no usable 'fingerprint'"),
+        ("UPDATE meta SET value = 'many' WHERE key = 'dim'", "is damaged: no usable"),
+        ("UPDATE meta SET value = '0' WHERE key = 'dim'", "is damaged: no usable"),
+        ("UPDATE meta SET value = '15' WHERE key = 'dim'", "is damaged: an embedding has not 15 numbers"),
+        ("UPDATE items SET embedding = x'00' WHERE id = 2", "is damaged: an embedding has not 16 numbers"),
+        ("UPDATE items SET embedding = x'' WHERE id = 2", "is damaged: an embedding has not 16 numbers"),
+        ("UPDATE items SET embedding = 17 WHERE id = 2", "is damaged: an embedding has not 16 numbers"),
+        ("UPDATE items SET embedding = zeroblob(64) WHERE id = 2", "is damaged: an embedding is no unit vector"),
+        ("UPDATE items SET label = CAST(x'ff' AS TEXT) WHERE id = 2", "decode"),
+    ],
+)
+def test_damaged_gallery(path: Path, statement: str, message: str) -> None:
+    _alter(path, statement)
+    assert message in _refusal(path)
+
+
+@pytest.mark.parametrize("number", [0.5, 2.0, float("nan"), float("inf")])
+def test_stored_embedding_that_is_no_unit_row(path: Path, number: float) -> None:
+    row = unit_rows(1)[0]
+    row[3] = number
+    _alter(path, "UPDATE items SET embedding = ? WHERE id = 3", row.tobytes())
+    assert "is damaged: an embedding is no unit vector" in _refusal(path)
+
+
+def test_overwritten_page(path: Path) -> None:
+    with create(path.with_name("large")) as gallery:
+        gallery.add(new_items(unit_rows(200)))
+    large = path.with_name("large")
+    content = bytearray(large.read_bytes())
+    content[4096 * 8 : 4096 * 12] = bytes(range(256)) * 64
+    large.write_bytes(content)
+    assert "malformed" in _refusal(large) or "damaged" in _refusal(large)
+
+
+def test_damage_done_while_open_is_named_too(path: Path) -> None:
+    with Gallery.open(path) as gallery:
+        _alter(path, "INSERT INTO revisions VALUES (3, '', '', '')")
+        _alter(path, "INSERT INTO items (label, source, embedding, added_in) VALUES ('tea', '', x'00', 3)")
+        with pytest.raises(GalleryError, match=r"shop\.gallery: is damaged: an embedding"):
+            gallery.search(unit_rows(1))
+
+
+def test_creating_over_something(path: Path, tmp_path: Path) -> None:
+    with pytest.raises(GalleryError, match=r"shop\.gallery: exists already"):
+        create(path)
+    with pytest.raises(GalleryError, match="exists already"):
+        create(tmp_path)
+    with pytest.raises(GalleryError, match="there is no folder"):
+        create(tmp_path / "none" / "shop.gallery")
+    with pytest.raises(GalleryError, match="dimension of at least 1, found 0"):
+        create(tmp_path / "flat.gallery", dim=0)
+    with Gallery.open(path) as gallery:
+        assert len(gallery) == 3
+    assert [file.name for file in tmp_path.iterdir()] == ["shop.gallery"]
+
+
+_FULL_DISK = """
+import json, resource, sys
+from pathlib import Path
+import numpy as np
+from shitu_edge.errors import GalleryError
+from shitu_edge.gallery import Gallery, NewItem
+
+rows = np.eye(16, dtype=np.float32)
+with Gallery.open(sys.argv[1]) as gallery:
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, limit[1]))
+    try:
+        gallery.add(NewItem("x" * 100, "", rows[i % 16]) for i in range(2000))
+        error = None
+    except GalleryError as failure:
+        error = str(failure)
+    resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    during = len(gallery)
+    print(json.dumps({"error": error, "during": during, "then": gallery.add([NewItem("tea", "", rows[0])])}))
+"""
+
+
+def test_full_disk_commits_nothing_and_spoils_nothing(path: Path) -> None:
+    pytest.importorskip("resource", reason="file size limits are POSIX")
+    answer = json.loads(run_python(_FULL_DISK, path))
+    assert answer["error"].startswith(f"{path}: ")
+    assert "rollback" not in answer["error"]
+    assert (answer["during"], answer["then"]) == (3, [4])
+    with Gallery.open(path) as gallery:
+        assert [item.label for item in gallery.items()] == ["label 0", "label 1", "label 2", "tea"]
+
+
+def test_an_aborted_transaction_is_reported_by_its_cause(path: Path) -> None:
+    """SQLite ends a transaction by itself on some errors; there is nothing to roll back then."""
+    _alter(path, "CREATE TRIGGER full BEFORE INSERT ON items BEGIN SELECT RAISE(ROLLBACK, 'the disk is full'); END")
+    with Gallery.open(path) as gallery:
+        with pytest.raises(GalleryError, match=r"shop\.gallery: the disk is full$"):
+            gallery.add(new_items(unit_rows(1)))
+        assert (len(gallery), gallery.revision) == (3, 2)
+
+
+def test_a_writer_that_does_not_end_is_no_hindrance_to_searches(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "_BUSY_TIMEOUT_S", 0.05)
+    with closing(sqlite3.connect(path, isolation_level=None)) as writer, Gallery.open(path) as gallery:
+        writer.execute("BEGIN IMMEDIATE")
+        writer.execute("DELETE FROM items")
+        assert len(gallery.search(unit_rows(1), 10)[0]) == 3
+        with Gallery.open(path) as other:
+            assert len(other) == 3
+        with pytest.raises(GalleryError, match="database is locked"):
+            gallery.add(new_items(unit_rows(1)))
+        writer.execute("ROLLBACK")
+        assert gallery.add(new_items(unit_rows(1))) == [4]
+
+
+def test_a_locked_file_is_not_read_past_the_lock(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Taken for a read-only one, it would be read without its log."""
+    monkeypatch.setattr(store_module, "_BUSY_TIMEOUT_S", 0.05)
+    with closing(sqlite3.connect(path, isolation_level=None)) as owner:
+        owner.execute("PRAGMA locking_mode = EXCLUSIVE")
+        owner.execute("UPDATE items SET label = 'new'")
+        with pytest.raises(GalleryError, match=r"shop\.gallery: database is locked"):
+            Gallery.open(path)
+
+
+@pytest.fixture
+def _permissions_hold(tmp_path: Path) -> None:
+    probe = tmp_path / "probe"
+    probe.touch(mode=0)
+    readable = os.access(probe, os.R_OK)
+    probe.unlink()
+    if readable:
+        pytest.skip("permission bits do not hold here: for root, or on Windows")
+
+
+def _set_mode(path: Path, file_mode: int, folder_mode: int) -> None:
+    path.chmod(file_mode)
+    path.parent.chmod(folder_mode)
+
+
+@pytest.fixture
+def read_only(path: Path) -> Iterator[Callable[[bool], None]]:
+    """Makes the gallery's file read-only, and its folder where asked."""
+
+    def protect(folder: bool) -> None:
+        _set_mode(path, 0o444, 0o555 if folder else 0o755)
+
+    yield protect
+    _set_mode(path, 0o644, 0o755)
+
+
+@pytest.mark.usefixtures("_permissions_hold")
+@pytest.mark.parametrize("folder", [False, True], ids=["file", "file and folder"])
+def test_what_may_not_be_written_can_be_searched(path: Path, read_only: Callable[[bool], None], folder: bool) -> None:
+    read_only(folder)
+    with Gallery.open(path) as gallery:
+        assert [matches[0].label for matches in gallery.search(unit_rows(3), 1)] == ["label 0", "label 1", "label 2"]
+        with pytest.raises(GalleryError, match="readonly"):
+            gallery.add([NewItem("tea", "", unit_rows(1)[0])])
+        assert len(gallery) == 3
+
+
+@pytest.mark.usefixtures("_permissions_hold")
+def test_file_that_may_not_be_read(path: Path) -> None:
+    path.chmod(0)
+    assert "Permission denied" in _refusal(path)
+
+
+@pytest.mark.usefixtures("_permissions_hold")
+def test_creating_where_nothing_may_be_written(tmp_path: Path) -> None:
+    folder = tmp_path / "locked"
+    folder.mkdir(mode=0o555)
+    with pytest.raises(GalleryError, match="unable to open"):
+        create(folder / "shop.gallery")
+
+
+# Forks writers that add three items a revision and report each finished one, and kills them at random moments.
+_KILLED_WRITERS = """
+import json, os, random, signal, sys, time
+import numpy as np
+from shitu_edge.gallery import Gallery, NewItem
+
+def write(path, pipe):
+    rows = np.eye(16, dtype=np.float32)
+    with Gallery.open(path) as gallery:
+        while True:
+            ids = gallery.add(NewItem(f"item {i}", "", rows[i]) for i in range(3))
+            os.write(pipe, (json.dumps(ids) + "\\n").encode())
+
+chance = random.Random(1)
+for round in range(15):
+    reading, writing = os.pipe()
+    writer = os.fork()
+    if writer == 0:
+        try:
+            write(sys.argv[1], writing)
+        finally:
+            os._exit(1)
+    os.close(writing)
+    if round % 3:  # the others may die before they finish anything
+        sys.stdout.write(os.read(reading, 10000).decode())
+    time.sleep(0.05 * chance.random())
+    os.kill(writer, signal.SIGKILL)
+    _, status = os.waitpid(writer, 0)
+    assert os.WIFSIGNALED(status), status
+    with os.fdopen(reading) as lines:
+        sys.stdout.write(lines.read())
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="forks and kills")
+def test_killed_writers_lose_nothing_acknowledged_and_leave_no_half_revision(tmp_path: Path) -> None:
+    path = tmp_path / "shop.gallery"
+    create(path).close()
+
+    lines = run_python(_KILLED_WRITERS, path).splitlines()
+
+    acknowledged = {item_id for line in lines for item_id in json.loads(line)}
+    assert len(acknowledged) >= 10 * 3
+    with Gallery.open(path) as gallery:
+        items = list(gallery.items())
+        assert {len(gallery), len(gallery.search(unit_rows(1, DIM), len(items))[0])} == {len(items)}
+    assert acknowledged <= {item.id for item in items}
+    assert set(Counter(item.added_in for item in items).values()) == {3}
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert connection.execute("SELECT count(*) FROM revisions").fetchone() == (1 + len(items) // 3,)

@@ -1,0 +1,288 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from shitu_edge import Gallery, Recognizer
+from shitu_edge.enrolment import add_pictures, build_gallery
+from shitu_edge.errors import FingerprintError, GalleryError
+from shitu_edge.gallery import LabelledPicture, find_pictures
+from shitu_edge.gallery import gallery as gallery_module
+
+from .networks import write_bundle
+
+COLOURS = {
+    "cocoa": ((90, 40, 20), (100, 50, 10)),
+    "牛奶 250 ml": ((250, 250, 240), (240, 240, 255)),
+    "mint tea": ((20, 160, 80), (30, 170, 60)),
+}
+
+
+@pytest.fixture(scope="module")
+def recognizer(tiny_bundle: Path) -> Iterator[Recognizer]:
+    with Recognizer.open(tiny_bundle, threads=2) as opened:
+        yield opened
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Pictures in a folder per label, two of one colour each."""
+    for label, colours in COLOURS.items():
+        (tmp_path / "pictures" / label).mkdir(parents=True)
+        for i, colour in enumerate(colours):
+            Image.new("RGB", (40, 30), colour).save(tmp_path / "pictures" / label / f"{i}.png")
+    return tmp_path / "pictures"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    (tmp_path / "shop").mkdir()
+    return tmp_path / "shop" / "shop.gallery"
+
+
+def _pictures(folder: Path) -> list[LabelledPicture]:
+    return find_pictures(folder, {".png"})
+
+
+def _names(path: Path) -> list[str]:
+    """What lies in the gallery's folder."""
+    return sorted(file.name for file in path.parent.iterdir())
+
+
+def _old_gallery(recognizer: Recognizer, path: Path, folder: Path) -> bytes:
+    """Build a gallery of one picture and return the file's content."""
+    build_gallery(recognizer, path, _pictures(folder)[:1])
+    return path.read_bytes()
+
+
+def test_built_gallery_recognises_its_pictures(recognizer: Recognizer, folder: Path, path: Path) -> None:
+    steps: list[tuple[str, int, int]] = []
+    done = build_gallery(recognizer, path, _pictures(folder), progress=lambda *step: steps.append(step))
+
+    assert (done.added, done.unreadable) == (6, ())
+    assert steps == [("pictures", i, 6) for i in range(1, 7)]
+    assert _names(path) == ["shop.gallery"]
+    with Gallery.open(path) as gallery:
+        assert gallery.label_counts() == dict.fromkeys(COLOURS, 2)
+        assert gallery.meta.fingerprint == recognizer.bundle.manifest.extractor.fingerprint
+        assert [item.source for item in gallery.items("cocoa")] == ["cocoa/0.png", "cocoa/1.png"]
+        for label, (colour, _) in COLOURS.items():
+            # The tiny extractor sees the colour less a grey: by hand, whatever the engine.
+            row = np.repeat(np.array(colour) / 255 - 0.45, 16).astype(np.float32)
+            [[best]] = gallery.search((row / np.linalg.norm(row))[None], 1)
+            assert best.label == label
+            assert best.similarity == pytest.approx(1, abs=1e-4)
+
+
+def test_order_is_that_of_the_pictures(recognizer: Recognizer, folder: Path, path: Path) -> None:
+    """Also where more pictures come than are decoded at a time."""
+    pictures = [*_pictures(folder), *reversed(_pictures(folder))] * 4
+    build_gallery(recognizer, path, pictures)
+    with Gallery.open(path) as gallery:
+        assert [(item.id, item.label) for item in gallery.items()] == [
+            (i, picture.label) for i, picture in enumerate(pictures, start=1)
+        ]
+
+
+def test_unreadable_pictures_are_reported_by_name_and_reason(recognizer: Recognizer, folder: Path, path: Path) -> None:
+    whole = (folder / "cocoa" / "1.png").read_bytes()
+    (folder / "cocoa" / "1.png").write_bytes(whole[: len(whole) // 2])
+    (folder / "cocoa" / "2.png").write_bytes(b"")
+    (folder / "mint tea" / "2.png").write_text("no picture", encoding="utf-8")
+    pictures = [*_pictures(folder), LabelledPicture(folder / "gone.png", "cocoa", "gone.png")]
+
+    done = build_gallery(recognizer, path, pictures)
+
+    assert done.added == 5
+    reasons = {picture.source: picture.reason for picture in done.unreadable}
+    assert list(reasons) == ["cocoa/1.png", "cocoa/2.png", "mint tea/2.png", "gone.png"]
+    assert "cannot be decoded" in reasons["cocoa/1.png"]
+    assert "is empty" in reasons["cocoa/2.png"]
+    assert "not a picture" in reasons["mint tea/2.png"]
+    assert "No such file" in reasons["gone.png"]
+    with Gallery.open(path) as gallery:
+        assert gallery.label_counts() == {"cocoa": 1, "mint tea": 2, "牛奶 250 ml": 2}
+
+
+def test_nothing_readable_leaves_no_file(recognizer: Recognizer, folder: Path, path: Path) -> None:
+    pictures = _pictures(folder)[:2]
+    for picture in pictures:
+        picture.path.write_bytes(b"rubbish")
+    with pytest.raises(GalleryError, match=r"none of 2 pictures can be read; the first: .*0\.png: is not a picture"):
+        build_gallery(recognizer, path, pictures)
+    with pytest.raises(GalleryError, match="no pictures to enrol"):
+        build_gallery(recognizer, path, [])
+    assert _names(path) == []
+
+
+def test_an_existing_gallery_is_only_replaced_on_demand(recognizer: Recognizer, folder: Path, path: Path) -> None:
+    old = _old_gallery(recognizer, path, folder)
+    with pytest.raises(GalleryError, match=r"shop\.gallery: exists already"):
+        build_gallery(recognizer, path, _pictures(folder))
+    assert path.read_bytes() == old
+
+    build_gallery(recognizer, path, _pictures(folder), replace=True)
+
+    assert _names(path) == ["shop.gallery"]
+    with Gallery.open(path) as gallery:
+        assert (len(gallery), gallery.revision) == (6, 2)
+
+
+def test_a_folder_is_not_replaced(recognizer: Recognizer, folder: Path, path: Path) -> None:
+    path.mkdir()
+    with pytest.raises(GalleryError, match=r"shop\.gallery: cannot be replaced: \S"):
+        build_gallery(recognizer, path, _pictures(folder), replace=True)
+    assert _names(path) == ["shop.gallery"]
+
+
+def test_a_missing_folder_is_named(recognizer: Recognizer, folder: Path, path: Path) -> None:
+    with pytest.raises(GalleryError, match=r"there is no folder .*none"):
+        build_gallery(recognizer, path.parent / "none" / "shop.gallery", _pictures(folder))
+    assert _names(path) == []
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_an_interrupt_leaves_nothing(recognizer: Recognizer, folder: Path, path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        build_gallery(recognizer, path, _pictures(folder), progress=_interrupt)
+    assert _names(path) == []
+
+
+def test_an_interrupt_leaves_the_old_gallery(recognizer: Recognizer, folder: Path, path: Path) -> None:
+    old = _old_gallery(recognizer, path, folder)
+    with pytest.raises(KeyboardInterrupt):
+        build_gallery(recognizer, path, _pictures(folder), replace=True, progress=_interrupt)
+    assert _names(path) == ["shop.gallery"]
+    assert path.read_bytes() == old
+
+
+_OPEN = """
+import sys
+from shitu_edge import Gallery
+with Gallery.open(sys.argv[1]):
+    print("open", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def opener(path: Path) -> Iterator[list[subprocess.Popen[str]]]:
+    """Processes to end after the test."""
+    started: list[subprocess.Popen[str]] = []
+    yield started
+    for process in started:
+        process.communicate("", timeout=60)
+
+
+def _open_elsewhere(path: Path, opener: list[subprocess.Popen[str]]) -> None:
+    command = [sys.executable, "-c", _OPEN, str(path)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    opener.append(process)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "open\n"
+
+
+def test_a_gallery_that_is_open_elsewhere_is_not_replaced(
+    recognizer: Recognizer, folder: Path, path: Path, opener: list[subprocess.Popen[str]]
+) -> None:
+    old = _old_gallery(recognizer, path, folder)
+    _open_elsewhere(path, opener)
+    with pytest.raises(GalleryError, match=r"shop\.gallery: is open in another process"):
+        build_gallery(recognizer, path, _pictures(folder), replace=True)
+    assert path.read_bytes() == old
+    opener[0].communicate("", timeout=60)
+    assert build_gallery(recognizer, path, _pictures(folder), replace=True).added == 6
+
+
+def test_a_gallery_that_is_opened_meanwhile_is_not_replaced(recognizer: Recognizer, folder: Path, path: Path) -> None:
+    """Its log would otherwise be applied to the new file."""
+    old = _old_gallery(recognizer, path, folder)
+    opened: list[Gallery] = []
+    with pytest.raises(GalleryError, match="is open in another process"):
+        build_gallery(
+            recognizer,
+            path,
+            _pictures(folder),
+            replace=True,
+            progress=lambda *_: None if opened else opened.append(Gallery.open(path)),
+        )
+    [gallery] = opened
+    assert len(gallery) == 1
+    gallery.close()
+    assert path.read_bytes() == old
+    assert _names(path) == ["shop.gallery"]
+
+
+def test_added_pictures_are_one_revision(recognizer: Recognizer, folder: Path, path: Path) -> None:
+    pictures = _pictures(folder)
+    _old_gallery(recognizer, path, folder)
+    with Gallery.open(path) as gallery:
+        done = add_pictures(recognizer, gallery, [*pictures[1:], LabelledPicture(folder / "gone", "x", "gone")])
+        assert done.added == 5
+        assert [picture.source for picture in done.unreadable] == ["gone"]
+        assert (len(gallery), gallery.revision) == (6, 3)
+        with pytest.raises(KeyboardInterrupt):
+            add_pictures(recognizer, gallery, pictures, progress=_interrupt)
+        with pytest.raises(GalleryError, match="none of 1 pictures"):
+            add_pictures(recognizer, gallery, [LabelledPicture(folder / "gone", "x", "gone")])
+        assert (len(gallery), gallery.revision) == (6, 3)
+
+
+def test_pictures_are_not_added_to_another_extractors_gallery(
+    recognizer: Recognizer, folder: Path, path: Path, tmp_path: Path
+) -> None:
+    _old_gallery(recognizer, path, folder)
+    write_bundle(tmp_path / "other", name="other", weights="9" * 64)
+    with (
+        Recognizer.open(tmp_path / "other", threads=1) as other,
+        Gallery.open(path) as gallery,
+        pytest.raises(FingerprintError, match=r"tiny extractor .* other extractor"),
+    ):
+        add_pictures(other, gallery, _pictures(folder))
+
+
+def test_a_large_gallery_gets_a_graph(
+    recognizer: Recognizer, folder: Path, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gallery_module, "GRAPH_FROM", 5)
+    steps: list[str] = []
+    build_gallery(recognizer, path, _pictures(folder), progress=lambda step, *_: steps.append(step))
+    assert steps == ["pictures"] * 6 + ["index"]
+    with Gallery.open(path) as gallery:
+        assert gallery.info().search == "graph"
+        assert len(gallery) == 6
+    [graph] = [name for name in _names(path) if name != "shop.gallery"]
+    assert graph.startswith("shop.gallery.")
+    assert graph.endswith(".hnsw")
+
+
+def test_an_interrupted_index_leaves_the_finished_gallery(
+    recognizer: Recognizer, folder: Path, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gallery_module, "GRAPH_FROM", 5)
+    with pytest.raises(KeyboardInterrupt):
+        build_gallery(
+            recognizer, path, _pictures(folder), progress=lambda step, *_: _interrupt() if step == "index" else None
+        )
+    assert _names(path) == ["shop.gallery"]
+    with Gallery.open(path) as gallery:
+        assert len(gallery) == 6
+        assert gallery.info().search == "exact"
+
+
+def test_leftovers_of_another_build_do_not_matter(recognizer: Recognizer, folder: Path, path: Path) -> None:
+    """As of a process that was killed; this one has another number."""
+    leftover = path.with_name(f"{path.name}.{os.getpid() + 1}.partial")
+    leftover.write_bytes(b"half")
+    assert build_gallery(recognizer, path, _pictures(folder)).added == 6
+    assert _names(path) == [path.name, leftover.name]
