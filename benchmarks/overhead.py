@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -50,13 +51,19 @@ def compare(recognizer: Recognizer, photo: bytes, rounds: int) -> None:
     first = recognizer.recognize(photo)
     crops = len(first.items) + len(first.dropped)
     detector, extractor = recognizer._detector, recognizer._extractor
-    scene = np.zeros(detector._spec.network.input.shape(), np.float32)
-    crop = np.zeros(extractor._spec.network.input.shape(), np.float32)
+    noise = np.random.default_rng(0)
+    scene = noise.standard_normal(detector._spec.network.input.shape(), np.float32)
+    crop = noise.standard_normal(extractor._spec.network.input.shape(), np.float32)
     workers = ThreadPoolExecutor(extractor.streams)
+    bare_ms: dict[str, list[float]] = {"bare detect": [], "bare extract": []}
 
     def bare() -> None:
+        start = time.perf_counter()
         detector._session.run({detector._spec.network.input.name: scene})
+        between = time.perf_counter()
         list(workers.map(lambda _: extractor._session.run({extractor._spec.network.input.name: crop}), range(crops)))
+        bare_ms["bare detect"].append((between - start) * 1000)
+        bare_ms["bare extract"].append((time.perf_counter() - between) * 1000)
 
     times = interleave({"recognize": lambda: answers.append(recognizer.recognize(photo)), "bare": bare}, rounds)
     stages = {
@@ -68,7 +75,7 @@ def compare(recognizer: Recognizer, photo: bytes, rounds: int) -> None:
         f"{recognizer.bundle.manifest.name} on {first.made_by.detector.engine}, "
         f"{first.width} × {first.height}, {crops} crops"
     )
-    print_times({**times, **stages})
+    print_times({**times, **stages, **{name: np.array(values[-rounds:]) for name, values in bare_ms.items()}})
     total = float(np.median(times["recognize"]))
     added = float(np.median(times["recognize"] - stages["decode"] - times["bare"]))
     print(f"overhead: {added:.1f} ms, {added / total:.1%} of the total")

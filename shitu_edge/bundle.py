@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PureWindowsPath
-from typing import Any, Literal
+from typing import Literal
 
 from .errors import BundleError
 from .schema import SchemaError, build
@@ -39,7 +39,8 @@ class InputSpec:
     """What a network eats: one RGB picture, resized without regard to its aspect ratio.
 
     The tensor is `(grey level * scale - mean) / std` per channel as float32, or plain grey levels as uint8, of
-    `height` × `width`, in `layout` and channel order `color`.
+    `height` × `width`, in `layout` and channel order `color`. `mean` and `std` are those of red, green and blue in
+    this order, whatever `color` is.
     """
 
     name: str
@@ -290,7 +291,7 @@ def bundle_folders() -> Iterator[Path]:
     """Yield the folders of all bundles known by name: under `$SHITU_EDGE_MODELS`, `./models` and in the package."""
     roots = [Path("models"), Path(__file__).parent / "bundles"]
     if variable := os.environ.get(SEARCH_PATH_VARIABLE):
-        roots = [Path(entry) for entry in variable.split(os.pathsep)] + roots
+        roots = [Path(entry) for entry in variable.split(os.pathsep) if entry] + roots
     for root in roots:
         if root.is_dir():
             yield from sorted(path.parent for path in root.glob(f"*/{MANIFEST}"))
@@ -321,9 +322,16 @@ def _check(manifest: Manifest, where: str) -> None:
                         raise BundleError(f"{where}: {file.path!r}: expected a path inside the bundle")
         if min(network.input.height, network.input.width) < 1 or min(network.input.std) <= 0:
             raise BundleError(f"{where}: {network.name}: input sides and std must be positive")
+    if manifest.extractor.dim < 1 or manifest.detector.max_boxes < 1 or manifest.recognition.neighbours < 1:
+        raise BundleError(f"{where}: dim, max_boxes and neighbours must be positive")
     head = manifest.detector.head
-    if isinstance(head, PicoDetLevels) and not len(head.strides) == len(head.scores) == len(head.distances) > 0:
-        raise BundleError(f"{where}: detector.head: expected as many scores and distances as strides")
+    if isinstance(head, PicoDetLevels):
+        if not len(head.strides) == len(head.scores) == len(head.distances) > 0:
+            raise BundleError(f"{where}: detector.head: expected as many scores and distances as strides")
+        if min(head.strides) < 1 or head.reg_max < 1:
+            raise BundleError(f"{where}: detector.head: strides and reg_max must be positive")
+    if isinstance(head, Postprocessed) and (missing := {"score", "x1", "y1", "x2", "y2"} - set(head.columns)):
+        raise BundleError(f"{where}: detector.head.columns: {', '.join(sorted(missing))} missing")
 
 
 def _file_sha256(path: Path) -> str:
@@ -339,8 +347,3 @@ def _file_sha256(path: Path) -> str:
 
 def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
-
-
-def describe(manifest: Manifest) -> dict[str, Any]:
-    """Return the manifest as values that `json.dumps` takes."""
-    return asdict(manifest)

@@ -58,7 +58,10 @@ EOFError, TypeError, its own warnings where warnings are errors. A list would la
 
 @dataclass(frozen=True, slots=True)
 class DecodeLimits:
-    """What is too much: bytes of an encoded picture, pixels of a decoded one."""
+    """What is too much: bytes of an encoded picture, pixels of a decoded one.
+
+    Pillow has a limit of its own for files, about 179 million pixels (`PIL.Image.MAX_IMAGE_PIXELS`, twice).
+    """
 
     max_bytes: int = 64 << 20
     max_pixels: int = 80_000_000

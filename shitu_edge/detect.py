@@ -19,6 +19,8 @@ Outputs = Mapping[str, NDArray[Any]]
 _Candidates = tuple[Boxes, NDArray[np.float32], NDArray[np.int32]]
 """Boxes (N, 4) in pixels of the network's input, scores (N,), class ids (N,)."""
 
+_FIRST_LOOK = 64
+
 
 class Detector:
     """Finds things in a picture. Safe from several threads."""
@@ -62,44 +64,67 @@ def decode_head(spec: DetectorSpec, outputs: Outputs, threshold: float, limit: i
     """Read a network's outputs: at most `limit` boxes of at least `threshold`, best first, in pixels of the input.
 
     Raises:
-        EngineError: an output is missing or of a shape that the layout does not have.
+        EngineError: an output is missing or of a shape that the layout does not have, or a box is not finite.
     """
     head = spec.head
     height, width = spec.network.input.height, spec.network.input.width
     try:
+        if isinstance(head, Postprocessed):
+            return _finite(_postprocessed(head, outputs, threshold, limit, height, width))
         if isinstance(head, PicoDetLevels):
-            candidates = _picodet(head, outputs, threshold, height, width)
-            return _best(candidates, head.nms_top_k, head.nms_iou, min(limit, head.keep_top_k))
-        if isinstance(head, BoxesScores):
-            candidates = _boxes_scores(head, outputs, threshold, height, width)
-            return _best(candidates, head.nms_top_k, head.nms_iou, min(limit, head.keep_top_k))
-        return _postprocessed(head, outputs, threshold, limit, height, width)
+            return _picodet(head, outputs, threshold, min(limit, head.keep_top_k), height, width)
+        candidates = _finite(_boxes_scores(head, outputs, threshold, height, width))
+        return _best(candidates, head.nms_top_k, head.nms_iou, min(limit, head.keep_top_k))
     except (KeyError, ValueError, IndexError) as error:
         found = ", ".join(f"{name} {array.shape}" for name, array in outputs.items())
         raise EngineError(f"{spec.network.name}: outputs do not fit the layout {head.layout}: {found}") from error
 
 
-def _picodet(head: PicoDetLevels, outputs: Outputs, threshold: float, height: int, width: int) -> _Candidates:
-    """Decode PicoDet (Yu et al. 2021; ppdet `PicoHead`): distances are expectations over `reg_max` + 1 bins.
+def _picodet(
+    head: PicoDetLevels, outputs: Outputs, threshold: float, limit: int, height: int, width: int
+) -> _Candidates:
+    """Read PicoDet's raw head and suppress.
 
-    Anchors are cell centres `(x + 0.5) · stride`. Only anchors that pass the threshold are decoded.
+    The few best anchors nearly always hold `limit` boxes, and as suppression goes from the best down, the others then
+    change nothing: they are only decoded when needed.
     """
-    boxes, scores, classes = [], [], []
-    for stride, score_name, distance_name in zip(head.strides, head.scores, head.distances, strict=True):
-        rows, columns = -(-height // stride), -(-width // stride)
-        level_scores = outputs[score_name].reshape(rows * columns, -1)
-        best = level_scores.max(axis=1)
-        anchors = np.flatnonzero(best >= threshold)
-        if anchors.size > head.pre_nms_top_k:
-            anchors = anchors[np.argsort(-best[anchors], kind="stable")[: head.pre_nms_top_k]]
-        bins = outputs[distance_name].reshape(rows * columns, 4, head.reg_max + 1)[anchors]
-        centres = np.stack([anchors % columns, anchors // columns], axis=1).astype(np.float32) + np.float32(0.5)
-        distances = _expectation(bins)
-        corners = np.concatenate([centres - distances[:, :2], centres + distances[:, 2:]], axis=1)
-        boxes.append(clip_boxes(corners * np.float32(stride), width, height))
-        scores.append(best[anchors])
-        classes.append(level_scores[anchors].argmax(axis=1).astype(np.int32))
-    return np.concatenate(boxes), np.concatenate(scores), np.concatenate(classes)
+    grids = [(-(-height // stride), -(-width // stride)) for stride in head.strides]
+    tables = [outputs[name].reshape(h * w, -1) for name, (h, w) in zip(head.scores, grids, strict=True)]
+    best = [table.max(axis=1) for table in tables]
+    passed = np.concatenate(best)
+    passed = passed[passed >= threshold]
+    for count in (_FIRST_LOOK, head.nms_top_k):
+        floor = threshold if passed.size <= count else np.partition(passed, passed.size - count)[passed.size - count]
+        levels = []
+        for level, (stride, name) in enumerate(zip(head.strides, head.distances, strict=True)):
+            anchors = _best_anchors(best[level], floor, head.pre_nms_top_k)
+            bins = outputs[name].reshape(len(best[level]), 4, head.reg_max + 1)[anchors]
+            boxes = clip_boxes(_decode_boxes(anchors, bins, grids[level][1], stride), width, height)
+            levels.append((boxes, best[level][anchors], tables[level][anchors].argmax(axis=1).astype(np.int32)))
+        boxes, scores, classes = (np.concatenate(parts) for parts in zip(*levels, strict=True))
+        found = _best(_finite((boxes, scores, classes)), head.nms_top_k, head.nms_iou, limit)
+        if len(found[1]) == limit or passed.size <= count:
+            break
+    return found
+
+
+def _best_anchors(scores: NDArray[np.float32], floor: float, count: int) -> NDArray[np.intp]:
+    anchors = np.flatnonzero(scores >= floor)
+    if anchors.size > count:
+        anchors = anchors[np.argsort(-scores[anchors], kind="stable")[:count]]
+    return anchors
+
+
+def _decode_boxes(anchors: NDArray[np.intp], bins: NDArray[np.float32], columns: int, stride: int) -> Boxes:
+    """Decode PicoDet's boxes (Yu et al. 2021; ppdet `PicoHead`): distances are expectations over `reg_max` + 1 bins.
+
+    Anchors are cell centres `(x + 0.5) · stride`.
+    """
+    centres = np.stack([anchors % columns, anchors // columns], axis=1).astype(np.float32) + np.float32(0.5)
+    distances = _expectation(bins)
+    corners = np.concatenate([centres - distances[:, :2], centres + distances[:, 2:]], axis=1)
+    boxes: Boxes = corners * np.float32(stride)
+    return boxes
 
 
 def _expectation(logits: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -139,6 +164,12 @@ def _postprocessed(
     classes = column["class"] if "class" in column else np.zeros(len(rows), np.float32)
     boxes = _to_input_pixels(boxes, head.coordinates, height, width)
     return boxes, column["score"][order], classes[order].astype(np.int32)
+
+
+def _finite(candidates: _Candidates) -> _Candidates:
+    if not np.isfinite(candidates[0]).all():
+        raise EngineError("the detector answered a box of NaN or infinity; `shitu-edge doctor` tests the engines")
+    return candidates
 
 
 def _to_input_pixels(boxes: Boxes, coordinates: str, height: int, width: int) -> Boxes:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .bundle import InputSpec
-from .resample import normalise, resize
+from .resample import resize
 
 
 class InputBuilder:
@@ -33,9 +33,8 @@ class InputBuilder:
         """Resize, normalise and lay out pixels (h, w, 3) uint8 into one picture's slot of a tensor."""
         spec = self._spec
         direct = spec.layout == "NCHW" and spec.dtype == "float32" and spec.color == "RGB"
-        planes = resize(pixels_rgb, spec.height, spec.width, spec.resize, out=slot if direct else None)
-        if spec.dtype == "float32":
-            normalise(planes, self._gain, self._bias)
+        gain, bias = (self._gain, self._bias) if spec.dtype == "float32" else (None, None)
+        planes = resize(pixels_rgb, spec.height, spec.width, spec.resize, slot if direct else None, gain, bias)
         if not direct:
             planes = planes[::-1] if spec.color == "BGR" else planes
             slot[:] = planes if spec.layout == "NCHW" else planes.transpose(1, 2, 0)

@@ -68,7 +68,7 @@ def _record(cls: Any, data: Any, place: str) -> Any:
 
 
 def _one_of(kinds: tuple[Any, ...], data: Any, place: str) -> Any:
-    """Choose among records by their literal `layout`, and among plain kinds by trying each."""
+    """Choose among records by their literal `layout`; the other unions here are of one kind and None."""
     if all(is_dataclass(kind) for kind in kinds):
         layouts = {get_args(get_type_hints(kind)["layout"])[0]: kind for kind in kinds}
         layout = data.get("layout") if isinstance(data, dict) else None
@@ -76,12 +76,10 @@ def _one_of(kinds: tuple[Any, ...], data: Any, place: str) -> Any:
             isinstance(layout, str) and layout in layouts, f"a layout of {', '.join(map(repr, layouts))}", layout, place
         )
         return _record(layouts[layout], data, place)
-    for kind in kinds:
-        try:
-            return _value(kind, data, place)
-        except SchemaError as error:
-            failure = error
-    raise failure
+    if data is None and types.NoneType in kinds:
+        return None
+    (kind,) = (kind for kind in kinds if kind is not types.NoneType)
+    return _value(kind, data, place)
 
 
 def _sequence(kinds: tuple[Any, ...], data: Any, place: str) -> tuple[Any, ...]:

@@ -131,7 +131,7 @@ def test_items_after_suppression(recognizer: Recognizer, golden: Golden, photos:
         items = [item for item in recognizer.recognize(photo).items if item.decision != "unknown"]
         assert [item.label for item in items] == [str(label) for label in golden["item_labels"][expected]]
         np.testing.assert_allclose(
-            [item.similarity for item in items], golden["item_similarities"][expected], atol=1e-4
+            np.array([item.similarity for item in items], float), golden["item_similarities"][expected], atol=1e-4
         )
         np.testing.assert_allclose(
             np.array([item.box_xyxy for item in items]).reshape(-1, 4),
