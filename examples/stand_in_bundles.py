@@ -39,7 +39,7 @@ def make_bundles(models: Path, out: Path) -> list[Bundle]:
         _network(
             models / "mobile_object_localizer.onnx",
             "onnx",
-            "fp32",
+            "int8",
             InputSpec("normalized_input_image_tensor", 192, 192, "bilinear", layout="NHWC", dtype="uint8"),
         ),
         BoxesScores(
