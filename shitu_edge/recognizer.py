@@ -14,7 +14,7 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from .bundle import Bundle, Network, Rule
+from .bundle import Bundle, Network, Rule, bundle_folders
 from .decide import Candidate, decide
 from .decode import DEFAULT_LIMITS, DecodeLimits, DecodeMode, Picture, Source, decode
 from .detect import Detector
@@ -93,7 +93,7 @@ class Recognizer:
             BundleError, EngineError: the networks cannot be loaded.
             GalleryError: the gallery cannot be opened; FingerprintError: another extractor made it.
         """
-        opened = Bundle.open(bundle or os.environ.get(BUNDLE_VARIABLE) or DEFAULT_BUNDLE)
+        opened = _open_bundle(bundle or os.environ.get(BUNDLE_VARIABLE))
         manifest = opened.manifest
         threads = threads or read_cpu().threads
         streams = min(threads, _MAX_STREAMS)
@@ -274,6 +274,17 @@ class _Clock:
 
     def times(self) -> StageTimes:
         return StageTimes(**self._stages, total=self.elapsed_ms())
+
+
+def _open_bundle(bundle: str | os.PathLike[str] | None) -> Bundle:
+    if bundle:
+        return Bundle.open(bundle)
+    if DEFAULT_BUNDLE not in {folder.name for folder in bundle_folders()}:
+        raise BundleError(
+            f"no model bundle was named, and there is no {DEFAULT_BUNDLE} here to take by default: name a folder "
+            f"(--models, or ${BUNDLE_VARIABLE})"
+        )
+    return Bundle.open(DEFAULT_BUNDLE)
 
 
 def _model(bundle: Bundle, network: Network, precision: str | None) -> Model:

@@ -214,6 +214,7 @@ def _broken_inputs(shop: Shop, folder: Path) -> dict[str, tuple[list[object], st
         "text as photo": (["recognize", folder / "text.jpg", *models, *gallery], "text.jpg: is not a picture"),
         "cut photo": (["recognize", folder / "cut.jpg", *models, *gallery], "cut.jpg: cannot be decoded: .*truncated"),
         "folder without photos": (["recognize", folder / "nothing", *models, *gallery], "nothing: no pictures"),
+        "no bundle": (["recognize", shop.photo, *gallery], "no model bundle was named"),
         "missing bundle": (["recognize", shop.photo, "--models", "no", *gallery], "no: no such bundle"),
         "altered bundle": (["recognize", shop.photo, "--models", altered, *gallery], "extractor.onnx: altered"),
         "incomplete bundle": (
