@@ -11,15 +11,16 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
 import numpy as np
 
 from benchmarks.measure import describe_machine, interleave, print_times
 from shitu_edge import Bundle
-from shitu_edge.engines import ENGINES, Model, Resources, open_session
+from shitu_edge.engines import EngineName, Resources
 from shitu_edge.engines.cpu import read_cpu
-from shitu_edge.recognizer import _locate
+from shitu_edge.networks import open_network
+
+ENGINES: tuple[EngineName, ...] = ("openvino", "onnxruntime")
 
 
 def main() -> None:
@@ -39,13 +40,10 @@ def main() -> None:
     print_times(interleave(tasks, rounds=40))
 
 
-def _task(bundle: Bundle, engine: str, resources: Resources, batch: int, crops: int) -> Callable[[], object]:
+def _task(bundle: Bundle, engine: EngineName, resources: Resources, batch: int, crops: int) -> Callable[[], object]:
     network = bundle.manifest.extractor.network
-    shape = network.input.shape(batch)
-    locate = partial(_locate, bundle, network, "fp32")
-    model = Model(network.name, "fp32", tuple(network.files["fp32"]), locate, {network.input.name: shape})
-    session = open_session(model, engine, resources)  # type: ignore[arg-type]  # one of ENGINES
-    tensor = np.random.default_rng(0).standard_normal(shape, np.float32)
+    session = open_network(bundle, network, engine, None, resources, batch)
+    tensor = np.random.default_rng(0).standard_normal(network.input.shape(batch), np.float32)
     workers = ThreadPoolExecutor(resources.streams)
     return lambda: list(workers.map(lambda _: session.run({network.input.name: tensor}), range(crops // batch)))
 

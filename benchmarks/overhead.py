@@ -4,7 +4,8 @@
 
 Bare inference is the same compiled networks on ready tensors: the detector once, the extractor once a crop, as many
 side by side as the runtime does. Overhead is `recognize` less decoding less bare inference: resizing, normalising,
-reading the head, search and decision.
+reading the head, search and decision. The photo moves a little from round to round, so that boxes differ as they do
+before a camera.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ import argparse
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+from PIL import Image, ImageChops
 
 from benchmarks.measure import describe_machine, interleave, print_times
-from shitu_edge import Gallery, NewItem, Recognition, Recognizer
+from shitu_edge import Bundle, Gallery, NewItem, Recognition, Recognizer
 
 
 def main() -> None:
@@ -30,8 +33,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=40)
     args = parser.parse_args()
 
-    with tempfile.TemporaryDirectory() as folder, Recognizer.open(args.models, engine=args.engine) as opened:
-        extractor = opened.bundle.manifest.extractor
+    extractor = Bundle.open(args.models).manifest.extractor
+    with tempfile.TemporaryDirectory() as folder:
         gallery = Gallery.create(
             Path(folder) / "random.gallery",
             extractor=extractor.network.name,
@@ -42,13 +45,24 @@ def main() -> None:
         rows /= np.linalg.norm(rows, axis=1, keepdims=True)
         gallery.add(NewItem(f"product {i // 5}", "", row) for i, row in enumerate(rows))
         with gallery, Recognizer.open(args.models, gallery, engine=args.engine) as recognizer:
-            compare(recognizer, args.photo.read_bytes(), args.rounds)
+            compare(recognizer, moving(args.photo), args.rounds)
 
 
-def compare(recognizer: Recognizer, photo: bytes, rounds: int) -> None:
+def moving(photo: Path) -> list[bytes]:
+    """Return JPEGs of a photo that moves by a few pixels."""
+    image = Image.open(photo).convert("RGB")
+    frames = []
+    for shift in range(0, 48, 3):
+        stream = BytesIO()
+        ImageChops.offset(image, shift, shift // 2).save(stream, "JPEG", quality=92)
+        frames.append(stream.getvalue())
+    return frames
+
+
+def compare(recognizer: Recognizer, photos: list[bytes], rounds: int) -> None:
     """Measure both in turn and print times, stages and the overhead."""
     answers: list[Recognition] = []
-    first = recognizer.recognize(photo)
+    first = recognizer.recognize(photos[0])
     crops = len(first.items) + len(first.dropped)
     detector, extractor = recognizer._detector, recognizer._extractor
     noise = np.random.default_rng(0)
@@ -65,7 +79,10 @@ def compare(recognizer: Recognizer, photo: bytes, rounds: int) -> None:
         bare_ms["bare detect"].append((between - start) * 1000)
         bare_ms["bare extract"].append((time.perf_counter() - between) * 1000)
 
-    times = interleave({"recognize": lambda: answers.append(recognizer.recognize(photo)), "bare": bare}, rounds)
+    times = interleave(
+        {"recognize": lambda: answers.append(recognizer.recognize(photos[len(answers) % len(photos)])), "bare": bare},
+        rounds,
+    )
     stages = {
         stage: np.array([getattr(answer.stage_ms, stage) for answer in answers[-rounds:]])
         for stage in ("decode", "detect", "extract", "search", "decide")

@@ -16,6 +16,7 @@ from .errors import (
     FingerprintError,
     GalleryError,
     ImageError,
+    OptionError,
     ShituError,
 )
 from .gallery import Gallery, GalleryInfo, NewItem
@@ -50,6 +51,7 @@ __all__ = [
     "Item",
     "Match",
     "NewItem",
+    "OptionError",
     "Provenance",
     "Recognition",
     "Recognizer",

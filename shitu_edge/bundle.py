@@ -12,9 +12,9 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PureWindowsPath
-from typing import Literal
+from typing import Literal, get_args
 
-from .errors import BundleError
+from .errors import BundleError, OptionError
 from .schema import SchemaError, build
 
 MANIFEST = "bundle.json"
@@ -179,6 +179,22 @@ class Rule:
     suppression_iou: float = 0.05
     whole_image: WholeImage = "always"
 
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            OptionError: a value is outside its range.
+        """
+        limits = {"similarity_threshold": (-1, 1), "margin": (0, 2), "suppression_iou": (0, 1)}
+        for name, (low, high) in limits.items():
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise OptionError(f"{name}: expected {low} to {high}, found {value}")
+        if self.neighbours < 1:
+            raise OptionError(f"neighbours: expected at least 1, found {self.neighbours}")
+        if self.whole_image not in get_args(WholeImage):
+            raise OptionError(f"whole_image: expected {', '.join(get_args(WholeImage))}, found {self.whole_image!r}")
+
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
@@ -264,7 +280,7 @@ def parse_manifest(content: bytes, where: str) -> Manifest:
         raise BundleError(f"{where}: expected schema_version {SCHEMA_VERSION}, found {version!r:.60}")
     try:
         manifest = build(Manifest, data)
-    except SchemaError as error:
+    except (SchemaError, OptionError) as error:
         raise BundleError(f"{where}: {error}") from error
     _check(manifest, where)
     return manifest
@@ -322,8 +338,8 @@ def _check(manifest: Manifest, where: str) -> None:
                         raise BundleError(f"{where}: {file.path!r}: expected a path inside the bundle")
         if min(network.input.height, network.input.width) < 1 or min(network.input.std) <= 0:
             raise BundleError(f"{where}: {network.name}: input sides and std must be positive")
-    if manifest.extractor.dim < 1 or manifest.detector.max_boxes < 1 or manifest.recognition.neighbours < 1:
-        raise BundleError(f"{where}: dim, max_boxes and neighbours must be positive")
+    if manifest.extractor.dim < 1 or manifest.detector.max_boxes < 1:
+        raise BundleError(f"{where}: dim and max_boxes must be positive")
     head = manifest.detector.head
     if isinstance(head, PicoDetLevels):
         if not len(head.strides) == len(head.scores) == len(head.distances) > 0:

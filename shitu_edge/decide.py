@@ -17,7 +17,10 @@ _WHOLE_PIXELS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A box with its gallery neighbours, best first. `detection_score` is None for the whole image."""
+    """A box with its gallery neighbours, best first. `detection_score` is None for the whole image.
+
+    The first `rule.neighbours` decide; any more only show how near another label comes.
+    """
 
     box_xyxy: Box
     detection_score: float | None
@@ -43,7 +46,7 @@ def decide(candidates: Sequence[Candidate], rule: Rule) -> tuple[tuple[Item, ...
     standing.sort(key=lambda i: _rank(candidates[i], verdicts[i]), reverse=True)
     boxes = np.array([candidate.box_xyxy for candidate in candidates], np.float32).reshape(-1, 4)
     kept = suppress(boxes, np.array(standing, np.intp), rule.suppression_iou, pixel=_WHOLE_PIXELS)
-    items = tuple(_item(candidates[i], verdicts[i]) for i in kept)
+    items = tuple(_item(candidates[i], verdicts[i], rule) for i in kept)
     dropped = tuple(
         Dropped(
             candidate.box_xyxy,
@@ -63,9 +66,9 @@ def _judge(matches: tuple[Match, ...], rule: Rule) -> _Verdict:
         return _Verdict("unknown", None, None)
     best: dict[str, float] = {}
     votes: dict[str, float] = {}
-    for match in matches:
+    for place, match in enumerate(matches):
         best.setdefault(match.label, match.similarity)
-        if match.similarity >= rule.similarity_threshold:
+        if place < rule.neighbours and match.similarity >= rule.similarity_threshold:
             votes[match.label] = votes.get(match.label, 0.0) + match.similarity
     if not votes:
         return _Verdict("unknown", None, matches[0].similarity)
@@ -84,12 +87,12 @@ def _rank(candidate: Candidate, verdict: _Verdict) -> tuple[bool, float]:
     return True, verdict.similarity or 0.0
 
 
-def _item(candidate: Candidate, verdict: _Verdict) -> Item:
+def _item(candidate: Candidate, verdict: _Verdict, rule: Rule) -> Item:
     return Item(
         candidate.box_xyxy,
         verdict.decision,
         verdict.label,
         verdict.similarity,
         candidate.detection_score,
-        candidate.matches,
+        candidate.matches[: rule.neighbours],
     )

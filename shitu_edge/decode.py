@@ -52,7 +52,8 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 _DECODER_ERRORS = Exception
-"""What Pillow raises on bad files: OSError (truncated pixel data is one, it is never filled up silently), SyntaxError,
+"""What Pillow raises on bad files: OSError (truncated pixel data is one, unless the host program
+has set `PIL.ImageFile.LOAD_TRUNCATED_IMAGES`), SyntaxError,
 EOFError, TypeError, its own warnings where warnings are errors. A list would lack what the next damaged file brings."""
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .bundle import BoxesScores, DetectorSpec, PicoDetLevels, Postprocessed
 from .engines import Session
-from .errors import EngineError
+from .errors import EngineError, OptionError
 from .geometry import Boxes, clip_boxes, suppress
 from .preprocess import InputBuilder
 from .results import Detections
@@ -47,6 +47,8 @@ class Detector:
         spec = self._spec
         threshold = spec.score_threshold if score_threshold is None else score_threshold
         limit = spec.max_boxes if max_boxes is None else max_boxes
+        if limit < 0:
+            raise OptionError(f"max_boxes: expected 0 or more, found {limit}")
         tensor = self._input.tensors(1)
         self._input.fill(tensor[0], pixels_rgb)
         outputs = self._session.run({spec.network.input.name: tensor, **self._constants})
@@ -70,10 +72,10 @@ def decode_head(spec: DetectorSpec, outputs: Outputs, threshold: float, limit: i
     height, width = spec.network.input.height, spec.network.input.width
     try:
         if isinstance(head, Postprocessed):
-            return _finite(_postprocessed(head, outputs, threshold, limit, height, width))
+            return _postprocessed(head, outputs, threshold, limit, height, width)
         if isinstance(head, PicoDetLevels):
             return _picodet(head, outputs, threshold, min(limit, head.keep_top_k), height, width)
-        candidates = _finite(_boxes_scores(head, outputs, threshold, height, width))
+        candidates = _boxes_scores(head, outputs, threshold, height, width)
         return _best(candidates, head.nms_top_k, head.nms_iou, min(limit, head.keep_top_k))
     except (KeyError, ValueError, IndexError) as error:
         found = ", ".join(f"{name} {array.shape}" for name, array in outputs.items())
@@ -91,7 +93,7 @@ def _picodet(
     grids = [(-(-height // stride), -(-width // stride)) for stride in head.strides]
     tables = [outputs[name].reshape(h * w, -1) for name, (h, w) in zip(head.scores, grids, strict=True)]
     best = [table.max(axis=1) for table in tables]
-    passed = np.concatenate(best)
+    passed = _finite(np.concatenate(best))
     passed = passed[passed >= threshold]
     for count in (_FIRST_LOOK, head.nms_top_k):
         floor = threshold if passed.size <= count else np.partition(passed, passed.size - count)[passed.size - count]
@@ -102,7 +104,7 @@ def _picodet(
             boxes = clip_boxes(_decode_boxes(anchors, bins, grids[level][1], stride), width, height)
             levels.append((boxes, best[level][anchors], tables[level][anchors].argmax(axis=1).astype(np.int32)))
         boxes, scores, classes = (np.concatenate(parts) for parts in zip(*levels, strict=True))
-        found = _best(_finite((boxes, scores, classes)), head.nms_top_k, head.nms_iou, limit)
+        found = _best((_finite(boxes), scores, classes), head.nms_top_k, head.nms_iou, limit)
         if len(found[1]) == limit or passed.size <= count:
             break
     return found
@@ -146,9 +148,9 @@ def _boxes_scores(head: BoxesScores, outputs: Outputs, threshold: float, height:
     if head.box_order == "yxyx":
         boxes = boxes[:, [1, 0, 3, 2]]
     boxes = _to_input_pixels(boxes, head.coordinates, height, width)
-    scores = table.max(axis=1)
+    scores = _finite(table.max(axis=1))
     passed = scores >= threshold
-    return boxes[passed], scores[passed], table[passed].argmax(axis=1).astype(np.int32)
+    return _finite(boxes[passed]), scores[passed], table[passed].argmax(axis=1).astype(np.int32)
 
 
 def _postprocessed(
@@ -158,18 +160,19 @@ def _postprocessed(
     if head.count is not None:
         rows = rows[: int(outputs[head.count].reshape(-1)[0])]
     column = {name: rows[:, position] for position, name in enumerate(head.columns)}
-    order = np.argsort(-column["score"], kind="stable")
+    order = np.argsort(-_finite(column["score"]), kind="stable")
     order = order[column["score"][order] >= threshold][:limit]
     boxes = np.stack([column[name] for name in ("x1", "y1", "x2", "y2")], axis=1)[order]
     classes = column["class"] if "class" in column else np.zeros(len(rows), np.float32)
     boxes = _to_input_pixels(boxes, head.coordinates, height, width)
-    return boxes, column["score"][order], classes[order].astype(np.int32)
+    return _finite(boxes), column["score"][order], classes[order].astype(np.int32)
 
 
-def _finite(candidates: _Candidates) -> _Candidates:
-    if not np.isfinite(candidates[0]).all():
-        raise EngineError("the detector answered a box of NaN or infinity; `shitu-edge doctor` tests the engines")
-    return candidates
+def _finite(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Pass on numbers; NaN would otherwise look like nothing on the counter."""
+    if not np.isfinite(values).all():
+        raise EngineError("the detector answered NaN or infinity; `shitu-edge doctor` tests the engines")
+    return values
 
 
 def _to_input_pixels(boxes: Boxes, coordinates: str, height: int, width: int) -> Boxes:

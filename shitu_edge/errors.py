@@ -2,6 +2,7 @@
 
     ShituError                 anything shitu-edge refuses to do; the message is one line for people
     ├── ImageError             a picture that cannot be read, is too large, or an array of the wrong kind
+    ├── OptionError            an option outside what it may be; also a ValueError
     ├── BundleError            a model bundle that is missing, altered or not understood
     ├── EngineError            an inference engine that is missing or cannot run a network
     ├── EmbeddingError         a network answered with a zero or non-finite vector
@@ -18,6 +19,10 @@ class ShituError(Exception):
 
 class ImageError(ShituError):
     """A picture cannot be read, is over a limit, or is an array of the wrong dtype or shape."""
+
+
+class OptionError(ShituError, ValueError):
+    """An option is outside what it may be."""
 
 
 class BundleError(ShituError):

@@ -13,7 +13,7 @@ from .resample import resize
 
 
 class InputBuilder:
-    """Fills input tensors of one network. Buffers are kept per thread, so nothing is allocated per call."""
+    """Fills input tensors of one network. The tensors are kept, per thread."""
 
     def __init__(self, spec: InputSpec) -> None:
         self._spec = spec

@@ -4,33 +4,31 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
+from dataclasses import dataclass, replace
 from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .bundle import Bundle, Network, Rule, bundle_folders
+from .bundle import Bundle, InputSpec, Rule
 from .decide import Candidate, decide
 from .decode import DEFAULT_LIMITS, DecodeLimits, DecodeMode, Picture, Source, decode
 from .detect import Detector
-from .engines import EngineName, Model, ModelFiles, Resources, open_session
-from .engines.cache import user_cache
+from .engines import EngineName, Resources
 from .engines.cpu import read_cpu
-from .errors import BundleError, GalleryError, ImageError
+from .errors import GalleryError, ImageError, OptionError
 from .extract import Extractor
 from .gallery import Gallery, NewItem
 from .geometry import Boxes, clip_boxes
+from .networks import cache_folder, open_bundle, open_network
 from .results import Box, Detections, Dropped, Provenance, Recognition, StageTimes
 
-DEFAULT_BUNDLE = "shitu-small"
-BUNDLE_VARIABLE = "SHITU_EDGE_BUNDLE"
-
 _MAX_STREAMS = 4
+_RIVALS = 50
+_FOLLOW = 0.2
+"""How fast the expected time of a wave of crops follows the measured one."""
 # A JPEG may be decoded at reduced scale as long as its shorter side keeps twice the pixels that the detector takes, and
 # enough for things of a sixth of that side to fill the extractor's input.
 _SHARPER_THAN_DETECTOR = 2
@@ -55,16 +53,18 @@ class Recognizer:
         extractor: Extractor,
         gallery: Gallery | None,
         threads: int,
+        limits: DecodeLimits,
         resources: ExitStack,
     ) -> None:
-        """Put opened parts together and warm them up; most callers want `Recognizer.open`."""
+        """Put opened parts together; most callers want `Recognizer.open`."""
         self.bundle = bundle
         self.gallery = gallery
         self.threads = threads
+        self._limits = limits
         self._detector = detector
         self._extractor = extractor
         self._resources = resources
-        self._wave_ms = self._warm_up()
+        self._warm_ms = self._wave_ms = self._time_wave()
 
     @classmethod
     def open(
@@ -76,6 +76,7 @@ class Recognizer:
         precision: str | None = None,
         threads: int | None = None,
         cache: str | os.PathLike[str] | None = None,
+        limits: DecodeLimits = DEFAULT_LIMITS,
     ) -> Recognizer:
         """Load the networks of a bundle, warm them up and open a gallery.
 
@@ -88,30 +89,31 @@ class Recognizer:
             threads: for inference; one a physical core that this process may use when None.
             cache: folder for compiled models; the user's cache folder when None (see `engines.cache.user_cache`), and
                 none at all when empty.
+            limits: pictures that are larger are refused.
 
         Raises:
             BundleError, EngineError: the networks cannot be loaded.
             GalleryError: the gallery cannot be opened; FingerprintError: another extractor made it.
         """
-        opened = _open_bundle(bundle or os.environ.get(BUNDLE_VARIABLE))
+        opened = open_bundle(bundle)
         manifest = opened.manifest
         threads = threads or read_cpu().threads
         streams = min(threads, _MAX_STREAMS)
-        folder = user_cache() if cache is None else Path(cache) if os.fspath(cache) else None
+        folder = cache_folder(cache)
         with ExitStack() as stack:
             if gallery is not None and not isinstance(gallery, Gallery):
                 gallery = stack.enter_context(Gallery.open(gallery))
             if gallery is not None:
                 gallery.require(manifest.extractor.network.name, manifest.extractor.fingerprint)
-            model = _model(opened, manifest.detector.network, precision)
-            detector = Detector(open_session(model, engine, Resources(threads, 1, folder)), manifest.detector)
-            model = _model(opened, manifest.extractor.network, precision)
-            session = open_session(model, engine, Resources(threads, streams, folder))
+            session = open_network(opened, manifest.detector.network, engine, precision, Resources(threads, 1, folder))
+            detector = Detector(session, manifest.detector)
+            session = open_network(
+                opened, manifest.extractor.network, engine, precision, Resources(threads, streams, folder)
+            )
             extractor = Extractor(session, manifest.extractor, streams)
             stack.callback(extractor.close)
-            recognizer = cls(opened, detector, extractor, gallery, threads, stack)
-            recognizer._resources = stack.pop_all()  # from here on, its own to close
-            return recognizer
+            _warm_up(opened, detector, extractor)
+            return cls(opened, detector, extractor, gallery, threads, limits, stack.pop_all())
 
     def __enter__(self) -> Recognizer:
         return self
@@ -127,7 +129,7 @@ class Recognizer:
 
     @property
     def enough_side(self) -> int:
-        """Pixels of the shorter side from which on the networks see no difference (`benchmarks/decode.py`)."""
+        """Pixels of the shorter side from which on recognition hardly gains (`benchmarks/decode.py`)."""
         manifest = self.bundle.manifest
         whole, crop = (max(part.network.input.shape()[1:]) for part in (manifest.detector, manifest.extractor))
         return max(_SHARPER_THAN_DETECTOR * whole, _CROPS_A_SIDE * crop)
@@ -141,7 +143,6 @@ class Recognizer:
         detection_threshold: float | None = None,
         rule: Rule | None = None,
         decode_mode: DecodeMode = "auto",
-        limits: DecodeLimits = DEFAULT_LIMITS,
     ) -> Recognition:
         """Say which products a picture shows, where, how sure, and what it does not know.
 
@@ -151,10 +152,10 @@ class Recognizer:
             max_boxes, detection_threshold: how many detections to look at, from which score; the bundle's when None.
             rule: how to decide; the bundle's when None.
             decode_mode: `auto` may decode large JPEGs at reduced scale, `exact` decodes every pixel.
-            limits: larger pictures are refused.
 
         Raises:
             ImageError: the picture cannot be used.
+            OptionError: an option is outside what it may be.
             GalleryError: the recogniser was opened without a gallery, or the gallery cannot be read.
             EngineError, EmbeddingError: a network fails.
         """
@@ -162,14 +163,14 @@ class Recognizer:
         rule = rule or self.bundle.manifest.recognition
         clock = _Clock()
         with clock.stage("decode"):
-            picture = self._decode(image, decode_mode, limits)
+            picture = self._decode(image, decode_mode)
         with clock.stage("detect"):
             found = self._detector.detect(picture.pixels_rgb, score_threshold=detection_threshold, max_boxes=max_boxes)
             regions = _regions(found, picture, rule)
         with clock.stage("extract"):
             rows = self._extract(picture, regions, clock, deadline_ms)
         with clock.stage("search"):
-            matches = gallery.search(rows, rule.neighbours) if len(rows) else []
+            matches = gallery.search(rows, _looked_at(rule)) if len(rows) else []
         with clock.stage("decide"):
             boxes = _in_original_pixels(regions.boxes_xyxy, picture)
             seen = map(Candidate, boxes, regions.scores, matches)
@@ -183,9 +184,10 @@ class Recognizer:
         self, image: Source, *, max_boxes: int | None = None, detection_threshold: float | None = None
     ) -> Detections:
         """Return what the detector finds alone, best first, in pixels of the picture; see `recognize`."""
-        picture = self._decode(image, "auto", DEFAULT_LIMITS)
+        picture = self._decode(image, "auto")
         found = self._detector.detect(picture.pixels_rgb, score_threshold=detection_threshold, max_boxes=max_boxes)
-        return found.scaled(*picture.scale)
+        boxes = np.array(_in_original_pixels(found.boxes_xyxy, picture), np.float32).reshape(-1, 4)
+        return replace(found, boxes_xyxy=boxes)
 
     def embed(self, image: Source, boxes_xyxy: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
         """Return unit rows (N, D) float32 of boxes (N, 4) in pixels of the picture; of the whole one (1, D) without.
@@ -193,10 +195,21 @@ class Recognizer:
         Raises:
             ImageError: the picture cannot be used, or the boxes have another shape or lie outside of it.
         """
-        picture = decode(image)
+        picture = self._decode(image, "exact")
         if boxes_xyxy is None:
             return self._extractor.embed_crops([picture.pixels_rgb])
         return self._extractor.embed(picture.pixels_rgb, _checked_boxes(boxes_xyxy, picture))
+
+    def create_gallery(self, path: str | os.PathLike[str]) -> Gallery:
+        """Make an empty gallery file for this recognizer's embeddings, and open it.
+
+        Raises:
+            GalleryError: the file exists already or cannot be written.
+        """
+        extractor = self.bundle.manifest.extractor
+        return Gallery.create(
+            path, extractor=extractor.network.name, fingerprint=extractor.fingerprint, dim=extractor.dim
+        )
 
     def enroll(self, label: str, image: Source, box_xyxy: Box | None = None) -> int:
         """Add a product to the gallery from a photo, or the part of it inside a box; return the item's id.
@@ -209,8 +222,10 @@ class Recognizer:
         embedding = self.embed(image, boxes)[0]
         return gallery.add([NewItem(label, str(source), embedding)], note=f"enrolled {label}")[0]
 
-    def _decode(self, image: Source, mode: DecodeMode, limits: DecodeLimits) -> Picture:
-        return decode(image, enough_side=self.enough_side if mode == "auto" else None, limits=limits)
+    def _decode(self, image: Source, mode: DecodeMode) -> Picture:
+        if mode not in ("auto", "exact"):
+            raise OptionError(f"decode_mode: expected auto or exact, found {mode!r}")
+        return decode(image, enough_side=self.enough_side if mode == "auto" else None, limits=self._limits)
 
     def _extract(
         self, picture: Picture, regions: _Regions, clock: _Clock, deadline_ms: float | None
@@ -224,22 +239,22 @@ class Recognizer:
         for start in range(0, len(boxes), wave):
             before = clock.elapsed_ms()
             if before + self._wave_ms > deadline_ms:
+                # Back towards what a quiet machine needs, or one slow wave would keep all later ones from being tried.
+                self._wave_ms += _FOLLOW * (self._warm_ms - self._wave_ms)
                 break
             rows.append(self._extractor.embed(picture.pixels_rgb, boxes[start : start + wave]))
-            # A running mean that follows the machine's load within a few pictures.
-            self._wave_ms += 0.2 * (clock.elapsed_ms() - before - self._wave_ms)
+            self._wave_ms += _FOLLOW * (clock.elapsed_ms() - before - self._wave_ms)
         return np.concatenate(rows)
 
-    def _warm_up(self) -> float:
-        """Run each network once and the extractor again, and return the milliseconds of its second, warm run."""
-        eye = self.bundle.manifest.detector.network.input
-        noise = np.random.default_rng(0).integers(0, 256, (eye.height, eye.width, 3), np.uint8)
-        self._detector.detect(noise)
-        crops = [noise] * self._extractor.streams
-        self._extractor.embed_crops(crops)
-        clock = _Clock()
-        self._extractor.embed_crops(crops)
-        return clock.elapsed_ms()
+    def _time_wave(self) -> float:
+        """Return the milliseconds of embedding as many crops as run side by side, the best of three."""
+        crops = [_noise(self.bundle.manifest.extractor.network.input)] * self._extractor.streams
+        times = []
+        for _ in range(3):
+            clock = _Clock()
+            self._extractor.embed_crops(crops)
+            times.append(clock.elapsed_ms())
+        return min(times)
 
     def _require_gallery(self) -> Gallery:
         if self.gallery is None:
@@ -276,33 +291,14 @@ class _Clock:
         return StageTimes(**self._stages, total=self.elapsed_ms())
 
 
-def _open_bundle(bundle: str | os.PathLike[str] | None) -> Bundle:
-    if bundle:
-        return Bundle.open(bundle)
-    if DEFAULT_BUNDLE not in {folder.name for folder in bundle_folders()}:
-        raise BundleError(
-            f"no model bundle was named, and there is no {DEFAULT_BUNDLE} here to take by default: name a folder "
-            f"(--models, or ${BUNDLE_VARIABLE})"
-        )
-    return Bundle.open(DEFAULT_BUNDLE)
+def _warm_up(bundle: Bundle, detector: Detector, extractor: Extractor) -> None:
+    """Run each network once: the first inference allocates and is the slowest."""
+    detector.detect(_noise(bundle.manifest.detector.network.input))
+    extractor.embed_crops([_noise(bundle.manifest.extractor.network.input)] * extractor.streams)
 
 
-def _model(bundle: Bundle, network: Network, precision: str | None) -> Model:
-    """Say what to load of a network; bf16 is a way to compute with the fp32 files."""
-    precision = precision or network.default_precision
-    stored = "fp32" if precision == "bf16" else precision
-    formats: Mapping[str, object] = network.files.get(stored, {})
-    if not formats:
-        raise BundleError(f"{bundle.folder}: {network.name} has no {stored} files, only {', '.join(network.files)}")
-    shapes: dict[str, tuple[int, ...]] = {network.input.name: network.input.shape()}
-    for name, value in network.constants.items():
-        shapes[name] = np.shape(value)
-    return Model(network.name, precision, tuple(formats), partial(_locate, bundle, network, stored), shapes)
-
-
-def _locate(bundle: Bundle, network: Network, precision: str, file_format: str) -> ModelFiles:
-    paths = bundle.locate_files(network, precision, file_format)
-    return ModelFiles(paths, " ".join(file.sha256 for file in network.files[precision][file_format]))
+def _noise(spec: InputSpec) -> NDArray[np.uint8]:
+    return np.random.default_rng(0).integers(0, 256, (spec.height, spec.width, 3), np.uint8)
 
 
 def _regions(found: Detections, picture: Picture, rule: Rule) -> _Regions:
@@ -313,6 +309,11 @@ def _regions(found: Detections, picture: Picture, rule: Rule) -> _Regions:
         boxes = np.concatenate([boxes, np.array([[0, 0, width, height]], np.float32)])
         return _Regions(boxes, (*scores, None))
     return _Regions(boxes, scores)
+
+
+def _looked_at(rule: Rule) -> int:
+    """Return how many neighbours to ask for: with a margin enough to meet another label behind many of the first."""
+    return max(rule.neighbours, _RIVALS) if rule.margin > 0 else rule.neighbours
 
 
 def _in_original_pixels(boxes_xyxy: Boxes, picture: Picture) -> list[Box]:

@@ -26,13 +26,6 @@ class Detections:
     def __len__(self) -> int:
         return len(self.scores)
 
-    def scaled(self, scale_x: float, scale_y: float) -> Detections:
-        """Return the same detections in an image whose sides are `scale_x` and `scale_y` times as long."""
-        if scale_x == 1.0 and scale_y == 1.0:
-            return self
-        factors = np.array([scale_x, scale_y, scale_x, scale_y], np.float32)
-        return Detections(self.boxes_xyxy * factors, self.scores, self.class_ids)
-
 
 @dataclass(frozen=True, slots=True)
 class Match:

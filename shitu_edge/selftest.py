@@ -41,15 +41,15 @@ def run_selftest(subject: str) -> SelfTest:
     """Try one of `SUBJECTS` in a process of its own."""
     command = [sys.executable, "-m", __spec__.name, subject]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
+        done = subprocess.run(
+            command, capture_output=True, encoding="utf-8", errors="replace", timeout=_TIMEOUT_S, check=False
+        )
     except subprocess.TimeoutExpired:
         return SelfTest(subject, None, f"gave no answer within {_TIMEOUT_S} s")
     if done.returncode == 0:
-        return SelfTest(subject, float(done.stdout), None)
-    if done.returncode < 0:
-        return SelfTest(
-            subject, None, f"crashed with signal {-done.returncode}: built for another CPU? Install it anew"
-        )
+        return SelfTest(subject, float(done.stdout.split()[-1]), None)
+    if not 0 < done.returncode < 256:  # a signal, or Windows' word for one
+        return SelfTest(subject, None, f"crashed ({done.returncode}): built for another CPU? Install it anew")
     lines = done.stderr.strip().splitlines()
     return SelfTest(subject, None, lines[-1] if lines else f"exited with status {done.returncode}")
 

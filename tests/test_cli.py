@@ -115,6 +115,22 @@ def test_draw_marks_the_boxes(shell: Shell, shop: Shop, tmp_path: Path) -> None:
     assert not changed[40:60, 40:60].any()
 
 
+def test_drawings_of_equal_names_are_all_kept(shell: Shell, shop: Shop, tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / "in" / folder).mkdir(parents=True)
+        (tmp_path / "in" / folder / "0.png").write_bytes(shop.photo.read_bytes())
+    shell("recognize", tmp_path / "in", shop.photo, shop.photo, *shop.options, "--draw", tmp_path / "seen")
+    drawn = sorted(path.relative_to(tmp_path / "seen").as_posix() for path in (tmp_path / "seen").rglob("*.png"))
+    assert drawn == ["a/0.png.png", "b/0.png.png", "counter.png-2.png", "counter.png.png"]
+
+
+def test_drawing_where_a_file_lies_is_one_line(shell: Shell, shop: Shop, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    run = shell("recognize", shop.photo, *shop.options, "--draw", tmp_path / "file")
+    assert run.code == 1
+    assert re.fullmatch(r"error: [^\n]*file[^\n]*\n", run.err)
+
+
 def test_gallery_commands(shell: Shell, shop: Shop, tmp_path: Path) -> None:
     assert json.loads(shell("gallery", "list", shop.gallery, "--json").out) == {"Red thing": 1, "绿色 的东西": 1}
     info = json.loads(shell("gallery", "info", shop.gallery, "--json").out)

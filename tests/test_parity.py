@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from shitu_edge import Gallery, NewItem, Recognizer
+from shitu_edge import NewItem, Recognizer
 from shitu_edge.decode import decode
 from shitu_edge.engines import ENGINES, EngineName
 
@@ -58,17 +58,12 @@ def recognizer(
     bundle = NETWORKS / f"ppshitu-{version}-seeded"
     path = tmp_path_factory.mktemp("parity") / "drinks.gallery"
     pictures = [shared / "data" / "drinks" / "gallery" / str(name) for name in golden["gallery_paths"]]
-    with Recognizer.open(bundle, engine=engine) as embedder:
-        extractor = embedder.bundle.manifest.extractor
+    with Recognizer.open(bundle, engine=engine) as embedder, embedder.create_gallery(path) as gallery:
         rows = np.concatenate([embedder.embed(picture) for picture in pictures])
-        with Gallery.create(
-            path, extractor=extractor.network.name, fingerprint=extractor.fingerprint, dim=extractor.dim
-        ) as gallery:
-            labels = golden["gallery_labels"]
-            gallery.add(
-                NewItem(str(label), str(picture), row)
-                for label, picture, row in zip(labels, pictures, rows, strict=True)
-            )
+        labels = golden["gallery_labels"]
+        gallery.add(
+            NewItem(str(label), str(picture), row) for label, picture, row in zip(labels, pictures, rows, strict=True)
+        )
     np.testing.assert_array_less(0.9999, np.sum(rows * golden["gallery_embeddings"], axis=1))
     with Recognizer.open(bundle, path, engine=engine) as opened:
         yield opened
@@ -140,13 +135,23 @@ def test_items_after_suppression(recognizer: Recognizer, golden: Golden, photos:
         )
 
 
-def test_engines_agree(version: str, photos: list[Path]) -> None:
+def test_engines_agree(version: str, photos: list[Path], tmp_path: Path) -> None:
     for name in ENGINES:
         pytest.importorskip(name, reason=f"{name} is not installed")
     bundle = NETWORKS / f"ppshitu-{version}-seeded"
-    with Recognizer.open(bundle, engine="openvino") as one, Recognizer.open(bundle, engine="onnxruntime") as other:
+    with Recognizer.open(bundle) as embedder, embedder.create_gallery(tmp_path / "g") as gallery:
+        golden = _golden(version)
+        rows = golden["gallery_embeddings"]
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+        gallery.add(NewItem(str(label), "", row) for label, row in zip(golden["gallery_labels"], rows, strict=True))
+    with (
+        Recognizer.open(bundle, tmp_path / "g", engine="openvino") as one,
+        Recognizer.open(bundle, tmp_path / "g", engine="onnxruntime") as other,
+    ):
         for photo in photos:
+            items, others = one.recognize(photo).items, other.recognize(photo).items
+            assert [item.label for item in items] == [item.label for item in others]
             ours, theirs = one.detect(photo), other.detect(photo)
             np.testing.assert_allclose(ours.boxes_xyxy, theirs.boxes_xyxy, atol=0.1)
-            rows, others = one.embed(photo, ours.boxes_xyxy), other.embed(photo, ours.boxes_xyxy)
-            np.testing.assert_array_less(0.99999, np.sum(rows * others, axis=1))
+            embedded, again = one.embed(photo, ours.boxes_xyxy), other.embed(photo, ours.boxes_xyxy)
+            np.testing.assert_array_less(0.99999, np.sum(embedded * again, axis=1))

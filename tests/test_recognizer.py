@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,10 +16,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from shitu_edge import (
+    DecodeLimits,
+    EngineError,
     FingerprintError,
-    Gallery,
     GalleryError,
     ImageError,
+    OptionError,
     Recognizer,
     Rule,
 )
@@ -47,10 +50,7 @@ def product(colour: tuple[int, int, int]) -> NDArray[np.uint8]:
 def gallery_path(tiny_bundle: Path, tmp_path: Path) -> Path:
     path = tmp_path / "shop.gallery"
     with Recognizer.open(tiny_bundle) as embedder:
-        extractor = embedder.bundle.manifest.extractor
-        Gallery.create(
-            path, extractor=extractor.network.name, fingerprint=extractor.fingerprint, dim=extractor.dim
-        ).close()
+        embedder.create_gallery(path).close()
     with Recognizer.open(tiny_bundle, path) as recognizer:
         recognizer.enroll("red", product(RED))
         recognizer.enroll("grün", product(GREEN))
@@ -122,13 +122,7 @@ def test_whole_image_that_resembles_nothing_is_dropped(recognizer: Recognizer) -
 
 def test_empty_gallery_answers_with_everything_unknown(tiny_bundle: Path, tmp_path: Path) -> None:
     with Recognizer.open(tiny_bundle) as embedder:
-        extractor = embedder.bundle.manifest.extractor
-    empty = Gallery.create(
-        tmp_path / "empty.gallery",
-        extractor=extractor.network.name,
-        fingerprint=extractor.fingerprint,
-        dim=extractor.dim,
-    )
+        empty = embedder.create_gallery(tmp_path / "empty.gallery")
     with empty, Recognizer.open(tiny_bundle, empty) as recognizer:
         answer = recognizer.recognize(scene((1, 1, RED), (5, 5, BLUE)))
     assert [item.decision for item in answer.items] == ["unknown", "unknown"]
@@ -153,6 +147,78 @@ def test_deadline_keeps_the_best_boxes_and_names_the_rest(recognizer: Recognizer
     easy = recognizer.recognize(picture, rule=STRICT, deadline_ms=60_000)
     assert len(easy.items) == 3
     assert easy.dropped == ()
+
+
+def test_one_slow_moment_does_not_end_all_answers_before_a_deadline(recognizer: Recognizer) -> None:
+    recognizer._wave_ms = 1e6
+    pictures = [scene((1, 1, RED))] * 100
+    answered = [bool(recognizer.recognize(picture, rule=STRICT, deadline_ms=60_000).items) for picture in pictures]
+    assert not answered[0]
+    assert answered[-1]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"max_boxes": -1},
+        {"decode_mode": "quick"},
+    ],
+)
+def test_options_outside_their_range_are_refused(recognizer: Recognizer, options: dict[str, Any]) -> None:
+    with pytest.raises(OptionError, match=next(iter(options))):
+        recognizer.recognize(scene(), **options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"similarity_threshold": 1.5},
+        {"margin": -0.1},
+        {"suppression_iou": 9},
+        {"neighbours": 0},
+        {"whole_image": "alwyas"},
+    ],
+)
+def test_rules_outside_their_range_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(OptionError, match=next(iter(options))):
+        Rule(**options)
+
+
+def test_margin_looks_behind_many_pictures_of_one_label(tiny_bundle: Path, tmp_path: Path) -> None:
+    """Five pictures of the nearest label fill the neighbours; its nearly equal rival is the sixth."""
+    with Recognizer.open(tiny_bundle) as embedder:
+        crowded = embedder.create_gallery(tmp_path / "crowded.gallery")
+    with crowded, Recognizer.open(tiny_bundle, crowded) as recognizer:
+        for _ in range(7):
+            recognizer.enroll("red", product(RED))
+        recognizer.enroll("nearly red", product((196, 24, 24)))
+        rule = replace(STRICT, margin=0.05)
+        answer = recognizer.recognize(scene((1, 1, RED)), rule=rule)
+        assert (answer.items[0].decision, answer.items[0].label) == ("ambiguous", "red")
+        assert len(answer.items[0].matches) == rule.neighbours
+
+
+def test_limits_hold_for_every_call(tiny_bundle: Path) -> None:
+    with Recognizer.open(tiny_bundle, limits=DecodeLimits(max_pixels=100)) as recognizer:
+        for call in (recognizer.detect, recognizer.embed):
+            with pytest.raises(ImageError, match="more than 100"):
+                call(scene())
+
+
+def test_closed_recognizer_says_so(tiny_bundle: Path) -> None:
+    recognizer = Recognizer.open(tiny_bundle)
+    recognizer.close()
+    with pytest.raises(EngineError, match="closed"):
+        recognizer.embed(scene())
+
+
+def test_many_boxes_need_no_more_memory_than_few(recognizer: Recognizer) -> None:
+    boxes = np.array([[x, y, x + 40, y + 40] for x in range(0, 200, 10) for y in range(0, 200, 10)], np.float32)
+    rows = recognizer.embed(scene((1, 1, RED), (5, 5, GREEN)), boxes)
+    alone = np.concatenate([recognizer.embed(scene((1, 1, RED), (5, 5, GREEN)), box[None]) for box in boxes[::37]])
+    np.testing.assert_allclose(rows[::37], alone, atol=1e-6)
+    extractor = recognizer._extractor
+    assert len(extractor._input._local.tensors) <= 2 * extractor.streams
 
 
 def test_options_of_a_call_change_no_other_call(recognizer: Recognizer) -> None:

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from ..engines import EngineName
-from ..recognizer import BUNDLE_VARIABLE, Recognizer
+from ..networks import BUNDLE_VARIABLE
+from ..recognizer import Recognizer
 
 GALLERY_VARIABLE = "SHITU_EDGE_GALLERY"
 

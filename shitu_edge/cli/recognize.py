@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,10 +12,9 @@ from typing import Annotated
 
 import typer
 
-from ..decode import SUFFIXES, DecodeMode
+from ..decode import DEFAULT_LIMITS, SUFFIXES, DecodeMode
 from ..draw import draw
 from ..errors import ImageError
-from ..recognizer import Recognizer
 from ..results import Recognition
 from .options import (
     AsJson,
@@ -95,10 +95,8 @@ def recognize(
             vote=vote or rule.vote,
             whole_image=rule.whole_image if whole_image is None else whole_image.value,
         )
-        if draw_to:
-            draw_to.mkdir(parents=True, exist_ok=True)
-        for name in _photos(photos):
-            photo = sys.stdin.buffer.read() if name == STDIN else name
+        for name, drawing in _photos(photos):
+            photo = sys.stdin.buffer.read(DEFAULT_LIMITS.max_bytes + 1) if name == STDIN else name
             try:
                 answer = recognizer.recognize(
                     photo, deadline_ms=deadline_ms, max_boxes=max_boxes, rule=rule, decode_mode=mode
@@ -114,25 +112,36 @@ def recognize(
             else:
                 _print_answer(name, answer)
             if draw_to:
-                _draw(photo, answer, draw_to / f"{'stdin' if name == STDIN else Path(name).name}.png", recognizer)
+                _draw(photo, answer, draw_to / drawing)
     if failed:
         raise typer.Exit(1)
 
 
-def _photos(names: list[str]) -> Iterator[str]:
-    """Yield the photos named, those of a folder by name.
+def _photos(names: list[str]) -> Iterator[tuple[str, Path]]:
+    """Yield the photos named, those of a folder by name, and where in a folder of drawings each belongs.
 
     Raises:
         ImageError: a folder holds none.
     """
+    taken: set[Path] = set()
     for name in names:
-        if name == STDIN or not Path(name).is_dir():
-            yield name
-            continue
-        inside = sorted(path for path in Path(name).rglob("*") if path.suffix.lower() in SUFFIXES)
+        if name == STDIN or not os.path.isdir(name):
+            inside = [(name, Path("stdin" if name == STDIN else Path(name).name))]
+        else:
+            found = [path.relative_to(name) for path in sorted(Path(name).rglob("*")) if _is_photo(path)]
+            inside = [(str(Path(name) / path), path) for path in found]
         if not inside:
             raise ImageError(f"{name}: no pictures in this folder ({', '.join(sorted(SUFFIXES))})")
-        yield from map(str, inside)
+        for photo, drawing in inside:
+            target, number = drawing.with_name(f"{drawing.name}.png"), 2
+            while target in taken:
+                target, number = drawing.with_name(f"{drawing.name}-{number}.png"), number + 1
+            taken.add(target)
+            yield photo, target
+
+
+def _is_photo(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
 
 
 def _print_answer(name: str, answer: Recognition) -> None:
@@ -159,6 +168,7 @@ def _print_answer(name: str, answer: Recognition) -> None:
         print(f"{late} boxes left out: the deadline had passed", file=sys.stderr)
 
 
-def _draw(photo: str | bytes, answer: Recognition, target: Path, recognizer: Recognizer) -> None:
+def _draw(photo: str | bytes, answer: Recognition, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
     draw(photo, answer).save(target)
     print(f"drawn: {target}", file=sys.stderr)

@@ -112,5 +112,5 @@ def _module(engine: str) -> Any:
         raise EngineError(f"unknown engine {engine!r}; expected auto, {', '.join(ENGINES)}")
     try:
         return import_module(f".{engine}", __package__)
-    except ImportError as error:
+    except (ImportError, OSError, RuntimeError) as error:  # a broken native library may raise any of them
         raise EngineError(f"is not installed ({error}); pip install {engine}") from error

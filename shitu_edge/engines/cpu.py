@@ -19,6 +19,10 @@ _FEATURES = (
     "avx512_bf16",
     "amx_bf16",
     "amx_int8",
+    "asimd",
+    "asimddp",
+    "i8mm",
+    "sve",
 )
 
 

@@ -42,7 +42,7 @@ class OpenVinoSession:
                     raise EngineError(f"input {name}: expected shape {shape}, found {found}")
                 arrays.append(np.require(feeds[name], requirements=("C", "W")))  # OpenVINO lends no read-only memory
                 request.set_tensor(name, ov.Tensor(arrays[-1], shared_memory=True))
-            request.infer()
+            request.infer(share_outputs=True)
             return {name: request.get_tensor(name).data.copy() for name in self._outputs}
         except RuntimeError as error:
             raise EngineError(f"OpenVINO failed: {_last_line(error)}") from error
@@ -90,7 +90,10 @@ def _compile(core: Any, model: Model, files: ModelFiles, resources: Resources) -
             _log.warning("compiled model not usable, compiling again: %s", _last_line(error))
     compiled = core.compile_model(_read(core, files.paths, model), _CPU, config)
     if cache:
-        cache.write(key, compiled.export_model().getbuffer())
+        try:
+            cache.write(key, compiled.export_model().getbuffer())
+        except RuntimeError as error:  # the compiled model runs all the same
+            _log.warning("compiled model not cached: %s", _last_line(error))
     return compiled
 
 
