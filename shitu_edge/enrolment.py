@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,11 @@ from pathlib import Path
 
 from .errors import EmbeddingError, GalleryError, ImageError
 from .gallery import Gallery, LabelledPicture, NewItem
+from .gallery.store import Store
+from .gallery.unfinished import unfinished
 from .recognizer import Recognizer
+
+_log = logging.getLogger(__name__)
 
 Progress = Callable[[str, int, int], None]
 """Called with the step (`pictures` or `index`), what is done and the total."""
@@ -26,6 +31,14 @@ class Unreadable:
 
     source: str
     reason: str
+
+
+class NothingReadableError(GalleryError):
+    """No picture at all could be read; `unreadable` says why, one by one."""
+
+    def __init__(self, unreadable: Sequence[Unreadable]) -> None:
+        super().__init__(f"none of {len(unreadable)} pictures can be read; the first: {unreadable[0].reason}")
+        self.unreadable = tuple(unreadable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,29 +63,27 @@ def build_gallery(
     there before.
 
     Raises:
-        GalleryError: `path` exists and `replace` is false, its folder cannot be written, or no picture can be read.
+        NothingReadableError: no picture can be read.
+        GalleryError: `path` exists and `replace` is false, or its folder cannot be written.
     """
-    if path.exists() and not replace:
+    if os.path.exists(path) and not replace:
         raise GalleryError(f"{path}: exists already; --replace builds it anew, `gallery add` adds to it")
     _refuse_open(path)
     extractor = recognizer.bundle.manifest.extractor
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
+    with unfinished(path) as partial_path:
         with Gallery.create(
-            unfinished, extractor=extractor.network.name, fingerprint=extractor.fingerprint, dim=extractor.dim
+            partial_path, extractor=extractor.network.name, fingerprint=extractor.fingerprint, dim=extractor.dim
         ) as gallery:
             enrolment = _add(recognizer, gallery, pictures, "built", progress)
             gallery.compact()
         _refuse_open(path)  # again, minutes later: a log applied to another file would spoil it
         try:
-            os.replace(unfinished, path)
+            os.replace(partial_path, path)
         except OSError as error:
             raise GalleryError(f"{path}: cannot be replaced: {error.strerror}") from error
-    finally:
-        for leftover in (unfinished, _log_of(unfinished), unfinished.with_name(f"{unfinished.name}-shm")):
-            leftover.unlink(missing_ok=True)
     with Gallery.open(path) as gallery:
-        gallery.drop_stale_graphs()
+        with suppress(GalleryError):  # somebody is writing already; the next index drops them
+            gallery.drop_stale_graphs()
         _index(recognizer, gallery, progress)
     return enrolment
 
@@ -89,7 +100,7 @@ def add_pictures(
 
     Raises:
         FingerprintError: the gallery was made with another extractor.
-        GalleryError: no picture can be read.
+        NothingReadableError: no picture can be read.
     """
     extractor = recognizer.bundle.manifest.extractor
     gallery.require(extractor.network.name, extractor.fingerprint)
@@ -118,7 +129,7 @@ def _add(
     if not pictures:
         raise GalleryError("there are no pictures to enrol")
     if not items:
-        raise GalleryError(f"none of {len(pictures)} pictures can be read; the first: {unreadable[0].reason}")
+        raise NothingReadableError(unreadable)
     return Enrolment(len(gallery.add(items, note=note)), tuple(unreadable))
 
 
@@ -139,18 +150,27 @@ def _embedded(recognizer: Recognizer, pictures: Sequence[LabelledPicture]) -> It
 
 
 def _index(recognizer: Recognizer, gallery: Gallery, progress: Progress | None) -> None:
+    """Build a graph where one pays; the pictures are in the gallery, whatever becomes of it."""
     if gallery.needs_graph():
         report = partial(progress, "index") if progress else None
-        gallery.reindex(threads=recognizer.threads, progress=report)
+        try:
+            gallery.reindex(threads=recognizer.threads, progress=report)
+        except GalleryError as error:
+            _log.warning("no index was built, so searches take longer: %s", error)
 
 
 def _refuse_open(path: Path) -> None:
-    with suppress(GalleryError):
-        Gallery.open(path).close()  # folds in the log that a killed process may have left
-    if _log_of(path).exists():
-        raise GalleryError(f"{path}: is open in another process; close it there first")
-
-
-def _log_of(path: Path) -> Path:
-    """SQLite's write-ahead log, which lies beside a gallery while it is open."""
-    return path.with_name(f"{path.name}-wal")
+    """Check that no log lies beside a gallery to be replaced: SQLite would apply it to the new one."""
+    log = path.with_name(f"{path.name}-wal")
+    try:
+        store = Store.open(path)
+        try:
+            store.compact_log()  # folds in what a killed process may have left
+        finally:
+            store.close()
+    except GalleryError as error:
+        if os.path.exists(log):
+            raise GalleryError(f"{error}; its log {log.name} would spoil a new gallery, so remove it first") from error
+    else:
+        if os.path.exists(log):
+            raise GalleryError(f"{path}: is open in another process; close it there first")

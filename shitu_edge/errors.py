@@ -7,7 +7,8 @@
     ├── EngineError            an inference engine that is missing or cannot run a network
     ├── EmbeddingError         a network answered with a zero or non-finite vector
     └── GalleryError           a gallery that is missing, damaged or used wrongly
-        └── FingerprintError   a gallery made with another extractor
+        ├── FingerprintError       a gallery made with another extractor
+        └── NothingReadableError   none of the pictures to enrol can be read (in `enrolment.py`)
 
 Failure raises; absence is an empty result.
 """

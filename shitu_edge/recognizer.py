@@ -170,7 +170,7 @@ class Recognizer:
         with clock.stage("extract"):
             rows = self._extract(picture, regions, clock, deadline_ms)
         with clock.stage("search"):
-            matches = gallery.search(rows, _looked_at(rule)) if len(rows) else []
+            revision, matches = gallery.search_at(rows, _looked_at(rule))
         with clock.stage("decide"):
             boxes = _in_original_pixels(regions.boxes_xyxy, picture)
             seen = map(Candidate, boxes, regions.scores, matches)
@@ -178,7 +178,7 @@ class Recognizer:
             late = zip(boxes[len(rows) :], regions.scores[len(rows) :], strict=True)
             dropped += tuple(Dropped(box, "deadline", None, None, score) for box, score in late)
         times = clock.times()
-        return Recognition(items, dropped, picture.width, picture.height, times, self._provenance(gallery))
+        return Recognition(items, dropped, picture.width, picture.height, times, self._provenance(revision))
 
     def detect(
         self, image: Source, *, max_boxes: int | None = None, detection_threshold: float | None = None
@@ -261,13 +261,13 @@ class Recognizer:
             raise GalleryError("no gallery is open: pass gallery= to Recognizer.open")
         return self.gallery
 
-    def _provenance(self, gallery: Gallery) -> Provenance:
+    def _provenance(self, gallery_revision: int) -> Provenance:
         return Provenance(
             self.bundle.manifest.name,
             self.bundle.digest,
             self._detector.engine,
             self._extractor.engine,
-            gallery.revision,
+            gallery_revision,
         )
 
 

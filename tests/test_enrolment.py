@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,10 +12,12 @@ import pytest
 from PIL import Image
 
 from shitu_edge import Gallery, Recognizer
-from shitu_edge.enrolment import add_pictures, build_gallery
+from shitu_edge.cli import main
+from shitu_edge.enrolment import Enrolment, NothingReadableError, add_pictures, build_gallery
 from shitu_edge.errors import FingerprintError, GalleryError
 from shitu_edge.gallery import LabelledPicture, find_pictures
 from shitu_edge.gallery import gallery as gallery_module
+from shitu_edge.gallery.store import Store
 
 from .networks import write_bundle
 
@@ -115,8 +118,10 @@ def test_nothing_readable_leaves_no_file(recognizer: Recognizer, folder: Path, p
     pictures = _pictures(folder)[:2]
     for picture in pictures:
         picture.path.write_bytes(b"rubbish")
-    with pytest.raises(GalleryError, match=r"none of 2 pictures can be read; the first: .*0\.png: is not a picture"):
+    message = r"none of 2 pictures can be read; the first: .*0\.png: is not a picture"
+    with pytest.raises(NothingReadableError, match=message) as refusal:
         build_gallery(recognizer, path, pictures)
+    assert [picture.source for picture in refusal.value.unreadable] == ["cocoa/0.png", "cocoa/1.png"]
     with pytest.raises(GalleryError, match="no pictures to enrol"):
         build_gallery(recognizer, path, [])
     assert _names(path) == []
@@ -280,9 +285,147 @@ def test_an_interrupted_index_leaves_the_finished_gallery(
         assert gallery.info().search == "exact"
 
 
-def test_leftovers_of_another_build_do_not_matter(recognizer: Recognizer, folder: Path, path: Path) -> None:
-    """As of a process that was killed; this one has another number."""
-    leftover = path.with_name(f"{path.name}.{os.getpid() + 1}.partial")
-    leftover.write_bytes(b"half")
+@pytest.mark.parametrize("suffix", ["", "-wal", "-shm"])
+def test_leftovers_of_a_killed_build_do_not_matter(
+    recognizer: Recognizer, folder: Path, path: Path, suffix: str
+) -> None:
+    """Old ones are dropped; a fresh one may belong to a build that goes on; others are not ours."""
+    old = path.with_name(f"{path.name}.{os.getpid()}.partial{suffix}")
+    fresh = path.with_name(f"{path.name}.{os.getpid()}a.partial{suffix}")
+    others = path.with_name(f"{path.name}.old.1.partial{suffix}")
+    for leftover in (old, fresh, others):
+        leftover.write_bytes(b"half")
+    for leftover in (old, others):
+        os.utime(leftover, (time.time() - 90_000, time.time() - 90_000))
     assert build_gallery(recognizer, path, _pictures(folder)).added == 6
-    assert _names(path) == [path.name, leftover.name]
+    assert _names(path) == sorted([path.name, fresh.name, others.name])
+
+
+def test_two_builds_side_by_side_do_not_meet(recognizer: Recognizer, folder: Path, path: Path) -> None:
+    """In containers, both may be process 1."""
+    inner: list[Enrolment] = []
+
+    def build_again(*_: object) -> None:
+        if not inner:
+            inner.append(build_gallery(recognizer, path, _pictures(folder)[:2]))
+
+    outer = build_gallery(recognizer, path, _pictures(folder), replace=True, progress=build_again)
+    assert (inner[0].added, outer.added) == (2, 6)
+    with Gallery.open(path) as gallery:
+        assert len(gallery) == 6
+    assert _names(path) == [path.name]
+
+
+@pytest.mark.parametrize("content", [b"", b"rubbish", b"SQLite format 3\0" + bytes(range(256)) * 20])
+def test_a_damaged_gallery_is_replaced(recognizer: Recognizer, folder: Path, path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    assert build_gallery(recognizer, path, _pictures(folder), replace=True).added == 6
+    with Gallery.open(path) as gallery:
+        assert len(gallery) == 6
+
+
+def test_a_damaged_gallery_with_a_log_is_called_damaged(recognizer: Recognizer, folder: Path, path: Path) -> None:
+    path.write_bytes(b"rubbish")
+    path.with_name(f"{path.name}-wal").write_bytes(b"log")
+    with pytest.raises(GalleryError, match=r"shop\.gallery: is not a gallery .*remove it first") as refusal:
+        build_gallery(recognizer, path, _pictures(folder), replace=True)
+    assert "another process" not in str(refusal.value)
+    assert path.read_bytes() == b"rubbish"
+
+
+def test_replacing_reads_no_embeddings(
+    recognizer: Recognizer, folder: Path, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _old_gallery(recognizer, path, folder)
+    reads: list[tuple[int, int]] = []
+    read = Store.embeddings
+
+    def count(self: Store, since: int, until: int) -> object:
+        reads.append((since, until))
+        return read(self, since, until)
+
+    monkeypatch.setattr(Store, "embeddings", count)
+    build_gallery(recognizer, path, _pictures(folder), replace=True)
+    assert reads == [(0, 1), (0, 2)], "those of the new file, when made and at the end"
+
+
+def test_a_name_that_is_too_long(recognizer: Recognizer, folder: Path, path: Path) -> None:
+    with pytest.raises(GalleryError, match="cannot be created: File name too long"):
+        build_gallery(recognizer, path.with_name("x" * 300), _pictures(folder))
+
+
+def test_an_index_that_cannot_be_built_leaves_the_report(
+    recognizer: Recognizer, folder: Path, path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise GalleryError("the disk is full")
+
+    monkeypatch.setattr(gallery_module, "GRAPH_FROM", 2)
+    monkeypatch.setattr(Gallery, "reindex", refuse)
+    pictures = [*_pictures(folder), LabelledPicture(folder / "gone", "x", "gone")]
+    done = build_gallery(recognizer, path, pictures)
+    assert (done.added, [picture.source for picture in done.unreadable]) == (6, ["gone"])
+    assert "no index was built, so searches take longer: the disk is full" in caplog.text
+    with Gallery.open(path) as gallery:
+        assert add_pictures(recognizer, gallery, pictures).added == 6
+
+
+def _shell(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> object:
+    """Run `shitu-edge gallery` and return its exit code."""
+    monkeypatch.setattr(sys, "argv", ["shitu-edge", "gallery", *map(str, arguments)])
+    with pytest.raises(SystemExit) as exit_:
+        main()
+    return exit_.value.code
+
+
+def test_the_command_line_names_each_picture_also_when_none_can_be_read(
+    tiny_bundle: Path,
+    recognizer: Recognizer,
+    folder: Path,
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    _old_gallery(recognizer, path, folder)
+    models = ("--models", tiny_bundle)
+    for picture in _pictures(folder):
+        picture.path.write_bytes(b"rubbish")
+    for arguments in (("build", folder, path.with_name("new"), *models), ("add", path, folder, *models)):
+        assert _shell(monkeypatch, *arguments) == 1
+        lines = capsys.readouterr().err.splitlines()
+        assert [line[:12] for line in lines] == ["passed over:"] * 6 + ["error: none "]
+        for line, picture in zip(lines, _pictures(folder), strict=False):
+            assert str(picture.path) in line
+
+
+def test_the_command_line_opens_a_gallery_to_add_to_once(
+    tiny_bundle: Path, recognizer: Recognizer, folder: Path, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _old_gallery(recognizer, path, folder)
+    opened: list[Path] = []
+    open_ = Store.open
+
+    def count(name: Path) -> Store:
+        opened.append(name)
+        return open_(name)
+
+    monkeypatch.setattr(Store, "open", count)
+    assert _shell(monkeypatch, "add", path, folder, "--models", tiny_bundle) == 0
+    assert opened == [path]
+
+
+def test_the_command_line_builds_a_lost_index_again(
+    recognizer: Recognizer,
+    folder: Path,
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(gallery_module, "GRAPH_FROM", 5)
+    build_gallery(recognizer, path, _pictures(folder))
+    [graph] = path.parent.glob("*.hnsw")
+    graph.unlink()
+    assert _shell(monkeypatch, "index", path, "--threads", 1) == 0
+    assert capsys.readouterr().out == f"{path}: 6 items indexed\n"
+    with Gallery.open(path) as gallery:
+        assert gallery.info().search == "graph"

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ..decode import SUFFIXES
-from ..enrolment import Enrolment, add_pictures, build_gallery
+from ..engines.cpu import read_cpu
+from ..enrolment import Enrolment, NothingReadableError, Unreadable, add_pictures, build_gallery
 from ..errors import GalleryError
 from ..gallery import Gallery, LabelledPicture, find_pictures
 from .options import AsJson, Engine, EngineOption, GalleryArgument, Models, PrecisionOption, Threads, open_recognizer
@@ -41,7 +45,11 @@ def build(
     Example: shitu-edge gallery build products/ shop.gallery --models models/ppshitu-v2
     """
     found = find_pictures(pictures, SUFFIXES)
-    with open_recognizer(models, None, engine, precision, threads) as recognizer, progress_bar() as report:
+    with (
+        _passed_over_printed(),
+        open_recognizer(models, None, engine, precision, threads) as recognizer,
+        progress_bar() as report,
+    ):
         enrolment = build_gallery(recognizer, gallery, found, replace=replace, progress=report)
     _report(enrolment, gallery)
 
@@ -68,12 +76,30 @@ def add(
     else:
         found = [LabelledPicture(path, label, str(path)) for path in pictures]
     with (
-        open_recognizer(models, gallery, engine, precision, threads) as recognizer,
+        _passed_over_printed(),
         Gallery.open(gallery) as opened,
+        open_recognizer(models, None, engine, precision, threads) as recognizer,
         progress_bar() as report,
     ):
         enrolment = add_pictures(recognizer, opened, found, note=note, progress=report)
     _report(enrolment, gallery)
+
+
+@app.command()
+def index(
+    gallery: GalleryArgument,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads. [default: a physical core each]", show_default=False)
+    ] = None,
+) -> None:
+    """Build the index of a large gallery anew, as when its file was lost or damaged.
+
+    Example: shitu-edge gallery index shop.gallery
+    """
+    with Gallery.open(gallery) as opened, progress_bar() as report:
+        opened.reindex(threads=threads or read_cpu().threads, progress=partial(report, "index"))
+        items = len(opened)
+    print(f"{gallery}: {items} items indexed")
 
 
 @app.command()
@@ -147,7 +173,21 @@ def info(gallery: GalleryArgument, as_json: AsJson = False) -> None:
         print_facts(facts)
 
 
-def _report(enrolment: Enrolment, gallery: Path) -> None:
-    for picture in enrolment.unreadable:
+@contextmanager
+def _passed_over_printed() -> Iterator[None]:
+    """Name every picture also where none can be read."""
+    try:
+        yield
+    except NothingReadableError as error:
+        _print_passed_over(error.unreadable)
+        raise
+
+
+def _print_passed_over(unreadable: Sequence[Unreadable]) -> None:
+    for picture in unreadable:
         print(f"passed over: {picture.reason}", file=sys.stderr)
+
+
+def _report(enrolment: Enrolment, gallery: Path) -> None:
+    _print_passed_over(enrolment.unreadable)
     print(f"{gallery}: {enrolment.added} pictures added, {len(enrolment.unreadable)} passed over")

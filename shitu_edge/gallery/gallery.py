@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import glob
-import hashlib
 import logging
 import os
 import threading
 import unicodedata
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +15,7 @@ import numpy as np
 
 from ..errors import FingerprintError, GalleryError
 from ..results import Match
+from .graphs import GraphFiles
 from .index import ExactIndex, GraphIndex, GraphParameters, Ids, Index, Progress, Rows
 from .store import GraphRecord, Meta, NewItem, Store, StoredItem
 
@@ -27,6 +25,7 @@ GRAPH_FROM = 20_000
 """Items from which a graph beats the exact search of one picture's crops (`benchmarks/search.py`)."""
 
 _REINDEX_SHARE = 0.02
+_UNIT_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +48,7 @@ class _View:
     """What a search looks at: an unchanging base, and what was added since, as of a revision."""
 
     revision: int
+    last_removal: int
     base: Index
     recent: ExactIndex
     data_version: int
@@ -58,13 +58,17 @@ class Gallery:
     """A gallery file, open. A context manager; safe from several threads and beside other processes.
 
     A search sees everything that was committed before it began, by this process or another. It waits for no writer
-    and no index build.
+    and no index build. A graph that another process has built is loaded in the background; searches use what they had
+    until it is there.
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._labels: dict[int, str] = {}
+        self._graphs = GraphFiles(store)
         self._refreshing = threading.Lock()
+        self._indexing = threading.Lock()
+        self._adoption: threading.Thread | None = None
         try:
             self._view = self._load()
         except BaseException:
@@ -99,11 +103,16 @@ class Gallery:
 
     def close(self) -> None:
         """Close the file. What was committed is on disk already."""
+        if self._adoption:
+            self._adoption.join()
         self._store.close()
 
     def __len__(self) -> int:
         view = self._current()
         return len(view.base) + len(view.recent)
+
+    def __bool__(self) -> bool:
+        return True  # also when empty: `if gallery` asks whether there is one
 
     @property
     def meta(self) -> Meta:
@@ -145,17 +154,18 @@ class Gallery:
             queries: unit rows (Q, D) float32.
 
         Raises:
-            GalleryError: the queries have another dimension or are not finite, or `k` is not positive.
+            GalleryError: the queries are no unit rows of the gallery's dimension, or `k` is not positive.
         """
-        if queries.ndim != 2 or queries.shape[1] != self.meta.dim:
-            raise GalleryError(f"expected queries of shape (Q, {self.meta.dim}), found {queries.shape}")
-        if not np.isfinite(queries).all():
-            raise GalleryError("expected queries of finite numbers, found NaN or infinity")
+        return self.search_at(queries, k)[1]
+
+    def search_at(self, queries: Rows, k: int = 5) -> tuple[int, list[tuple[Match, ...]]]:
+        """Search as `search` does; return the revision that answered, and the matches."""
+        _check_queries(queries, self.meta.dim)
         if k < 1:
             raise GalleryError(f"expected k of at least 1, found {k}")
         view = self._current()
         ids, similarities = _merge(view.base.search(queries, k), view.recent.search(queries, k), k)
-        return [
+        return view.revision, [
             tuple(Match(int(i), self._labels[int(i)], float(s)) for i, s in zip(row_ids, row, strict=True))
             for row_ids, row in zip(ids, similarities, strict=True)
         ]
@@ -198,36 +208,27 @@ class Gallery:
         threads: int = 1,
         progress: Progress | None = None,
     ) -> None:
-        """Build the graph anew and swap it in; searches go on meanwhile.
+        """Build the graph anew and swap it in; searches go on meanwhile, and a second call waits for the first.
 
         Raises:
-            GalleryError: the gallery is empty, or the graph cannot be written.
+            GalleryError: the gallery is empty, or the graph cannot be made or written.
         """
+        with self._indexing:
+            self._reindex(parameters, threads, progress)
+
+    def _reindex(self, parameters: GraphParameters, threads: int, progress: Progress | None) -> None:
         revision = self._store.revision()
         ids, vectors = self._store.embeddings(0, revision)
         if not len(ids):
             raise GalleryError(f"{self._store.path}: is empty, there is nothing to index")
         graph = GraphIndex.build(ids, vectors, parameters, threads, progress)
-        partial = self._store.path.with_name(f"{self._store.path.name}.{os.getpid()}.partial")
-        try:
-            graph.save(partial)
-            digest = _sha256(partial)
-            os.replace(partial, self._graph_path(digest))
-        finally:
-            partial.unlink(missing_ok=True)
-        self._store.record_graph(GraphRecord(revision, digest, len(ids), parameters))
-        self.drop_stale_graphs()
-        with self._refreshing:
-            self._view = self._load()
+        self._graphs.save(graph, revision, parameters)
+        self._swap_in(graph, revision)
+        self._graphs.drop_stale()
 
     def drop_stale_graphs(self) -> None:
         """Delete the graph files beside the gallery that are not the one on record."""
-        record = self._store.graph()
-        current = self._graph_path(record.sha256) if record else None
-        for path in self._store.path.parent.glob(f"{glob.escape(self._store.path.name)}.{'[0-9a-f]' * 16}.hnsw"):
-            if path != current:
-                with suppress(OSError):  # another process may still be reading it
-                    path.unlink()
+        self._graphs.drop_stale()
 
     def compact(self) -> None:
         """Fold the write-ahead log into the file, so that copying that one file copies the gallery."""
@@ -239,7 +240,7 @@ class Gallery:
         if not label or label != _printable(label):
             raise GalleryError(f"{source or 'an item'}: the label is {'no Unicode text' if label else 'empty'}")
         vector = np.asarray(item.embedding, np.float32)
-        if vector.shape != (self.meta.dim,) or not abs(float(vector @ vector) - 1) < 1e-3:
+        if vector.shape != (self.meta.dim,) or not abs(float(vector @ vector) - 1) < _UNIT_TOLERANCE:
             raise GalleryError(f"{source or label}: expected a unit row ({self.meta.dim},), found {vector.shape}")
         return replace(item, label=label, source=source, embedding=vector)
 
@@ -253,42 +254,81 @@ class Gallery:
         return self._view
 
     def _refreshed(self, view: _View, version: int) -> _View:
+        record = self._store.graph()
         load = self._store.load(since=view.revision)
         if load.last_removal > view.revision:
             return self._load()
+        if record and load.last_removal <= record.revision and not self._graphs.knows(record):
+            self._start_adoption(record)
         if not len(load.ids):
             return replace(view, revision=load.revision, data_version=version)
         self._labels.update(zip(load.ids.tolist(), load.labels, strict=True))
-        ids, vectors = self._store.embeddings(view.revision, load.revision)
-        return _View(load.revision, view.base, view.recent.extended(ids, vectors), version)
+        recent = view.recent.extended(*self._store.embeddings(view.revision, load.revision))
+        return _View(load.revision, load.last_removal, view.base, recent, version)
 
     def _load(self) -> _View:
         version = self._store.data_version()
         record = self._store.graph()  # before the items, so that it holds none that they lack
         load = self._store.load()
         self._labels.update(zip(load.ids.tolist(), load.labels, strict=True))
-        graph = self._load_graph(record, load.last_removal) if record else None
+        graph = self._graphs.load(record) if record and load.last_removal <= record.revision else None
         if record and graph:
             recent = ExactIndex(*self._store.embeddings(record.revision, load.revision))
-            return _View(load.revision, graph, recent, version)
+            return _View(load.revision, load.last_removal, graph, recent, version)
         if len(load.ids) >= GRAPH_FROM:
-            _log.warning("%s has no usable index: searched exactly, which takes longer", self._store.path)
+            path = self._store.path
+            _log.warning(
+                "%s has no usable index: searched exactly, which takes longer; `shitu-edge gallery index %s` builds it",
+                path,
+                path,
+            )
         base = ExactIndex(*self._store.embeddings(0, load.revision))
-        return _View(load.revision, base, ExactIndex.empty(self.meta.dim), version)
+        return _View(load.revision, load.last_removal, base, ExactIndex.empty(self.meta.dim), version)
 
-    def _load_graph(self, record: GraphRecord, last_removal: int) -> GraphIndex | None:
-        """Return the graph on record if its file is whole and no item of it was removed since."""
-        path = self._graph_path(record.sha256)
+    def _start_adoption(self, record: GraphRecord) -> None:
+        """Begin to take over a graph that another process has put on record, unless one is being taken over."""
+        if not (self._adoption and self._adoption.is_alive()):
+            self._adoption = threading.Thread(target=self._adopt, args=(record,), name="shitu-graph")
+            self._adoption.start()
+
+    def _adopt(self, record: GraphRecord) -> None:
+        newest: GraphRecord | None = record
         try:
-            if last_removal > record.revision or _sha256(path) != record.sha256:
-                return None
-            return GraphIndex.load(path, self.meta.dim, record.count, record.parameters)
-        except (OSError, RuntimeError, GalleryError) as error:
-            _log.warning("index not usable: %s", error)
-            return None
+            while newest and not self._graphs.knows(newest):
+                record = newest
+                graph = self._graphs.load(record)
+                if graph:
+                    self._swap_in(graph, record.revision)
+                newest = self._store.graph()
+                if newest == record:
+                    return
+        except GalleryError as error:
+            _log.warning("index not taken over: %s", error)
 
-    def _graph_path(self, digest: str) -> Path:
-        return self._store.path.with_name(f"{self._store.path.name}.{digest[:16]}.hnsw")
+    def _swap_in(self, graph: GraphIndex, revision: int) -> None:
+        """Search a graph of a revision from now on, and exactly what came since; nobody waits for the reading."""
+        recent, reached = ExactIndex.empty(self.meta.dim), revision
+        while True:
+            view = self._current()
+            if view.last_removal > revision:
+                return  # it holds an item that is no more
+            recent = recent.extended(*self._store.embeddings(reached, view.revision))
+            reached = view.revision
+            with self._refreshing:
+                if self._view.revision == reached:
+                    self._view = replace(self._view, base=graph, recent=recent)
+                    return
+
+
+def _check_queries(queries: Rows, dim: int) -> None:
+    if queries.ndim != 2 or queries.shape[1] != dim:
+        raise GalleryError(f"expected queries of shape (Q, {dim}), found {queries.shape}")
+    if not np.isfinite(queries).all():
+        raise GalleryError("expected queries of finite numbers, found NaN or infinity")
+    lengths = np.linalg.norm(queries, axis=1)
+    wrong = lengths[np.abs(lengths - 1) > _UNIT_TOLERANCE]
+    if len(wrong):
+        raise GalleryError(f"expected queries of length 1, found one of {wrong[0]:.4g}")
 
 
 def _merge(base: tuple[Ids, Rows], recent: tuple[Ids, Rows], k: int) -> tuple[Ids, Rows]:
@@ -304,11 +344,3 @@ def _merge(base: tuple[Ids, Rows], recent: tuple[Ids, Rows], k: int) -> tuple[Id
 def _printable(text: str) -> str:
     """Put ? for what is no Unicode: the bytes of a file name in another encoding."""
     return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while chunk := stream.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()

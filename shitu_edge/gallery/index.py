@@ -140,9 +140,12 @@ class GraphIndex:
         """Write the graph durably.
 
         Raises:
-            GalleryError: the disk is full; hnswlib itself would not notice.
+            GalleryError: it cannot be written, or the disk is full; hnswlib itself would not notice.
         """
-        self._graph.save_index(str(path))
+        try:
+            self._graph.save_index(str(path))  # holds the GIL, as load_index does
+        except RuntimeError as error:
+            raise GalleryError(f"{path}: {error}") from error
         expected = int(self._graph.index_file_size())
         if not path.is_file() or path.stat().st_size < expected:
             raise GalleryError(f"{path}: could not be written whole ({expected} bytes); is the disk full?")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,7 @@ def find_pictures(source: Path, suffixes: Collection[str]) -> list[LabelledPictu
     Raises:
         GalleryError: the source is missing, a line has no tab, or there are no pictures at all.
     """
-    if source.is_dir():
+    if os.path.isdir(source):  # Path.is_dir raises for a name that is too long
         pictures = _from_folder(source, suffixes)
         expected = f"{source}: no pictures in it; expected a subfolder per label with {', '.join(sorted(suffixes))}"
     else:

@@ -10,9 +10,11 @@ An item removed in revision R is part of every revision before R, so any past re
 
 from __future__ import annotations
 
+import logging
+import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -24,11 +26,23 @@ from numpy.typing import NDArray
 from ..errors import GalleryError
 from .index import GraphParameters, Ids, Rows
 
+_log = logging.getLogger(__name__)
+
 _APPLICATION_ID = 0x53544547  # "STEG" in the SQLite header: shitu-edge gallery
 _FORMAT = 1
 _MAGIC = b"SQLite format 3\0"
 _BUSY_TIMEOUT_S = 30.0
 _UNIT_TOLERANCE = 1e-3
+_LIVE = "mode=rw"
+_FROZEN = "immutable=1"
+
+# These run after every commit, so they go by an index (SQLite takes the partial one only for its very condition) and
+# never through the table. Ids grow with revisions, so that by revision and id is by id.
+_LAST_REMOVAL = "SELECT max(removed_in) FROM items WHERE removed_in IS NOT NULL"
+_LABELS_SINCE = "SELECT id, label FROM items WHERE added_in > ? AND removed_in IS NULL ORDER BY added_in, id"
+_EMBEDDINGS_BETWEEN = """
+SELECT id, embedding FROM items WHERE added_in > ? AND added_in <= ? AND removed_in IS NULL ORDER BY added_in, id
+"""
 
 _SCHEMA = f"""
 PRAGMA application_id = {_APPLICATION_ID};
@@ -114,13 +128,14 @@ class GraphRecord:
 class Store:
     """One gallery file. Safe from several threads; other processes may have it open too.
 
-    Reading uses one connection under a lock for short queries; writing opens a connection of its own, so a reader
-    waits for no writer (SQLite's write-ahead log).
+    Short queries use one connection under a lock. Writing and reading embeddings, which may be many, open a connection
+    of their own, so a reader waits for no writer (SQLite's write-ahead log) and for no long reader.
     """
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, meta: Meta) -> None:
+    def __init__(self, path: Path, connection: sqlite3.Connection, mode: str, meta: Meta) -> None:
         self.path = path
         self.meta = meta
+        self._mode = mode
         self._connection = connection
         self._lock = threading.Lock()
 
@@ -131,12 +146,11 @@ class Store:
         Raises:
             GalleryError: it exists already or cannot be written.
         """
-        if path.exists():
-            raise GalleryError(f"{path}: exists already")
-        if not path.parent.is_dir():
+        if not os.path.isdir(path.parent):
             raise GalleryError(f"{path}: there is no folder {path.parent}")
         if meta.dim < 1:
             raise GalleryError(f"{path}: expected a dimension of at least 1, found {meta.dim}")
+        _claim(path)
         try:
             with _mapped_errors(path), closing(sqlite3.connect(path, isolation_level=None)) as connection:
                 connection.executescript(_SCHEMA)
@@ -145,7 +159,8 @@ class Store:
                     connection.executemany("INSERT INTO meta VALUES (?, ?)", facts.items())
                     _new_revision(connection, "", "created")
         except BaseException:
-            path.unlink(missing_ok=True)
+            for suffix in ("", "-wal", "-shm"):
+                path.with_name(path.name + suffix).unlink(missing_ok=True)
             raise
         return cls.open(path)
 
@@ -158,7 +173,7 @@ class Store:
         """
         _check_header(path)
         with _mapped_errors(path):
-            connection = _connect(path)
+            connection, mode = _connect_as_allowed(path)
             try:
                 if connection.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION_ID:
                     raise GalleryError(f"{path}: is a SQLite file but no gallery")
@@ -175,7 +190,7 @@ class Store:
             except BaseException:
                 connection.close()
                 raise
-        return cls(path, connection, meta)
+        return cls(path, connection, mode, meta)
 
     def close(self) -> None:
         """Close the file; what was committed is on disk already."""
@@ -207,11 +222,10 @@ class Store:
 
     def load(self, since: int = 0) -> Load:
         """Read ids and labels of the active items added after revision `since`, as of one moment."""
-        query = "SELECT id, label FROM items WHERE added_in > ? AND removed_in IS NULL ORDER BY id"
         with self._reading() as connection, _transaction(connection, "DEFERRED"):
             revision = connection.execute("SELECT max(id) FROM revisions").fetchone()[0]
-            removed = connection.execute("SELECT max(removed_in) FROM items").fetchone()[0]
-            rows = connection.execute(query, (since,)).fetchall()
+            removed = connection.execute(_LAST_REMOVAL).fetchone()[0]
+            rows = connection.execute(_LABELS_SINCE, (since,)).fetchall()
         unique: dict[str, str] = {}
         labels = [unique.setdefault(label, label) for _, label in rows]
         return Load(revision, removed or 0, np.array([row[0] for row in rows], np.int64), labels)
@@ -222,11 +236,8 @@ class Store:
         Raises:
             GalleryError: an embedding is damaged.
         """
-        query = (
-            "SELECT id, embedding FROM items WHERE added_in > ? AND added_in <= ? AND removed_in IS NULL ORDER BY id"
-        )
-        with self._reading() as connection:
-            rows = connection.execute(query, (since, until)).fetchall()
+        with self._apart() as connection:
+            rows = connection.execute(_EMBEDDINGS_BETWEEN, (since, until)).fetchall()
         dim = self.meta.dim
         if any(not isinstance(row[1], bytes) or len(row[1]) != 4 * dim for row in rows):
             raise GalleryError(f"{self.path}: is damaged: an embedding has not {dim} numbers")
@@ -255,12 +266,19 @@ class Store:
             row = connection.execute("SELECT * FROM graph ORDER BY revision DESC LIMIT 1").fetchone()
         return GraphRecord(row[0], row[1], row[2], GraphParameters(*row[3:])) if row else None
 
-    def record_graph(self, graph: GraphRecord) -> None:
-        """Put a graph on record in place of all earlier ones."""
+    def record_graph(self, graph: GraphRecord, place: Callable[[], None]) -> None:
+        """Put a graph on record in place of all earlier ones; `place` puts its file there, under the same lock."""
         values = (graph.revision, graph.sha256, graph.count, *_parameter_values(graph.parameters))
         with self._writing() as connection, _transaction(connection):
+            place()
             connection.execute("DELETE FROM graph")
             connection.execute("INSERT INTO graph VALUES (?, ?, ?, ?, ?, ?)", values)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep everybody, in this process and others, from committing; reading goes on."""
+        with self._writing() as connection, _transaction(connection):
+            yield
 
     def compact_log(self) -> None:
         """Move the write-ahead log into the file, so that the file alone is the gallery."""
@@ -273,10 +291,25 @@ class Store:
             yield self._connection
 
     @contextmanager
+    def _apart(self) -> Iterator[sqlite3.Connection]:
+        with _mapped_errors(self.path), closing(_connect(self.path, self._mode)) as connection:
+            yield connection
+
+    @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        with _mapped_errors(self.path), closing(_connect(self.path)) as connection:
+        with self._apart() as connection:
             connection.execute("PRAGMA synchronous = FULL")
             yield connection
+
+
+def _claim(path: Path) -> None:
+    """Make an empty file, which nobody else can then believe to have made."""
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o644))
+    except FileExistsError as error:
+        raise GalleryError(f"{path}: exists already") from error
+    except OSError as error:
+        raise GalleryError(f"{path}: cannot be created: {error.strerror}") from error
 
 
 def _check_header(path: Path) -> None:
@@ -290,30 +323,38 @@ def _check_header(path: Path) -> None:
         raise GalleryError(f"{path}: is not a gallery (no SQLite file)")
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    """Open for reading and writing, or what a read-only file or folder allows."""
-    uri = path.absolute().as_uri()
+def _connect_as_allowed(path: Path) -> tuple[sqlite3.Connection, str]:
+    """Open for reading and writing, or what a read-only folder allows; say which."""
+    try:
+        return _connect(path, _LIVE), _LIVE
+    except sqlite3.OperationalError as error:
+        if "locked" in str(error) or not _is_frozen(path):
+            raise
+    _log.warning("%s: cannot be written here, so later changes by others will not be seen", path)
+    return _connect(path, _FROZEN), _FROZEN
+
+
+def _is_frozen(path: Path) -> bool:
+    """Return whether a write-ahead log cannot be set up here, and none is there that reading would pass over."""
+    log = f"{path}-wal"
+    logged = os.path.exists(log) and os.path.getsize(log) > 0
+    return not logged and not (os.access(path.parent, os.W_OK) and os.access(path, os.W_OK))
+
+
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
     connection = sqlite3.connect(
-        f"{uri}?mode=rw", uri=True, isolation_level=None, check_same_thread=False, timeout=_BUSY_TIMEOUT_S
+        f"{path.absolute().as_uri()}?{mode}",
+        uri=True,
+        isolation_level=None,
+        check_same_thread=False,
+        timeout=_BUSY_TIMEOUT_S,
     )
     try:
-        _touch(connection)
-    except sqlite3.OperationalError as error:
-        if "locked" in str(error):
-            raise
-        # A write-ahead log cannot be set up on a read-only medium, but there nobody else writes either.
-        connection = sqlite3.connect(f"{uri}?immutable=1", uri=True, isolation_level=None, check_same_thread=False)
-        _touch(connection)
-    return connection
-
-
-def _touch(connection: sqlite3.Connection) -> None:
-    """Read something, since SQLite opens a file only then; close the connection when that fails."""
-    try:
-        connection.execute("SELECT count(*) FROM sqlite_schema")
+        connection.execute("SELECT count(*) FROM sqlite_master")  # SQLite opens a file only when it is read
     except BaseException:
         connection.close()
         raise
+    return connection
 
 
 @contextmanager

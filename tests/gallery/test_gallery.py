@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import itertools
 import logging
+import os
+import sqlite3
 import threading
 import unicodedata
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +18,9 @@ from hypothesis import strategies as st
 from shitu_edge.errors import FingerprintError, GalleryError
 from shitu_edge.gallery import Gallery, GraphParameters, NewItem
 from shitu_edge.gallery import gallery as gallery_module
-from shitu_edge.gallery.store import Store
+from shitu_edge.gallery import store as store_module
+from shitu_edge.gallery.graphs import GraphFiles
+from shitu_edge.gallery.store import GraphRecord, Store
 
 from .rows import DIM, Rows, brute_force, create, new_items, run_python, unit_rows
 
@@ -97,6 +102,26 @@ def test_impossible_searches_are_refused(gallery: Gallery) -> None:
         gallery.search(unit_rows(1), 0)
     with pytest.raises(GalleryError, match="finite"):
         gallery.search(np.full((1, DIM), np.nan, np.float32))
+    for factor in (0.998, 1.002, 0.0):
+        with pytest.raises(GalleryError, match=rf"queries of length 1, found one of {factor:g}"):
+            gallery.search(unit_rows(2) * np.array([[1], [factor]], np.float32))
+    assert gallery.search(unit_rows(2) * np.float32(1.0005), 1)[1][0].label == "label 1"
+
+
+def test_the_answering_revision_comes_with_the_matches(gallery: Gallery, path: Path) -> None:
+    rows = unit_rows(2)
+    assert gallery.search_at(rows, 1) == (1, [(), ()])
+    with Gallery.open(path) as other:
+        other.add(new_items(rows))
+    revision, matches = gallery.search_at(rows, 1)
+    assert revision == 2
+    assert matches == gallery.search(rows, 1)
+    assert [match.label for [match] in matches] == ["label 0", "label 1"]
+
+
+def test_an_empty_gallery_is_true(gallery: Gallery) -> None:
+    assert len(gallery) == 0
+    assert gallery
 
 
 @settings(max_examples=30, deadline=None)
@@ -336,7 +361,7 @@ def test_an_altered_graph_is_not_used(
         assert gallery.info().search == "exact"
         assert gallery.needs_graph()
         assert _labels(gallery, rows) == [f"label {i}" for i in range(80)]
-    assert any("no usable index" in record.getMessage() for record in caplog.records)
+    assert f"`shitu-edge gallery index {indexed}` builds it" in caplog.text
 
 
 def test_a_graph_is_rebuilt_where_it_was_altered(indexed: Path) -> None:
@@ -392,6 +417,244 @@ def test_searches_go_on_while_the_graph_is_built(indexed: Path) -> None:
         gallery.add(new_items(unit_rows(5, seed=3), "new"))
         gallery.reindex(QUICK, progress=lambda *_: found.append(_labels(gallery, rows)))
     assert found == [[f"label {i}" for i in range(80)]]
+
+
+def test_what_is_added_while_the_graph_is_built_is_found_once(indexed: Path) -> None:
+    new = unit_rows(4, seed=3)
+    with Gallery.open(indexed) as gallery, Gallery.open(indexed) as other:
+        gallery.add(new_items(new[:1], "before"))
+
+        def add(*_: object) -> None:
+            gallery.add(new_items(new[1:2], "here"))
+            other.add(new_items(new[2:3], "there"))
+
+        gallery.reindex(QUICK, progress=add)
+        gallery.add(new_items(new[3:], "after"))
+        assert gallery.info().search == "graph"
+        assert _labels(gallery, new) == ["before 0", "here 0", "there 0", "after 0"]
+        [matches] = gallery.search(new[:1], 100)
+        assert sorted(match.item_id for match in matches) == list(range(1, 85))
+
+
+def test_a_graph_in_memory_is_not_loaded_again(indexed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Gallery.open(indexed) as gallery:
+        gallery.add(new_items(unit_rows(5, seed=3), "new"))
+        monkeypatch.setattr(GraphFiles, "load", lambda *_: pytest.fail("loads what it has"))
+        monkeypatch.setattr(Gallery, "_load", lambda *_: pytest.fail("reads everything"))
+        gallery.reindex(QUICK)
+        assert len(gallery.search(unit_rows(1), 100)[0]) == 85
+        assert not gallery.needs_graph()
+
+
+def test_reindexing_by_several_at_once_leaves_the_graph_on_record(indexed: Path) -> None:
+    """By two threads of one gallery and two other openings of it, each with graphs of their own digests."""
+    problems: list[BaseException] = []
+
+    def reindex(opened: Gallery, first: int) -> None:
+        try:
+            for m in range(first, first + 3):
+                opened.reindex(GraphParameters(m=m, ef_construction=20, ef=60))
+        except BaseException as error:
+            problems.append(error)
+
+    with Gallery.open(indexed) as one, Gallery.open(indexed) as two, Gallery.open(indexed) as three:
+        workers = [
+            threading.Thread(target=reindex, args=(opened, 4 + 3 * i))
+            for i, opened in enumerate((one, one, two, three))
+        ]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        assert {opened.info().search for opened in (one, two, three)} == {"graph"}
+    assert problems == []
+    assert sorted(file.name for file in indexed.parent.iterdir()) == [indexed.name, _graph_of(indexed).name]
+    with Gallery.open(indexed) as gallery:
+        assert gallery.info().search == "graph"
+
+
+def test_one_gallery_builds_one_graph_at_a_time(indexed: Path) -> None:
+    second_builds = threading.Event()
+    with Gallery.open(indexed) as gallery:
+        second = threading.Thread(target=gallery.reindex, args=(QUICK,), kwargs={"progress": _setting(second_builds)})
+
+        def start_second(*_: object) -> None:
+            second.start()
+            assert not second_builds.wait(0.2)
+
+        gallery.reindex(QUICK, progress=start_second)
+        second.join()
+    assert second_builds.is_set()
+
+
+def _setting(event: threading.Event) -> Callable[[int, int], None]:
+    return lambda *_: event.set()
+
+
+def test_what_is_committed_while_a_graph_is_swapped_in_is_not_lost(
+    indexed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = Store.embeddings
+    rows = unit_rows(2, seed=3)
+
+    def read_and_be_overtaken(self: Store, since: int, until: int) -> object:
+        found = read(self, since, until)
+        if since:
+            monkeypatch.setattr(Store, "embeddings", read)
+            opened.add(new_items(rows[1:], "overtaking"))
+            assert _labels(opened, rows[1:]) == ["overtaking 0"]
+        return found
+
+    with Gallery.open(indexed) as opened:
+        opened.add(new_items(rows[:1], "new"))
+        assert len(opened) == 81
+        monkeypatch.setattr(Store, "embeddings", read_and_be_overtaken)
+        opened.reindex(QUICK)
+        assert _labels(opened, rows) == ["new 0", "overtaking 0"]
+        assert (opened.info().search, len(opened)) == ("graph", 82)
+
+
+def test_a_graph_about_to_be_put_on_record_is_not_dropped(indexed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process that drops what is stale has to wait from the file's renaming to its record."""
+    monkeypatch.setattr(store_module, "_BUSY_TIMEOUT_S", 0.05)
+    rename = os.replace
+    refusals: list[str] = []
+
+    def rename_and_be_overtaken(source: Path, target: Path) -> None:
+        rename(source, target)
+        with Gallery.open(indexed) as other, pytest.raises(GalleryError, match="locked") as refusal:
+            other.drop_stale_graphs()
+        refusals.append(str(refusal.value))
+
+    with Gallery.open(indexed) as gallery:
+        gallery.add(new_items(unit_rows(1, seed=3)))
+        monkeypatch.setattr(os, "replace", rename_and_be_overtaken)
+        gallery.reindex(QUICK)
+    assert len(refusals) == 1
+    with Gallery.open(indexed) as gallery:
+        assert (gallery.info().search, len(gallery.search(unit_rows(1), 100)[0])) == ("graph", 81)
+
+
+_REINDEX = """
+import sys
+from shitu_edge.gallery import Gallery, GraphParameters
+with Gallery.open(sys.argv[1]) as gallery:
+    gallery.reindex(GraphParameters(m=8, ef_construction=60, ef=60))
+"""
+
+
+def _adopted(gallery: Gallery) -> str:
+    """How the gallery is searched after what is being taken over has been."""
+    gallery.search(unit_rows(1))
+    if gallery._adoption:
+        gallery._adoption.join()
+    return gallery.info().search
+
+
+def test_a_graph_of_another_process_is_taken_over(gallery: Gallery, path: Path) -> None:
+    rows = unit_rows(80)
+    gallery.add(new_items(rows))
+    assert gallery.info().search == "exact"
+    run_python(_REINDEX, path)
+    assert _adopted(gallery) == "graph"
+    gallery.add(new_items(unit_rows(1, seed=3), "new"))
+    run_python(_REINDEX, path)
+    assert _adopted(gallery) == "graph"
+    assert len(gallery._view.recent) == 0, "the second graph holds the new item"
+    [matches] = gallery.search(unit_rows(1, seed=3), 100)
+    assert (len(matches), matches[0].label) == (81, "new 0")
+
+
+def test_a_lost_graph_is_taken_over_when_another_process_makes_it_again(indexed: Path) -> None:
+    """The new one has the digest of the old one."""
+    _graph_of(indexed).unlink()
+    with Gallery.open(indexed) as gallery:
+        assert gallery.info().search == "exact"
+        run_python(_REINDEX, indexed)
+        assert _adopted(gallery) == "graph"
+
+
+def test_searches_use_what_they_have_while_a_graph_is_loaded(
+    gallery: Gallery, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = unit_rows(80)
+    gallery.add(new_items(rows))
+    run_python(_REINDEX, path)
+    may_load = threading.Event()
+    load = GraphFiles.load
+
+    def load_later(self: GraphFiles, record: GraphRecord) -> object:
+        assert may_load.wait(60)
+        return load(self, record)
+
+    monkeypatch.setattr(GraphFiles, "load", load_later)
+    assert _labels(gallery, rows) == [f"label {i}" for i in range(80)]
+    gallery.add(new_items(unit_rows(1, seed=3), "new"))
+    assert _labels(gallery, unit_rows(1, seed=3)) == ["new 0"]
+    assert gallery.info().search == "exact"
+    may_load.set()
+    assert _adopted(gallery) == "graph"
+    assert _labels(gallery, unit_rows(1, seed=3)) == ["new 0"]
+
+
+def test_of_two_graphs_of_other_processes_the_last_is_taken_over(
+    gallery: Gallery, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second is put on record while the first is loaded."""
+    gallery.add(new_items(unit_rows(80)))
+    run_python(_REINDEX, path)
+    load = GraphFiles.load
+
+    def load_and_be_overtaken(self: GraphFiles, record: GraphRecord) -> object:
+        monkeypatch.setattr(GraphFiles, "load", load)
+        loaded = load(self, record)
+        with Gallery.open(path) as other:
+            other.add(new_items(unit_rows(1, seed=3), "new"))
+        run_python(_REINDEX, path)
+        gallery.search(unit_rows(1))
+        return loaded
+
+    monkeypatch.setattr(GraphFiles, "load", load_and_be_overtaken)
+    assert _adopted(gallery) == "graph"
+    assert (len(gallery._view.base), len(gallery._view.recent)) == (81, 0)
+
+
+def _remove(path: Path, item_id: int) -> None:
+    """Remove an item in revision 3."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("INSERT INTO revisions VALUES (3, '', '', '')")
+        connection.execute("UPDATE items SET removed_in = 3 WHERE id = ?", (item_id,))
+
+
+def test_an_item_removed_while_the_graph_is_built_is_not_found(indexed: Path) -> None:
+    rows = unit_rows(80)
+    with Gallery.open(indexed) as gallery:
+        gallery.reindex(QUICK, progress=lambda *_: _remove(indexed, 7))
+        assert 7 not in {match.item_id for match in gallery.search(rows[6:7], 79)[0]}
+
+
+def test_a_graph_that_holds_a_removed_item_is_not_used(indexed: Path) -> None:
+    rows = unit_rows(80)
+    with Gallery.open(indexed) as gallery:
+        _remove(indexed, 7)
+        assert 7 not in {match.item_id for match in gallery.search(rows[6:7], 100)[0]}
+        assert gallery.info().search == "exact"
+        gallery.reindex(QUICK)
+        assert gallery.info().search == "graph"
+        assert 7 not in {match.item_id for match in gallery.search(rows[6:7], 79)[0]}
+
+
+def test_a_graph_that_cannot_be_written_is_named(indexed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    with Gallery.open(indexed) as gallery:
+        monkeypatch.setattr(os, "replace", refuse)
+        with pytest.raises(GalleryError, match=r"shop\.gallery: the index cannot be written: Permission denied"):
+            gallery.reindex(GraphParameters(m=4))
+    with Gallery.open(indexed) as gallery:
+        assert gallery.info().search == "graph", "the old one is still on record"
+    assert sorted(file.name for file in indexed.parent.iterdir()) == [indexed.name, _graph_of(indexed).name]
 
 
 def test_a_closed_gallery_says_so(path: Path) -> None:

@@ -106,6 +106,11 @@ def test_label_file_in_another_encoding(tmp_path: Path) -> None:
         find_pictures(file, SUFFIXES)
 
 
+def test_name_that_is_too_long(tmp_path: Path) -> None:
+    with pytest.raises(GalleryError, match="cannot be read: File name too long"):
+        find_pictures(tmp_path / ("x" * 300), SUFFIXES)
+
+
 def test_missing_source(tmp_path: Path) -> None:
     with pytest.raises(GalleryError, match=r"nothing: cannot be read: No such file"):
         find_pictures(tmp_path / "nothing", SUFFIXES)

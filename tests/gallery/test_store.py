@@ -4,6 +4,7 @@ import json
 import os
 import sqlite3
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -156,6 +157,60 @@ def test_creating_over_something(path: Path, tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["shop.gallery"]
 
 
+def test_a_file_that_another_makes_at_the_same_time_is_not_deleted(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It appears after any check that comes before making it."""
+    monkeypatch.setattr(os.path, "exists", lambda _: False)
+    with pytest.raises(GalleryError, match=r"shop\.gallery: exists already"):
+        create(path)
+    monkeypatch.undo()
+    with Gallery.open(path) as gallery:
+        assert len(gallery) == 3
+
+
+def test_a_creation_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "_SCHEMA", store_module._SCHEMA.replace("TABLE graph", "TABEL graph"))
+    with pytest.raises(GalleryError, match="syntax error"):
+        create(tmp_path / "shop.gallery")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_that_is_too_long(tmp_path: Path) -> None:
+    with pytest.raises(GalleryError, match="cannot be created: File name too long"):
+        create(tmp_path / ("x" * 300))
+    assert "cannot be opened: File name too long" in _refusal(tmp_path / ("x" * 300))
+
+
+@pytest.mark.parametrize(
+    ("query", "values", "index"),
+    [
+        (store_module._LAST_REMOVAL, (), "items_by_removal"),
+        (store_module._LABELS_SINCE, (7,), "items_by_addition"),
+        (store_module._EMBEDDINGS_BETWEEN, (7, 8), "items_by_addition"),
+    ],
+)
+def test_what_is_read_after_each_commit_takes_no_look_at_all_items(
+    path: Path, query: str, values: tuple[int, ...], index: str
+) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {query}", values)]
+    assert len(plan) == 1, "no sorting either"
+    assert plan[0].startswith("SEARCH")
+    assert index in plan[0]
+
+
+def test_long_reads_keep_nobody_waiting(path: Path) -> None:
+    """Embeddings are read beside the connection that searches need."""
+    store = store_module.Store.open(path)
+    found: list[int] = []
+    reader = threading.Thread(target=lambda: found.append(len(store.embeddings(0, 2)[0])), daemon=True)
+    with closing(store), store._lock:
+        reader.start()
+        reader.join(60)
+        assert found == [3]
+
+
 _FULL_DISK = """
 import json, resource, sys
 from pathlib import Path
@@ -249,13 +304,53 @@ def read_only(path: Path) -> Iterator[Callable[[bool], None]]:
 
 @pytest.mark.usefixtures("_permissions_hold")
 @pytest.mark.parametrize("folder", [False, True], ids=["file", "file and folder"])
-def test_what_may_not_be_written_can_be_searched(path: Path, read_only: Callable[[bool], None], folder: bool) -> None:
+def test_what_may_not_be_written_can_be_searched(
+    path: Path, read_only: Callable[[bool], None], folder: bool, caplog: pytest.LogCaptureFixture
+) -> None:
     read_only(folder)
     with Gallery.open(path) as gallery:
         assert [matches[0].label for matches in gallery.search(unit_rows(3), 1)] == ["label 0", "label 1", "label 2"]
         with pytest.raises(GalleryError, match="readonly"):
             gallery.add([NewItem("tea", "", unit_rows(1)[0])])
         assert len(gallery) == 3
+    assert ("later changes by others will not be seen" in caplog.text) is folder
+
+
+@pytest.mark.usefixtures("_permissions_hold")
+def test_a_log_in_a_read_only_folder_is_not_passed_over(path: Path, read_only: Callable[[bool], None]) -> None:
+    path.with_name(f"{path.name}-wal").write_bytes(b"log")
+    path.with_name(f"{path.name}-wal").chmod(0)
+    read_only(True)
+    with pytest.raises(GalleryError, match="unable to open"):
+        Gallery.open(path)
+
+
+_NO_FILES_LEFT = """
+import resource, sys
+from pathlib import Path
+from shitu_edge.errors import GalleryError
+from shitu_edge.gallery.store import Store
+
+opened = Store.open(Path(sys.argv[1]))
+limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[2]), limit[1]))
+files = []
+try:
+    while True:
+        files.append(open(sys.argv[1]))
+except OSError:
+    files.pop().close()  # for the file, but not for its log
+try:
+    Store.open(Path(sys.argv[1]))
+    print("opened")
+except GalleryError as error:
+    print(error)
+"""
+
+
+def test_too_many_open_files_are_no_reason_to_pass_over_the_log(path: Path) -> None:
+    pytest.importorskip("resource", reason="limits of open files are POSIX")
+    assert run_python(_NO_FILES_LEFT, path, 40) == f"{path}: unable to open database file\n"
 
 
 @pytest.mark.usefixtures("_permissions_hold")
@@ -268,7 +363,7 @@ def test_file_that_may_not_be_read(path: Path) -> None:
 def test_creating_where_nothing_may_be_written(tmp_path: Path) -> None:
     folder = tmp_path / "locked"
     folder.mkdir(mode=0o555)
-    with pytest.raises(GalleryError, match="unable to open"):
+    with pytest.raises(GalleryError, match="cannot be created: Permission denied"):
         create(folder / "shop.gallery")
 
 

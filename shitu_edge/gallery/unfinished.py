@@ -1,0 +1,37 @@
+"""Files in the making: beside the file they will become, under a name of their own until they are whole."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+_ABANDONED_AFTER_S = 24 * 3600
+
+
+@contextmanager
+def unfinished(path: Path) -> Iterator[Path]:
+    """Yield a name beside `path` to write to; what is left under it at the end is deleted.
+
+    So is what a killed process left here over a day ago. Names are random, since process numbers come again: a
+    container's first process is always 1.
+    """
+    _drop_abandoned(path)
+    partial = path.with_name(f"{path.name}.{secrets.token_hex(8)}.partial")
+    try:
+        yield partial
+    finally:
+        for suffix in ("", "-wal", "-shm"):
+            with suppress(OSError):  # of a file that is none: missing, or its name is too long
+                partial.with_name(partial.name + suffix).unlink()
+
+
+def _drop_abandoned(path: Path) -> None:
+    ours = re.compile(re.escape(path.name) + r"\.[0-9a-f]+\.partial(-wal|-shm)?")
+    with suppress(OSError):  # a folder that is missing or closed to us will be named by whoever writes there
+        for file in list(path.parent.iterdir()):
+            if ours.fullmatch(file.name) and file.stat().st_mtime < time.time() - _ABANDONED_AFTER_S:
+                file.unlink()
