@@ -44,7 +44,11 @@ _EMBEDDINGS_BETWEEN = """
 SELECT id, embedding FROM items WHERE added_in > ? AND added_in <= ? AND removed_in IS NULL ORDER BY added_in, id
 """
 
+_PAGE_BYTES = 16384
+"""A page of the default 4 096 bytes holds one embedding of 512 numbers and is half empty; these hold seven."""
+
 _SCHEMA = f"""
+PRAGMA page_size = {_PAGE_BYTES};
 PRAGMA application_id = {_APPLICATION_ID};
 PRAGMA user_version = {_FORMAT};
 PRAGMA journal_mode = WAL;
