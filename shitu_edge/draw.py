@@ -17,7 +17,7 @@ from .results import Item, Recognition
 
 _log = logging.getLogger(__name__)
 
-_COLOURS = ("#0072b2", "#009e73", "#d55e00", "#7a3e9d", "#b3408a", "#8c6d00", "#00708c", "#5c5c00")
+_COLOURS = ("#0072b2", "#008f68", "#d55e00", "#7a3e9d", "#c2408f", "#8b4513", "#a67c00", "#c0392b")
 _UNKNOWN = "#5f5f5f"
 _FONT_FOLDERS = {
     "linux": ("/usr/share/fonts", "/usr/local/share/fonts", "~/.local/share/fonts", "~/.fonts"),
@@ -53,6 +53,8 @@ def _draw_item(pen: ImageDraw.ImageDraw, limits: tuple[int, int], item: Item, nu
     if item.decision == "ambiguous":
         _dashed_rectangle(pen, corners, colour, line)
     else:
+        x1, y1, x2, y2 = corners
+        pen.rectangle((x1 - 1, y1 - 1, x2 + 1, y2 + 1), outline="white", width=line + 2)  # seen on dark photos too
         pen.rectangle(corners, outline=colour, width=line)
     text, font = _readable(_caption(item), number, size)
     left, top, right, bottom = pen.textbbox((0, 0), text, font=font)
