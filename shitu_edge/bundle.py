@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path, PureWindowsPath
 from typing import Literal, get_args
 
+from .digest import file_sha256
 from .errors import BundleError, OptionError
 from .schema import SchemaError, build
 
@@ -351,14 +352,10 @@ def _check(manifest: Manifest, where: str) -> None:
 
 
 def _file_sha256(path: Path) -> str:
-    digest = hashlib.sha256()
     try:
-        with path.open("rb") as stream:
-            while chunk := stream.read(1 << 20):
-                digest.update(chunk)
+        return file_sha256(path)
     except OSError as error:
         raise BundleError(f"{path}: cannot be read: {error.strerror}") from error
-    return digest.hexdigest()
 
 
 def _sha256(content: bytes) -> str:

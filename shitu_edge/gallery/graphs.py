@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import glob
-import hashlib
 import logging
 import os
 from contextlib import suppress
 from pathlib import Path
 
+from ..digest import file_sha256
 from ..errors import GalleryError
 from .index import GraphIndex, GraphParameters
 from .store import GraphRecord, Store
@@ -37,7 +37,7 @@ class GraphFiles:
         path = self._path(record.sha256)
         self._known.add(record.sha256)
         try:
-            if _sha256(path) != record.sha256:
+            if file_sha256(path) != record.sha256:
                 raise GalleryError(f"{path}: altered")
             return GraphIndex.load(path, self._store.meta.dim, record.count, record.parameters)
         except (OSError, GalleryError) as error:
@@ -54,7 +54,7 @@ class GraphFiles:
         try:
             with unfinished(self._store.path) as partial:
                 graph.save(partial)
-                record = GraphRecord(revision, _sha256(partial), len(graph), parameters)
+                record = GraphRecord(revision, file_sha256(partial), len(graph), parameters)
                 self._known.add(record.sha256)
                 self._store.record_graph(record, lambda: os.replace(partial, self._path(record.sha256)))
         except OSError as error:
@@ -72,11 +72,3 @@ class GraphFiles:
 
     def _path(self, digest: str) -> Path:
         return self._store.path.with_name(f"{self._store.path.name}.{digest[:16]}.hnsw")
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while chunk := stream.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
