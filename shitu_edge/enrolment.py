@@ -69,11 +69,8 @@ def build_gallery(
     if os.path.exists(path) and not replace:
         raise GalleryError(f"{path}: exists already; --replace builds it anew, `gallery add` adds to it")
     _refuse_open(path)
-    extractor = recognizer.bundle.manifest.extractor
     with unfinished(path) as partial_path:
-        with Gallery.create(
-            partial_path, extractor=extractor.network.name, fingerprint=extractor.fingerprint, dim=extractor.dim
-        ) as gallery:
+        with recognizer.create_gallery(partial_path) as gallery:
             enrolment = _add(recognizer, gallery, pictures, "built", progress)
             gallery.compact()
         _refuse_open(path)  # again, minutes later: a log applied to another file would spoil it

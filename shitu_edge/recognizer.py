@@ -26,6 +26,7 @@ from .networks import cache_folder, open_bundle, open_network
 from .results import Box, Detections, Dropped, Provenance, Recognition, StageTimes
 
 _MAX_STREAMS = 4
+_WARM_UP_WAVES = 3
 _RIVALS = 50
 _FOLLOW = 0.2
 """How fast the expected time of a wave of crops follows the measured one."""
@@ -54,9 +55,10 @@ class Recognizer:
         gallery: Gallery | None,
         threads: int,
         limits: DecodeLimits,
+        wave_ms: float,
         resources: ExitStack,
     ) -> None:
-        """Put opened parts together; most callers want `Recognizer.open`."""
+        """Put opened and warm parts together; most callers want `Recognizer.open`."""
         self.bundle = bundle
         self.gallery = gallery
         self.threads = threads
@@ -64,7 +66,7 @@ class Recognizer:
         self._detector = detector
         self._extractor = extractor
         self._resources = resources
-        self._warm_ms = self._wave_ms = self._time_wave()
+        self._warm_ms = self._wave_ms = wave_ms
 
     @classmethod
     def open(
@@ -112,8 +114,8 @@ class Recognizer:
             )
             extractor = Extractor(session, manifest.extractor, streams)
             stack.callback(extractor.close)
-            _warm_up(opened, detector, extractor)
-            return cls(opened, detector, extractor, gallery, threads, limits, stack.pop_all())
+            wave_ms = _warm_up(opened, detector, extractor)
+            return cls(opened, detector, extractor, gallery, threads, limits, wave_ms, stack.pop_all())
 
     def __enter__(self) -> Recognizer:
         return self
@@ -246,16 +248,6 @@ class Recognizer:
             self._wave_ms += _FOLLOW * (clock.elapsed_ms() - before - self._wave_ms)
         return np.concatenate(rows)
 
-    def _time_wave(self) -> float:
-        """Return the milliseconds of embedding as many crops as run side by side, the best of three."""
-        crops = [_noise(self.bundle.manifest.extractor.network.input)] * self._extractor.streams
-        times = []
-        for _ in range(3):
-            clock = _Clock()
-            self._extractor.embed_crops(crops)
-            times.append(clock.elapsed_ms())
-        return min(times)
-
     def _require_gallery(self) -> Gallery:
         if self.gallery is None:
             raise GalleryError("no gallery is open: pass gallery= to Recognizer.open")
@@ -291,10 +283,16 @@ class _Clock:
         return StageTimes(**self._stages, total=self.elapsed_ms())
 
 
-def _warm_up(bundle: Bundle, detector: Detector, extractor: Extractor) -> None:
-    """Run each network once: the first inference allocates and is the slowest."""
+def _warm_up(bundle: Bundle, detector: Detector, extractor: Extractor) -> float:
+    """Run the networks, whose first inference is the slowest; return the milliseconds of a wave of crops when warm."""
     detector.detect(_noise(bundle.manifest.detector.network.input))
-    extractor.embed_crops([_noise(bundle.manifest.extractor.network.input)] * extractor.streams)
+    crops = [_noise(bundle.manifest.extractor.network.input)] * extractor.streams
+    times = []
+    for _ in range(_WARM_UP_WAVES):
+        clock = _Clock()
+        extractor.embed_crops(crops)
+        times.append(clock.elapsed_ms())
+    return min(times)
 
 
 def _noise(spec: InputSpec) -> NDArray[np.uint8]:

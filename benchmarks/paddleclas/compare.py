@@ -61,10 +61,7 @@ def _compare(version: str, engine: EngineName, queries: Path) -> str:
 
 def _gallery(path: Path, bundle: Path, engine: EngineName, golden: np.lib.npyio.NpzFile) -> Gallery:
     with Recognizer.open(bundle, engine=engine) as embedder:
-        extractor = embedder.bundle.manifest.extractor
-    gallery = Gallery.create(
-        path, extractor=extractor.network.name, fingerprint=extractor.fingerprint, dim=extractor.dim
-    )
+        gallery = embedder.create_gallery(path)
     rows = golden["gallery_embeddings"] / np.linalg.norm(golden["gallery_embeddings"], axis=1, keepdims=True)
     gallery.add(NewItem(str(label), "", row) for label, row in zip(golden["gallery_labels"], rows, strict=True))
     return gallery

@@ -14,6 +14,7 @@ from .. import __version__
 from ..engines import ENGINES
 from ..engines.cache import CACHE_VARIABLE, user_cache
 from ..engines.cpu import Cpu, read_cpu
+from ..gallery import GRAPH_FROM
 from ..selftest import SUBJECTS, SelfTest, run_selftest
 from .options import AsJson
 from .tables import print_facts, print_json
@@ -78,7 +79,9 @@ def _advice(tests: list[SelfTest], cache: Path | None) -> list[str]:
     if failed >= set(ENGINES):
         lines.append("no engine works: pip install openvino, or onnxruntime")
     if "hnswlib" in failed:
-        lines.append("galleries over 20 000 items need hnswlib: HNSWLIB_NO_NATIVE=1 pip install --no-cache-dir hnswlib")
+        lines.append(
+            f"galleries from {GRAPH_FROM} items on need hnswlib: HNSWLIB_NO_NATIVE=1 pip install --no-cache-dir hnswlib"
+        )
     if cache and not _writable(cache):
         lines.append(f"models are compiled anew at each start: {cache} cannot be written; set ${CACHE_VARIABLE}")
     return lines

@@ -119,10 +119,8 @@ def search(
     """
     with (
         Gallery.open(gallery) as opened,
-        open_recognizer(models, None, engine, precision, threads) as recognizer,
+        open_recognizer(models, opened, engine, precision, threads) as recognizer,
     ):
-        extractor = recognizer.bundle.manifest.extractor
-        opened.require(extractor.network.name, extractor.fingerprint)
         matches = opened.search(recognizer.embed(photo), neighbours)[0]
     if as_json:
         print_json([asdict(match) for match in matches])

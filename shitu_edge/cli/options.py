@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ..engines import EngineName
+from ..gallery import Gallery
 from ..networks import BUNDLE_VARIABLE
 from ..recognizer import Recognizer
 
@@ -58,7 +59,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a ta
 
 
 def open_recognizer(
-    models: str | None, gallery: Path | None, engine: Engine, precision: Precision | None, threads: int | None
+    models: str | None, gallery: Gallery | Path | None, engine: Engine, precision: Precision | None, threads: int | None
 ) -> Recognizer:
     """Open a recognizer as the options say."""
     name: EngineName = engine.value

@@ -17,7 +17,7 @@ from ..errors import FingerprintError, GalleryError
 from ..results import Match
 from .graphs import GraphFiles
 from .index import ExactIndex, GraphIndex, GraphParameters, Ids, Index, Progress, Rows
-from .store import GraphRecord, Meta, NewItem, Store, StoredItem
+from .store import UNIT_TOLERANCE, GraphRecord, Meta, NewItem, Store, StoredItem
 
 _log = logging.getLogger(__name__)
 
@@ -25,7 +25,6 @@ GRAPH_FROM = 20_000
 """Items from which a graph beats the exact search of one picture's crops (`benchmarks/search.py`)."""
 
 _REINDEX_SHARE = 0.02
-_UNIT_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +239,7 @@ class Gallery:
         if not label or label != _printable(label):
             raise GalleryError(f"{source or 'an item'}: the label is {'no Unicode text' if label else 'empty'}")
         vector = np.asarray(item.embedding, np.float32)
-        if vector.shape != (self.meta.dim,) or not abs(float(vector @ vector) - 1) < _UNIT_TOLERANCE:
+        if vector.shape != (self.meta.dim,) or not abs(float(vector @ vector) - 1) < UNIT_TOLERANCE:
             raise GalleryError(f"{source or label}: expected a unit row ({self.meta.dim},), found {vector.shape}")
         return replace(item, label=label, source=source, embedding=vector)
 
@@ -326,7 +325,7 @@ def _check_queries(queries: Rows, dim: int) -> None:
     if not np.isfinite(queries).all():
         raise GalleryError("expected queries of finite numbers, found NaN or infinity")
     lengths = np.linalg.norm(queries, axis=1)
-    wrong = lengths[np.abs(lengths - 1) > _UNIT_TOLERANCE]
+    wrong = lengths[np.abs(lengths - 1) > UNIT_TOLERANCE]
     if len(wrong):
         raise GalleryError(f"expected queries of length 1, found one of {wrong[0]:.4g}")
 

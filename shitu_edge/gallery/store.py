@@ -32,7 +32,7 @@ _APPLICATION_ID = 0x53544547  # "STEG" in the SQLite header: shitu-edge gallery
 _FORMAT = 1
 _MAGIC = b"SQLite format 3\0"
 _BUSY_TIMEOUT_S = 30.0
-_UNIT_TOLERANCE = 1e-3
+UNIT_TOLERANCE = 1e-3
 _LIVE = "mode=rw"
 _FROZEN = "immutable=1"
 
@@ -246,7 +246,7 @@ class Store:
         if any(not isinstance(row[1], bytes) or len(row[1]) != 4 * dim for row in rows):
             raise GalleryError(f"{self.path}: is damaged: an embedding has not {dim} numbers")
         vectors = np.frombuffer(b"".join(row[1] for row in rows), "<f4").reshape(-1, dim).astype(np.float32, copy=False)
-        if not np.all(np.abs(np.einsum("nd,nd->n", vectors, vectors) - 1) < _UNIT_TOLERANCE):
+        if not np.all(np.abs(np.einsum("nd,nd->n", vectors, vectors) - 1) < UNIT_TOLERANCE):
             raise GalleryError(f"{self.path}: is damaged: an embedding is no unit vector")
         return np.array([row[0] for row in rows], np.int64), vectors
 
