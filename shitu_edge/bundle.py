@@ -22,7 +22,8 @@ MANIFEST = "bundle.json"
 SCHEMA_VERSION = 1
 SEARCH_PATH_VARIABLE = "SHITU_EDGE_MODELS"
 
-Precision = Literal["fp32", "int8", "bf16"]
+Precision = Literal["fp32", "fp16", "int8", "bf16"]
+"""`fp16`: weights stored in half precision, computed in float32. `bf16`: computed in bfloat16, from the fp32 files."""
 Format = Literal["openvino", "onnx", "tflite"]
 WholeImage = Literal["always", "fallback", "never"]
 
@@ -84,8 +85,10 @@ class Network:
 class PicoDetLevels:
     """PicoDet's raw head: per stride a score and a distance output, decoded and suppressed by the runtime.
 
-    `scores` are probabilities (1, h, w, C) or (1, h·w, C); `distances` logits over `reg_max` + 1 bins a side
-    (…, 4 · (reg_max + 1)), sides left, top, right, bottom.
+    `scores` are probabilities (1, h, w, C) or (1, h·w, C) or, with `scores_order` CN, (1, C, h, w) or (1, C, h·w);
+    `distances` logits over `reg_max` + 1 bins a side (…, 4 · (reg_max + 1)), sides left, top, right, bottom. Bins stand
+    for 0, 1, … `reg_max` strides unless `projection` says otherwise: some exports carry rounded ones. `clip_first`:
+    boxes are clipped to the picture before they are suppressed.
     """
 
     layout: Literal["picodet_levels"]
@@ -97,6 +100,9 @@ class PicoDetLevels:
     nms_top_k: int = 1000
     nms_iou: float = 0.6
     keep_top_k: int = 100
+    scores_order: Literal["NC", "CN"] = "NC"
+    projection: tuple[float, ...] = ()
+    clip_first: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,6 +353,8 @@ def _check(manifest: Manifest, where: str) -> None:
             raise BundleError(f"{where}: detector.head: expected as many scores and distances as strides")
         if min(head.strides) < 1 or head.reg_max < 1:
             raise BundleError(f"{where}: detector.head: strides and reg_max must be positive")
+        if len(head.projection) not in (0, head.reg_max + 1):
+            raise BundleError(f"{where}: detector.head: expected a projection of {head.reg_max + 1} numbers, or none")
     if isinstance(head, Postprocessed) and (missing := {"score", "x1", "y1", "x2", "y2"} - set(head.columns)):
         raise BundleError(f"{where}: detector.head.columns: {', '.join(sorted(missing))} missing")
 

@@ -91,23 +91,42 @@ def _picodet(
     change nothing: they are only decoded when needed.
     """
     grids = [(-(-height // stride), -(-width // stride)) for stride in head.strides]
-    tables = [outputs[name].reshape(h * w, -1) for name, (h, w) in zip(head.scores, grids, strict=True)]
+    tables = [_by_anchor(outputs[name], h * w, head) for name, (h, w) in zip(head.scores, grids, strict=True)]
     best = [table.max(axis=1) for table in tables]
     passed = _finite(np.concatenate(best))
     passed = passed[passed >= threshold]
-    for count in (_FIRST_LOOK, head.nms_top_k):
+    one_class = tables[0].shape[1] == 1
+    for count in (_FIRST_LOOK, head.nms_top_k if one_class else passed.size):
         floor = threshold if passed.size <= count else np.partition(passed, passed.size - count)[passed.size - count]
         levels = []
         for level, (stride, name) in enumerate(zip(head.strides, head.distances, strict=True)):
             anchors = _best_anchors(best[level], floor, head.pre_nms_top_k)
             bins = outputs[name].reshape(len(best[level]), 4, head.reg_max + 1)[anchors]
-            boxes = clip_boxes(_decode_boxes(anchors, bins, grids[level][1], stride), width, height)
-            levels.append((boxes, best[level][anchors], tables[level][anchors].argmax(axis=1).astype(np.int32)))
-        boxes, scores, classes = (np.concatenate(parts) for parts in zip(*levels, strict=True))
-        found = _best((_finite(boxes), scores, classes), head.nms_top_k, head.nms_iou, limit)
+            boxes = _decode_boxes(anchors, bins, head.projection, grids[level][1], stride)
+            boxes = clip_boxes(boxes, width, height) if head.clip_first else boxes
+            levels.append(_of_each_class(_finite(boxes), tables[level][anchors], floor))
+        found = _best(_joined(levels), head.nms_top_k, head.nms_iou, limit)
         if len(found[1]) == limit or passed.size <= count:
             break
     return found
+
+
+def _of_each_class(boxes: Boxes, table: NDArray[np.float32], floor: float) -> _Candidates:
+    """Return one candidate for every class in which an anchor's score (N, C) is at least `floor`."""
+    if not table.shape[1]:
+        raise ValueError("there are no classes")
+    anchors, classes = np.nonzero(table >= floor)
+    return boxes[anchors], table[anchors, classes], classes.astype(np.int32)
+
+
+def _joined(levels: list[_Candidates]) -> _Candidates:
+    boxes, scores, classes = (np.concatenate(parts) for parts in zip(*levels, strict=True))
+    return boxes, scores, classes
+
+
+def _by_anchor(scores: NDArray[np.float32], anchors: int, head: PicoDetLevels) -> NDArray[np.float32]:
+    """Return a view (anchors, C) of one level's scores."""
+    return scores.reshape(-1, anchors).T if head.scores_order == "CN" else scores.reshape(anchors, -1)
 
 
 def _best_anchors(scores: NDArray[np.float32], floor: float, count: int) -> NDArray[np.intp]:
@@ -117,22 +136,24 @@ def _best_anchors(scores: NDArray[np.float32], floor: float, count: int) -> NDAr
     return anchors
 
 
-def _decode_boxes(anchors: NDArray[np.intp], bins: NDArray[np.float32], columns: int, stride: int) -> Boxes:
+def _decode_boxes(
+    anchors: NDArray[np.intp], bins: NDArray[np.float32], projection: tuple[float, ...], columns: int, stride: int
+) -> Boxes:
     """Decode PicoDet's boxes (Yu et al. 2021; ppdet `PicoHead`): distances are expectations over `reg_max` + 1 bins.
 
     Anchors are cell centres `(x + 0.5) · stride`.
     """
     centres = np.stack([anchors % columns, anchors // columns], axis=1).astype(np.float32) + np.float32(0.5)
-    distances = _expectation(bins)
+    distances = _expectation(bins, projection)
     corners = np.concatenate([centres - distances[:, :2], centres + distances[:, 2:]], axis=1)
     boxes: Boxes = corners * np.float32(stride)
     return boxes
 
 
-def _expectation(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+def _expectation(logits: NDArray[np.float32], projection: tuple[float, ...]) -> NDArray[np.float32]:
     """Return the mean bin (N, 4) under a softmax over the last axis of (N, 4, bins)."""
     weights = np.exp(logits - logits.max(axis=2, keepdims=True))
-    bins = np.arange(logits.shape[2], dtype=np.float32)
+    bins = np.array(projection or range(logits.shape[2]), np.float32)
     mean: NDArray[np.float32] = (weights @ bins) / weights.sum(axis=2)
     return mean
 
@@ -148,9 +169,8 @@ def _boxes_scores(head: BoxesScores, outputs: Outputs, threshold: float, height:
     if head.box_order == "yxyx":
         boxes = boxes[:, [1, 0, 3, 2]]
     boxes = _to_input_pixels(boxes, head.coordinates, height, width)
-    scores = _finite(table.max(axis=1))
-    passed = scores >= threshold
-    return _finite(boxes[passed]), scores[passed], table[passed].argmax(axis=1).astype(np.int32)
+    boxes, scores, classes = _of_each_class(boxes, _finite(table), threshold)
+    return _finite(boxes), scores, classes
 
 
 def _postprocessed(
@@ -180,10 +200,20 @@ def _to_input_pixels(boxes: Boxes, coordinates: str, height: int, width: int) ->
 
 
 def _best(candidates: _Candidates, top_k: int, iou: float, limit: int) -> _Candidates:
-    """Suppress per class and keep the best `limit`, as `multiclass_nms3` does before PP-ShiTu takes the best few."""
+    """Suppress among the best `top_k` of each class and keep the best `limit` of all, as Paddle's `multiclass_nms3`."""
     boxes, scores, classes = candidates
-    order = np.argsort(-scores, kind="stable")[:top_k]
+    order = _first_of_each_class(np.argsort(-scores, kind="stable"), classes, top_k)
     # Classes are moved apart, so that one pass suppresses within each.
     apart = classes[:, None].astype(np.float32) * (boxes.max(initial=0) - boxes.min(initial=0) + 1)
     kept = suppress(boxes + apart, order, iou, keep_at_most=limit)
     return boxes[kept], scores[kept], classes[kept]
+
+
+def _first_of_each_class(order: NDArray[np.intp], classes: NDArray[np.int32], count: int) -> NDArray[np.intp]:
+    """Return the indices in `order` without those that come after `count` others of their class."""
+    if order.size <= count:
+        return order
+    by_class = np.argsort(classes[order], kind="stable")
+    ordered = classes[order][by_class]
+    rank = np.arange(order.size) - np.searchsorted(ordered, ordered)
+    return order[np.sort(by_class[rank < count])]

@@ -87,7 +87,7 @@ class Recognizer:
             gallery: file, or an opened `Gallery`, which then stays the caller's to close; None to detect and embed
                 only.
             engine: `auto` tries OpenVINO, then onnxruntime, and logs why; another name is a demand.
-            precision: `fp32`, `int8` or `bf16` for both networks; each one's default in the bundle when None.
+            precision: `fp32`, `fp16`, `int8` or `bf16` for both networks; each one's default in the bundle when None.
             threads: for inference; one a physical core that this process may use when None.
             cache: folder for compiled models; the user's cache folder when None (see `engines.cache.user_cache`), and
                 none at all when empty.

@@ -239,7 +239,10 @@ DAMAGES: list[tuple[Callable[[dict[str, Any]], None], str]] = [
     (setting("detector.head.strides", [8, 16, 32]), "detector.head: expected as many scores and distances as strides"),
     (setting("detector.head.scores", ["s8"]), "detector.head: expected as many scores and distances as strides"),
     (setting("detector.head.distances", []), "detector.head: expected as many scores and distances as strides"),
-    (setting("detector.network.default_precision", "fp16"), "default_precision: expected one of 'fp32', 'int8'"),
+    (
+        setting("detector.network.default_precision", "fp64"),
+        "default_precision: expected one of 'fp32', 'fp16', 'int8'",
+    ),
     (setting("extractor.network.default_precision", "int8"), "extractor: no files of its default precision int8"),
     (removing("detector.network.files.fp32"), "detector: no files of its default precision fp32"),
     (setting("detector.network.files.fp32", {}), "detector: no files of its default precision fp32"),

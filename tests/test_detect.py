@@ -56,13 +56,13 @@ def plain_iou(a: Sequence[float], b: Sequence[float]) -> float:
 
 
 def plain_nms(candidates: Sequence[Found], threshold: float, top_k: int, keep: int) -> list[Found]:
-    """Suppress within each class apart, then take the best of all: `multiclass_nms3`."""
-    best = sorted(candidates, key=lambda found: -found[1])[:top_k]
+    """Suppress within the best of each class apart, then take the best of all: `multiclass_nms3`."""
+    best = sorted(candidates, key=lambda found: -found[1])
     kept: list[Found] = []
     for cls in {found[2] for found in best}:
         of_class: list[Found] = []
-        for found in best:
-            if found[2] == cls and all(plain_iou(found[0], other[0]) <= threshold for other in of_class):
+        for found in [found for found in best if found[2] == cls][:top_k]:
+            if all(plain_iou(found[0], other[0]) <= threshold for other in of_class):
                 of_class.append(found)
         kept += of_class
     return sorted(kept, key=best.index)[:keep]
@@ -94,13 +94,11 @@ def plain_picodet(outputs: Outputs, threshold: float) -> list[Found]:
         logits = outputs[f"d{stride}"].reshape(rows, columns, 4, -1)
         for row in range(rows):
             for column in range(columns):
-                score, cls = max((value, -number) for number, value in enumerate(scores[row, column].tolist()))
-                if score < threshold:
-                    continue
                 left, top, right, bottom = (stride * expectation(side) for side in logits[row, column].tolist())
                 x, y = (column + 0.5) * stride, (row + 0.5) * stride
                 box = [max(x - left, 0), max(y - top, 0), min(x + right, WIDTH), min(y + bottom, HEIGHT)]
-                candidates.append(([*box], score, -cls))
+                of_classes = enumerate(scores[row, column].tolist())
+                candidates += [([*box], score, cls) for cls, score in of_classes if score >= threshold]
     return candidates
 
 
@@ -150,9 +148,11 @@ def test_picodet_takes_the_best_of_each_level() -> None:
     outputs = picodet_outputs(3)
     head = PicoDetLevels("picodet_levels", (8, 20), ("s8", "s20"), ("d8", "d20"), pre_nms_top_k=5, nms_iou=1.0)
     candidates = plain_picodet(outputs, 0.0)
-    cells = GRIDS[8][0] * GRIDS[8][1]
-    levels = (candidates[:cells], candidates[cells:])
-    expected = [found for level in levels for found in sorted(level, key=lambda found: -found[1])[:5]]
+    expected = []
+    for stride in GRIDS:
+        best = outputs[f"s{stride}"].reshape(-1, 3).max(axis=1)
+        scores = outputs[f"s{stride}"].reshape(-1, 3)[np.argsort(-best)[:5]]
+        expected += [found for found in candidates if np.float32(found[1]) in scores]
     assert_same(decoded(head, outputs, 0.0), sorted(expected, key=lambda found: -found[1]))
 
 
@@ -190,6 +190,35 @@ def of_levels(found: Found, outputs: Outputs, levels: Mapping[int, object]) -> b
     return any((outputs[f"s{stride}"] == np.float32(found[1])).any() for stride in levels)
 
 
+def test_picodet_scores_by_class_first() -> None:
+    outputs = picodet_outputs(6)
+    turned = {name: array.transpose(0, 3, 1, 2) if name.startswith("s") else array for name, array in outputs.items()}
+    assert decoded(replace(PICODET, scores_order="CN"), turned) == decoded(PICODET, outputs)
+
+
+def test_picodet_with_a_projection_of_its_own() -> None:
+    """Bins that stand for 0, 2, 4, ... strides instead of 0, 1, 2, ...: every side is twice as far."""
+    outputs = {name: np.zeros_like(array) for name, array in picodet_outputs(0).items()}
+    outputs["s8"][0, 3, 4, 1] = 0.75
+    sides = np.full((4, 8), -50, np.float32)
+    sides[range(4), [1, 0, 1, 1]] = 50
+    outputs["d8"][0, 3, 4] = sides.reshape(-1)
+    head = replace(PICODET, projection=tuple(2.0 * bin for bin in range(8)))
+    assert decoded(head, outputs) == [([20, 28, 52, 44], 0.75, 1)]
+
+
+def test_picodet_may_suppress_before_clipping() -> None:
+    """Two boxes that reach beyond the left edge: clipped they are alike, as they are they overlap by half."""
+    outputs = {name: np.zeros_like(array) for name, array in picodet_outputs(0, classes=1).items()}
+    for row, score, left in ((2, 0.9, 1), (3, 0.8, 7)):
+        outputs["s8"][0, row, 0, 0] = score
+        sides = np.full((4, 8), -50, np.float32)
+        sides[range(4), [left, 2, 1, 2]] = 50
+        outputs["d8"][0, row, 0] = sides.reshape(-1)
+    assert len(decoded(PICODET, outputs)) == 1
+    assert len(decoded(replace(PICODET, clip_first=False), outputs)) == 2
+
+
 def test_threshold_counts() -> None:
     outputs = {name: np.zeros_like(array) for name, array in picodet_outputs(0).items()}
     outputs["s8"][0, 0, 0, 0] = 0.5
@@ -208,7 +237,7 @@ def dense_outputs(seed: int, count: int = 40, classes: int = 4) -> tuple[NDArray
 
 def dense_candidates(boxes: NDArray[np.float32], scores: NDArray[np.float32], threshold: float) -> list[Found]:
     rows = zip(boxes.tolist(), scores.tolist(), strict=True)
-    return [(box, max(row), row.index(max(row))) for box, row in rows if max(row) >= threshold]
+    return [(box, score, cls) for box, row in rows for cls, score in enumerate(row) if score >= threshold]
 
 
 @pytest.mark.parametrize("scores_order", ["NC", "CN"])
@@ -267,7 +296,7 @@ def test_ties_go_to_the_first() -> None:
     boxes = np.array([[0, 0, 10, 10], [0, 0, 10, 9], [20, 0, 30, 10]], np.float32)
     scores = np.array([[0.5, 0.5], [0.5, 0.5], [0.5, 0.25]], np.float32)
     found = decoded(BoxesScores("boxes_scores", "b", "s"), {"b": boxes[None], "s": scores[None]})
-    assert found == [([0, 0, 10, 10], 0.5, 0), ([20, 0, 30, 10], 0.5, 0)]
+    assert found == [([0, 0, 10, 10], 0.5, 0), ([0, 0, 10, 10], 0.5, 1), ([20, 0, 30, 10], 0.5, 0)]
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)

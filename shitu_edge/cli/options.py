@@ -28,6 +28,7 @@ class Precision(str, Enum):
     """Values of --precision."""
 
     fp32 = "fp32"
+    fp16 = "fp16"
     int8 = "int8"
     bf16 = "bf16"
 

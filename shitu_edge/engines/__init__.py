@@ -50,7 +50,7 @@ class Model:
 
     Attributes:
         name: for messages.
-        precision: `fp32`, `int8` (as the files are) or `bf16` (fp32 files, computed in bfloat16).
+        precision: `fp32`, `fp16`, `int8` (as the files are) or `bf16` (fp32 files, computed in bfloat16).
         formats: file formats there are.
         locate: checks and returns the files of a format; only called for the format that is loaded.
         shapes: the fixed shape of every input, by name.
