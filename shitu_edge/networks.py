@@ -11,7 +11,7 @@ import numpy as np
 from .bundle import Bundle, Network, bundle_folders
 from .engines import EngineName, Model, ModelFiles, Resources, Session, open_session
 from .engines.cache import user_cache
-from .errors import BundleError
+from .errors import BundleError, EngineError
 
 DEFAULT_BUNDLE = "shitu-small"
 BUNDLE_VARIABLE = "SHITU_EDGE_BUNDLE"
@@ -39,11 +39,32 @@ def open_network(
 ) -> Session:
     """Load a network of a bundle for `batch` pictures at a time, in its default precision unless another is named.
 
+    Where the engine cannot run the default precision (onnxruntime has no INT8 files), float32 is taken; that is logged
+    and stands in the session's `info`.
+
     Raises:
         BundleError: the bundle does not have it in this precision, or a file is missing or altered.
         EngineError: the engine cannot run it.
     """
-    precision = precision or network.default_precision
+    if precision is not None:
+        return _open(bundle, network, engine, precision, resources, batch)
+    try:
+        return _open(bundle, network, engine, network.default_precision, resources, batch)
+    except EngineError as error:
+        if network.default_precision == "fp32" or "fp32" not in network.files:
+            raise
+        return _open(bundle, network, engine, "fp32", resources, batch, f"{network.default_precision}: {error}")
+
+
+def _open(
+    bundle: Bundle,
+    network: Network,
+    engine: EngineName,
+    precision: str,
+    resources: Resources,
+    batch: int,
+    earlier: str | None = None,
+) -> Session:
     stored = "fp32" if precision == "bf16" else precision  # bf16 is a way to compute with the fp32 files
     formats = tuple(network.files.get(stored, {}))
     if not formats:
@@ -51,7 +72,7 @@ def open_network(
     shapes: dict[str, tuple[int, ...]] = {network.input.name: network.input.shape(batch)}
     shapes |= {name: np.shape(value) for name, value in network.constants.items()}
     model = Model(network.name, precision, formats, partial(_locate, bundle, network, stored), shapes)
-    return open_session(model, engine, resources)
+    return open_session(model, engine, resources, earlier)
 
 
 def cache_folder(cache: str | os.PathLike[str] | None) -> Path | None:

@@ -72,16 +72,17 @@ class Resources:
     cache: Path | None = None
 
 
-def open_session(model: Model, engine: EngineName, resources: Resources) -> Session:
+def open_session(model: Model, engine: EngineName, resources: Resources, earlier: str | None = None) -> Session:
     """Load a network.
 
-    `auto` takes the first of `ENGINES` that can, logs why an earlier one could not and says so in `Session.info`.
+    `auto` takes the first of `ENGINES` that can, logs why an earlier one could not and says so in `Session.info`;
+    `earlier` is what failed before this call.
 
     Raises:
         EngineError: the demanded engine, or each of them, is not installed, lacks a file format or refuses the network.
         BundleError: a file is missing or altered.
     """
-    failures: list[str] = []
+    failures = [earlier] if earlier else []
     for candidate in ENGINES if engine == "auto" else (engine,):
         fallback = "; ".join(failures) or None
         try:

@@ -28,7 +28,8 @@ class OpenVinoSession:
 
     info: EngineInfo
     _requests: SimpleQueue[Any]
-    _outputs: tuple[str, ...]
+    _outputs: tuple[tuple[str, ...], ...]
+    """All names of each output: compiling may add some."""
     _shapes: dict[str, tuple[int, ...]]
 
     def run(self, feeds: Tensors) -> dict[str, NDArray[Any]]:
@@ -43,7 +44,8 @@ class OpenVinoSession:
                 arrays.append(np.require(feeds[name], requirements=("C", "W")))  # OpenVINO lends no read-only memory
                 request.set_tensor(name, ov.Tensor(arrays[-1], shared_memory=True))
             request.infer(share_outputs=True)
-            return {name: request.get_tensor(name).data.copy() for name in self._outputs}
+            outputs = ((names, request.get_tensor(names[0]).data.copy()) for names in self._outputs)
+            return {name: array for names, array in outputs for name in names}
         except RuntimeError as error:
             raise EngineError(f"OpenVINO failed: {_last_line(error)}") from error
         finally:
@@ -67,7 +69,7 @@ def open_session(model: Model, resources: Resources, fallback: str | None) -> Op
     requests: SimpleQueue[Any] = SimpleQueue()
     for _ in range(resources.streams):
         requests.put(compiled.create_infer_request())
-    outputs = tuple(output.get_any_name() for output in compiled.outputs)
+    outputs = tuple(tuple(sorted(output.get_names())) for output in compiled.outputs)
     info = EngineInfo("openvino", ov.__version__.split("-")[0], model.precision, resources.threads, fallback)
     return OpenVinoSession(info, requests, outputs, dict(model.shapes))
 

@@ -1,0 +1,5 @@
+"""`python -m shitu_edge_export`."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,225 @@
+"""From a detector and an extractor to a bundle that the runtime opens, with its receipt and model card."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shitu_edge.bundle import (
+    MANIFEST,
+    SCHEMA_VERSION,
+    DetectorSpec,
+    ExtractorSpec,
+    Manifest,
+    Network,
+    NetworkFile,
+    Precision,
+    write_manifest,
+)
+from shitu_edge.results import Detections
+
+from .calibration import Calibration
+from .card import write_card
+from .checks import check_detector, check_extractor, simplify
+from .endtoend import Agreement, best_boxes, cut_crops, measure_agreement
+from .folders import appearing, scratch_folder
+from .kinds import Extractor, PicoDet
+from .measure import Form, Pixels
+from .networks import Converted, convert_detector, convert_extractor
+from .pictures import find_pictures, load_sample, spread, synthetic_samples
+from .progress import Progress
+from .quantise import Quantisation, halve_detector, halve_extractor, quantise_detector, quantise_extractor
+from .receipt import Check, NetworkReceipt, Receipt, Tolerances
+from .tools import tool_versions
+
+_PICTURES = 16
+
+SpecT = TypeVar("SpecT", DetectorSpec, ExtractorSpec)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a bundle is made with; see the command's help."""
+
+    description: str = ""
+    licence: str = "unstated"
+    downloads: tuple[tuple[str, int, str], ...] = ()
+    pictures: tuple[Path, ...] = ()
+    calibrate: tuple[Path, ...] = ()
+    products: Path | None = None
+    input_size: int | None = None
+    crop_size: int | None = None
+    half: bool = False
+    tolerances: Tolerances = field(default_factory=Tolerances)
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """A converted network, measured: the forms to store by precision, and its part of the receipt."""
+
+    forms: Mapping[str, tuple[Form, ...]]
+    receipt: NetworkReceipt
+    default: Precision
+
+
+def export_bundle(detector: Path, extractor: Path, out: Path, options: Options, progress: Progress) -> Receipt:
+    """Convert both networks, measure them against their sources, and write a bundle to `out`, whole or not at all.
+
+    Args:
+        detector, extractor: a model's folder or its graph's file.
+        out: the bundle's folder; its name is the bundle's. An older bundle there is replaced.
+        options: see `Options`.
+        progress: for the user.
+
+    Raises:
+        ModelError: a source is missing, damaged or of another kind.
+        ConversionError: no route converts it.
+        ToleranceError: a converted network differs from its source by more than the tolerances.
+        ExportError: `out` is in the way, or pictures are missing.
+    """
+    with appearing(out, MANIFEST) as folder, scratch_folder() as work:
+        calibration = Calibration.load(options.calibrate, options.products) if options.calibrate else None
+        pictures, origin = load_pictures(options.pictures)
+        boxes = convert_detector(detector, work / "detector", options.input_size, progress.of("Detector"))
+        rows = convert_extractor(extractor, work / "extractor", options.crop_size, progress.of("Extractor"))
+        found, reference = _measure_detector(boxes, pictures, calibration, work, options, progress.of("Detector"))
+        crops = cut_crops(pictures, [best_boxes(one, boxes.spec.max_boxes) for one in reference])
+        embedded, reference_rows = _measure_extractor(
+            rows, crops + pictures, (boxes, found), calibration, work, options, progress.of("Extractor")
+        )
+        agreement = _agree(pictures, reference, reference_rows, (boxes.spec, found), (rows.spec, embedded), progress)
+        receipt = Receipt(
+            made_with=tool_versions(boxes.routes + rows.routes),
+            pictures=origin,
+            tolerances=options.tolerances,
+            networks=(found.receipt, embedded.receipt),
+            agreement=agreement,
+            downloads=tuple({"url": url, "bytes": size, "sha256": digest} for url, size, digest in options.downloads),
+        )
+        receipt.require()
+        manifest = Manifest(
+            SCHEMA_VERSION,
+            out.resolve().name,
+            options.description or f"{boxes.spec.network.name} finds, {rows.spec.network.name} embeds.",
+            options.licence,
+            _store(boxes.spec, found, "detector", folder),
+            _store(rows.spec, embedded, "extractor", folder),
+        )
+        write_manifest(folder, manifest)
+        receipt.write(folder)
+        write_card(folder, manifest, receipt)
+    return receipt
+
+
+def load_pictures(folders: Sequence[Path]) -> tuple[list[Pixels], str]:
+    """Return pictures to measure on, and what to say of them: the user's, or drawn ones."""
+    if not folders:
+        samples = synthetic_samples(_PICTURES)
+        return [sample.pixels_rgb for sample in samples], f"{len(samples)} drawn pictures; name real ones by --pictures"
+    paths = spread(find_pictures(folders), _PICTURES)
+    names = ", ".join(folder.name for folder in folders)
+    return [load_sample(path).pixels_rgb for path in paths], f"{len(paths)} pictures of {names}"
+
+
+def _measure_detector(
+    network: Converted[DetectorSpec, PicoDet],
+    pictures: Sequence[Pixels],
+    calibration: Calibration | None,
+    work: Path,
+    options: Options,
+    progress: Progress,
+) -> tuple[_Measured, list[Detections]]:
+    checks, reference = check_detector(network, pictures, options.tolerances, progress)
+    forms, simplified = simplify(network, checks, work / "detector", reference, pictures, options.tolerances, progress)
+    made = []
+    if options.half:
+        made += halve_detector(network.spec, forms, work / "detector", pictures, progress)
+    if calibration:
+        made += quantise_detector(network.spec, forms, work / "detector", calibration, progress)
+    return _measured(network, forms, checks + simplified, made), reference
+
+
+def _measure_extractor(
+    network: Converted[ExtractorSpec, Extractor],
+    crops: Sequence[Pixels],
+    detector: tuple[Converted[DetectorSpec, PicoDet], _Measured],
+    calibration: Calibration | None,
+    work: Path,
+    options: Options,
+    progress: Progress,
+) -> tuple[_Measured, NDArray[np.float32]]:
+    checks, reference = check_extractor(network, crops, options.tolerances, progress)
+    forms, simplified = simplify(network, checks, work / "extractor", reference, crops, options.tolerances, progress)
+    made = []
+    if options.half:
+        made += halve_extractor(network.spec, forms, work / "extractor", crops, progress)
+    if calibration:
+        boxes = (detector[1].forms["fp32"][0], detector[0].spec)
+        made += quantise_extractor(network.spec, forms, work / "extractor", boxes, calibration, progress)
+    return _measured(network, forms, checks + simplified, made), reference
+
+
+def _measured(
+    network: Converted[Any, Any],
+    forms: tuple[Form, ...],
+    checks: tuple[Check, ...],
+    made: Sequence[tuple[Form, Quantisation]],
+) -> _Measured:
+    """Keep what the gate accepts; INT8 that pays becomes the default, and float32 stays for engines without it."""
+    kept: dict[str, tuple[Form, ...]] = {"fp32": forms}
+    for form, figures in made:
+        if figures.accepted:
+            kept[figures.precision] = (*kept.get(figures.precision, ()), form)
+    pays = any(one.precision == "int8" and one.pays for _, one in made)
+    receipt = NetworkReceipt(
+        role=network.role,
+        facts=network.facts,
+        routes=tuple({"name": route.name, "error": route.error} for route in network.routes),
+        checks=checks,
+        precisions=tuple(figures for _, figures in made),
+    )
+    return _Measured(kept, receipt, "int8" if pays else "fp32")
+
+
+def _agree(
+    pictures: Sequence[Pixels],
+    reference: Sequence[Detections],
+    reference_rows: NDArray[np.float32],
+    detector: tuple[DetectorSpec, _Measured],
+    extractor: tuple[ExtractorSpec, _Measured],
+    progress: Progress,
+) -> tuple[Agreement, ...]:
+    """Go the whole way with each engine, in float32 and in the precisions that both networks have."""
+    spec, measured = detector
+    best = [best_boxes(boxes, spec.max_boxes) for boxes in reference]
+    crops = sum(map(len, best))
+    answers = []
+    for precision, forms in measured.forms.items():
+        others = {form.engine: form for form in extractor[1].forms.get(precision, ())}
+        for form in forms:
+            if form.engine in others:
+                with progress.step(f"The whole way in {precision} on {form.engine}"):
+                    pair = (others[form.engine], extractor[0])
+                    rows = (reference_rows[:crops], reference_rows[crops:])
+                    answers.append(measure_agreement(pictures, best, *rows, (form, spec), pair))
+    return tuple(answers)
+
+
+def _store(spec: SpecT, measured: _Measured, role: str, folder: Path) -> SpecT:
+    """Copy the forms' files into the bundle and describe them."""
+    files: dict[str, dict[str, tuple[NetworkFile, ...]]] = {}
+    for precision, forms in measured.forms.items():
+        stem = role if precision == "fp32" else f"{role}.{precision}"
+        for form in forms:
+            names = [f"{stem}{file.suffix}" for file in form.files]
+            for file, name in zip(form.files, names, strict=True):
+                shutil.copyfile(file, folder / name)
+            files.setdefault(precision, {})[form.format] = tuple(NetworkFile(name, "") for name in names)
+    network: Network = replace(spec.network, files=files, default_precision=measured.default)
+    return replace(spec, network=network)

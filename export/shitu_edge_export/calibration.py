@@ -1,0 +1,71 @@
+"""The user's pictures, in three parts that share none: to choose ranges, to search with, to judge by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shitu_edge.decode import SUFFIXES, decode
+from shitu_edge.gallery.sources import find_pictures as find_products
+from shitu_edge.results import Detections
+
+from .endtoend import best_boxes, cut_crops
+from .errors import ExportError
+from .measure import Pixels
+from .pictures import Sample, find_pictures, load_sample, spread
+
+LEAST = 30
+"""Pictures; fewer neither calibrate nor judge."""
+_MOST = 450
+_MOST_PRODUCTS = 900
+_CROPS_A_PICTURE = 2
+_PART = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Pictures by purpose, and what is known of products: crops and their labels."""
+
+    ranges: tuple[Sample, ...]
+    search: tuple[Sample, ...]
+    judge: tuple[Sample, ...]
+    products: tuple[Pixels, ...] = ()
+    labels: tuple[str, ...] = ()
+
+    @classmethod
+    def load(cls, folders: Sequence[Path], products: Path | None) -> Calibration:
+        """Read pictures below some folders, and pictures of products by label (as `shitu-edge gallery build` does).
+
+        Raises:
+            ExportError: there are too few pictures.
+            ImageError, GalleryError: one cannot be read, or the products are not laid out by label.
+        """
+        paths = find_pictures(folders)
+        if len(paths) < LEAST:
+            raise ExportError(f"{len(paths)} pictures to calibrate with: at least {LEAST} are needed, 200 are better")
+        samples = [load_sample(path) for path in spread(paths, _MOST)]
+        labelled = find_products(products, SUFFIXES) if products else []
+        step = max(1, -(-len(labelled) // _MOST_PRODUCTS))
+        chosen = labelled[::step]
+        return cls(
+            ranges=tuple(samples[0::_PART]),
+            search=tuple(samples[1::_PART]),
+            judge=tuple(samples[2::_PART]),
+            products=tuple(decode(picture.path).pixels_rgb for picture in chosen),
+            labels=tuple(picture.label for picture in chosen),
+        )
+
+    def __str__(self) -> str:
+        return (
+            f"{len(self.ranges)} pictures for ranges, {len(self.search)} to search with, {len(self.judge)} to judge by"
+        )
+
+
+def crops_of(samples: Sequence[Sample], found: Sequence[Detections]) -> list[NDArray[np.uint8]]:
+    """Return each picture and its best boxes as crops: what an extractor is fed."""
+    pictures = [sample.pixels_rgb for sample in samples]
+    return pictures + cut_crops(pictures, [best_boxes(boxes, _CROPS_A_PICTURE) for boxes in found])

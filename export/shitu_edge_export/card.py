@@ -1,0 +1,52 @@
+"""A bundle's model card: what it is, from what, what was measured; the rest stands in `receipt.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from shitu_edge.bundle import Manifest, Network
+
+from .receipt import RECEIPT, NetworkReceipt, Receipt, describe
+
+
+def write_card(folder: Path, manifest: Manifest, receipt: Receipt) -> None:
+    """Write `README.md` into a bundle's folder."""
+    text = "\n".join(_lines(manifest, receipt)) + "\n"
+    (folder / "README.md").write_text(text, encoding="utf-8", newline="\n")
+
+
+def _lines(manifest: Manifest, receipt: Receipt) -> Iterator[str]:
+    yield f"# {manifest.name}"
+    yield ""
+    yield f"{manifest.description} Licence: {manifest.licence}."
+    networks = (manifest.detector.network, manifest.extractor.network)
+    for network, measured in zip(networks, receipt.networks, strict=True):
+        yield from _section(network, measured)
+    yield ""
+    yield "## Settings"
+    yield ""
+    detector, rule = manifest.detector, manifest.recognition
+    yield f"Boxes from a score of {detector.score_threshold} on, at most {detector.max_boxes}; a product is named from"
+    yield f"a cosine of {rule.similarity_threshold} on. These are PP-ShiTu's values, not tuned to any gallery."
+    yield ""
+    yield f"Measured on {receipt.pictures}; everything in [`{RECEIPT}`]({RECEIPT}). Open it with"
+    yield f'`Recognizer.open("{manifest.name}")` or `shitu-edge recognize PHOTO --models {manifest.name}`.'
+
+
+def _section(network: Network, measured: NetworkReceipt) -> Iterator[str]:
+    entry = network.input
+    yield ""
+    yield f"## {measured.role.capitalize()}: {network.name}"
+    yield ""
+    yield f"{measured.facts['kind']}, from `{network.source}` (weights {network.source_sha256[:16]})."
+    yield f"{entry.height} × {entry.width} pixels, {entry.resize} resizing; {network.default_precision} by default."
+    yield ""
+    yield "| route | engine | form | MB | against the source |"
+    yield "| --- | --- | --- | --- | --- |"
+    for check in measured.checks:
+        cells = (check.route, check.engine, f"{check.precision} {check.format}", f"{check.bytes / 1e6:.1f}")
+        yield f"| {' | '.join(cells)} | {describe(check.parity)} |"
+    for precision in measured.precisions:
+        yield ""
+        yield from precision.lines()

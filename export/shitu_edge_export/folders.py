@@ -1,0 +1,55 @@
+"""Folders that appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from .errors import ExportError
+
+
+@contextmanager
+def appearing(out: Path, marker: str) -> Iterator[Path]:
+    """Yield a folder beside `out` to fill; it becomes `out` when the block ends well, and is removed when it does not.
+
+    Args:
+        out: a folder that is there already is replaced if it holds a file `marker`, as an earlier result does.
+        marker: name of that file.
+
+    Raises:
+        ExportError: something else is at `out`, or its parent cannot be written.
+    """
+    out = Path(os.path.abspath(out))
+    if out.exists() and not (out / marker).is_file() and not (out.is_dir() and not any(out.iterdir())):
+        raise ExportError(f"{out}: is in the way, and no earlier result (it holds no {marker}); name another folder")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        scratch = tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent)
+    except OSError as error:
+        raise ExportError(f"{out.parent}: cannot be written: {error.strerror}") from error
+    try:
+        folder = Path(scratch, "new")
+        folder.mkdir()
+        yield folder
+        old = Path(scratch, "old")
+        if out.exists():
+            os.replace(out, old)
+        try:
+            os.replace(folder, out)
+        except OSError:
+            with suppress(OSError):
+                os.replace(old, out)
+            raise
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """Yield a folder for intermediate files."""
+    with tempfile.TemporaryDirectory(prefix="shitu-edge-export-") as folder:
+        yield Path(folder)

@@ -1,0 +1,122 @@
+"""Runs converted files as the runtime would, and takes their times."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shitu_edge.bundle import DetectorSpec, ExtractorSpec, Network, PicoDetLevels
+from shitu_edge.detect import Detector
+from shitu_edge.engines import EngineName, Model, ModelFiles, Resources, Session, open_session
+from shitu_edge.engines.cpu import read_cpu
+from shitu_edge.extract import Extractor
+from shitu_edge.results import Detections
+
+from .errors import ExportError
+
+Pixels = NDArray[np.uint8]
+
+_ROUNDS = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """One stored form of a network: its file (of an IR the .xml), and the engine that runs it."""
+
+    file: Path
+    engine: EngineName
+    precision: str = "fp32"
+
+    @property
+    def format(self) -> str:
+        """As `bundle.json` calls it."""
+        return "openvino" if self.file.suffix == ".xml" else "onnx"
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The file, and the weights beside an IR."""
+        return (self.file, self.file.with_suffix(".bin")) if self.format == "openvino" else (self.file,)
+
+    @property
+    def bytes(self) -> int:
+        """Size of the files."""
+        return sum(path.stat().st_size for path in self.files)
+
+
+def open_form(form: Form, network: Network) -> Session:
+    """Open a form on its engine, with all threads that this process may use, compiled anew.
+
+    Raises:
+        EngineError: the engine refuses it.
+    """
+    model = Model(
+        network.name,
+        form.precision,
+        (form.format,),
+        lambda _: ModelFiles(form.files, ""),
+        {network.input.name: network.input.shape()},
+    )
+    return open_session(model, form.engine, Resources(read_cpu().threads))
+
+
+def detect_all(form: Form, spec: DetectorSpec, pictures: Sequence[Pixels], threshold: float) -> list[Detections]:
+    """Detect things in pictures (H, W, 3) uint8 RGB, down to a score of `threshold`, as many as the head keeps."""
+    head = spec.head
+    limit = head.keep_top_k if isinstance(head, PicoDetLevels) else spec.max_boxes
+    detector = Detector(open_form(form, spec.network), spec)
+    return [detector.detect(pixels, score_threshold=threshold, max_boxes=limit) for pixels in pictures]
+
+
+def embed_all(form: Form, spec: ExtractorSpec, crops: Sequence[Pixels]) -> NDArray[np.float32]:
+    """Embed crops (h, w, 3) uint8 RGB as unit rows (N, D)."""
+    extractor = Extractor(open_form(form, spec.network), spec, streams=1)
+    try:
+        return extractor.embed_crops(list(crops))
+    finally:
+        extractor.close()
+
+
+def time_forms(forms: Sequence[Form], network: Network, rounds: int = _ROUNDS) -> Mapping[Form, float]:
+    """Return the median milliseconds of one inference of each form, taken in turns so that a noisy machine is fair."""
+    generator = np.random.default_rng(0)
+    feed = {network.input.name: generator.normal(size=network.input.shape()).astype(np.float32)}
+    sessions = {form: open_form(form, network) for form in forms}
+    times: dict[Form, list[float]] = {form: [] for form in forms}
+    for number in range(rounds + 2):
+        for form, session in sessions.items():
+            elapsed = _time(lambda session=session: session.run(feed))  # type: ignore[misc]
+            if number >= 2:  # the first runs warm up
+                times[form].append(elapsed)
+    return {form: statistics.median(values) for form, values in times.items()}
+
+
+def crop_boxes(pixels_rgb: Pixels, found: Detections, limit: int) -> list[Pixels]:
+    """Return the best boxes of a picture as crops, and the whole picture after them."""
+    from shitu_edge.extract import crop
+
+    return [crop(pixels_rgb, box) for box in found.boxes_xyxy[:limit]] + [pixels_rgb]
+
+
+def _time(work: Callable[[], object]) -> float:
+    begun = time.perf_counter_ns()
+    work()
+    return (time.perf_counter_ns() - begun) / 1e6
+
+
+def require_finite(rows: NDArray[np.float32], what: str) -> NDArray[np.float32]:
+    """Return unit rows of a source's embeddings.
+
+    Raises:
+        ExportError: one has no direction.
+    """
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    if not np.isfinite(norms).all() or not (norms > 0).all():
+        raise ExportError(f"{what}: the source itself answers vectors that are zero or not finite")
+    unit: NDArray[np.float32] = rows / norms
+    return unit

@@ -1,0 +1,166 @@
+"""How far two sets of boxes or of embeddings are apart, and how well boxes fit the truth. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shitu_edge.geometry import iou
+from shitu_edge.results import Detections
+
+_SAME_SCORE = 1e-4
+"""Scores that close to the working threshold, or to the last box kept, may fall on either side of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class BoxParity:
+    """Boxes against reference boxes, over several pictures.
+
+    Attributes:
+        boxes: how many the reference has.
+        missed, extra: reference boxes that no box of the same class matches, and boxes that match none.
+        max_px, mean_px: greatest and mean difference of a matched side, in pixels of the picture.
+        min_iou, mean_iou: of the matched pairs.
+        max_score: greatest difference of a matched score.
+    """
+
+    boxes: int
+    missed: int
+    extra: int
+    max_px: float
+    mean_px: float
+    min_iou: float
+    mean_iou: float
+    max_score: float
+
+
+@dataclass(frozen=True, slots=True)
+class RowParity:
+    """Cosines between embeddings (or flattened outputs) and the reference's."""
+
+    rows: int
+    min_cosine: float
+    mean_cosine: float
+
+
+def compare_boxes(pairs: Iterable[tuple[Detections, Detections]], threshold: float, iou_from: float = 0.5) -> BoxParity:
+    """Match found boxes with reference boxes, picture by picture.
+
+    Args:
+        pairs: reference and found detections of each picture, best first, down to `threshold`.
+        threshold: the working threshold; a box within 1e-4 of it is not counted as missed or extra.
+        iou_from: least IoU of a match.
+    """
+    boxes = missed = extra = 0
+    sides: list[NDArray[np.float32]] = []
+    ious: list[float] = []
+    scores: list[float] = []
+    for reference, found in pairs:
+        matches = match_boxes(reference, found, iou_from)
+        boxes += len(reference)
+        missed += _beyond_doubt(reference, found, {one for one, _, _ in matches}, threshold)
+        extra += _beyond_doubt(found, reference, {other for _, other, _ in matches}, threshold)
+        for one, other, overlap in matches:
+            sides.append(np.abs(reference.boxes_xyxy[one] - found.boxes_xyxy[other]))
+            scores.append(float(abs(reference.scores[one] - found.scores[other])))
+            ious.append(overlap)
+    return BoxParity(
+        boxes=boxes,
+        missed=missed,
+        extra=extra,
+        max_px=float(np.max(sides, initial=0)),
+        mean_px=float(np.mean(sides)) if sides else 0.0,
+        min_iou=min(ious, default=1.0),
+        mean_iou=float(np.mean(ious)) if ious else 1.0,
+        max_score=max(scores, default=0.0),
+    )
+
+
+def match_boxes(reference: Detections, found: Detections, iou_from: float) -> list[tuple[int, int, float]]:
+    """Pair boxes of the same class, the reference's best first, each with the free box that overlaps it most.
+
+    Returns:
+        Indices of the reference box and of the found one, and their IoU.
+    """
+    free = np.ones(len(found), bool)
+    matches = []
+    for number in range(len(reference)):
+        candidates = np.flatnonzero(free & (found.class_ids == reference.class_ids[number]))
+        overlaps = iou(reference.boxes_xyxy[number], found.boxes_xyxy[candidates])
+        if overlaps.size and overlaps.max() >= iou_from:
+            best = int(candidates[overlaps.argmax()])
+            free[best] = False
+            matches.append((number, best, float(overlaps.max())))
+    return matches
+
+
+def share_found(pairs: Sequence[tuple[Detections, Detections]], iou_from: float) -> float:
+    """Return which share of the reference boxes is found again at an IoU of at least `iou_from`; 1 without any."""
+    total = sum(len(reference) for reference, _ in pairs)
+    found = sum(len(match_boxes(reference, other, iou_from)) for reference, other in pairs)
+    return found / total if total else 1.0
+
+
+def average_precision(pairs: Sequence[tuple[NDArray[np.float32], Detections]], iou_from: float = 0.5) -> float | None:
+    """Return the average precision of class-agnostic detections (all-point interpolation, as PASCAL VOC from 2010).
+
+    Args:
+        pairs: true boxes (N, 4) and detections of each picture.
+        iou_from: least IoU of a hit; every true box counts once, for the best-scored detection on it.
+
+    Returns:
+        0..1, None when there is no true box at all.
+    """
+    total = sum(len(truth) for truth, _ in pairs)
+    if not total:
+        return None
+    ranked: list[tuple[float, bool]] = []
+    for truth, found in pairs:
+        free = np.ones(len(truth), bool)
+        for number in np.argsort(-found.scores, kind="stable"):
+            overlaps = iou(found.boxes_xyxy[number], truth) * free
+            hit = bool(overlaps.size) and float(overlaps.max()) >= iou_from
+            if hit:
+                free[overlaps.argmax()] = False
+            ranked.append((float(found.scores[number]), hit))
+    ranked.sort(key=lambda entry: -entry[0])
+    hits = np.cumsum([hit for _, hit in ranked])
+    if not hits.size:
+        return 0.0
+    precision = hits / np.arange(1, len(hits) + 1)
+    envelope = np.maximum.accumulate(precision[::-1])[::-1]
+    steps = np.diff(np.concatenate([[0], hits / total]))
+    return float(np.sum(envelope * steps))
+
+
+def compare_rows(reference: NDArray[np.float32], found: NDArray[np.float32]) -> RowParity:
+    """Return the cosines between rows (N, D) and reference rows."""
+    wide, other = reference.astype(np.float64), found.astype(np.float64)
+    norms = np.linalg.norm(wide, axis=1) * np.linalg.norm(other, axis=1)
+    cosines = np.einsum("nd,nd->n", wide, other) / np.where(norms > 0, norms, 1)
+    return RowParity(len(cosines), float(cosines.min(initial=1)), float(cosines.mean()) if len(cosines) else 1.0)
+
+
+def recall_at_1(rows: NDArray[np.float32], labels: Sequence[str]) -> float | None:
+    """Return which share of unit rows has its nearest other row under its own label; labels of one row do not count.
+
+    Returns:
+        0..1, None when no label has two rows.
+    """
+    names = np.array(labels)
+    similarities = rows @ rows.T
+    np.fill_diagonal(similarities, -np.inf)
+    counted = np.array([np.sum(names == name) > 1 for name in names], bool)
+    if not counted.any():
+        return None
+    return float(np.mean((names[similarities.argmax(axis=1)] == names)[counted]))
+
+
+def _beyond_doubt(boxes: Detections, others: Detections, matched: set[int], threshold: float) -> int:
+    """Count unmatched boxes that are neither near the threshold nor at the end of a list that was cut to length."""
+    last = float(others.scores[-1]) if len(others) and len(others) >= len(boxes) else threshold
+    limit = max(threshold, last) + _SAME_SCORE
+    return sum(1 for number in range(len(boxes)) if number not in matched and boxes.scores[number] > limit)

@@ -1,0 +1,98 @@
+"""Pictures to measure on and to calibrate with, and their boxes where they are known (YOLO text)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shitu_edge.decode import SUFFIXES, decode
+
+from .errors import ExportError
+
+T = TypeVar("T")
+
+_SYNTHETIC_SIDES = ((480, 640), (720, 540), (600, 600), (1080, 1920))
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A picture: where it is from, its pixels (H, W, 3) uint8 RGB, and its boxes (N, 4) xyxy in pixels where known."""
+
+    name: str
+    pixels_rgb: NDArray[np.uint8]
+    boxes_xyxy: NDArray[np.float32] | None = None
+
+
+def find_pictures(folders: Sequence[Path]) -> list[Path]:
+    """Return the pictures below some folders, at any depth, sorted.
+
+    Raises:
+        ExportError: one of them is no folder, or holds no picture.
+    """
+    found: list[Path] = []
+    for folder in folders:
+        if not folder.is_dir():
+            raise ExportError(f"{folder}: no such folder of pictures")
+        pictures = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES and path.is_file()]
+        if not pictures:
+            raise ExportError(f"{folder}: holds no pictures ({', '.join(sorted(SUFFIXES))})")
+        found += pictures
+    return found
+
+
+def spread(things: Sequence[T], count: int) -> list[T]:
+    """Return `count` of the things, evenly spread over them; all when they are fewer."""
+    if len(things) <= count:
+        return list(things)
+    return [things[position * len(things) // count] for position in range(count)]
+
+
+def load_sample(path: Path) -> Sample:
+    """Decode a picture and read its boxes, if it has a label file.
+
+    Raises:
+        ImageError: it cannot be decoded.
+        ExportError: its label file is not YOLO text.
+    """
+    picture = decode(path)
+    return Sample(str(path), picture.pixels_rgb, _read_boxes(path, picture.width, picture.height))
+
+
+def synthetic_samples(count: int, seed: int = 0) -> list[Sample]:
+    """Draw pictures of coloured boxes on a gradient, for lack of real ones."""
+    generator = np.random.default_rng(seed)
+    samples = []
+    for number in range(count):
+        height, width = _SYNTHETIC_SIDES[number % len(_SYNTHETIC_SIDES)]
+        slope = np.linspace(60, 220, width) + np.linspace(-40, 40, height)[:, None]
+        pixels = np.repeat(slope[:, :, None], 3, axis=2) + generator.normal(0, 12, (height, width, 3))
+        for _ in range(6):
+            top, left = generator.integers(0, height - 40), generator.integers(0, width - 40)
+            bottom, right = top + generator.integers(30, height // 2), left + generator.integers(30, width // 2)
+            pixels[top:bottom, left:right] += generator.uniform(-120, 120, 3)
+        samples.append(Sample(f"synthetic {number}", np.clip(pixels, 0, 255).astype(np.uint8)))
+    return samples
+
+
+def _read_boxes(picture: Path, width: int, height: int) -> NDArray[np.float32] | None:
+    """Read `labels/NAME.txt` beside `images/NAME.jpg`: lines of `class cx cy w h`, relative to the sides."""
+    parts = list(picture.parts)
+    if "images" not in parts:
+        return None
+    position = len(parts) - 1 - parts[::-1].index("images")
+    path = Path(*parts[:position], "labels", *parts[position + 1 :]).with_suffix(".txt")
+    if not path.is_file():
+        return None
+    try:
+        lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        rows = np.array([[float(value) for value in line[1:5]] for line in lines], np.float32).reshape(-1, 4)
+    except (ValueError, UnicodeDecodeError) as error:
+        raise ExportError(f"{path}: expected lines of `class cx cy w h`") from error
+    corners = np.concatenate([rows[:, :2] - rows[:, 2:] / 2, rows[:, :2] + rows[:, 2:] / 2], axis=1)
+    boxes: NDArray[np.float32] = corners * np.array([width, height, width, height], np.float32)
+    return boxes

@@ -1,0 +1,125 @@
+"""How a network wants its pictures: from the `.yml` that PaddleDetection, PaddleClas and PaddleX put beside a model.
+
+Without one, PP-ShiTu's own values are taken (PaddleClas, `deploy/configs/inference_general.yaml`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from .errors import ModelError
+
+Color = tuple[float, float, float]
+
+IMAGENET_MEAN: Color = (0.485, 0.456, 0.406)
+IMAGENET_STD: Color = (0.229, 0.224, 0.225)
+_INTERPOLATIONS: Mapping[Any, Literal["bilinear", "cubic"]] = {
+    1: "bilinear",
+    "bilinear": "bilinear",
+    "linear": "bilinear",
+    2: "cubic",
+    "bicubic": "cubic",
+    "cubic": "cubic",
+}
+_IDLE = ("Permute", "ToCHWImage", "KeepKeys", "DecodeImage")
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """From RGB pixels to a network's input, as `shitu_edge.bundle.InputSpec` has it; sides of None: as the graph."""
+
+    resize: Literal["bilinear", "cubic"]
+    height: int | None = None
+    width: int | None = None
+    scale: float = 1 / 255
+    mean: Color = IMAGENET_MEAN
+    std: Color = IMAGENET_STD
+
+
+DETECTOR = Preparation("cubic")
+EXTRACTOR = Preparation("bilinear")
+
+
+def read_preparation(path: Path | None, default: Preparation) -> Preparation:
+    """Read a description of the input; `default` where there is none.
+
+    Raises:
+        ModelError: it cannot be read, or asks for something that the runtime does not do (letterboxing, cropping).
+    """
+    if path is None:
+        return default
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ModelError(f"{path}: is not YAML: {str(error).splitlines()[0]}") from error
+    steps = _steps(content)
+    if not steps:
+        return default
+    # What it does not mention is not done: a graph may normalise by itself.
+    preparation = replace(default, scale=1.0, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+    try:
+        for name, facts in steps:
+            preparation = _apply(preparation, name, facts, path)
+    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+        raise ModelError(f"{path}: a step of pre-processing cannot be read: {error!r:.100}") from error
+    return preparation
+
+
+def _steps(content: Any) -> list[tuple[str, Mapping[str, Any]]]:
+    """Return the steps of PaddleDetection's (`Preprocess`) or PaddleClas' (`PreProcess.transform_ops`) description."""
+    if not isinstance(content, dict):
+        return []
+    if isinstance(content.get("Preprocess"), list):
+        return [(str(step["type"]), step) for step in content["Preprocess"] if isinstance(step, dict)]
+    section = content.get("PreProcess") or content.get("RecPreProcess") or {}
+    steps = section.get("transform_ops") if isinstance(section, dict) else None
+    return [(name, facts or {}) for step in steps or [] if isinstance(step, dict) for name, facts in step.items()]
+
+
+def _apply(preparation: Preparation, name: str, facts: Mapping[str, Any], path: Path) -> Preparation:
+    if name in ("Resize", "ResizeImage", "DetResize"):
+        return _resize(preparation, facts, path)
+    if name == "NormalizeImage":
+        plain = facts.get("norm_type", "mean_std") == "none"
+        scale = (
+            _number(facts["scale"]) if facts.get("scale") is not None else 1 / 255 if facts.get("is_scale", True) else 1
+        )
+        mean = (0.0, 0.0, 0.0) if plain else _color(facts.get("mean", IMAGENET_MEAN))
+        std = (1.0, 1.0, 1.0) if plain else _color(facts.get("std", IMAGENET_STD))
+        return replace(preparation, scale=scale, mean=mean, std=std)
+    if name in _IDLE:
+        return preparation
+    raise ModelError(f"{path}: pre-processing by {name} is not among what the runtime does (resize, normalise)")
+
+
+def _resize(preparation: Preparation, facts: Mapping[str, Any], path: Path) -> Preparation:
+    if facts.get("keep_ratio") or facts.get("resize_short") is not None:
+        raise ModelError(
+            f"{path}: resizes with the aspect ratio kept; the runtime resizes to the input's sides, as PP-ShiTu does: "
+            "export the model with keep_ratio: false"
+        )
+    sides = facts.get("target_size") or facts.get("size")
+    height, width = (sides, sides) if isinstance(sides, int) else (sides or (None, None))
+    kernel = facts.get("interp", facts.get("interpolation"))
+    if kernel is not None and kernel not in _INTERPOLATIONS:
+        raise ModelError(f"{path}: resizes by interpolation {kernel!r}; the runtime knows bilinear (1) and cubic (2)")
+    resize = _INTERPOLATIONS[kernel] if kernel is not None else preparation.resize
+    return replace(preparation, resize=resize, height=height, width=width)
+
+
+def _number(value: Any) -> float:
+    """Read a number, also as PaddleClas writes it: `1.0/255.0`."""
+    numerator, _, denominator = str(value).partition("/")
+    return float(numerator) / float(denominator or 1)
+
+
+def _color(values: Any) -> Color:
+    red, green, blue = (_number(value) for value in values)
+    return red, green, blue

@@ -1,0 +1,144 @@
+"""One network of any kind to ONNX and IR, without a bundle: its outputs are compared number by number."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shitu_edge.bundle import InputSpec, Network
+from shitu_edge.preprocess import InputBuilder
+
+from .bundle import load_pictures
+from .checks import check, forms_of
+from .convert import Part, Route, convert
+from .errors import ModelError
+from .folders import appearing, scratch_folder
+from .kinds import PicoDet, recognise
+from .measure import Form, open_form
+from .networks import fixed_sides, network_facts
+from .parity import compare_rows
+from .preparation import DETECTOR, read_preparation
+from .progress import Progress
+from .receipt import RECEIPT, Check, NetworkReceipt, Receipt, Tolerances
+from .reference import run_source
+from .source import Model, find_configuration, open_model
+from .tools import tool_versions
+
+_PICTURES = 4
+
+
+def convert_single(
+    place: Path,
+    out: Path,
+    input_size: int | None,
+    pictures: Sequence[Path],
+    tolerances: Tolerances,
+    progress: Progress,
+) -> Receipt:
+    """Convert a network that takes one picture, by both routes; of a PicoDet the part up to its head.
+
+    Args:
+        place: a model's folder or its graph's file.
+        out: folder for `network.onnx`, `network.xml`, `network.bin` and `receipt.json`.
+        input_size: sides of the input; the graph's own, or 640 where it has none.
+        pictures: folders of pictures to compare on; drawn ones without.
+        tolerances: `min_cosine` is that of each flattened output with the source's.
+        progress: for the user.
+
+    Raises:
+        ModelError, ConversionError, ToleranceError, ExportError: see `bundle.export_bundle`.
+    """
+    with appearing(out, RECEIPT) as folder, scratch_folder() as work:
+        model = open_model(place)
+        part, network = _part(model, input_size, work)
+        routes = tuple(filter(None, convert(part, work, progress)))
+        tensors, origin = _tensors(network.input, pictures)
+        with progress.step("The source's outputs"):
+            sources = run_source(part.path, part.weights, [{network.input.name: tensor} for tensor in tensors])
+            reference = [_flat(dict(zip(part.outputs, arrays, strict=True))) for arrays in sources]
+        checks = _check(routes, part, network, tensors, reference, tolerances, progress)
+        chosen = next(route for route in routes if route.ir)
+        receipt = Receipt(
+            made_with=tool_versions(routes),
+            pictures=origin,
+            tolerances=tolerances,
+            networks=(
+                NetworkReceipt(
+                    "network",
+                    network_facts(model, recognise(model).kind, part, chosen),
+                    tuple({"name": route.name, "error": route.error} for route in routes),
+                    checks,
+                ),
+            ),
+        )
+        receipt.require()
+        for form in forms_of(chosen):
+            for file in form.files:
+                shutil.copyfile(file, folder / f"network{file.suffix}")
+        receipt.write(folder)
+    return receipt
+
+
+def _part(model: Model, input_size: int | None, work: Path) -> tuple[Part, Network]:
+    kind = recognise(model)
+    graph = model.graph
+    images = [name for name in graph.inputs if len(graph.shape(name)) == 4 and graph.shape(name)[1] == 3]
+    if len(images) != 1 or (len(graph.inputs) > 1 and not isinstance(kind, PicoDet)):
+        raise ModelError(
+            f"{model.path}: expected one input of pictures (N, 3, H, W), found {', '.join(graph.input_names)}"
+        )
+    preparation = read_preparation(find_configuration(model.path), DETECTOR)
+    height, width = fixed_sides(model, images[0], preparation, input_size, "detector")
+    values = kind.scores + kind.distances if isinstance(kind, PicoDet) else graph.outputs
+    path = model.write_part(work / "part", images, values)
+    weights = path if path.suffix == ".onnx" else path.with_suffix(".pdiparams")
+    name = dict(zip(graph.inputs, graph.input_names, strict=True))[images[0]]
+    outputs = tuple(f"output_{number}" for number in range(len(values)))
+    part = Part(path, weights, {name: (1, 3, height, width)}, outputs, tuple(graph.upstream(values)))
+    entry = InputSpec(name, height, width, preparation.resize, scale=preparation.scale)
+    return part, Network(model.path.stem, str(model.path), "", {}, entry)
+
+
+def _tensors(entry: InputSpec, folders: Sequence[Path]) -> tuple[list[NDArray[np.float32]], str]:
+    pictures, origin = load_pictures(folders)
+    builder = InputBuilder(entry)
+    tensors = []
+    for pixels in pictures[:_PICTURES]:
+        tensor = np.empty(entry.shape(), np.float32)
+        builder.fill(tensor[0], pixels)
+        tensors.append(tensor)
+    return tensors, origin
+
+
+def _check(
+    routes: Sequence[Route],
+    part: Part,
+    network: Network,
+    tensors: Sequence[NDArray[np.float32]],
+    reference: Sequence[NDArray[np.float32]],
+    tolerances: Tolerances,
+    progress: Progress,
+) -> tuple[Check, ...]:
+    checks = []
+    for route in routes:
+        for form in forms_of(route):
+            with progress.step(f"Outputs by {route.name} on {form.engine}"):
+                found = _run(form, part, network, tensors)
+            checks.append(check(route.name, form, compare_rows(np.stack(reference), np.stack(found)), tolerances))
+    return tuple(checks)
+
+
+def _run(form: Form, part: Part, network: Network, tensors: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+    session = open_form(form, network)
+    answers = (session.run({network.input.name: tensor}) for tensor in tensors)
+    return [_flat({name: outputs[name] for name in part.outputs}) for outputs in answers]
+
+
+def _flat(outputs: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Return all outputs as one row, each scaled so that none outweighs the others."""
+    flat = [array.astype(np.float32).ravel() for array in outputs.values()]
+    return np.concatenate([values / max(float(np.abs(values).max()), 1e-12) for values in flat])
