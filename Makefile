@@ -1,17 +1,19 @@
 # make demo: set up and recognise real photos.  make test: set up and pass the tests.  make check: what CI runs.
+# make exporter: set up shitu-edge-export, with Paddle, in an environment of its own (build/export).
 
 PYTHON ?= python3
 SHARED ?= ../shared
-PEER_PYTHON ?= python3.11
+EXPORT_PYTHON ?= python3.11
 
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
+EXPORT := build/export
 
 # hnswlib is compiled on the spot. Without this it would be compiled for this very CPU and die on an older one.
 export HNSWLIB_NO_NATIVE := 1
 
-.PHONY: demo test check format networks clean
+.PHONY: demo test check format exporter test-export networks clean
 
 demo: $(STAMP)
 	$(BIN)/python examples/demo.py $(SHARED)
@@ -23,23 +25,29 @@ check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	PYTHONPATH=export $(BIN)/lint-imports
 	$(BIN)/python -m pytest
 
 format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# The official graphs with seeded weights, for the parity tests; in an environment of their own, because of Paddle.
+# Paddle, the converters and their tests; needs Python 3.10 to 3.12 and 3 GB.
+exporter: $(EXPORT)/installed
+
+test-export: $(EXPORT)/installed
+	$(EXPORT)/bin/python -m pytest tests/export
+
+# The official graphs with seeded weights, for the parity tests.
 networks: build/ppshitu/ppshitu-v2-seeded/bundle.json
 
-build/ppshitu/ppshitu-v2-seeded/bundle.json: benchmarks/paddleclas/make_networks.py build/peer/installed
-	build/peer/bin/python $< --shared $(SHARED) --out build/ppshitu
+build/ppshitu/ppshitu-v2-seeded/bundle.json: benchmarks/paddleclas/make_networks.py $(EXPORT)/installed
+	$(EXPORT)/bin/python $< --shared $(SHARED) --out build/ppshitu
 
-build/peer/installed: benchmarks/paddleclas/requirements.txt
-	$(PEER_PYTHON) -m venv build/peer
-	build/peer/bin/python -m pip install --quiet --upgrade pip
-	build/peer/bin/python -m pip install --quiet -r $<
+$(EXPORT)/installed: pyproject.toml export/pyproject.toml
+	$(EXPORT_PYTHON) -m venv $(EXPORT)
+	$(EXPORT)/bin/python -m pip install --quiet --upgrade pip
+	$(EXPORT)/bin/python -m pip install --quiet --no-cache-dir --editable '.[dev]' --editable ./export
 	touch $@
 
 $(STAMP): pyproject.toml

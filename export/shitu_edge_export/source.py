@@ -82,11 +82,13 @@ def find_graph(place: Path) -> Path:
             raise ModelError(f"{place}: several models: name one of {', '.join(path.name for path in preferred)}")
         if preferred:
             return preferred[0]
-    checkpoints = sorted(path for pattern in _CHECKPOINTS for path in place.glob(pattern))
+    checkpoints = [path for pattern in _CHECKPOINTS for path in sorted(place.glob(pattern))]
     if checkpoints:
         raise _checkpoint(checkpoints[0])
+    other = next((f"; {path.name} is no Paddle program" for path in sorted(place.glob("*.json"))), "")
     raise ModelError(
-        f"{place}: holds no model: expected inference.pdmodel or inference.json beside inference.pdiparams, or a .onnx"
+        f"{place}: holds no model: expected inference.pdmodel or inference.json beside inference.pdiparams, or a "
+        f".onnx{other}"
     )
 
 

@@ -79,7 +79,10 @@ def main() -> None:
     task, arguments_path = sys.argv[1:]
     arguments = json.loads(Path(arguments_path).read_text(encoding="utf-8"))
     result = Path(arguments.pop("result"))
-    facts = TASKS[task](**arguments)
+    try:
+        facts = TASKS[task](**arguments)
+    except Exception as error:  # the converters' own exceptions share no base class; the caller shows the last words
+        sys.exit(f"{type(error).__name__}: {error}")
     result.write_text(json.dumps(facts), encoding="utf-8")
 
 
