@@ -85,7 +85,7 @@ def export_bundle(detector: Path, extractor: Path, out: Path, options: Options, 
     """
     with appearing(out, MANIFEST) as folder, scratch_folder() as work:
         calibration = Calibration.load(options.calibrate, options.products) if options.calibrate else None
-        pictures, origin = load_pictures(options.pictures)
+        pictures, origin = load_pictures(options.pictures or options.calibrate)
         boxes = convert_detector(detector, work / "detector", options.input_size, progress.of("Detector"))
         rows = convert_extractor(extractor, work / "extractor", options.crop_size, progress.of("Extractor"))
         found, reference = _measure_detector(boxes, pictures, calibration, work, options, progress.of("Detector"))

@@ -33,7 +33,10 @@ app = typer.Typer(
 ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a model, or its graph's file.")]
 Pictures = Annotated[
     list[Path] | None,
-    typer.Option(help="Folder of pictures to measure on; may be repeated. [default: drawn ones]", show_default=False),
+    typer.Option(
+        help="Folder of pictures to measure on; may be repeated. [default: those of --calibrate, else drawn ones]",
+        show_default=False,
+    ),
 ]
 Calibrate = Annotated[
     list[Path] | None,

@@ -155,9 +155,12 @@ def _quantise(
     model.reshape({network.input.name: list(network.input.shape())})
     trial = Form(work / "trial.xml", "openvino", "int8")
 
-    def holds(candidate: ov.Model) -> bool:
+    def holds(candidate: ov.Model, kept_float: int) -> bool:
         ov.save_model(candidate, trial.file, compress_to_fp16=False)
-        return search(trial).is_safe(Limits())
+        loss = search(trial)
+        safe = loss.is_safe(Limits())
+        progress.note(f"  {kept_float} layers in float32: {loss}: {'enough' if safe else 'not enough'}")
+        return safe
 
     with progress.step(f"INT8 from {len(feeds)} pictures: ranges"):
         plan = int8.make_plan(model, feeds)

@@ -14,7 +14,8 @@ from .layers import Array, channel_axis, find_layers, nodes_by_name
 from .ranges import Feed, choose_scaling, compile_network, sample_channels
 from .rewrite import SWITCHES, Plan, apply_plan, make_switchable
 
-Gate = Callable[[ov.Model], bool]
+Gate = Callable[[ov.Model, int], bool]
+"""Says of a quantised network, and of how many layers are left in float32, whether it is good enough."""
 
 _SHIFT_FEEDS = 32
 _SENSITIVITY_FEEDS = 8
@@ -65,7 +66,7 @@ def search(model: ov.Model, plan: Plan, harm: Mapping[str, float], gate: Gate) -
     order = sorted(harm, key=lambda name: -harm[name] / (work[name] + _FIXED_WORK * total))
 
     def holds(count: int) -> bool:
-        return gate(apply_plan(model, plan, order[:count]))
+        return gate(apply_plan(model, plan, order[:count]), count)
 
     most = _count_within(_MOST_FLOAT * total, [work[name] for name in order])
     counts = [0, *(1 << power for power in range(2, 20) if 1 << power < most), most]
