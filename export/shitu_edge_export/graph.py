@@ -102,7 +102,8 @@ class Graph:
     @cached_property
     def outer(self) -> frozenset[str]:
         """The values that exist outside control flow: what a cut may end at."""
-        return frozenset(name for op in self.ops if op.block == 0 for name in op.outputs)
+        plain = (op for op in self.ops if op.block == 0 and op.kind not in CONTROL_FLOW)
+        return frozenset(name for op in plain for name in op.outputs)
 
     def shape(self, name: str) -> tuple[int, ...]:
         """Return a value's shape, () when it is not known."""

@@ -46,7 +46,7 @@ def run(task: str, what: str, blame: Iterable[str] = (), **arguments: Any) -> di
         request.write_text(json.dumps({**arguments, "result": str(result)}), encoding="utf-8")
         done = subprocess.run(
             [sys.executable, "-m", f"{__package__}.worker", task, str(request)],
-            env={**os.environ, **_SILENT, "TMPDIR": scratch},
+            env={**os.environ, **_SILENT, "TMPDIR": scratch, "PYTHONPATH": _search_path()},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -61,6 +61,11 @@ def run(task: str, what: str, blame: Iterable[str] = (), **arguments: Any) -> di
     found = sorted(name for name in set(blame) if re.search(rf"\b{re.escape(name)}\b", done.stdout))
     culprit = f" (op: {', '.join(found)})" if found else ""
     raise ConversionError(f"{what} {_ending(done.returncode)}{culprit}: {words}")
+
+
+def _search_path() -> str:
+    """Return $PYTHONPATH with this package's place in front: it may have been found in another way."""
+    return os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
 def _ending(code: int) -> str:

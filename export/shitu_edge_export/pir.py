@@ -168,13 +168,11 @@ class _Reader:
             yielded = self.read_block(block, {**arguments, **own}, number)[1 if loop else 0 :]
             for result, name in zip(joined, yielded, strict=False):
                 result.append(name)
-            for name, first, argument in zip(own.values(), inputs[1:], block["args"], strict=False):
-                self.tensors |= dict.fromkeys(
-                    [name], _tensor(argument["TT"]) or self.tensors.get(first, Tensor((), ""))
-                )
-                position = list(own.values()).index(name)
+            for position, (name, first) in enumerate(zip(own.values(), inputs[1:], strict=False)):
                 later = yielded[position : position + 1]
                 self.ops.append(Op("phi", "phi", (first, *later), (name,), {}, number))
+                if first in self.tensors:
+                    self.tensors[name] = self.tensors[first]
         for output, names in zip(outputs, joined, strict=True):
             self.ops.append(Op("phi", "phi", tuple(names), (output,), {}, 1))
 

@@ -129,10 +129,13 @@ def quantise_extractor(
         pictures = [sample.pixels_rgb for sample in samples]
         return crops_of(samples, detect_all(form, detector_spec, pictures, detector_spec.score_threshold))
 
-    search = _row_judge(spec, crops(calibration.search), None, forms[0])
-    labelled = bool(calibration.products)
-    judged = list(calibration.products) if labelled else crops(calibration.judge)
-    judge = _row_judge(spec, judged, calibration.labels if labelled else None, forms[0])
+    if calibration.products:  # every other one to search with, the rest to judge by
+        products, labels = calibration.products, calibration.labels
+        search = _row_judge(spec, products[0::2], labels[0::2], forms[0])
+        judge = _row_judge(spec, products[1::2], labels[1::2], forms[0])
+    else:
+        search = _row_judge(spec, crops(calibration.search), None, forms[0])
+        judge = _row_judge(spec, crops(calibration.judge), None, forms[0])
     ranges = spread(crops(calibration.ranges), len(calibration.ranges))
     feeds = [_feed(spec.network, crop) for crop in ranges]
     return _quantise(spec.network, forms, work, feeds, search, judge, progress)

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from .endtoend import Agreement
 from .errors import ExportError
+from .gate import Limits
 from .parity import BoxParity, RowParity
 from .quantise import Quantisation
 
@@ -77,6 +78,7 @@ class Receipt:
     networks: tuple[NetworkReceipt, ...]
     agreement: tuple[Agreement, ...] = ()
     downloads: tuple[Mapping[str, Any], ...] = ()
+    limits: Limits = field(default_factory=Limits)
     schema_version: int = field(default=SCHEMA_VERSION)
 
     @property
