@@ -1,7 +1,7 @@
 """Archives: unpacked whole or not at all, and nothing but plain files and folders, where they belong.
 
-Not defended against: an archive made to cost time, or memory up to the limit of bytes, in the headers that `tarfile`
-and `zipfile` read. The archives come from an address that the user chose, not from anyone who can send one.
+Not defended against: headers made to cost `tarfile` or `zipfile` much time or memory. Archives come from an address
+that the user chose, not from anyone who can send one.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, BinaryIO, NoReturn, Protocol
+from typing import IO, NoReturn, cast
 
 from .errors import ExportError
 
@@ -51,15 +51,12 @@ def extract(archive: Path, folder: Path, *, limit_bytes: int = _MAX_BYTES) -> No
     """
     try:
         with archive.open("rb") as stream, _appearing(folder) as hidden:
-            unpacking = _Unpacking(archive, hidden, limit_bytes)
-            _unpack(stream, unpacking)
+            _unpack(stream, _Unpacking(archive, hidden, limit_bytes))
             if not any(path.is_file() for path in hidden.rglob("*")):
                 raise ExportError(f"{archive} holds no files")
     except _DAMAGED as error:
-        why = ascii(str(error) or type(error).__name__)[1:200]
-        raise ExportError(
-            f"{archive} is damaged, cut off or not a .tar, .tar.gz or .zip archive ({why}); load it again"
-        ) from error
+        what = f"{archive} is damaged, cut off or not a .tar, .tar.gz or .zip archive"
+        raise ExportError(f"{what} ({ascii(error)[:200]}); load it again") from error
     except OSError as error:
         raise ExportError(f"{archive} cannot be unpacked into {folder}: {error.strerror or error}") from error
 
@@ -75,27 +72,16 @@ def _appearing(folder: Path) -> Iterator[Path]:
         os.rename(hidden, folder)
 
 
-class _Readable(Protocol):
-    def read(self, size: int, /) -> bytes: ...
-
-
 class _Unpacking:
     """What has been unpacked so far; refuses what is not to be."""
 
     def __init__(self, archive: Path, folder: Path, limit_bytes: int) -> None:
         self._archive = archive
         self._folder = folder
-        self._limit_bytes = limit_bytes
-        self._bytes = 0
+        self._left = limit_bytes
         self._names: set[tuple[str, ...]] = set()
 
-    def count(self, size: int) -> None:
-        """Take so many bytes more into account."""
-        self._bytes += size
-        if self._bytes > self._limit_bytes:
-            raise ExportError(f"{self._archive} unpacks to more than the limit of {self._limit_bytes} bytes")
-
-    def add(self, name: str, content: _Readable | None) -> None:
+    def add(self, name: str, content: IO[bytes] | None) -> None:
         """Write a file, or make a folder where there is no content."""
         path = self._folder.joinpath(*self._parts(name))
         if content is None:
@@ -104,6 +90,9 @@ class _Unpacking:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("xb") as file:
             while chunk := content.read(_AT_ONCE):
+                self._left -= len(chunk)
+                if self._left < 0:
+                    raise ExportError(f"{self._archive} unpacks to more bytes than the limit")
                 file.write(chunk)
 
     def refuse(self, name: str, why: str) -> NoReturn:
@@ -125,30 +114,16 @@ class _Unpacking:
         return parts
 
 
-class _Counted:
-    """A stream whose bytes are counted."""
-
-    def __init__(self, stream: _Readable, unpacking: _Unpacking) -> None:
-        self._stream = stream
-        self._unpacking = unpacking
-
-    def read(self, size: int, /) -> bytes:
-        """Return so many bytes, fewer at the end."""
-        data = self._stream.read(size)
-        self._unpacking.count(len(data))
-        return data
-
-
-def _unpack(stream: BinaryIO, unpacking: _Unpacking) -> None:
+def _unpack(stream: IO[bytes], unpacking: _Unpacking) -> None:
     magic = stream.read(4)
     stream.seek(0)
     if magic == b"PK\3\4":
         _unpack_zip(stream, unpacking)
     elif magic[:2] == b"\x1f\x8b":
         with gzip.GzipFile(fileobj=stream) as content:
-            _unpack_tar(_Counted(content, unpacking), unpacking)
+            _unpack_tar(cast(IO[bytes], content), unpacking)
     else:
-        _unpack_tar(_Counted(stream, unpacking), unpacking)
+        _unpack_tar(stream, unpacking)
 
 
 def _unpack_zip(stream: IO[bytes], unpacking: _Unpacking) -> None:
@@ -163,32 +138,33 @@ def _unpack_zip(stream: IO[bytes], unpacking: _Unpacking) -> None:
                 unpacking.add(name, None)
                 continue
             with archive.open(member) as content:
-                unpacking.add(name, _Counted(content, unpacking))
+                unpacking.add(name, content)
 
 
 class _Header(tarfile.TarInfo):
     """A member's header; a damaged one is an error, while `tarfile` takes it for the end of the archive."""
 
     @classmethod
-    def fromtarfile(cls, archive: tarfile.TarFile) -> _Header:
-        """Read the next one."""
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _Header:
+        """Read one block."""
         try:
-            return super().fromtarfile(archive)  # type: ignore[return-value]
-        except tarfile.EOFHeaderError:  # the block of zeros that is the end
-            raise
+            return super().frombuf(buf, encoding, errors)
         except tarfile.HeaderError as error:
+            if len(buf) == tarfile.BLOCKSIZE and not any(buf):  # the end
+                raise
             raise tarfile.ReadError(str(error)) from error
 
 
-def _unpack_tar(stream: _Counted, unpacking: _Unpacking) -> None:
-    with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Header) as archive:
+def _unpack_tar(stream: IO[bytes], unpacking: _Unpacking) -> None:
+    with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Header) as archive:  # "r|" never seeks back: no endless loops
         for member in archive:
             if member.isdir():
                 unpacking.add(member.name, None)
-            elif member.isreg() and not member.issparse():
-                with archive.extractfile(member) as content:
-                    unpacking.add(member.name, content)
-            else:
+                continue
+            content = archive.extractfile(member) if member.isreg() and not member.issparse() else None
+            if content is None:
                 unpacking.refuse(member.name, "is neither a file nor a folder")
+            with content:
+                unpacking.add(member.name, content)
     while stream.read(_AT_ONCE):  # to the end, where gzip has its checksum
         pass

@@ -15,7 +15,7 @@ from shitu_edge.results import Detections
 from .convert import Route
 from .forms import simplify_onnx
 from .kinds import Extractor, PicoDet
-from .measure import Form, Pixels, detect_all, embed_all, require_finite
+from .measure import Form, Pixels, detect_all, embed_all, most_boxes, require_finite
 from .networks import Converted
 from .parity import BoxParity, RowParity, compare_boxes, compare_rows
 from .progress import Progress
@@ -44,7 +44,7 @@ def check_detector(
         for form in forms_of(route):
             with progress.step(f"Boxes by {route.name} on {form.engine}"):
                 found = detect_all(form, spec, pictures, threshold)
-            parity = compare_boxes(zip(reference, found, strict=True), threshold)
+            parity = compare_boxes(zip(reference, found, strict=True), threshold, most_boxes(spec))
             checks.append(check(route.name, form, parity, tolerances))
     return tuple(checks), reference
 
@@ -129,4 +129,4 @@ def _parity(
         assert isinstance(reference, np.ndarray)
         return compare_rows(reference, embed_all(form, spec, pictures))
     found = detect_all(form, spec, pictures, spec.score_threshold)
-    return compare_boxes(zip(reference, found, strict=True), spec.score_threshold)
+    return compare_boxes(zip(reference, found, strict=True), spec.score_threshold, most_boxes(spec))

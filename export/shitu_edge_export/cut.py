@@ -78,6 +78,8 @@ def pair_levels(scores: Sequence[Shape], distances: Sequence[Shape], height: int
     Raises:
         ModelError: they do not match, or their anchors are no grid over an input of `height` × `width`.
     """
+    if not all(len(shape) > 1 and prod(shape) for shape in (*scores, *distances)):
+        raise ModelError(f"outputs are no PicoDet levels: scores {_list(scores)}, distances {_list(distances)}")
     if len({shape[-1] for shape in distances}) != 1 or distances[0][-1] % 4 or distances[0][-1] < 8:
         raise ModelError(f"expected distances of 4 x (reg_max + 1) channels, found {_list(distances)}")
     by_size = sorted(range(len(scores)), key=lambda index: -prod(scores[index]))

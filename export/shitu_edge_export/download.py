@@ -13,15 +13,15 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from email.message import Message
-from http.client import HTTPException, HTTPResponse, responses
+from http.client import HTTPException, HTTPResponse, InvalidURL, responses
 from pathlib import Path
 from urllib.error import HTTPError, URLError
-from urllib.request import Request, urlopen
+from urllib.request import Request, build_opener
 
 from shitu_edge.digest import file_sha256
 
 from .errors import ExportError
-from .partial import ELSEWHERE, Partial, Wanted
+from .partial import ELSEWHERE, Partial
 
 Report = Callable[[int, int | None], None]
 
@@ -57,7 +57,6 @@ def download(
     target: Path,
     *,
     sha256: str | None = None,
-    size: int | None = None,
     report: Report | None = None,
     timeout_s: float = 30,
     sleep: Callable[[float], None] = time.sleep,
@@ -68,7 +67,6 @@ def download(
         url: http, https or file; proxies are those of the environment.
         target: where the file goes; an existing file is replaced when the new one is complete.
         sha256: what the digest has to be, in hexadecimal.
-        size: how many bytes it has to be.
         report: called with the bytes loaded so far and of all, None while that is not known.
         timeout_s: how long a server may say nothing.
         sleep: waits between tries, for so many seconds.
@@ -79,26 +77,26 @@ def download(
     """
     if not url.isprintable() or not re.match("(https?|file):", url):
         raise ExportError(f"{url!r}: expected a URL of http, https or file")
-    wanted = Wanted(url, sha256.lower() if sha256 else None, size)
-    if wanted.sha256 and target.is_file() and file_sha256(target) == wanted.sha256:
-        return Download(url, target, target.stat().st_size, wanted.sha256)
-    with closing(Partial(target, wanted)) as partial:
-        _load_patiently(wanted, partial, timeout_s, report, sleep)
+    sha256 = sha256.lower() if sha256 else None
+    if sha256 and target.is_file() and file_sha256(target) == sha256:
+        return Download(url, target, target.stat().st_size, sha256)
+    with closing(Partial(target, url, sha256)) as partial:
+        _load_patiently(url, partial, timeout_s, report, sleep)
         return Download(url, target, partial.size, partial.finish())
 
 
 def _load_patiently(
-    wanted: Wanted, partial: Partial, timeout_s: float, report: Report | None, sleep: Callable[[float], None]
+    url: str, partial: Partial, timeout_s: float, report: Report | None, sleep: Callable[[float], None]
 ) -> None:
     for number in range(1, _TRIES + 1):
         try:
-            _load(wanted, partial, timeout_s, report)
+            _load(url, partial, timeout_s, report)
             break
         except _Broken as broken:
             if number == _TRIES:
-                raise ExportError(f"{wanted.url}: {broken}, tried {_TRIES} times; {_advice(partial)}") from broken
+                raise ExportError(f"{url}: {broken}, tried {_TRIES} times; {_advice(partial)}") from broken
             wait_s = min(max(_FIRST_WAIT_S * 2 ** (number - 1), broken.wait_s), _LONGEST_WAIT_S)
-            _log.warning("%s: %s; next try in %.1f s", wanted.url, broken, wait_s)
+            _log.warning("%s: %s; next try in %.1f s", url, broken, wait_s)
         sleep(wait_s)
 
 
@@ -108,12 +106,12 @@ def _advice(partial: Partial) -> str:
     return f"nothing has been loaded, run the command again later or {ELSEWHERE}"
 
 
-def _load(wanted: Wanted, partial: Partial, timeout_s: float, report: Report | None) -> None:
+def _load(url: str, partial: Partial, timeout_s: float, report: Report | None) -> None:
     """Add to the partial file until it is whole."""
-    with _open(wanted.url, partial, timeout_s) as response:
+    with _open(url, partial, timeout_s) as response:
         _prepare(partial, response)
         length = response.headers.get("Content-Length", "")
-        total = partial.size + int(length) if length.isdecimal() else wanted.size
+        total = partial.size + int(length) if re.fullmatch(r"\d{1,18}", length) else None
         partial.check(total or 0)
         if report:
             report(partial.size, total)
@@ -131,15 +129,15 @@ def _open(url: str, partial: Partial, timeout_s: float) -> HTTPResponse:
         headers["Range"] = f"bytes={partial.size}-"
         headers |= {"If-Range": partial.validator} if partial.validator else {}
     try:
-        response: HTTPResponse = urlopen(Request(url, headers=headers), timeout=timeout_s)
+        response: HTTPResponse = build_opener().open(Request(url, headers=headers), timeout=timeout_s)
         return response
     except HTTPError as error:
         with closing(error):
             if error.code == 416:  # the file has become shorter
                 partial.discard()
             raise _refusal(url, error) from error
-    except ValueError as error:  # also that of a redirect
-        raise ExportError(f"{url!r} leads to something that is not a URL: {error}") from error
+    except (InvalidURL, ValueError) as error:  # also that of a redirect
+        raise ExportError(f"{url!r} leads to something that is not a URL: {_why(error)}") from error
     except (OSError, HTTPException) as error:
         if url.startswith("file:"):
             raise ExportError(f"{url} cannot be read: {_why(error)}; {ELSEWHERE}") from error

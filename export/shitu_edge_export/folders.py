@@ -24,8 +24,7 @@ def appearing(out: Path, marker: str) -> Iterator[Path]:
         ExportError: something else is at `out`, or its parent cannot be written.
     """
     out = Path(os.path.abspath(out))
-    if out.exists() and not (out / marker).is_file() and not (out.is_dir() and not any(out.iterdir())):
-        raise ExportError(f"{out}: is in the way, and no earlier result (it holds no {marker}); name another folder")
+    _require_free(out, marker)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         scratch = tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent)
@@ -35,6 +34,7 @@ def appearing(out: Path, marker: str) -> Iterator[Path]:
         folder = Path(scratch, "new")
         folder.mkdir()
         yield folder
+        _require_free(out, marker)  # somebody may have come in between
         old = Path(scratch, "old")
         if out.exists():
             os.replace(out, old)
@@ -46,6 +46,12 @@ def appearing(out: Path, marker: str) -> Iterator[Path]:
             raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _require_free(out: Path, marker: str) -> None:
+    empty = out.is_dir() and not any(out.iterdir())
+    if out.exists() and not (out / marker).is_file() and not empty:
+        raise ExportError(f"{out}: is in the way, and no earlier result (it holds no {marker}); name another folder")
 
 
 @contextmanager

@@ -23,7 +23,7 @@ _SILENT = {
 }
 _NOISE = re.compile(
     r"^\s*$|^-+$|^C\+\+ Traceback|^Error Message Summary|TimeInfo|SignalInfo|ccache|warnings\.warn"
-    r"|^\s*(\d+|raise|return) |^Traceback|^  File |\[INFO\]|Start parsing|Intermediate model|UserWarning|absl"
+    r"|^\s*(\d+|raise|return) |^Traceback|\[INFO\]|Start parsing|Intermediate model|UserWarning|absl"
     r"|^WARNING|deprecated"
 )
 _LAST_LINES = 4
@@ -76,6 +76,6 @@ def _ending(code: int) -> str:
 
 
 def _last_words(output: str) -> str:
-    lines = [_COLOURS.sub("", line).strip() for line in output.splitlines()]
-    telling = [line for line in lines if not _NOISE.search(line)]
+    lines = [_COLOURS.sub("", line).rstrip() for line in output.splitlines()]
+    telling = [line for line in lines if not line.startswith("  ") and not _NOISE.search(line)]  # no stack's lines
     return " | ".join(telling[-_LAST_LINES:])[-600:] or "it said nothing"

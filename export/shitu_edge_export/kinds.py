@@ -102,6 +102,8 @@ def recognise(model: Parameters) -> PicoDet | Extractor | Other:
     found = _find_picodet(model, image)
     if found:
         return found
+    if any(op.kind == "nms" for op in graph.ops):
+        return Other("other: a detector, but no PicoDet")
     if len(graph.inputs) == len(graph.outputs) == 1:
         shape = _collapse(graph.shape(graph.outputs[0]))
         if len(shape) == 2 and shape[1] > 1:
@@ -196,24 +198,29 @@ def _distributions(model: Parameters) -> Iterator[tuple[Op, tuple[float, ...]]]:
 
 def _plain_sources(graph: Graph, names: tuple[str, ...]) -> Iterator[str]:
     """Yield the values and what they were before being moved."""
-    for name in names:
-        yield name
-        for op in graph.makers.get(name, ()):
-            if op.kind in _MOVES_FIRST:
-                yield from _plain_sources(graph, op.inputs[:1])
+    waiting, seen = list(names), set(names)
+    while waiting:
+        yield waiting[-1]
+        makers = graph.makers.get(waiting.pop(), ())
+        found = [name for op in makers if op.kind in _MOVES_FIRST for name in op.inputs[:1] if name not in seen]
+        waiting += found
+        seen.update(found)
 
 
 def _channels_last(graph: Graph, name: str, channels: int) -> str | None:
     """Return the value outside loops that holds `channels` numbers an anchor, anchor by anchor, and becomes `name`."""
-    while True:
+    seen: set[str] = set()
+    while name not in seen:
+        seen.add(name)
         makers = graph.makers.get(name, ())
         op = makers[0] if makers else None
-        if op is None or op.kind not in _MOVES_FIRST | {"phi"}:
+        if op is None or op.kind not in _MOVES_FIRST | {"phi"} or not op.inputs:
             return None
         turned = op.kind == "transpose" and _permutation(op) in _CHANNELS_LAST
         if turned and name in graph.outer and graph.shape(name)[-1:] == (channels,):
             return name
         name = op.inputs[0]
+    return None
 
 
 def _permutation(op: Op) -> tuple[int, ...]:
@@ -240,10 +247,10 @@ def _suppression(model: Parameters, op: Op, head: tuple[str, ...]) -> Suppressio
     facts = op.attributes
     return Suppression(
         type=op.type,
-        iou=round(float(facts.get("nms_threshold", 0)), 6),
-        top_k=int(facts["nms_top_k"]),
-        keep_top_k=int(facts["keep_top_k"]),
-        score_threshold=round(float(facts["score_threshold"]), 6),
+        iou=round(float(facts.get("nms_threshold", 0.6)), 6),
+        top_k=int(facts.get("nms_top_k", 1000)),
+        keep_top_k=int(facts.get("keep_top_k", 100)),
+        score_threshold=round(float(facts.get("score_threshold", 0)), 6),
         pre_nms_top_k=int(max(filter(None, top_ks))) if any(top_ks) else None,
     )
 

@@ -67,10 +67,13 @@ def open_form(form: Form, network: Network) -> Session:
 
 def detect_all(form: Form, spec: DetectorSpec, pictures: Sequence[Pixels], threshold: float) -> list[Detections]:
     """Detect things in pictures (H, W, 3) uint8 RGB, down to a score of `threshold`, as many as the head keeps."""
-    head = spec.head
-    limit = head.keep_top_k if isinstance(head, PicoDetLevels) else spec.max_boxes
     detector = Detector(open_form(form, spec.network), spec)
-    return [detector.detect(pixels, score_threshold=threshold, max_boxes=limit) for pixels in pictures]
+    return [detector.detect(pixels, score_threshold=threshold, max_boxes=most_boxes(spec)) for pixels in pictures]
+
+
+def most_boxes(spec: DetectorSpec) -> int:
+    """Return how many boxes a detector's head keeps of a picture at most."""
+    return spec.head.keep_top_k if isinstance(spec.head, PicoDetLevels) else spec.max_boxes
 
 
 def embed_all(form: Form, spec: ExtractorSpec, crops: Sequence[Pixels]) -> NDArray[np.float32]:

@@ -46,12 +46,15 @@ class RowParity:
     mean_cosine: float
 
 
-def compare_boxes(pairs: Iterable[tuple[Detections, Detections]], threshold: float, iou_from: float = 0.5) -> BoxParity:
+def compare_boxes(
+    pairs: Iterable[tuple[Detections, Detections]], threshold: float, limit: int, iou_from: float = 0.5
+) -> BoxParity:
     """Match found boxes with reference boxes, picture by picture.
 
     Args:
         pairs: reference and found detections of each picture, best first, down to `threshold`.
         threshold: the working threshold; a box within 1e-4 of it is not counted as missed or extra.
+        limit: how many boxes of a picture were kept at most; nor is one that is no better than the last of so many.
         iou_from: least IoU of a match.
     """
     boxes = missed = extra = 0
@@ -61,8 +64,8 @@ def compare_boxes(pairs: Iterable[tuple[Detections, Detections]], threshold: flo
     for reference, found in pairs:
         matches = match_boxes(reference, found, iou_from)
         boxes += len(reference)
-        missed += _beyond_doubt(reference, found, {one for one, _, _ in matches}, threshold)
-        extra += _beyond_doubt(found, reference, {other for _, other, _ in matches}, threshold)
+        missed += _beyond_doubt(reference, found, {one for one, _, _ in matches}, threshold, limit)
+        extra += _beyond_doubt(found, reference, {other for _, other, _ in matches}, threshold, limit)
         for one, other, overlap in matches:
             sides.append(np.abs(reference.boxes_xyxy[one] - found.boxes_xyxy[other]))
             scores.append(float(abs(reference.scores[one] - found.scores[other])))
@@ -159,8 +162,8 @@ def recall_at_1(rows: NDArray[np.float32], labels: Sequence[str]) -> float | Non
     return float(np.mean((names[similarities.argmax(axis=1)] == names)[counted]))
 
 
-def _beyond_doubt(boxes: Detections, others: Detections, matched: set[int], threshold: float) -> int:
+def _beyond_doubt(boxes: Detections, others: Detections, matched: set[int], threshold: float, limit: int) -> int:
     """Count unmatched boxes that are neither near the threshold nor at the end of a list that was cut to length."""
-    last = float(others.scores[-1]) if len(others) and len(others) >= len(boxes) else threshold
-    limit = max(threshold, last) + _SAME_SCORE
-    return sum(1 for number in range(len(boxes)) if number not in matched and boxes.scores[number] > limit)
+    last = float(others.scores[-1]) if len(others) >= limit else threshold
+    sure = max(threshold, last) + _SAME_SCORE
+    return sum(1 for number in range(len(boxes)) if number not in matched and boxes.scores[number] > sure)

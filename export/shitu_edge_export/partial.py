@@ -27,15 +27,6 @@ ELSEWHERE = "try another server (--mirror) or a folder that holds the file (--fr
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """Where a file is, and what it has to be if that is known: its SHA-256 in hexadecimal and its size in bytes."""
-
-    url: str
-    sha256: str | None
-    size: int | None
-
-
-@dataclass(frozen=True, slots=True)
 class _Origin:
     """What the bytes are a part of; the validator tells this version at this address from another one."""
 
@@ -47,11 +38,12 @@ class _Origin:
 class Partial:
     """The beginning of a file, perhaps an empty one; `size` is how many bytes of it there are."""
 
-    def __init__(self, target: Path, wanted: Wanted) -> None:
+    def __init__(self, target: Path, url: str, sha256: str | None) -> None:
         self._target = target
         self._path = target.with_name(f"{target.name}.partial")
         self._note = target.with_name(f"{target.name}.partial.json")
-        self._wanted = wanted
+        self._url = url
+        self._sha256 = sha256
         self._origin = self._read_note()
         self._stream: FileIO | None = None
         self.size = 0
@@ -64,20 +56,18 @@ class Partial:
     @property
     def resumable(self) -> bool:
         """Whether the digest or the server can tell that what is loaded next belongs to the same file."""
-        origin, wanted = self._origin, self._wanted
-        if origin is None:
-            return False
-        return self.validator is not None or (wanted.sha256 is not None and origin.sha256 == wanted.sha256)
+        same_digest = self._origin and self._origin.sha256 == self._sha256 is not None
+        return bool(same_digest) or self.validator is not None
 
     @property
     def validator(self) -> str | None:
-        """What the server at the wanted address called this version."""
-        return self._origin.validator if self._origin and self._origin.url == self._wanted.url else None
+        """What the server at the address called this version."""
+        return self._origin.validator if self._origin and self._origin.url == self._url else None
 
     def restart(self, validator: str | None) -> None:
         """Forget the bytes, and note what those to come are a part of."""
         self.close()
-        self._origin = _Origin(self._wanted.url, validator, self._wanted.sha256)
+        self._origin = _Origin(self._url, validator, self._sha256)
         self.size = 0
         with _writing(self._path):
             self._path.unlink(missing_ok=True)  # not emptied: another process may be writing it
@@ -97,23 +87,19 @@ class Partial:
 
     def check(self, size: int) -> None:
         """Refuse a file of so many bytes, or more, if that is too many."""
-        most = _MAX_BYTES if self._wanted.size is None else self._wanted.size
-        if size > most:
-            self._refuse(f"wrong size: expected {most} bytes at most, found {size} or more")
+        if size > _MAX_BYTES:
+            self._refuse(f"larger than the limit of {_MAX_BYTES} bytes")
 
     def finish(self) -> str:
-        """Put the file into its place if it is what was wanted, else remove it; return its SHA-256."""
-        wanted = self._wanted
-        if wanted.size not in (None, self.size):
-            self._refuse(f"wrong size: expected {wanted.size} bytes, found {self.size}")
+        """Put the file into its place if it has the digest wanted, else remove it; return its SHA-256."""
         assert self._stream is not None, "neither restarted nor resumed"
         with _writing(self._target):
             os.fsync(self._stream.fileno())
             if not os.path.samestat(os.fstat(self._stream.fileno()), self._path.stat()):
                 raise ExportError(f"{self._path} was replaced by another process; run the command again")
             sha256 = file_sha256(self._path)
-            if wanted.sha256 not in (None, sha256):
-                self._refuse(f"wrong SHA-256: expected {wanted.sha256}, found {sha256}")
+            if self._sha256 not in (None, sha256):
+                self._refuse(f"wrong SHA-256: expected {self._sha256}, found {sha256}")
             os.replace(self._path, self._target)
             self._note.unlink(missing_ok=True)
         return sha256
@@ -134,7 +120,7 @@ class Partial:
 
     def _refuse(self, why: str) -> NoReturn:
         self.discard()
-        raise ExportError(f"{self._wanted.url}: {why}; {ELSEWHERE}")
+        raise ExportError(f"{self._url}: {why}; {ELSEWHERE}")
 
     def _read_note(self) -> _Origin | None:
         try:

@@ -69,14 +69,14 @@ def read_pdmodel(path: Path, weights_path: Path) -> PaddleProgram:
         ModelError: a file cannot be read or is damaged, or the weights are another model's.
     """
     program = _parse(path)
-    graph = _graph(program)
+    graph = _read(program, path)
     parameters = {name: graph.tensors[name] for name in graph.parameters}
     return PaddleProgram(path, weights_path, graph, read_weights(weights_path, parameters), program)
 
 
 def read_pdmodel_graph(path: Path) -> Graph:
     """Read the graph alone; see `read_pdmodel`."""
-    return _graph(_parse(path))
+    return _read(_parse(path), path)
 
 
 def _parse(path: Path) -> Any:
@@ -90,6 +90,13 @@ def _parse(path: Path) -> Any:
     if not program.blocks or not program.blocks[0].ops:
         raise ModelError(f"{path}: no Paddle program: it holds no operations")
     return program
+
+
+def _read(program: Any, path: Path) -> Graph:
+    try:
+        return _graph(program)
+    except (TypeError, IndexError, AttributeError, ValueError) as error:  # such as text that is bytes: no UTF-8
+        raise ModelError(f"{path}: damaged: {type(error).__name__}: {error}") from error
 
 
 def _graph(program: Any) -> Graph:

@@ -90,9 +90,18 @@ def _read_boxes(picture: Path, width: int, height: int) -> NDArray[np.float32] |
         return None
     try:
         lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-        rows = np.array([[float(value) for value in line[1:5]] for line in lines], np.float32).reshape(-1, 4)
-    except (ValueError, UnicodeDecodeError) as error:
+        rows = np.array([_box(line) for line in lines], np.float32).reshape(-1, 4)
+    except ValueError as error:
         raise ExportError(f"{path}: expected lines of `class cx cy w h`") from error
+    except OSError as error:
+        raise ExportError(f"{path}: cannot be read: {error.strerror}") from error
     corners = np.concatenate([rows[:, :2] - rows[:, 2:] / 2, rows[:, :2] + rows[:, 2:] / 2], axis=1)
     boxes: NDArray[np.float32] = corners * np.array([width, height, width, height], np.float32)
     return boxes
+
+
+def _box(line: Sequence[str]) -> list[float]:
+    numbers = [float(value) for value in line[1:5]]
+    if len(numbers) != 4 or not np.isfinite(numbers).all():
+        raise ValueError("not four numbers")
+    return numbers

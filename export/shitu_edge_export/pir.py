@@ -71,14 +71,13 @@ def read_pir(path: Path, weights_path: Path) -> PirProgram:
         ModelError: a file cannot be read or is damaged, or the weights are another model's.
     """
     program = _parse(path)
-    reader = _read(program, path)
-    weights = read_weights(weights_path, reader.saved_parameters())
-    return PirProgram(path, weights_path, reader.graph(), weights, program, reader.parameters)
+    graph, names, parameters = _read(program, path)
+    return PirProgram(path, weights_path, graph, read_weights(weights_path, parameters), program, names)
 
 
 def read_pir_graph(path: Path) -> Graph:
     """Read the graph alone; see `read_pir`."""
-    return _read(_parse(path), path).graph()
+    return _read(_parse(path), path)[0]
 
 
 def _parse(path: Path) -> Json:
@@ -88,21 +87,24 @@ def _parse(path: Path) -> Json:
         raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise ModelError(f"{path}: damaged: {error}") from error
-    magic = program.get("base_code", {}).get("magic") if isinstance(program, dict) else None
+    base = program.get("base_code") if isinstance(program, dict) else None
+    magic = base.get("magic") if isinstance(base, dict) else None
     if magic != "pir":
         raise ModelError(f"{path}: no Paddle program: expected base_code.magic 'pir', found {magic!r:.40}")
     return program
 
 
-def _read(program: Json, path: Path) -> _Reader:
+def _read(program: Json, path: Path) -> tuple[Graph, Mapping[str, str], Mapping[str, Tensor]]:
+    """Return the graph, the parameters' saved names by value, and their tensors by saved name."""
     reader = _Reader()
     try:
         reader.read_block(program["program"]["regions"][0]["blocks"][0], {}, 0)
-    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        found = reader.graph(), reader.parameters, reader.saved_parameters()
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
         raise ModelError(f"{path}: damaged: {type(error).__name__}: {error}") from error
     if not reader.ops:
         raise ModelError(f"{path}: no Paddle program: it holds no operations")
-    return reader
+    return found
 
 
 @dataclass(slots=True)
@@ -128,6 +130,7 @@ class _Reader:
 
     def saved_parameters(self) -> dict[str, Tensor]:
         """Return the parameters by the names that order them in `.pdiparams`."""
+        sorted(self.parameters.values())  # text, all of it
         return {saved: self.tensors[name] for name, saved in self.parameters.items()}
 
     def read_block(self, block: Json, arguments: Mapping[int, str], number: int) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import isfinite
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,6 +27,7 @@ _INTERPOLATIONS: Mapping[Any, Literal["bilinear", "cubic"]] = {
     "bicubic": "cubic",
     "cubic": "cubic",
 }
+_LARGEST_SIDE = 8192
 _IDLE = ("Permute", "ToCHWImage", "KeepKeys", "DecodeImage")
 
 
@@ -59,17 +61,16 @@ def read_preparation(path: Path | None, default: Preparation) -> Preparation:
         raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ModelError(f"{path}: is not YAML: {str(error).splitlines()[0]}") from error
-    steps = _steps(content)
-    if not steps:
-        return default
     # What it does not mention is not done: a graph may normalise by itself.
     preparation = replace(default, scale=1.0, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
     try:
+        steps = _steps(content)
         for name, facts in steps:
             preparation = _apply(preparation, name, facts, path)
-    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+        _check(preparation)
+    except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError, OverflowError) as error:
         raise ModelError(f"{path}: a step of pre-processing cannot be read: {error!r:.100}") from error
-    return preparation
+    return preparation if steps else default
 
 
 def _steps(content: Any) -> list[tuple[str, Mapping[str, Any]]]:
@@ -94,7 +95,8 @@ def _apply(preparation: Preparation, name: str, facts: Mapping[str, Any], path: 
         mean = (0.0, 0.0, 0.0) if plain else _color(facts.get("mean", IMAGENET_MEAN))
         std = (1.0, 1.0, 1.0) if plain else _color(facts.get("std", IMAGENET_STD))
         return replace(preparation, scale=scale, mean=mean, std=std)
-    if name in _IDLE:
+    padded = name == "PadStride" and any((side or 0) % int(facts["stride"]) for side in _sides(preparation))
+    if name in _IDLE or (name == "PadStride" and not padded):  # the official detector's file pads 640 to 640
         return preparation
     raise ModelError(f"{path}: pre-processing by {name} is not among what the runtime does (resize, normalise)")
 
@@ -112,6 +114,18 @@ def _resize(preparation: Preparation, facts: Mapping[str, Any], path: Path) -> P
         raise ModelError(f"{path}: resizes by interpolation {kernel!r}; the runtime knows bilinear (1) and cubic (2)")
     resize = _INTERPOLATIONS[kernel] if kernel is not None else preparation.resize
     return replace(preparation, resize=resize, height=height, width=width)
+
+
+def _check(preparation: Preparation) -> None:
+    numbers = (preparation.scale, *preparation.mean, *preparation.std)
+    if not all(map(isfinite, numbers)) or min(preparation.std) <= 0 or preparation.scale <= 0:
+        raise ValueError("expected finite numbers, and a scale and deviations above 0")
+    if not all(side is None or (type(side) is int and 0 < side <= _LARGEST_SIDE) for side in _sides(preparation)):
+        raise ValueError(f"expected sides of 1 to {_LARGEST_SIDE} pixels, found {_sides(preparation)}")
+
+
+def _sides(preparation: Preparation) -> tuple[int | None, int | None]:
+    return preparation.height, preparation.width
 
 
 def _number(value: Any) -> float:

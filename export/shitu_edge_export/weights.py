@@ -107,7 +107,7 @@ def _read_record(content: bytes, start: int, path: Path) -> Record:
         dtype, shape = DTYPES[description.data_type], tuple(description.dims)
         if min(shape, default=0) < 0:
             raise ValueError("a negative dimension")
-    except (struct.error, DecodeError, ValueError, KeyError) as error:
+    except (struct.error, DecodeError, ValueError, KeyError, OverflowError) as error:
         raise ModelError(f"{path}: damaged or no Paddle weights: byte {start} begins no parameter") from error
     values = position + length
     end = values + prod(shape) * _SIZES.get(dtype, 8)

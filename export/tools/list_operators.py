@@ -21,7 +21,7 @@ os.environ["CI"] = "true"  # else OpenVINO's converter reports its use to a tele
 
 import openvino as ov
 from openvino.frontend import FrontEndManager
-from shitu_edge_export.graph import common_name
+from shitu_edge_export.graph import CONTROL_FLOW, common_name
 from shitu_edge_export.paddle_proto import DENSE_TENSOR, ProgramDesc
 
 TARGET = Path(__file__).parents[1] / "shitu_edge_export" / "operators.json"
@@ -35,8 +35,8 @@ def main() -> None:
     from importlib.metadata import version
 
     table = {
-        f"paddle2onnx {version('paddle2onnx')}": sorted(set(paddle2onnx_operators())),
-        f"OpenVINO {ov.__version__.split('-')[0]}": sorted(set(openvino_operators())),
+        f"paddle2onnx {version('paddle2onnx')}": sorted(set(paddle2onnx_operators()) - CONTROL_FLOW - {""}),
+        f"OpenVINO {ov.__version__.split('-')[0]}": sorted(set(openvino_operators()) - CONTROL_FLOW - {""}),
     }
     TARGET.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
     print({converter: len(names) for converter, names in table.items()})
