@@ -145,13 +145,13 @@ class _Header(tarfile.TarInfo):
     """A member's header; a damaged one is an error, while `tarfile` takes it for the end of the archive."""
 
     @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _Header:
-        """Read one block."""
+    def fromtarfile(cls, archive: tarfile.TarFile) -> _Header:
+        """Read the next one."""
         try:
-            return super().frombuf(buf, encoding, errors)
+            return super().fromtarfile(archive)
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined, unused-ignore]  # zeros: it is the end
+            raise
         except tarfile.HeaderError as error:
-            if len(buf) == tarfile.BLOCKSIZE and not any(buf):  # the end
-                raise
             raise tarfile.ReadError(str(error)) from error
 
 

@@ -1,0 +1,314 @@
+"""Downloads: from a server in this process that breaks, changes its mind and has its limits."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import os
+import random
+import re
+import resource
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from shitu_edge_export import partial as module
+from shitu_edge_export.download import Download, download
+from shitu_edge_export.errors import ExportError
+
+CONTENT = random.Random(1).randbytes(600_000)
+OTHER = random.Random(2).randbytes(500_000)
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+TWO = {"ETag": '"two"'}
+
+
+@dataclass
+class Behaviour:
+    """What the server does; the lists are used up by one entry a request."""
+
+    content: bytes = CONTENT
+    headers: dict[str, str] = field(default_factory=lambda: {"ETag": '"one"'})
+    knows_range: bool = True
+    knows_if_range: bool = True
+    length: bool = True
+    breaks: list[int] = field(default_factory=list)  # end after so many bytes of the body
+    stalls: bool = False  # but say nothing more instead of ending the connection
+    answers: list[tuple[int, dict[str, str]]] = field(default_factory=list)  # these instead of the content
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.behaviour = Behaviour()
+        self.asked: list[tuple[str | None, str | None]] = []
+        self.waits: list[float] = []  # of the client, between two tries
+        self.released = threading.Event()
+        self.url = f"http://127.0.0.1:{self.server_address[1]}/file.tar"
+
+    @property
+    def ranges(self) -> list[str | None]:
+        return [asked for asked, _ in self.asked]
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        pass  # the client may leave when it wants to
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self) -> None:
+        how = self.server.behaviour
+        self.server.asked.append((self.headers["Range"], self.headers["If-Range"]))
+        if how.answers:
+            self.answer(*how.answers.pop(0), b"sorry")
+            return
+        asked = re.fullmatch(r"bytes=(\d+)-", self.headers["Range"] or "")
+        same = not how.knows_if_range or self.headers["If-Range"] in (None, *how.headers.values())
+        start = int(asked[1]) if asked and how.knows_range and same else 0
+        if start >= len(how.content):
+            self.answer(416, {}, b"")
+            return
+        body = how.content[start:]
+        headers = {**how.headers, "Content-Length": str(len(body))} if how.length else how.headers
+        rest = {"Content-Range": f"bytes {start}-{len(how.content) - 1}/{len(how.content)}"}
+        self.answer(206 if start else 200, {**headers, **rest} if start else headers, body)
+
+    def answer(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        how = self.server.behaviour
+        self.wfile.write(body[: how.breaks[0] if how.breaks else None])
+        if how.breaks and how.breaks.pop(0) and how.stalls:
+            self.server.released.wait(30)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with Server() as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield server
+        server.released.set()
+        server.shutdown()
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    return tmp_path / "models" / "file.tar"
+
+
+Load = Callable[..., Download]
+
+
+@pytest.fixture
+def load(server: Server, target: Path) -> Load:
+    """Download the server's file, with waits that are written down instead of waited for."""
+    return lambda url=server.url, **options: download(url, target, **{"sleep": server.waits.append, **options})
+
+
+def interrupted(load: Load, server: Server, **options: Any) -> None:
+    """Let a run end after 300 000 bytes."""
+
+    def press(_: float) -> None:
+        raise KeyboardInterrupt
+
+    server.behaviour.breaks = [300_000]
+    with pytest.raises(KeyboardInterrupt):
+        load(sleep=press, **options)
+    server.asked.clear()
+
+
+@pytest.mark.parametrize("length", [True, False])
+def test_a_file_appears_whole_and_nothing_else_stays(
+    load: Load, server: Server, target: Path, monkeypatch: pytest.MonkeyPatch, length: bool
+) -> None:
+    server.behaviour.length = length
+    reports: list[tuple[int, int | None]] = []
+    synced: list[tuple[int, bool]] = []
+    monkeypatch.setattr(os, "fsync", lambda number: synced.append((os.fstat(number).st_size, target.exists())))
+    assert load(report=lambda *report: reports.append(report)) == Download(server.url, target, len(CONTENT), SHA256)
+    assert synced == [(len(CONTENT), False)]
+    assert target.read_bytes() == CONTENT
+    assert os.listdir(target.parent) == ["file.tar"]
+    total = len(CONTENT) if length else None
+    assert (reports[0], reports[-1]) == ((0, total), (len(CONTENT), total))
+
+
+def test_a_file_url(load: Load, tmp_path: Path, target: Path) -> None:
+    (tmp_path / "a 图.tar").write_bytes(CONTENT)
+    load((tmp_path / "a 图.tar").as_uri(), sha256=SHA256.upper())
+    assert target.read_bytes() == CONTENT
+    with pytest.raises(ExportError, match=r"cannot be read: .*--from-dir"):
+        load((tmp_path / "nowhere").as_uri())
+
+
+def test_a_target_with_the_right_digest_is_left_alone(load: Load, server: Server, target: Path) -> None:
+    load()
+    server.asked.clear()
+    os.utime(target, (1, 1))
+    assert load(sha256=SHA256) == Download(server.url, target, len(CONTENT), SHA256)
+    assert (target.stat().st_mtime, server.asked) == (1, [])
+
+
+def test_a_broken_connection_is_continued(load: Load, server: Server, target: Path) -> None:
+    server.behaviour.breaks = [100_000, 0, 300_000]
+    load()
+    assert target.read_bytes() == CONTENT
+    assert os.listdir(target.parent) == ["file.tar"]
+    assert server.waits == [0.5, 1.0, 2.0]
+    rest = [("bytes=100000-", '"one"'), ("bytes=100000-", '"one"'), ("bytes=400000-", '"one"')]
+    assert server.asked == [(None, None), *rest]
+
+
+def test_a_server_that_says_nothing_more_is_left_and_continued(load: Load, server: Server, target: Path) -> None:
+    server.behaviour = Behaviour(breaks=[300_000], stalls=True)
+    load(timeout_s=0.5)
+    assert target.read_bytes() == CONTENT
+    assert server.ranges == [None, "bytes=300000-"]
+
+
+def test_the_last_try_says_how_to_go_on_and_the_next_run_does(load: Load, server: Server, target: Path) -> None:
+    server.behaviour.breaks = [100_000] * 5
+    with pytest.raises(ExportError) as told:
+        load()
+    message = "the connection ended at 500000 of 600000 bytes, tried 5 times; 500000 bytes have been loaded, run"
+    assert str(told.value).startswith(f"{server.url}: {message}")
+    assert not target.exists()
+    server.asked.clear()
+    assert load().sha256 == SHA256
+    assert server.asked == [("bytes=500000-", '"one"')]
+    assert os.listdir(target.parent) == ["file.tar"]
+
+
+@pytest.mark.parametrize(
+    ("now", "ranges"),
+    [
+        (Behaviour(OTHER, TWO), ["bytes=300000-"]),
+        (Behaviour(OTHER, TWO, knows_if_range=False), ["bytes=300000-", None]),
+        (Behaviour(OTHER[:1000], TWO, knows_if_range=False), ["bytes=300000-", None]),
+        (Behaviour(knows_range=False), ["bytes=300000-"]),
+    ],
+)
+def test_a_changed_file_or_an_ignored_range_starts_over(
+    load: Load, server: Server, target: Path, now: Behaviour, ranges: list[str | None]
+) -> None:
+    interrupted(load, server)
+    server.behaviour = now
+    load()
+    assert target.read_bytes() == now.content
+    assert server.ranges == ranges
+
+
+@pytest.mark.parametrize("headers", [{"Last-Modified": "Tue, 14 Nov 2023 22:13:20 GMT"}, {"ETag": 'W/"weak"'}, {}])
+def test_what_tells_a_version(load: Load, server: Server, target: Path, headers: dict[str, str]) -> None:
+    """The date of the last change does, a weak ETag or nothing does not."""
+    server.behaviour.headers = headers
+    interrupted(load, server)
+    load()
+    date = headers.get("Last-Modified")
+    assert server.asked == [("bytes=300000-" if date else None, date)]
+    assert target.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("sha256", [None, SHA256])
+def test_another_address_goes_on_only_with_the_same_digest(
+    load: Load, server: Server, target: Path, sha256: str | None
+) -> None:
+    interrupted(load, server, sha256=sha256)
+    server.behaviour.headers = TWO
+    load(server.url.replace("file", "mirror"), sha256=sha256)
+    assert server.asked == [("bytes=300000-" if sha256 else None, None)]
+    assert target.read_bytes() == CONTENT
+
+
+def test_what_is_not_there_fails_at_once(load: Load, server: Server) -> None:
+    server.behaviour.answers = [(404, {})]
+    with pytest.raises(ExportError, match=r"file\.tar: the server answers 404 Not Found; .*--mirror.*--from-dir"):
+        load()
+    assert (len(server.asked), server.waits) == (1, [])
+
+
+def test_what_may_pass_is_tried_again(load: Load, server: Server) -> None:
+    asked = {"Retry-After": "7"}, {"Retry-After": "100000"}, {"Retry-After": "soon"}
+    server.behaviour.answers = list(zip((408, 429, 500, 503), ({}, *asked), strict=True))
+    assert load().sha256 == SHA256
+    assert server.waits == [0.5, 7.0, 60.0, 4.0]
+
+
+def test_a_wrong_digest_leaves_nothing_new(load: Load, server: Server, target: Path) -> None:
+    target.parent.mkdir()
+    target.write_bytes(b"old")
+    wrong = hashlib.sha256(OTHER).hexdigest()
+    with pytest.raises(ExportError, match=f"wrong SHA-256: expected {wrong}, found {SHA256}; .*--mirror"):
+        load(sha256=wrong)
+    assert (os.listdir(target.parent), target.read_bytes(), server.waits) == (["file.tar"], b"old", [])
+
+
+def test_a_file_over_the_limit(load: Load, server: Server, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MAX_BYTES", len(CONTENT) - 1)
+    for server.behaviour.length in (True, False):
+        with pytest.raises(ExportError, match="larger than the limit of 599999 bytes"):
+            load()
+        assert os.listdir(target.parent) == []
+
+
+@pytest.mark.parametrize(
+    "url", ["ftp://127.0.0.1/x", "/etc/passwd", "", "http://[::1/x", "http://127.0.0.1/a b", "http:///x\n"]
+)
+def test_urls_that_are_refused(load: Load, server: Server, url: str) -> None:
+    with pytest.raises(ExportError, match=r"expected a URL of http|is not a URL") as told:
+        load(url)
+    assert str(told.value).isprintable()
+    assert server.waits == []
+
+
+def test_a_full_disk(load: Load, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(io.FileIO):
+        def write(self, data: Any, /) -> int:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(module, "FileIO", Full)
+    with pytest.raises(ExportError) as told:
+        load()
+    assert str(told.value) == f"{target.parent}: the disk is full; make room and run the command again"
+
+
+def test_a_disk_that_becomes_full(load: Load, server: Server, target: Path) -> None:
+    """The system's limit stands in for one: it takes a part of a write, then nothing."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300_001, hard))
+    try:
+        with pytest.raises(ExportError, match="the disk is full; make room"):
+            load()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert target.with_name("file.tar.partial").read_bytes() == CONTENT[:300_001]
+    load()
+    assert server.ranges == [None, "bytes=300001-"]
+    assert target.read_bytes() == CONTENT
+
+
+def test_two_at_once(load: Load, server: Server, target: Path) -> None:
+    """The second starts again in the middle of the first, which does not put the second's part in place."""
+
+    def second(loaded: int, _: int | None) -> None:
+        if loaded == len(CONTENT):
+            interrupted(load, server, sha256=SHA256)
+
+    server.behaviour.headers = {}
+    with pytest.raises(ExportError, match="was replaced by another process"):
+        load(report=second)
+    assert not target.exists()
+    assert load().sha256 == SHA256
