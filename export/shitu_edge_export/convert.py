@@ -17,7 +17,7 @@ import onnx
 from . import isolate
 from .errors import ConversionError, ModelError
 from .graph import Op
-from .onnx_model import name_outputs, resize_input
+from .onnx_model import mend_shared_norms, name_outputs, resize_input
 from .operators import find_unknown
 from .progress import Progress
 from .worker import OPSET
@@ -76,6 +76,7 @@ def _through_onnx(part: Part, folder: Path, progress: Progress) -> Route:
         else:
             with progress.step("Paddle → ONNX by paddle2onnx"):
                 versions |= _paddle_to_onnx(part, target)
+            mend_shared_norms(target)
         for input_name, shape in part.shapes.items():
             resize_input(target, target, input_name, shape)
         name_outputs(target, part.outputs)

@@ -95,8 +95,29 @@ def resize_input(source: Path, target: Path, name: str, shape: Sequence[int]) ->
     onnx.save(model, target)
 
 
+def mend_shared_norms(path: Path) -> None:
+    """Put right what paddle2onnx makes of batch norms that share their statistics.
+
+    In Paddle's older format such a layer writes its mean and variance back to where it read them, and the next one
+    reads what it wrote; converted, it writes nothing, so that the next one reads a value that nobody makes.
+    """
+    model = onnx.load(path)
+    same: dict[str, str] = {}
+    for node in model.graph.node:
+        for position, name in enumerate(node.input):
+            node.input[position] = same.get(name, name)
+        stem, dot, number = node.output[0].rpartition(".")
+        if node.op_type == "BatchNormalization" and dot and number == "0":
+            same |= {f"{stem}.1": node.input[3], f"{stem}.2": node.input[4]}
+    onnx.save(model, path)
+
+
 def name_outputs(path: Path, names: Sequence[str]) -> None:
-    """Give a model's outputs other names, in their order."""
+    """Give a model's outputs other names, in their order.
+
+    Raises:
+        ModelError: the model is not sound.
+    """
     model = onnx.load(path)
     renamed = dict(zip((value.name for value in model.graph.output), names, strict=True))
     for node in model.graph.node:
@@ -105,7 +126,10 @@ def name_outputs(path: Path, names: Sequence[str]) -> None:
                 values[position] = renamed.get(name, name)
     for value in (*model.graph.output, *model.graph.value_info):
         value.name = renamed.get(value.name, value.name)
-    onnx.checker.check_model(model)
+    try:
+        onnx.checker.check_model(model)
+    except onnx.checker.ValidationError as error:
+        raise ModelError(f"{path.name} is not sound: {' '.join(str(error).split())[:200]}") from error
     onnx.save(model, path)
 
 

@@ -13,6 +13,9 @@ from shitu_edge.results import Detections
 
 _SAME_SCORE = 1e-4
 """Scores that close to the working threshold, or to the last box kept, may fall on either side of it."""
+_SAME_BOX = 0.9
+_TWIN_IOU, _TWIN_SCORE = 0.5, 1e-5
+"""Of two boxes that overlap and score alike, rounding decides which one suppresses the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +25,7 @@ class BoxParity:
     Attributes:
         boxes: how many the reference has.
         missed, extra: reference boxes that no box of the same class matches, and boxes that match none.
+        ties: boxes of which a twin, overlapping and of the same score, was kept instead; neither missed nor extra.
         max_px, mean_px: greatest and mean difference of a matched side, in pixels of the picture.
         min_iou, mean_iou: of the matched pairs.
         max_score: greatest difference of a matched score.
@@ -30,6 +34,7 @@ class BoxParity:
     boxes: int
     missed: int
     extra: int
+    ties: int
     max_px: float
     mean_px: float
     min_iou: float
@@ -46,26 +51,26 @@ class RowParity:
     mean_cosine: float
 
 
-def compare_boxes(
-    pairs: Iterable[tuple[Detections, Detections]], threshold: float, limit: int, iou_from: float = 0.5
-) -> BoxParity:
+def compare_boxes(pairs: Iterable[tuple[Detections, Detections]], threshold: float, limit: int) -> BoxParity:
     """Match found boxes with reference boxes, picture by picture.
 
     Args:
         pairs: reference and found detections of each picture, best first, down to `threshold`.
         threshold: the working threshold; a box within 1e-4 of it is not counted as missed or extra.
         limit: how many boxes of a picture were kept at most; nor is one that is no better than the last of so many.
-        iou_from: least IoU of a match.
     """
-    boxes = missed = extra = 0
+    boxes = missed = extra = ties = 0
     sides: list[NDArray[np.float32]] = []
     ious: list[float] = []
     scores: list[float] = []
     for reference, found in pairs:
-        matches = match_boxes(reference, found, iou_from)
+        matches = match_boxes(reference, found, _SAME_BOX)
+        twins = _twins(reference, found, matches)
         boxes += len(reference)
-        missed += _beyond_doubt(reference, found, {one for one, _, _ in matches}, threshold, limit)
-        extra += _beyond_doubt(found, reference, {other for _, other, _ in matches}, threshold, limit)
+        ties += len(twins)
+        paired = [(one, other) for one, other, _ in matches] + twins
+        missed += _beyond_doubt(reference, found, {one for one, _ in paired}, threshold, limit)
+        extra += _beyond_doubt(found, reference, {other for _, other in paired}, threshold, limit)
         for one, other, overlap in matches:
             sides.append(np.abs(reference.boxes_xyxy[one] - found.boxes_xyxy[other]))
             scores.append(float(abs(reference.scores[one] - found.scores[other])))
@@ -74,12 +79,28 @@ def compare_boxes(
         boxes=boxes,
         missed=missed,
         extra=extra,
+        ties=ties,
         max_px=float(np.max(sides, initial=0)),
         mean_px=float(np.mean(sides)) if sides else 0.0,
         min_iou=min(ious, default=1.0),
         mean_iou=float(np.mean(ious)) if ious else 1.0,
         max_score=max(scores, default=0.0),
     )
+
+
+def _twins(reference: Detections, found: Detections, matches: list[tuple[int, int, float]]) -> list[tuple[int, int]]:
+    """Pair boxes that are left over and differ by which of two twins was kept."""
+    one = _without(reference, {first for first, _, _ in matches})
+    other = _without(found, {second for _, second, _ in matches})
+    pairs = match_boxes(one[0], other[0], _TWIN_IOU)
+    alike = ((a, b) for a, b, _ in pairs if abs(one[0].scores[a] - other[0].scores[b]) <= _TWIN_SCORE)
+    return [(int(one[1][a]), int(other[1][b])) for a, b in alike]
+
+
+def _without(boxes: Detections, taken: set[int]) -> tuple[Detections, NDArray[np.intp]]:
+    """Return the boxes that are not taken, and their places."""
+    left = np.array([number for number in range(len(boxes)) if number not in taken], np.intp)
+    return Detections(boxes.boxes_xyxy[left], boxes.scores[left], boxes.class_ids[left]), left
 
 
 def match_boxes(reference: Detections, found: Detections, iou_from: float) -> list[tuple[int, int, float]]:

@@ -21,6 +21,7 @@ from .quantise import Quantisation
 
 RECEIPT = "receipt.json"
 SCHEMA_VERSION = 1
+_MOST_TIES = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,8 @@ class Tolerances:
     """What float32 may differ from the source, in each of its forms.
 
     Attributes:
-        max_px, max_score: of boxes found again at the working threshold; none may be missed or extra.
+        max_px, max_score: of boxes found again at the working threshold; none may be missed or extra, and of no more
+            than 1 % may rounding have kept a twin instead.
         min_cosine: of every embedding.
     """
 
@@ -41,7 +43,7 @@ class Tolerances:
         if isinstance(parity, RowParity):
             return parity.min_cosine >= self.min_cosine
         exact = parity.max_px <= self.max_px and parity.max_score <= self.max_score
-        return exact and not parity.missed and not parity.extra
+        return exact and not parity.missed and not parity.extra and parity.ties <= max(1, _MOST_TIES * parity.boxes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +129,13 @@ def describe(parity: BoxParity | RowParity) -> str:
         return f"cosine min {parity.min_cosine:.7f}, mean {parity.mean_cosine:.7f} over {parity.rows}"
     return (
         f"boxes off by {parity.max_px:.4f} px at most, {parity.mean_px:.5f} in the mean, "
-        f"scores by {parity.max_score:.1e}; {parity.missed} missed, {parity.extra} extra of {parity.boxes}"
+        f"scores by {parity.max_score:.1e}; {_ties(parity)}{parity.missed} missed, "
+        f"{parity.extra} extra of {parity.boxes}"
     )
+
+
+def _ties(parity: BoxParity) -> str:
+    return f"{parity.ties} decided by rounding, " if parity.ties else ""
 
 
 def print_receipt(receipt: Receipt) -> None:

@@ -58,6 +58,7 @@ def run_paddle(graph: str, weights: str, feeds: str, outputs: str) -> Facts:
     config = inference.Config(graph, weights)
     config.disable_gpu()
     config.disable_mkldnn()
+    config.switch_ir_optim(False)  # its fusions are wrong where layers share weights, as heads do
     config.set_cpu_math_library_num_threads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
     config.disable_glog_info()
     predictor = inference.create_predictor(config)
