@@ -159,6 +159,10 @@ def network_facts(model: Model, kind: str, part: Part, route: Route) -> Mapping[
     return {
         "kind": kind,
         "source": [{"file": path.name, "bytes": path.stat().st_size, "sha256": file_sha256(path)} for path in files],
+        "source_inputs": {
+            name: list(model.graph.shape(value))
+            for name, value in zip(model.graph.input_names, model.graph.inputs, strict=True)
+        },
         "inputs": {name: list(shape) for name, shape in part.shapes.items()},
         "outputs": {name: list(shape) for name, shape in shapes.items()},
         "ops": {"source": len(model.graph.ops), "converted": len(part.ops)},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper, shape_inference
 
-from .errors import ModelError
+from . import isolate
+from .errors import ConversionError, ModelError
 from .graph import CONTROL_FLOW, Graph, Op, Tensor, common_name
 
 
@@ -62,13 +64,16 @@ def read_onnx(path: Path) -> OnnxModel:
         ModelError: it cannot be read or is damaged.
     """
     try:
-        model = onnx.load(path)
-        onnx.checker.check_model(model)
+        path.open("rb").close()
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
-    except Exception as error:  # protobuf's, onnx's and plain ones for other damage
-        raise ModelError(f"{path}: damaged, or no ONNX model: {str(error).strip().splitlines()[0][:200]}") from error
-    model = _constants_as_initializers(shape_inference.infer_shapes(model))
+    with tempfile.TemporaryDirectory(prefix="shitu-edge-export-") as scratch:
+        inferred = Path(scratch, "inferred.onnx")
+        try:
+            isolate.run("infer_onnx", "reading it", source=str(path), target=str(inferred))
+        except ConversionError as error:
+            raise ModelError(f"{path}: damaged, or no ONNX model: {' '.join(str(error).split())[:300]}") from error
+        model = _constants_as_initializers(onnx.load(inferred))
     return OnnxModel(path, path, _graph(model), model)
 
 

@@ -85,7 +85,7 @@ def halve_detector(
     """Store a detector's weights in half precision and judge each form on the pictures."""
     samples = [Sample("", pixels) for pixels in pictures]
     made = [_halve(form, work) for form in forms]
-    return _judge(made, forms, spec.network, _box_judge(spec, samples, forms[0]), progress)
+    return _judge(made, forms, spec.network, box_judge(spec, samples, forms[0]), progress)
 
 
 def halve_extractor(
@@ -93,7 +93,7 @@ def halve_extractor(
 ) -> list[tuple[Form, Quantisation]]:
     """Store an extractor's weights in half precision and judge each form on the crops."""
     made = [_halve(form, work) for form in forms]
-    return _judge(made, forms, spec.network, _row_judge(spec, crops, None, forms[0]), progress)
+    return _judge(made, forms, spec.network, row_judge(spec, crops, None, forms[0]), progress)
 
 
 def quantise_detector(
@@ -108,9 +108,9 @@ def quantise_detector(
         calibration: the user's pictures.
         progress: for the user.
     """
-    search = _box_judge(spec, calibration.search, forms[0])
-    judge = _box_judge(spec, calibration.judge, forms[0])
-    feeds = [_feed(spec.network, sample.pixels_rgb) for sample in calibration.ranges]
+    search = box_judge(spec, calibration.search, forms[0])
+    judge = box_judge(spec, calibration.judge, forms[0])
+    feeds = [network_feed(spec.network, sample.pixels_rgb) for sample in calibration.ranges]
     return _quantise(spec.network, forms, work, feeds, search, judge, progress)
 
 
@@ -131,13 +131,13 @@ def quantise_extractor(
 
     if calibration.products:  # every other one to search with, the rest to judge by
         products, labels = calibration.products, calibration.labels
-        search = _row_judge(spec, products[0::2], labels[0::2], forms[0])
-        judge = _row_judge(spec, products[1::2], labels[1::2], forms[0])
+        search = row_judge(spec, products[0::2], labels[0::2], forms[0])
+        judge = row_judge(spec, products[1::2], labels[1::2], forms[0])
     else:
-        search = _row_judge(spec, crops(calibration.search), None, forms[0])
-        judge = _row_judge(spec, crops(calibration.judge), None, forms[0])
+        search = row_judge(spec, crops(calibration.search), None, forms[0])
+        judge = row_judge(spec, crops(calibration.judge), None, forms[0])
     ranges = spread(crops(calibration.ranges), len(calibration.ranges))
-    feeds = [_feed(spec.network, crop) for crop in ranges]
+    feeds = [network_feed(spec.network, crop) for crop in ranges]
     return _quantise(spec.network, forms, work, feeds, search, judge, progress)
 
 
@@ -209,7 +209,8 @@ def _judge(
     return answers
 
 
-def _box_judge(spec: DetectorSpec, samples: Sequence[Sample], plain: Form) -> Judge:
+def box_judge(spec: DetectorSpec, samples: Sequence[Sample], plain: Form) -> Judge:
+    """Return what measures a detector's form against its float32 form `plain` on some pictures."""
     pictures = [sample.pixels_rgb for sample in samples]
     reference = detect_all(plain, spec, pictures, _LOW_SCORE)
 
@@ -220,7 +221,8 @@ def _box_judge(spec: DetectorSpec, samples: Sequence[Sample], plain: Form) -> Ju
     return judge
 
 
-def _row_judge(spec: ExtractorSpec, crops: Sequence[Pixels], labels: Sequence[str] | None, plain: Form) -> Judge:
+def row_judge(spec: ExtractorSpec, crops: Sequence[Pixels], labels: Sequence[str] | None, plain: Form) -> Judge:
+    """Return what measures an extractor's form against its float32 form `plain` on crops, of products if labelled."""
     reference = embed_all(plain, spec, crops)
     return lambda form: row_loss(reference, embed_all(form, spec, crops), labels)
 
@@ -231,7 +233,8 @@ def _halve(form: Form, work: Path) -> Form:
     return Form(target, form.engine, "fp16")
 
 
-def _feed(network: Network, pixels_rgb: Pixels) -> Feed:
+def network_feed(network: Network, pixels_rgb: Pixels) -> Feed:
+    """Return a network's input for a picture (H, W, 3) uint8 RGB."""
     tensor = np.empty(network.input.shape(), np.float32)
     InputBuilder(network.input).fill(tensor[0], pixels_rgb)
     return {network.input.name: tensor}

@@ -169,6 +169,10 @@ def _facts(network: NetworkReceipt) -> Iterator[str]:
     facts = network.facts
     yield "source " + ", ".join(f"{file['file']} {file['sha256'][:12]}" for file in facts["source"])
     yield f"{_signature(facts['inputs'])} → {_signature(facts['outputs'])}"
+    for name, shape in facts["inputs"].items():
+        own = facts["source_inputs"][name]
+        if own[2:] != shape[2:] and min(own[2:]) > 0:
+            yield f"input size changed from {own[2]} × {own[3]} to {shape[2]} × {shape[3]}"
     for route in network.routes:
         if route.get("error"):
             yield f"route {route['name']}: {route['error']}"

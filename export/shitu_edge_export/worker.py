@@ -32,6 +32,16 @@ def paddle_to_onnx(graph: str, weights: str, target: str, opset: int) -> Facts:
     return {"paddle2onnx": paddle2onnx.__version__}
 
 
+def infer_onnx(source: str, target: str) -> Facts:
+    """Check an ONNX model and write it with the shapes of all values. onnx itself crashes on some damaged ones."""
+    import onnx
+
+    model = onnx.load(source)
+    onnx.checker.check_model(model)
+    onnx.save(onnx.shape_inference.infer_shapes(model), target)
+    return {"onnx": onnx.__version__}
+
+
 def to_ir(source: str, target: str, shapes: dict[str, list[int]], outputs: list[str], half: bool) -> Facts:
     """Convert ONNX or a `.pdmodel` to IR by OpenVINO's frontend, with other input shapes where given.
 
@@ -72,7 +82,9 @@ def run_paddle(graph: str, weights: str, feeds: str, outputs: str) -> Facts:
     return {"paddlepaddle": __version__}
 
 
-TASKS: dict[str, Callable[..., Facts]] = {task.__name__: task for task in (paddle_to_onnx, to_ir, run_paddle)}
+TASKS: dict[str, Callable[..., Facts]] = {
+    task.__name__: task for task in (paddle_to_onnx, infer_onnx, to_ir, run_paddle)
+}
 
 
 def main() -> None:
