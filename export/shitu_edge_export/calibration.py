@@ -24,6 +24,8 @@ _MOST = 450
 _MOST_PRODUCTS = 900
 _CROPS_A_PICTURE = 2
 _PART = 3
+_ENOUGH_SIDE = 640
+"""Pixels of the shorter side that photos keep: hundreds of them are in memory at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class Calibration:
         paths = find_pictures(folders)
         if len(paths) < LEAST:
             raise ExportError(f"{len(paths)} pictures to calibrate with: at least {LEAST} are needed, 200 are better")
-        samples = [load_sample(path) for path in spread(paths, _MOST)]
+        samples = [load_sample(path, _ENOUGH_SIDE) for path in spread(paths, _MOST)]
         labelled = find_products(products, SUFFIXES) if products else []
         step = max(1, -(-len(labelled) // _MOST_PRODUCTS))
         chosen = labelled[::step]
@@ -55,7 +57,7 @@ class Calibration:
             ranges=tuple(samples[0::_PART]),
             search=tuple(samples[1::_PART]),
             judge=tuple(samples[2::_PART]),
-            products=tuple(decode(picture.path).pixels_rgb for picture in chosen),
+            products=tuple(decode(picture.path, enough_side=_ENOUGH_SIDE).pixels_rgb for picture in chosen),
             labels=tuple(picture.label for picture in chosen),
         )
 

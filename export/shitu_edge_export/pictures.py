@@ -52,15 +52,16 @@ def spread(things: Sequence[T], count: int) -> list[T]:
     return [things[position * len(things) // count] for position in range(count)]
 
 
-def load_sample(path: Path) -> Sample:
-    """Decode a picture and read its boxes, if it has a label file.
+def load_sample(path: Path, enough_side: int | None = None) -> Sample:
+    """Decode a picture and read its boxes, if it has a label file; large JPEGs at reduced scale (see `decode`).
 
     Raises:
         ImageError: it cannot be decoded.
         ExportError: its label file is not YOLO text.
     """
-    picture = decode(path)
-    return Sample(str(path), picture.pixels_rgb, _read_boxes(path, picture.width, picture.height))
+    pixels_rgb = decode(path, enough_side=enough_side).pixels_rgb
+    height, width = pixels_rgb.shape[:2]
+    return Sample(str(path), pixels_rgb, _read_boxes(path, width, height))
 
 
 def synthetic_samples(count: int, seed: int = 0) -> list[Sample]:
