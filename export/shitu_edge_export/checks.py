@@ -15,7 +15,7 @@ from shitu_edge.results import Detections
 from .convert import Route
 from .forms import simplify_onnx
 from .kinds import Extractor, PicoDet
-from .measure import Form, Pixels, detect_all, embed_all, most_boxes, require_finite
+from .measure import Form, Pixels, detect_all, embed_all, most_boxes, unit_rows
 from .networks import Converted
 from .parity import BoxParity, RowParity, compare_boxes, compare_rows
 from .progress import Progress
@@ -76,7 +76,7 @@ def source_embeddings(network: Converted[ExtractorSpec, Extractor], crops: Seque
 
     outputs = run_source(network.model.path, network.model.weights_path, [feed(crop) for crop in crops])
     rows = np.stack([np.ravel(arrays[0]) for arrays in outputs]).astype(np.float32)
-    return require_finite(rows, str(network.model.path))
+    return unit_rows(rows, str(network.model.path))
 
 
 def check(route: str, form: Form, parity: BoxParity | RowParity, tolerances: Tolerances) -> Check:

@@ -8,7 +8,7 @@ An ONNX model as a source only takes the second half of the first route. Every c
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -128,8 +128,3 @@ def _to_ir(part: Part, source: Path, ir: Path, what: str) -> Mapping[str, str]:
         half=False,
     )
     return {"openvino": facts["openvino"]}
-
-
-def list_routes(routes: Iterable[Route | None]) -> list[Route]:
-    """Return the routes there are."""
-    return [route for route in routes if route is not None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,26 +93,15 @@ def time_forms(forms: Sequence[Form], network: Network, rounds: int = _ROUNDS) -
     times: dict[Form, list[float]] = {form: [] for form in forms}
     for number in range(rounds + 2):
         for form, session in sessions.items():
-            elapsed = _time(lambda session=session: session.run(feed))  # type: ignore[misc]
+            begun = time.perf_counter_ns()
+            session.run(feed)
+            elapsed = (time.perf_counter_ns() - begun) / 1e6
             if number >= 2:  # the first runs warm up
                 times[form].append(elapsed)
     return {form: statistics.median(values) for form, values in times.items()}
 
 
-def crop_boxes(pixels_rgb: Pixels, found: Detections, limit: int) -> list[Pixels]:
-    """Return the best boxes of a picture as crops, and the whole picture after them."""
-    from shitu_edge.extract import crop
-
-    return [crop(pixels_rgb, box) for box in found.boxes_xyxy[:limit]] + [pixels_rgb]
-
-
-def _time(work: Callable[[], object]) -> float:
-    begun = time.perf_counter_ns()
-    work()
-    return (time.perf_counter_ns() - begun) / 1e6
-
-
-def require_finite(rows: NDArray[np.float32], what: str) -> NDArray[np.float32]:
+def unit_rows(rows: NDArray[np.float32], what: str) -> NDArray[np.float32]:
     """Return unit rows of a source's embeddings.
 
     Raises:
