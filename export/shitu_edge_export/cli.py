@@ -84,7 +84,7 @@ def convert(
 ) -> None:
     """Convert one network of any kind to ONNX and OpenVINO IR, without a bundle.
 
-    Example: shitu-edge-export convert ch_PP-OCRv3_det_infer --out converted
+    Example: shitu-edge-export convert ch_PP-OCRv3_det_infer --out converted --pictures photos/
     """
     limits = Tolerances(min_cosine=tolerance)
     _print(convert_single(model, out, input_size, pictures or [], limits, Progress()), out, as_json)

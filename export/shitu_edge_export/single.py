@@ -111,7 +111,7 @@ def _tensors(entry: InputSpec, folders: Sequence[Path]) -> tuple[list[NDArray[np
         tensor = np.empty(entry.shape(), np.float32)
         builder.fill(tensor[0], pixels)
         tensors.append(tensor)
-    return tensors, origin
+    return tensors, f"{len(tensors)} of {origin}"
 
 
 def _check(
