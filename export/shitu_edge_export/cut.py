@@ -80,6 +80,11 @@ def pair_levels(scores: Sequence[Shape], distances: Sequence[Shape], height: int
     """
     if not all(len(shape) > 1 and prod(shape) for shape in (*scores, *distances)):
         raise ModelError(f"outputs are no PicoDet levels: scores {_list(scores)}, distances {_list(distances)}")
+    if any(shape[0] != 1 for shape in (*scores, *distances)):
+        raise ModelError(
+            f"this graph is fixed to its own input size, {height} x {width} is another (--input-size cannot change "
+            f"it): scores {_list(scores)}"
+        )
     if len({shape[-1] for shape in distances}) != 1 or distances[0][-1] % 4 or distances[0][-1] < 8:
         raise ModelError(f"expected distances of 4 x (reg_max + 1) channels, found {_list(distances)}")
     by_size = sorted(range(len(scores)), key=lambda index: -prod(scores[index]))
