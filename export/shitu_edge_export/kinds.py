@@ -96,7 +96,7 @@ class Other:
 def recognise(model: Parameters) -> PicoDet | Extractor | Other:
     """Say what a network is."""
     graph = model.graph
-    image = _image_input(graph)
+    image = image_input(graph)
     if image is None:
         return Other("other: no input of pictures (N, 3, H, W)")
     found = _find_picodet(model, image)
@@ -111,7 +111,8 @@ def recognise(model: Parameters) -> PicoDet | Extractor | Other:
     return Other()
 
 
-def _image_input(graph: Graph) -> str | None:
+def image_input(graph: Graph) -> str | None:
+    """Return the one input of pictures (N, 3, H, W), None where there is none or several."""
     pictures = [name for name in graph.inputs if len(graph.shape(name)) == 4 and graph.shape(name)[1] == 3]
     return pictures[0] if len(pictures) == 1 else None
 

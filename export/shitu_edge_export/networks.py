@@ -68,7 +68,7 @@ def convert_detector(
     path = model.write_part(folder / "part", [kind.image], values)
     names = tuple(f"scores_{n}" for n in range(len(kind.scores)))
     names += tuple(f"distances_{n}" for n in range(len(kind.distances)))
-    part = _part(model, kind.image, path, path.with_suffix(".pdiparams"), (1, 3, height, width), names, values)
+    part = make_part(model, kind.image, path, path.with_suffix(".pdiparams"), (1, 3, height, width), names, values)
     routes = convert(part, folder, progress)
     converted = next(route for route in routes if route and route.ir)
     shapes = _output_shapes(converted)
@@ -91,7 +91,7 @@ def convert_extractor(
     preparation = read_preparation(find_configuration(model.path), EXTRACTOR)
     height, width = fixed_sides(model, kind.image, preparation, input_size, "extractor")
     shape = (-1, 3, height, width)
-    part = _part(model, kind.image, model.path, model.weights_path, shape, ("embedding",), (kind.output,))
+    part = make_part(model, kind.image, model.path, model.weights_path, shape, ("embedding",), (kind.output,))
     routes = convert(part, folder, progress)
     spec = ExtractorSpec(_network(model, part, preparation, height, width), "embedding", kind.dim)
     facts = network_facts(model, kind.kind, part, next(route for route in routes if route and route.ir))
@@ -112,7 +112,7 @@ def fixed_sides(
     )
 
 
-def _part(
+def make_part(
     model: Model,
     image: str,
     path: Path,
@@ -121,6 +121,7 @@ def _part(
     outputs: tuple[str, ...],
     values: tuple[str, ...],
 ) -> Part:
+    """Describe what is converted: a file of the model or of a part of it, that makes `values`, named `outputs`."""
     name = dict(zip(model.graph.inputs, model.graph.input_names, strict=True))[image]
     return Part(path, weights, {name: shape}, outputs, tuple(model.graph.upstream(values)))
 

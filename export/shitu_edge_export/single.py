@@ -17,9 +17,9 @@ from .checks import check, forms_of
 from .convert import Part, Route, convert
 from .errors import ModelError
 from .folders import appearing, scratch_folder
-from .kinds import PicoDet, recognise
+from .kinds import PicoDet, image_input, recognise
 from .measure import Form, open_form
-from .networks import fixed_sides, network_facts
+from .networks import fixed_sides, make_part, network_facts
 from .parity import compare_rows
 from .preparation import DETECTOR, read_preparation
 from .progress import Progress
@@ -86,19 +86,19 @@ def convert_single(
 def _part(model: Model, input_size: int | None, work: Path) -> tuple[Part, Network]:
     kind = recognise(model)
     graph = model.graph
-    images = [name for name in graph.inputs if len(graph.shape(name)) == 4 and graph.shape(name)[1] == 3]
-    if len(images) != 1 or (len(graph.inputs) > 1 and not isinstance(kind, PicoDet)):
+    image = image_input(graph)
+    if image is None or (len(graph.inputs) > 1 and not isinstance(kind, PicoDet)):
         raise ModelError(
             f"{model.path}: expected one input of pictures (N, 3, H, W), found {', '.join(graph.input_names)}"
         )
     preparation = read_preparation(find_configuration(model.path), DETECTOR)
-    height, width = fixed_sides(model, images[0], preparation, input_size, "detector")
+    height, width = fixed_sides(model, image, preparation, input_size, "detector")
     values = kind.scores + kind.distances if isinstance(kind, PicoDet) else graph.outputs
-    path = model.write_part(work / "part", images, values)
+    path = model.write_part(work / "part", [image], values)
     weights = path if path.suffix == ".onnx" else path.with_suffix(".pdiparams")
-    name = dict(zip(graph.inputs, graph.input_names, strict=True))[images[0]]
     outputs = tuple(f"output_{number}" for number in range(len(values)))
-    part = Part(path, weights, {name: (1, 3, height, width)}, outputs, tuple(graph.upstream(values)))
+    part = make_part(model, image, path, weights, (1, 3, height, width), outputs, values)
+    (name,) = part.shapes
     entry = InputSpec(name, height, width, preparation.resize, scale=preparation.scale)
     return part, Network(model.path.stem, str(model.path), "", {}, entry)
 
