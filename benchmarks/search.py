@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.measure import describe_machine
-from shitu_edge.gallery.index import ExactIndex, GraphIndex, GraphParameters, Index
+from shitu_edge.gallery.index import ExactIndex, GraphIndex, GraphParameters
 
 Rows = NDArray[np.float32]
 
@@ -69,13 +69,14 @@ def main() -> None:
     truth = exact.search(queries, K)[0]
     _report(f"exact, {args.size} × {DIM}", exact, queries, truth)
     start = time.perf_counter()
-    graph = GraphIndex.build(ids, vectors, GraphParameters(args.m, args.ef_construction), args.threads)
+    parameters = GraphParameters(args.m, args.ef_construction)
+    graph = GraphIndex.build(ids, lambda some: vectors[some], DIM, parameters, args.threads)
     print(f"graph M {args.m}, ef_construction {args.ef_construction}: built in {time.perf_counter() - start:.0f} s")
     for ef in args.ef:
         _report(f"  ef {ef}", GraphIndex(graph._graph, GraphParameters(ef=ef)), queries, truth)
 
 
-def _report(name: str, index: Index, queries: Rows, truth: NDArray[np.int64]) -> None:
+def _report(name: str, index: ExactIndex | GraphIndex, queries: Rows, truth: NDArray[np.int64]) -> None:
     times, first, shared = [], 0, 0
     for query, expected in zip(queries, truth, strict=True):
         start = time.perf_counter_ns()

@@ -70,7 +70,7 @@ def build_gallery(
         raise GalleryError(f"{path}: exists already; --replace builds it anew, `gallery add` adds to it")
     _refuse_open(path)
     with unfinished(path) as partial_path:
-        with recognizer.create_gallery(partial_path) as gallery:
+        with recognizer.create_gallery(partial_path, background=False) as gallery:
             enrolment = _add(recognizer, gallery, pictures, "built", progress)
             gallery.compact()
         _refuse_open(path)  # again, minutes later: a log applied to another file would spoil it
@@ -78,7 +78,7 @@ def build_gallery(
             os.replace(partial_path, path)
         except OSError as error:
             raise GalleryError(f"{path}: cannot be replaced: {error.strerror}") from error
-    with Gallery.open(path) as gallery:
+    with Gallery.open(path, background=False) as gallery:
         with suppress(GalleryError):  # somebody is writing already; the next index drops them
             gallery.drop_stale_graphs()
         _index(recognizer, gallery, progress)

@@ -202,15 +202,19 @@ class Recognizer:
             return self._extractor.embed_crops([picture.pixels_rgb])
         return self._extractor.embed(picture.pixels_rgb, _checked_boxes(boxes_xyxy, picture))
 
-    def create_gallery(self, path: str | os.PathLike[str]) -> Gallery:
-        """Make an empty gallery file for this recognizer's embeddings, and open it.
+    def create_gallery(self, path: str | os.PathLike[str], *, background: bool = True) -> Gallery:
+        """Make an empty gallery file for this recognizer's embeddings, and open it; see `Gallery.open`.
 
         Raises:
             GalleryError: the file exists already or cannot be written.
         """
         extractor = self.bundle.manifest.extractor
         return Gallery.create(
-            path, extractor=extractor.network.name, fingerprint=extractor.fingerprint, dim=extractor.dim
+            path,
+            extractor=extractor.network.name,
+            fingerprint=extractor.fingerprint,
+            dim=extractor.dim,
+            background=background,
         )
 
     def enroll(self, label: str, image: Source, box_xyxy: Box | None = None) -> int:

@@ -76,7 +76,7 @@ def _locate(_file_format: str) -> ModelFiles:
 
 def _try_index() -> None:
     rows = np.eye(16, dtype=np.float32)
-    graph = GraphIndex.build(np.arange(16, dtype=np.int64), rows, GraphParameters(), threads=1)
+    graph = GraphIndex.build(np.arange(16, dtype=np.int64), lambda ids: rows[ids], 16, GraphParameters(), threads=1)
     if not np.array_equal(graph.search(rows, 1)[0][:, 0], np.arange(16)):
         raise GalleryError("answers wrongly")
 

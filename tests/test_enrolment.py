@@ -17,7 +17,8 @@ from shitu_edge.enrolment import Enrolment, NothingReadableError, add_pictures, 
 from shitu_edge.errors import FingerprintError, GalleryError
 from shitu_edge.gallery import LabelledPicture, find_pictures
 from shitu_edge.gallery import gallery as gallery_module
-from shitu_edge.gallery.store import Store
+from shitu_edge.gallery.index import Ids
+from shitu_edge.gallery.store import Snapshot, Store
 
 from .networks import write_bundle
 
@@ -75,7 +76,7 @@ def test_built_gallery_recognises_its_pictures(recognizer: Recognizer, folder: P
     with Gallery.open(path) as gallery:
         assert gallery.label_counts() == dict.fromkeys(COLOURS, 2)
         assert gallery.meta.fingerprint == recognizer.bundle.manifest.extractor.fingerprint
-        assert [item.source for item in gallery.items("cocoa")] == ["cocoa/0.png", "cocoa/1.png"]
+        assert [item.source for item in gallery.entries("cocoa")] == ["cocoa/0.png", "cocoa/1.png"]
         for label, (colour, _) in COLOURS.items():
             # The tiny extractor sees the colour less a grey: by hand, whatever the engine.
             row = np.repeat(np.array(colour) / 255 - 0.45, 16).astype(np.float32)
@@ -89,7 +90,7 @@ def test_order_is_that_of_the_pictures(recognizer: Recognizer, folder: Path, pat
     pictures = [*_pictures(folder), *reversed(_pictures(folder))] * 4
     build_gallery(recognizer, path, pictures)
     with Gallery.open(path) as gallery:
-        assert [(item.id, item.label) for item in gallery.items()] == [
+        assert [(item.id, item.label) for item in gallery.entries()] == [
             (i, picture.label) for i, picture in enumerate(pictures, start=1)
         ]
 
@@ -337,16 +338,16 @@ def test_replacing_reads_no_embeddings(
     recognizer: Recognizer, folder: Path, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _old_gallery(recognizer, path, folder)
-    reads: list[tuple[int, int]] = []
-    read = Store.embeddings
+    reads: list[int] = []
+    read = Snapshot.embeddings
 
-    def count(self: Store, since: int, until: int) -> object:
-        reads.append((since, until))
-        return read(self, since, until)
+    def count(self: Snapshot, ids: Ids) -> object:
+        reads.append(len(ids))
+        return read(self, ids)
 
-    monkeypatch.setattr(Store, "embeddings", count)
+    monkeypatch.setattr(Snapshot, "embeddings", count)
     build_gallery(recognizer, path, _pictures(folder), replace=True)
-    assert reads == [(0, 1), (0, 2)], "those of the new file, when made and at the end"
+    assert reads == [0, 6], "those of the new file, when made and at the end"
 
 
 def test_a_name_that_is_too_long(recognizer: Recognizer, folder: Path, path: Path) -> None:

@@ -77,7 +77,7 @@ def add(
         found = [LabelledPicture(path, label, str(path)) for path in pictures]
     with (
         _passed_over_printed(),
-        Gallery.open(gallery) as opened,
+        Gallery.open(gallery, background=False) as opened,
         open_recognizer(models, None, engine, precision, threads) as recognizer,
         progress_bar() as report,
     ):
@@ -96,7 +96,7 @@ def index(
 
     Example: shitu-edge gallery index shop.gallery
     """
-    with Gallery.open(gallery) as opened, progress_bar() as report:
+    with Gallery.open(gallery, background=False) as opened, progress_bar() as report:
         opened.reindex(threads=threads or read_cpu().threads, progress=partial(report, "index"))
         items = len(opened)
     print(f"{gallery}: {items} items indexed")
@@ -118,7 +118,7 @@ def search(
     Example: shitu-edge gallery search shop.gallery crop.jpg -k 10 --models models/ppshitu-v2
     """
     with (
-        Gallery.open(gallery) as opened,
+        Gallery.open(gallery, background=False) as opened,
         open_recognizer(models, opened, engine, precision, threads) as recognizer,
     ):
         matches = opened.search(recognizer.embed(photo), neighbours)[0]
@@ -139,7 +139,7 @@ def list_items(
 
     Example: shitu-edge gallery list shop.gallery --label "Oat milk 1 l"
     """
-    with Gallery.open(gallery) as opened:
+    with Gallery.open(gallery, background=False) as opened:
         if label is None:
             counts = opened.label_counts()
             if as_json:
@@ -147,14 +147,13 @@ def list_items(
             else:
                 print_table(("items", "label"), [(str(count), name) for name, count in counts.items()])
             return
-        items = list(opened.items(label))
+        items = list(opened.entries(label))
     if not items:
         raise GalleryError(f"{gallery}: has no label {label!r}; `gallery list` shows them")
     if as_json:
         print_json([asdict(item) for item in items])
     else:
-        rows = [(str(item.id), str(item.added_in), item.source) for item in items]
-        print_table(("item", "revision", "source"), rows)
+        print_table(("item", "source"), [(str(item.id), item.source) for item in items])
 
 
 @app.command()
@@ -163,7 +162,7 @@ def info(gallery: GalleryArgument, as_json: AsJson = False) -> None:
 
     Example: shitu-edge gallery info shop.gallery
     """
-    with Gallery.open(gallery) as opened:
+    with Gallery.open(gallery, background=False) as opened:
         facts = asdict(opened.info())
     if as_json:
         print_json(facts)

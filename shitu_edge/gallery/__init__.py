@@ -3,15 +3,18 @@
 from .gallery import GRAPH_FROM, Gallery, GalleryInfo
 from .index import GraphParameters
 from .sources import LabelledPicture, find_pictures
-from .store import NewItem, StoredItem
+from .store import Change, Diff, Entry, NewItem, Revision
 
 __all__ = [
     "GRAPH_FROM",
+    "Change",
+    "Diff",
+    "Entry",
     "Gallery",
     "GalleryInfo",
     "GraphParameters",
     "LabelledPicture",
     "NewItem",
-    "StoredItem",
+    "Revision",
     "find_pictures",
 ]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import threading
-import unicodedata
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
@@ -16,22 +16,33 @@ import numpy as np
 from ..errors import FingerprintError, GalleryError
 from ..results import Match
 from .graphs import GraphFiles
-from .index import ExactIndex, GraphIndex, GraphParameters, Ids, Index, Progress, Rows
-from .store import UNIT_TOLERANCE, GraphRecord, Meta, NewItem, Store, StoredItem
+from .index import GraphIndex, GraphParameters, Ids, Progress, Rows
+from .store import Change, Diff, Entry, GraphRecord, Meta, NewItem, Revision, Store
+from .store.changes import normal_label
+from .store.records import UNIT_TOLERANCE
+from .upkeep import Upkeep
+from .view import Roster, View, contains
 
 _log = logging.getLogger(__name__)
 
 GRAPH_FROM = 20_000
 """Items from which a graph beats the exact search of one picture's crops (`benchmarks/search.py`)."""
 
-_REINDEX_SHARE = 0.02
+_PENDING_SHARE = 0.02
+"""Of the items, those that the graph may lack: comparing costs a tenth of a search (`benchmarks/gallery.py`)."""
+_DEAD_SHARE = 0.1
+"""Of the graph, what the gallery may have lost before it is built anew, not just extended."""
 
 
 @dataclass(frozen=True, slots=True)
 class GalleryInfo:
-    """A gallery at a glance. `search` is how it is searched now: `exact` or `graph`."""
+    """A gallery at a glance.
+
+    `search` is how it is searched now: `exact`, or `graph` with `pending` items beside it and `dead` ones in it.
+    """
 
     path: str
+    id: str
     revision: int
     items: int
     labels: int
@@ -39,58 +50,58 @@ class GalleryInfo:
     extractor: str
     fingerprint: str
     search: str
+    pending: int
+    dead: int
     bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class _View:
-    """What a search looks at: an unchanging base, and what was added since, as of a revision."""
-
-    revision: int
-    last_removal: int
-    base: Index
-    recent: ExactIndex
-    data_version: int
 
 
 class Gallery:
     """A gallery file, open. A context manager; safe from several threads and beside other processes.
 
-    A search sees everything that was committed before it began, by this process or another. It waits for no writer
-    and no index build. A graph that another process has built is loaded in the background; searches use what they had
-    until it is there.
+    Every change is a revision: durable, all or none, in the log, and effective at the next search in every process
+    that has the gallery open. A search waits for no writer and no index build. A graph that another process has built
+    is loaded in the background; searches use what they had until it is there.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, background: bool = True) -> None:
         self._store = store
-        self._labels: dict[int, str] = {}
+        self._background = background
         self._graphs = GraphFiles(store)
         self._refreshing = threading.Lock()
         self._indexing = threading.Lock()
-        self._adoption: threading.Thread | None = None
+        self._upkeep = Upkeep(self._tend)
         try:
+            self._data_version = store.data_version()
             self._view = self._load()
         except BaseException:
             store.close()
             raise
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str]) -> Gallery:
+    def open(cls, path: str | os.PathLike[str], *, background: bool = True) -> Gallery:
         """Open an existing gallery.
+
+        Args:
+            path: its file.
+            background: bring the graph up to date, in a process of its own, when changes made here call for it.
 
         Raises:
             GalleryError: it is missing, no gallery, or damaged.
         """
-        return cls(Store.open(Path(path)))
+        return cls(Store.open(Path(path)), background)
 
     @classmethod
-    def create(cls, path: str | os.PathLike[str], *, extractor: str, fingerprint: str, dim: int) -> Gallery:
+    def create(
+        cls, path: str | os.PathLike[str], *, extractor: str, fingerprint: str, dim: int, background: bool = True
+    ) -> Gallery:
         """Make an empty gallery for embeddings of `dim` numbers by the extractor of that name and fingerprint.
+
+        It is open then as by `open`.
 
         Raises:
             GalleryError: the file exists already or cannot be written.
         """
-        return cls(Store.create(Path(path), Meta(extractor, fingerprint, dim)))
+        return cls(Store.create(Path(path), Meta(extractor, fingerprint, dim)), background)
 
     def __enter__(self) -> Gallery:
         return self
@@ -101,14 +112,12 @@ class Gallery:
         self.close()
 
     def close(self) -> None:
-        """Close the file. What was committed is on disk already."""
-        if self._adoption:
-            self._adoption.join()
+        """Close the file, and give up an index being built. What was committed is on disk already."""
+        self._upkeep.close()
         self._store.close()
 
     def __len__(self) -> int:
-        view = self._current()
-        return len(view.base) + len(view.recent)
+        return len(self._current().roster)
 
     def __bool__(self) -> bool:
         return True  # also when empty: `if gallery` asks whether there is one
@@ -117,6 +126,16 @@ class Gallery:
     def meta(self) -> Meta:
         """The extractor's name and fingerprint, and the dimension."""
         return self._store.meta
+
+    @property
+    def id(self) -> str:
+        """What tells this gallery and its copies from all others."""
+        return self._store.id
+
+    @property
+    def path(self) -> Path:
+        """Its file."""
+        return self._store.path
 
     @property
     def revision(self) -> int:
@@ -129,28 +148,16 @@ class Gallery:
         Raises:
             FingerprintError: the gallery was made with another one.
         """
-        if fingerprint != self.meta.fingerprint:
-            raise FingerprintError(
-                f"{self._store.path}: was made with the extractor {self.meta.extractor} ({self.meta.fingerprint[:8]}), "
-                f"not with {extractor} ({fingerprint[:8]}); build it again with this bundle, or open the bundle it "
-                "was made with"
-            )
+        require(str(self.path), self.meta, extractor, fingerprint)
 
-    def add(self, items: Iterable[NewItem], *, author: str = "", note: str = "") -> list[int]:
-        """Add items as one revision, durably and all or none, and return their ids.
-
-        Labels are stripped and brought into Unicode's composed form (NFC).
-
-        Raises:
-            GalleryError: a label is empty, or an embedding is not a unit row of the gallery's dimension.
-        """
-        return self._store.add((self._checked(item) for item in items), author=author, note=note)
+    # -- searching
 
     def search(self, queries: Rows, k: int = 5) -> list[tuple[Match, ...]]:
         """Return the `k` nearest items of each query, best first; fewer where the gallery is smaller.
 
         Args:
             queries: unit rows (Q, D) float32.
+            k: how many.
 
         Raises:
             GalleryError: the queries are no unit rows of the gallery's dimension, or `k` is not positive.
@@ -159,71 +166,229 @@ class Gallery:
 
     def search_at(self, queries: Rows, k: int = 5) -> tuple[int, list[tuple[Match, ...]]]:
         """Search as `search` does; return the revision that answered, and the matches."""
-        _check_queries(queries, self.meta.dim)
+        check_queries(queries, self.meta.dim)
         if k < 1:
             raise GalleryError(f"expected k of at least 1, found {k}")
         view = self._current()
-        ids, similarities = _merge(view.base.search(queries, k), view.recent.search(queries, k), k)
-        return view.revision, [
-            tuple(Match(int(i), self._labels[int(i)], float(s)) for i, s in zip(row_ids, row, strict=True))
+        ids, similarities = view.search(queries, k)
+        matches = [
+            tuple(map(Match, row_ids.tolist(), view.roster.labels(row_ids), row.tolist()))
             for row_ids, row in zip(ids, similarities, strict=True)
         ]
+        return view.revision, matches
 
-    def items(self, label: str | None = None) -> Iterator[StoredItem]:
-        """Yield the items by id, all or one label's."""
-        return self._store.items(label)
+    # -- changing
+
+    @contextmanager
+    def change(self, *, author: str = "", note: str = "") -> Iterator[Change]:
+        """Make one revision of several changes: of all that is done inside or, when it raises, of nothing.
+
+        Other writers wait for the end of the block, searches do not.
+        """
+        with self._store.change(author=author, note=note) as change:
+            yield change
+        if self._background and self._needs_graph(self._current()):
+            self._upkeep.start()
+
+    def add(self, items: Iterable[NewItem], *, author: str = "", note: str = "") -> list[int]:
+        """Add items and return their ids. Labels are stripped and brought into Unicode's composed form (NFC).
+
+        Raises:
+            GalleryError: a label is empty, or an embedding is not a unit row of the gallery's dimension.
+        """
+        with self.change(author=author, note=note) as change:
+            return [change.add(item) for item in items]
+
+    def remove(
+        self,
+        ids: Iterable[int] | None = None,
+        *,
+        label: str | None = None,
+        source: str | None = None,
+        author: str = "",
+        note: str = "",
+    ) -> list[Entry]:
+        """Remove items by their ids, or all with a label, a source, or both; return what they were.
+
+        Raises:
+            GalleryError: there is no such item, or nothing says which.
+        """
+        if (ids is None) == (label is None and source is None):
+            raise GalleryError("expected either ids, or a label or source, of what is to be removed")
+        with self.change(author=author, note=note) as change:
+            return change.remove(_found(change, label, source) if ids is None else ids)
+
+    def rename(
+        self, label: str, new_label: str, *, merge: bool = False, author: str = "", note: str = ""
+    ) -> list[Entry]:
+        """Give all items of a label another one; return what they were.
+
+        Raises:
+            GalleryError: no item has the label, or some have the new one already and `merge` is false.
+        """
+        with self.change(author=author, note=note) as change:
+            ids = _found(change, label)
+            taken = change.find(label=normal_label(new_label, "the new name"))
+            if taken and not merge:
+                raise GalleryError(f"there are {len(taken)} items labelled {new_label!r} already; merge them, or not")
+            return change.relabel(ids, new_label)
+
+    def relabel(self, ids: Iterable[int], label: str, *, author: str = "", note: str = "") -> list[Entry]:
+        """Give some items another label; return what they were.
+
+        Raises:
+            GalleryError: there is no such item, or the label is empty.
+        """
+        with self.change(author=author, note=note) as change:
+            return change.relabel(ids, label)
+
+    def replace(self, label: str, items: Iterable[NewItem], *, author: str = "", note: str = "") -> list[int]:
+        """Put other items, whatever label they bear, in the place of all of a label; return their ids.
+
+        Raises:
+            GalleryError: no item has the label, or a new one is refused as by `add`.
+        """
+        with self.change(author=author, note=note) as change:
+            change.remove(_found(change, label))
+            return [change.add(item) for item in items]
+
+    # -- looking into it
+
+    def entries(self, label: str | None = None) -> list[Entry]:
+        """Return the items by id, all or one label's."""
+        with self._store.snapshot() as snapshot:
+            return snapshot.entries(label)
+
+    def embeddings(self, ids: Sequence[int]) -> Rows:
+        """Return the unit rows (N, D) float32 of items, also of removed ones until they are pruned.
+
+        Raises:
+            GalleryError: there is no such item.
+        """
+        unique, places = np.unique(np.asarray(ids, np.int64), return_inverse=True)
+        return self._store.embeddings(unique)[places]
 
     def label_counts(self) -> dict[str, int]:
         """Return how many items each label has."""
-        return self._store.label_counts()
+        with self._store.snapshot() as snapshot:
+            return snapshot.label_counts()
 
     def info(self) -> GalleryInfo:
         """Return the gallery at a glance."""
         view = self._current()
         meta = self.meta
         return GalleryInfo(
-            path=str(self._store.path),
+            path=str(self.path),
+            id=self.id,
             revision=view.revision,
-            items=len(view.base) + len(view.recent),
+            items=len(view.roster),
             labels=len(self.label_counts()),
             dim=meta.dim,
             extractor=meta.extractor,
             fingerprint=meta.fingerprint,
-            search="graph" if isinstance(view.base, GraphIndex) else "exact",
-            bytes=self._store.path.stat().st_size,
+            search="graph" if view.graph else "exact",
+            pending=len(view.exact) if view.graph else 0,
+            dead=view.dead,
+            bytes=self.path.stat().st_size,
         )
 
+    # -- history
+
+    def log(self) -> list[Revision]:
+        """Return all revisions, the newest first."""
+        with self._store.snapshot() as snapshot:
+            return snapshot.log()
+
+    def diff(self, base: int, head: int) -> Diff:
+        """Return what changed from one revision to another, older or newer.
+
+        Raises:
+            GalleryError: there is no such revision, or its content was pruned.
+        """
+        with self._store.snapshot() as snapshot:
+            return snapshot.diff(base, head)
+
+    def rollback(self, revision: int, *, author: str = "", note: str = "") -> int:
+        """Make the content what it was at a revision, as a new one; return the number of the revision that results.
+
+        Items come back under their ids. Nothing is committed where nothing differs.
+
+        Raises:
+            GalleryError: there is no such revision, or its content was pruned.
+        """
+        with self.change(author=author, note=note or f"rolled back to revision {revision}") as change:
+            change.roll_back(revision)
+        return self.revision
+
+    def prune(self, keep: int) -> tuple[int, int]:
+        """Forget what was removed more than `keep` revisions ago and give its space back.
+
+        Revisions before the last `keep` stay in the log, but cannot be returned to.
+
+        Returns:
+            How many entries were forgotten, and how many items of which nothing is left.
+
+        Raises:
+            GalleryError: `keep` is negative.
+        """
+        forgotten = self._store.prune(keep)
+        self._store.compact_log()
+        return forgotten
+
+    # -- the index
+
     def needs_graph(self) -> bool:
-        """Return whether a graph would pay: the gallery is large, and has none or one that lacks many items."""
-        view = self._current()
-        total = len(view.base) + len(view.recent)
-        current = isinstance(view.base, GraphIndex) and len(view.recent) <= _REINDEX_SHARE * total
-        return total >= GRAPH_FROM and not current
+        """Return whether a graph would pay: the gallery is large, and has none or one that is far behind."""
+        self._upkeep.wait()
+        return self._needs_graph(self._current())
 
     def reindex(
         self,
-        parameters: GraphParameters = GraphParameters(),  # noqa: B008 (frozen)
+        parameters: GraphParameters | None = None,
         *,
+        anew: bool = True,
         threads: int = 1,
         progress: Progress | None = None,
     ) -> None:
-        """Build the graph anew and swap it in; searches go on meanwhile, and a second call waits for the first.
+        """Bring the graph up to date and swap it in; searches go on meanwhile, and a second call waits for the first.
+
+        Args:
+            parameters: of the graph; those of the graph on record, or the default ones, when None.
+            anew: build it anew; else one on record that still serves is extended, which takes a fraction of the time.
+            threads: how many build.
+            progress: called with the number of items built in and the total.
 
         Raises:
             GalleryError: the gallery is empty, or the graph cannot be made or written.
         """
         with self._indexing:
-            self._reindex(parameters, threads, progress)
+            self._reindex(parameters, anew, threads, progress)
 
-    def _reindex(self, parameters: GraphParameters, threads: int, progress: Progress | None) -> None:
-        revision = self._store.revision()
-        ids, vectors = self._store.embeddings(0, revision)
+    def _reindex(self, parameters: GraphParameters | None, anew: bool, threads: int, progress: Progress | None) -> None:
+        with self._store.snapshot() as snapshot:
+            revision, ids = snapshot.revision, snapshot.load().added
         if not len(ids):
-            raise GalleryError(f"{self._store.path}: is empty, there is nothing to index")
-        graph = GraphIndex.build(ids, vectors, parameters, threads, progress)
-        self._graphs.save(graph, revision, parameters)
-        self._swap_in(graph, revision)
+            raise GalleryError(f"{self.path}: is empty, there is nothing to index")
+        record = self._store.graph()
+        base = None if anew or record is None else self._graph_to_extend(record, ids)
+        if base is None:
+            parameters = parameters or (record.parameters if record else GraphParameters())
+            graph = GraphIndex.build(ids, self._store.embeddings, self.meta.dim, parameters, threads, progress)
+        else:
+            lacking = ids[~contains(base.ids, ids)]
+            graph = base.extended(lacking, self._store.embeddings, threads, progress)
+        self._graphs.save(graph, revision)
+        self._swap_in(graph)
         self._graphs.drop_stale()
+
+    def _graph_to_extend(self, record: GraphRecord, ids: Ids) -> GraphIndex | None:
+        """Return a copy of the graph on record, unless too much of it is dead."""
+        try:
+            graph = self._graphs.read(record)
+        except GalleryError as error:
+            _log.warning("index not usable: %s", error)
+            return None
+        return graph if contains(ids, graph.ids).sum() >= (1 - _DEAD_SHARE) * len(graph) else None
 
     def drop_stale_graphs(self) -> None:
         """Delete the graph files beside the gallery that are not the one on record."""
@@ -233,93 +398,98 @@ class Gallery:
         """Fold the write-ahead log into the file, so that copying that one file copies the gallery."""
         self._store.compact_log()
 
-    def _checked(self, item: NewItem) -> NewItem:
-        label = unicodedata.normalize("NFC", item.label).strip()
-        source = _printable(item.source)
-        if not label or label != _printable(label):
-            raise GalleryError(f"{source or 'an item'}: the label is {'no Unicode text' if label else 'empty'}")
-        vector = np.asarray(item.embedding, np.float32)
-        if vector.shape != (self.meta.dim,) or not abs(float(vector @ vector) - 1) < UNIT_TOLERANCE:
-            raise GalleryError(f"{source or label}: expected a unit row ({self.meta.dim},), found {vector.shape}")
-        return replace(item, label=label, source=source, embedding=vector)
+    # -- following the file
 
-    def _current(self) -> _View:
+    def _current(self) -> View:
         """Return a view of everything committed by now; the price without a change is one `PRAGMA`."""
         version = self._store.data_version()
-        if version != self._view.data_version:
+        if version != self._data_version:
             with self._refreshing:
-                if version != self._view.data_version:
-                    self._view = self._refreshed(self._view, version)
+                if version != self._data_version:
+                    self._view = self._refreshed(self._view)
+                    self._data_version = version
         return self._view
 
-    def _refreshed(self, view: _View, version: int) -> _View:
+    def _refreshed(self, view: View) -> View:
         record = self._store.graph()
-        load = self._store.load(since=view.revision)
-        if load.last_removal > view.revision:
-            return self._load()
-        if record and load.last_removal <= record.revision and not self._graphs.knows(record):
-            self._start_adoption(record)
-        if not len(load.ids):
-            return replace(view, revision=load.revision, data_version=version)
-        self._labels.update(zip(load.ids.tolist(), load.labels, strict=True))
-        recent = view.recent.extended(*self._store.embeddings(view.revision, load.revision))
-        return _View(load.revision, load.last_removal, view.base, recent, version)
+        if record and not self._graphs.knows(record):
+            self._upkeep.start()
+        with self._store.snapshot() as snapshot:
+            load = snapshot.load(since=view.revision)
+            if load.whole:
+                roster = Roster.empty().changed(load.removed, load.added, load.labels)
+                return View.of(load.revision, roster, view.graph, self.meta.dim, snapshot.embeddings)
+            return view.changed(load.revision, load.removed, load.added, load.labels, snapshot.embeddings)
 
-    def _load(self) -> _View:
-        version = self._store.data_version()
-        record = self._store.graph()  # before the items, so that it holds none that they lack
-        load = self._store.load()
-        self._labels.update(zip(load.ids.tolist(), load.labels, strict=True))
-        graph = self._graphs.load(record) if record and load.last_removal <= record.revision else None
-        if record and graph:
-            recent = ExactIndex(*self._store.embeddings(record.revision, load.revision))
-            return _View(load.revision, load.last_removal, graph, recent, version)
-        if len(load.ids) >= GRAPH_FROM:
-            path = self._store.path
-            _log.warning(
-                "%s has no usable index: searched exactly, which takes longer; `shitu-edge gallery index %s` builds it",
-                path,
-                path,
-            )
-        base = ExactIndex(*self._store.embeddings(0, load.revision))
-        return _View(load.revision, load.last_removal, base, ExactIndex.empty(self.meta.dim), version)
+    def _load(self) -> View:
+        record = self._store.graph()
+        graph = self._graphs.load(record) if record else None
+        with self._store.snapshot() as snapshot:
+            load = snapshot.load()
+            roster = Roster.empty().changed(load.removed, load.added, load.labels)
+            if len(roster) >= GRAPH_FROM and graph is None:
+                _log.warning(
+                    "%s has no usable index: searched exactly, which takes longer; `shitu-edge gallery reindex %s` "
+                    "builds it",
+                    self.path,
+                    self.path,
+                )
+            return View.of(load.revision, roster, graph, self.meta.dim, snapshot.embeddings)
 
-    def _start_adoption(self, record: GraphRecord) -> None:
-        """Begin to take over a graph that another process has put on record, unless one is being taken over."""
-        if not (self._adoption and self._adoption.is_alive()):
-            self._adoption = threading.Thread(target=self._adopt, args=(record,), name="shitu-graph")
-            self._adoption.start()
+    def _needs_graph(self, view: View) -> bool:
+        items = len(view.roster)
+        if items < GRAPH_FROM:
+            return False
+        graph = view.graph
+        return graph is None or len(view.exact) > _PENDING_SHARE * items or view.dead > _DEAD_SHARE * len(graph)
 
-    def _adopt(self, record: GraphRecord) -> None:
-        newest: GraphRecord | None = record
-        try:
-            while newest and not self._graphs.knows(newest):
-                record = newest
-                graph = self._graphs.load(record)
-                if graph:
-                    self._swap_in(graph, record.revision)
-                newest = self._store.graph()
-                if newest == record:
-                    return
-        except GalleryError as error:
-            _log.warning("index not taken over: %s", error)
+    def _tend(self) -> None:
+        """Take over a graph that another process has put on record, and have one built where it pays."""
+        self._adopt()
+        if self._background and self._needs_graph(self._current()):
+            if self._upkeep.build_apart(self.path):
+                self._adopt()
+            else:
+                self.reindex(anew=False, progress=self._upkeep.go_on)
 
-    def _swap_in(self, graph: GraphIndex, revision: int) -> None:
-        """Search a graph of a revision from now on, and exactly what came since; nobody waits for the reading."""
-        recent, reached = ExactIndex.empty(self.meta.dim), revision
+    def _adopt(self) -> None:
+        record = self._store.graph()
+        while record and not self._graphs.knows(record):
+            graph = self._graphs.load(record)
+            if graph:
+                self._swap_in(graph)
+            record = self._store.graph()
+
+    def _swap_in(self, graph: GraphIndex) -> None:
+        """Search a graph from now on, and exactly what it lacks; nobody waits for the reading."""
         while True:
             view = self._current()
-            if view.last_removal > revision:
-                return  # it holds an item that is no more
-            recent = recent.extended(*self._store.embeddings(reached, view.revision))
-            reached = view.revision
+            through_graph = View.of(view.revision, view.roster, graph, self.meta.dim, self._store.embeddings)
             with self._refreshing:
-                if self._view.revision == reached:
-                    self._view = replace(self._view, base=graph, recent=recent)
+                if self._view is view:
+                    self._view = through_graph
                     return
 
 
-def _check_queries(queries: Rows, dim: int) -> None:
+def require(name: str, meta: Meta, extractor: str, fingerprint: str) -> None:
+    """Check that embeddings of an extractor may be searched in a gallery of that name.
+
+    Raises:
+        FingerprintError: the gallery was made with another one.
+    """
+    if fingerprint != meta.fingerprint:
+        raise FingerprintError(
+            f"{name}: was made with the extractor {meta.extractor} ({meta.fingerprint[:8]}), not with {extractor} "
+            f"({fingerprint[:8]}); build it again with this bundle, or open the bundle it was made with"
+        )
+
+
+def check_queries(queries: Rows, dim: int) -> None:
+    """Check that queries are unit rows (Q, dim).
+
+    Raises:
+        GalleryError: they are not.
+    """
     if queries.ndim != 2 or queries.shape[1] != dim:
         raise GalleryError(f"expected queries of shape (Q, {dim}), found {queries.shape}")
     if not np.isfinite(queries).all():
@@ -330,16 +500,10 @@ def _check_queries(queries: Rows, dim: int) -> None:
         raise GalleryError(f"expected queries of length 1, found one of {wrong[0]:.4g}")
 
 
-def _merge(base: tuple[Ids, Rows], recent: tuple[Ids, Rows], k: int) -> tuple[Ids, Rows]:
-    """Return the best `k` of two searches, per query."""
-    if recent[0].shape[1] == 0:
-        return base
-    ids = np.concatenate([base[0], recent[0]], axis=1)
-    similarities = np.concatenate([base[1], recent[1]], axis=1)
-    order = np.argsort(-similarities, axis=1, kind="stable")[:, :k]
-    return np.take_along_axis(ids, order, axis=1), np.take_along_axis(similarities, order, axis=1)
-
-
-def _printable(text: str) -> str:
-    """Put ? for what is no Unicode: the bytes of a file name in another encoding."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+def _found(change: Change, label: str | None, source: str | None = None) -> list[int]:
+    label = label if label is None else normal_label(label, "the label")
+    ids = change.find(label=label, source=source)
+    if not ids:
+        what = " and ".join(text for text in (label and f"labelled {label!r}", source and f"from {source!r}") if text)
+        raise GalleryError(f"there is no item {what}")
+    return ids

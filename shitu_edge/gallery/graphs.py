@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..digest import file_sha256
 from ..errors import GalleryError
-from .index import GraphIndex, GraphParameters
+from .index import GraphIndex
 from .store import GraphRecord, Store
 from .unfinished import unfinished
 
@@ -27,25 +27,39 @@ class GraphFiles:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._known: set[str] = set()
+        self._unusable: tuple[str, tuple[int, ...]] | None = None
 
     def knows(self, record: GraphRecord) -> bool:
-        """Return whether this process has made or loaded that graph, or is loading it."""
-        return record.sha256 in self._known
+        """Return whether this process has made or loaded that graph, or its file is as unusable as it was."""
+        return record.sha256 in self._known or self._unusable == (record.sha256, self._stamp(record))
 
     def load(self, record: GraphRecord) -> GraphIndex | None:
         """Return the graph on record, None (and a warning) if its file is not whole."""
-        path = self._path(record.sha256)
+        stamp = self._stamp(record)
+        try:
+            graph = self.read(record)
+        except GalleryError as error:
+            self._unusable = record.sha256, stamp
+            _log.warning("index not usable: %s", error)
+            return None
         self._known.add(record.sha256)
+        return graph
+
+    def read(self, record: GraphRecord) -> GraphIndex:
+        """Return a graph on record, which nobody else has.
+
+        Raises:
+            GalleryError: its file is missing, altered, or not what the record says.
+        """
+        path = self._path(record.sha256)
         try:
             if file_sha256(path) != record.sha256:
                 raise GalleryError(f"{path}: altered")
             return GraphIndex.load(path, self._store.meta.dim, record.count, record.parameters)
-        except (OSError, GalleryError) as error:
-            self._known.discard(record.sha256)  # it may be made again, with the same digest
-            _log.warning("index not usable: %s", error)
-            return None
+        except OSError as error:
+            raise GalleryError(f"{path}: {error.strerror}") from error
 
-    def save(self, graph: GraphIndex, revision: int, parameters: GraphParameters) -> None:
+    def save(self, graph: GraphIndex, revision: int) -> None:
         """Write a graph of a revision durably and put it on record.
 
         Raises:
@@ -54,7 +68,7 @@ class GraphFiles:
         try:
             with unfinished(self._store.path) as partial:
                 graph.save(partial)
-                record = GraphRecord(revision, file_sha256(partial), len(graph), parameters)
+                record = GraphRecord(file_sha256(partial), revision, len(graph), graph.parameters)
                 self._known.add(record.sha256)
                 self._store.record_graph(record, lambda: os.replace(partial, self._path(record.sha256)))
         except OSError as error:
@@ -69,6 +83,14 @@ class GraphFiles:
                 if path != current:
                     with suppress(OSError):  # another process may still be reading it
                         path.unlink()
+
+    def _stamp(self, record: GraphRecord) -> tuple[int, ...]:
+        """Return what changes when the file is written again."""
+        try:
+            found = self._path(record.sha256).stat()
+        except OSError:
+            return ()
+        return found.st_mtime_ns, found.st_size, found.st_ino
 
     def _path(self, digest: str) -> Path:
         return self._store.path.with_name(f"{self._store.path.name}.{digest[:16]}.hnsw")

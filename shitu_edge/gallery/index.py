@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,9 @@ Progress = Callable[[int, int], None]
 
 _ADD_AT_ONCE = 1000
 _ROWS_AT_LEAST = 8
+_WIDER = 4
+_WIDE_SHARE = 8
+"""A graph search for more than an eighth of the items takes longer than a look at all of them."""
 _HEADER = struct.Struct("<6QiI3QdQ")
 """`saveIndex` of hnswlib 0.8 (`hnswalg.h`): sizes and offsets in bytes, top level, entry point, links, and the rest."""
 
@@ -39,21 +42,19 @@ class GraphParameters:
     ef: int = 256
 
 
-class Index(Protocol):
-    """What a search asks."""
-
-    def __len__(self) -> int: ...
-
-    def search(self, queries: Rows, k: int) -> tuple[Ids, Rows]:
-        """Return ids and cosine similarities (Q, min(k, len)) of each query row (Q, D), best first."""
-
-
 class ExactIndex:
-    """Brute force by one matrix product: every answer is right, at 2·N·D operations a query."""
+    """Brute force by one matrix product: every answer is right, at 2·N·D operations a query.
 
-    def __init__(self, ids: Ids, vectors: Rows) -> None:
+    An index never changes. One that extends another shares its rows, which are stored with room to grow.
+    """
+
+    def __init__(self, ids: Ids, vectors: Rows, dead: NDArray[np.bool_] | None = None) -> None:
+        """Hold unit rows (N, D) under ids (N,), but for those marked as dead."""
         self._ids = ids
         self._vectors = vectors
+        self._dead = dead
+        self._len = len(ids) - (0 if dead is None else int(dead.sum()))
+        self._store = _Rows(ids, vectors, len(ids))
 
     @classmethod
     def empty(cls, dim: int) -> ExactIndex:
@@ -61,25 +62,56 @@ class ExactIndex:
         return cls(np.empty(0, np.int64), np.empty((0, dim), np.float32))
 
     def extended(self, ids: Ids, vectors: Rows) -> ExactIndex:
-        """Return an index that holds these items too; this one stays as it is."""
-        return ExactIndex(np.concatenate([self._ids, ids]), np.concatenate([self._vectors, vectors]))
+        """Return an index that holds these items too."""
+        old, new = len(self._ids), len(ids)
+        store = self._store
+        if store.filled > old or old + new > len(store.ids):  # another has taken the room, or there is none
+            ids_before, vectors_before = self._alive()
+            store = _Rows.with_room(ids_before, vectors_before, new)
+            old, dead = len(ids_before), None
+        else:
+            dead = None if self._dead is None else np.concatenate([self._dead, np.zeros(new, bool)])
+        store.ids[old : old + new], store.vectors[old : old + new] = ids, vectors
+        store.filled = old + new
+        index = ExactIndex(store.ids[: store.filled], store.vectors[: store.filled], dead)
+        index._store = store
+        return index
+
+    def without(self, ids: Ids) -> ExactIndex:
+        """Return an index that lacks these items; those it does not hold are passed over."""
+        dead = np.isin(self._ids, ids)
+        if not dead.any():
+            return self
+        dead |= False if self._dead is None else self._dead
+        if 2 * dead.sum() > len(dead):
+            return ExactIndex(self._ids[~dead], self._vectors[~dead])
+        index = ExactIndex(self._ids, self._vectors, dead)
+        index._store = self._store
+        return index
 
     def __len__(self) -> int:
-        return len(self._ids)
+        return self._len
 
     def search(self, queries: Rows, k: int) -> tuple[Ids, Rows]:
-        """See `Index.search`. Equal similarities come in the order of ids."""
+        """Return ids and cosine similarities (Q, min(k, N)) of each query row (Q, D), best first, equals by id."""
         similarities = self._similarities(queries)
-        k = min(k, len(self._ids))
+        k = min(k, self._len)
         if k == 0:
             return np.empty((len(queries), 0), np.int64), np.empty((len(queries), 0), np.float32)
+        if self._dead is not None:
+            similarities[:, self._dead] = -np.inf
         # The k-th best value, not argpartition's choice among equals, decides who is in.
         best = np.empty((len(queries), k), np.intp)
         for row, values in enumerate(similarities):
             floor = np.partition(values, len(values) - k)[len(values) - k]
             contenders = np.flatnonzero(values >= floor)
-            best[row] = contenders[np.argsort(-values[contenders], kind="stable")[:k]]
+            best[row] = contenders[np.lexsort((self._ids[contenders], -values[contenders]))[:k]]
         return self._ids[best], np.take_along_axis(similarities, best, axis=1)
+
+    def _alive(self) -> tuple[Ids, Rows]:
+        if self._dead is None:
+            return self._ids, self._vectors
+        return self._ids[~self._dead], self._vectors[~self._dead]
 
     def _similarities(self, queries: Rows) -> Rows:
         """Return all cosines (Q, N), by products small enough for one thread where the queries are few."""
@@ -93,32 +125,61 @@ class ExactIndex:
         return similarities
 
 
+@dataclass(slots=True)
+class _Rows:
+    """Ids (C,) and unit rows (C, D) of which the first `filled` are in use, and are never written again."""
+
+    ids: Ids
+    vectors: Rows
+    filled: int
+
+    @classmethod
+    def with_room(cls, ids: Ids, vectors: Rows, more: int) -> _Rows:
+        """Copy rows to where as many again find room, and `more` besides."""
+        filled, room = len(ids), 2 * len(ids) + more
+        rows = cls(np.empty(room, np.int64), np.empty((room, vectors.shape[1]), np.float32), filled)
+        rows.ids[:filled], rows.vectors[:filled] = ids, vectors
+        return rows
+
+
 class GraphIndex:
     """An hnswlib cosine graph (Malkov and Yashunin 2016). Never changed after it is built, so searches need no lock."""
 
     def __init__(self, graph: Any, parameters: GraphParameters) -> None:
         self._graph = graph
+        self.parameters = parameters
         graph.set_ef(parameters.ef)
+        self.ids: Ids = np.sort(np.array(graph.get_ids_list(), np.int64))
+        """The ids of its items, ascending."""
 
     def __len__(self) -> int:
-        return int(self._graph.get_current_count())
+        return len(self.ids)
 
     @classmethod
     def build(
-        cls, ids: Ids, vectors: Rows, parameters: GraphParameters, threads: int, progress: Progress | None = None
+        cls,
+        ids: Ids,
+        fetch: Callable[[Ids], Rows],
+        dim: int,
+        parameters: GraphParameters,
+        threads: int,
+        progress: Progress | None = None,
     ) -> GraphIndex:
-        """Build a graph of unit rows (N, D)."""
-        graph = _new_graph(vectors.shape[1])
+        """Build a graph of items, whose unit rows (N, D) `fetch` gives a thousand at a time."""
+        graph = _new_graph(dim)
         graph.init_index(
             max_elements=len(ids), M=parameters.m, ef_construction=parameters.ef_construction, random_seed=100
         )
-        graph.set_num_threads(threads)
-        for start in range(0, len(ids), _ADD_AT_ONCE):
-            stop = min(start + _ADD_AT_ONCE, len(ids))
-            graph.add_items(vectors[start:stop], ids[start:stop])
-            if progress:
-                progress(stop, len(ids))
+        _add(graph, ids, fetch, threads, progress)
         return cls(graph, parameters)
+
+    def extended(
+        self, ids: Ids, fetch: Callable[[Ids], Rows], threads: int, progress: Progress | None = None
+    ) -> GraphIndex:
+        """Take more items into the graph, and return it; nobody may be searching it yet."""
+        self._graph.resize_index(len(self) + len(ids))
+        _add(self._graph, ids, fetch, threads, progress)
+        return GraphIndex(self._graph, self.parameters)
 
     @classmethod
     def load(cls, path: Path, dim: int, count: int, parameters: GraphParameters) -> GraphIndex:
@@ -152,13 +213,72 @@ class GraphIndex:
         with path.open("rb+") as stream:
             os.fsync(stream.fileno())
 
-    def search(self, queries: Rows, k: int) -> tuple[Ids, Rows]:
-        """See `Index.search`; approximate, with the recall that `ef` buys."""
+    def search(
+        self, queries: Rows, k: int, alive: Callable[[Ids], NDArray[np.bool_]] | None = None
+    ) -> tuple[Ids, Rows]:
+        """Search as an exact index does, approximately, with the recall that `ef` buys.
+
+        Args:
+            queries: unit rows (Q, D) float32.
+            k: how many, at most as many as are alive.
+            alive: says which ids (Q, K) count; all when None.
+        """
+        if k == 0:
+            return np.empty((len(queries), 0), np.int64), np.empty((len(queries), 0), np.float32)
+        wide = k if alive is None else max(k, self.parameters.ef)  # hnswlib looks at `ef` whatever it returns
+        while wide * _WIDE_SHARE <= len(self) or wide == k:
+            found = self._nearest(queries, wide)
+            if found is None:
+                break
+            ids, similarities = found
+            if alive is None:
+                return ids, similarities
+            keep = alive(ids)
+            if (keep.sum(axis=1) >= k).all():
+                order = np.argsort(~keep, axis=1, kind="stable")[:, :k]
+                return np.take_along_axis(ids, order, axis=1), np.take_along_axis(similarities, order, axis=1)
+            wide *= _WIDER
+        return self._scan(queries, k, alive)
+
+    def rows(self, ids: Ids) -> Rows:
+        """Return the unit rows (N, D) of some of its items, as it holds them."""
+        return np.asarray(self._graph.get_items(ids), np.float32)
+
+    def _nearest(self, queries: Rows, k: int) -> tuple[Ids, Rows] | None:
+        """Return what hnswlib finds, None where links lead to fewer than `k` items."""
         try:
-            ids, distances = self._graph.knn_query(queries, k=min(k, len(self)), num_threads=1)
-        except RuntimeError as error:  # fewer than k items can be reached: too few links
-            raise GalleryError(f"the graph finds no {k} neighbours: {error}") from error
+            ids, distances = self._graph.knn_query(queries, k=k, num_threads=1)
+        except RuntimeError:
+            return None
         return ids.astype(np.int64), (1 - distances).astype(np.float32)
+
+    def _scan(self, queries: Rows, k: int, alive: Callable[[Ids], NDArray[np.bool_]] | None) -> tuple[Ids, Rows]:
+        """Compare with all that is alive: right, and slow, where most of what is near is dead."""
+        ids = self.ids if alive is None else self.ids[alive(self.ids)]
+        best = ExactIndex(ids[:0], np.empty((0, queries.shape[1]), np.float32)).search(queries, k)
+        for start in range(0, len(ids), _ADD_AT_ONCE):
+            some = ids[start : start + _ADD_AT_ONCE]
+            best = merge(best, ExactIndex(some, self.rows(some)).search(queries, k), k)
+        return best
+
+
+def merge(one: tuple[Ids, Rows], other: tuple[Ids, Rows], k: int) -> tuple[Ids, Rows]:
+    """Return the best `k` of two searches, per query."""
+    if other[0].shape[1] == 0:
+        return one
+    ids = np.concatenate([one[0], other[0]], axis=1)
+    similarities = np.concatenate([one[1], other[1]], axis=1)
+    order = np.argsort(-similarities, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(ids, order, axis=1), np.take_along_axis(similarities, order, axis=1)
+
+
+def _add(graph: Any, ids: Ids, fetch: Callable[[Ids], Rows], threads: int, progress: Progress | None) -> None:
+    graph.set_num_threads(threads)
+    for start in range(0, len(ids), _ADD_AT_ONCE):
+        some = ids[start : start + _ADD_AT_ONCE]
+        graph.add_items(fetch(some), some)
+        if progress:
+            progress(start + len(some), len(ids))
 
 
 def _check_file(path: Path, dim: int, count: int, m: int) -> None:

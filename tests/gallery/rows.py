@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from shitu_edge.gallery import Gallery, NewItem
+from shitu_edge.gallery import Gallery, GraphParameters, NewItem
+from shitu_edge.gallery.index import GraphIndex, Ids, Progress
 
 Rows = NDArray[np.float32]
 
@@ -41,7 +42,16 @@ def new_items(rows: Rows, label: str = "label") -> list[NewItem]:
 
 def create(path: Path, dim: int = DIM) -> Gallery:
     """Make an empty gallery."""
-    return Gallery.create(path, extractor="tiny", fingerprint="f" * 32, dim=dim)
+    return Gallery.create(path, extractor="tiny", fingerprint="f" * 32, dim=dim, background=False)
+
+
+def build_graph(ids: Ids, rows: Rows, parameters: GraphParameters, progress: Progress | None = None) -> GraphIndex:
+    """Build a graph of unit rows under ascending ids."""
+
+    def fetch(some: Ids) -> Rows:
+        return rows[np.searchsorted(ids, some)]
+
+    return GraphIndex.build(ids, fetch, rows.shape[1], parameters, 1, progress)
 
 
 def brute_force(rows: Rows, queries: Rows, k: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:

@@ -3,12 +3,11 @@ from __future__ import annotations
 import itertools
 import logging
 import os
-import sqlite3
 import threading
 import unicodedata
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,9 +17,10 @@ from hypothesis import strategies as st
 from shitu_edge.errors import FingerprintError, GalleryError
 from shitu_edge.gallery import Gallery, GraphParameters, NewItem
 from shitu_edge.gallery import gallery as gallery_module
-from shitu_edge.gallery import store as store_module
 from shitu_edge.gallery.graphs import GraphFiles
-from shitu_edge.gallery.store import GraphRecord, Store
+from shitu_edge.gallery.store import Entry, GraphRecord, Snapshot
+from shitu_edge.gallery.store import connection as connection_module
+from shitu_edge.gallery.view import View
 
 from .rows import DIM, Rows, brute_force, create, new_items, run_python, unit_rows
 
@@ -51,14 +51,11 @@ def test_what_was_added_is_there_after_opening_again(path: Path) -> None:
         assert gallery.add([NewItem("label 1", "again.jpg", rows[4]), NewItem("tea", "", rows[5])]) == [5, 6]
         assert (len(gallery), gallery.revision) == (6, 3)
 
-    with Gallery.open(path) as gallery:
+    with Gallery.open(path, background=False) as gallery:
         assert gallery.label_counts() == {"label 0": 1, "label 1": 2, "label 2": 1, "label 3": 1, "tea": 1}
-        assert [(item.id, item.source, item.added_in) for item in gallery.items("label 1")] == [
-            (2, "1.jpg", 2),
-            (5, "again.jpg", 3),
-        ]
-        assert [item.id for item in gallery.items()] == [1, 2, 3, 4, 5, 6]
-        assert list(gallery.items("coffee")) == []
+        assert gallery.entries("label 1") == [Entry(2, "label 1", "1.jpg"), Entry(5, "label 1", "again.jpg")]
+        assert [item.id for item in gallery.entries()] == [1, 2, 3, 4, 5, 6]
+        assert gallery.entries("coffee") == []
         info = gallery.info()
         assert (info.path, info.revision, info.items, info.labels, info.dim) == (str(path), 3, 6, 5, DIM)
         assert (info.extractor, info.fingerprint, info.search) == ("tiny", "f" * 32, "exact")
@@ -111,7 +108,7 @@ def test_impossible_searches_are_refused(gallery: Gallery) -> None:
 def test_the_answering_revision_comes_with_the_matches(gallery: Gallery, path: Path) -> None:
     rows = unit_rows(2)
     assert gallery.search_at(rows, 1) == (1, [(), ()])
-    with Gallery.open(path) as other:
+    with Gallery.open(path, background=False) as other:
         other.add(new_items(rows))
     revision, matches = gallery.search_at(rows, 1)
     assert revision == 2
@@ -138,10 +135,10 @@ def test_labels_of_any_script(tmp_path_factory: pytest.TempPathFactory, labels: 
             assert len(gallery) == 0
             return
         gallery.add(items)
-    with Gallery.open(path) as gallery:
+    with Gallery.open(path, background=False) as gallery:
         assert _labels(gallery, rows) == wanted
-        assert [item.label for item in gallery.items()] == wanted
-        assert [item.source for item in gallery.items()] == labels
+        assert [item.label for item in gallery.entries()] == wanted
+        assert [item.source for item in gallery.entries()] == labels
         assert gallery.label_counts() == {label: wanted.count(label) for label in wanted}
 
 
@@ -151,7 +148,7 @@ def test_labels_keep_inner_blanks_and_are_composed(gallery: Gallery) -> None:
     gallery.add(NewItem(label, "", row) for label, row in zip(given_labels, rows, strict=True))
     wanted = ["Oat  milk\t1 l", "牛奶 250 ml", "Caf\N{LATIN SMALL LETTER E WITH ACUTE}", "حليب", "दूध", "🥛"]
     assert _labels(gallery, rows) == wanted
-    assert [item.id for item in gallery.items("Caf\N{LATIN SMALL LETTER E WITH ACUTE}")] == [3]
+    assert [item.id for item in gallery.entries("Caf\N{LATIN SMALL LETTER E WITH ACUTE}")] == [3]
 
 
 def _with_nan(row: Rows) -> Rows:
@@ -186,7 +183,7 @@ def test_a_bad_item_is_refused_and_nothing_committed(
 
 def test_source_in_another_encoding_is_kept_as_far_as_it_can_be(gallery: Gallery) -> None:
     gallery.add([NewItem("tea", "tea/\udcc5.jpg", unit_rows(1)[0])])
-    assert [item.source for item in gallery.items()] == ["tea/?.jpg"]
+    assert [item.source for item in gallery.entries()] == ["tea/?.jpg"]
 
 
 @pytest.mark.parametrize("interruption", [ValueError, KeyboardInterrupt])
@@ -223,7 +220,7 @@ def test_another_extractor_is_refused_by_both_names(gallery: Gallery) -> None:
 
 def test_two_galleries_on_one_file_see_each_other(gallery: Gallery, path: Path) -> None:
     rows = unit_rows(4)
-    with Gallery.open(path) as other:
+    with Gallery.open(path, background=False) as other:
         for i, row in enumerate(rows):
             writer, reader = (gallery, other) if i % 2 else (other, gallery)
             assert len(reader) == i
@@ -238,7 +235,7 @@ import numpy as np
 from shitu_edge.gallery import Gallery, NewItem
 row = np.zeros(16, np.float32)
 row[3] = 1
-with Gallery.open(sys.argv[1]) as gallery:
+with Gallery.open(sys.argv[1], background=False) as gallery:
     before = [match.label for match in gallery.search(row[None])[0]]
     print(before, gallery.add([NewItem("from outside", "", row)]))
 """
@@ -272,7 +269,7 @@ def test_searches_beside_additions_see_the_state_before_or_after(gallery: Galler
         except BaseException as error:
             problems.append(error)
 
-    with Gallery.open(path) as other:
+    with Gallery.open(path, background=False) as other:
         threads = [
             threading.Thread(target=search, args=(sizes, (gallery, other)[i % 2])) for i, sizes in enumerate(seen)
         ]
@@ -310,7 +307,7 @@ def _graph_of(path: Path) -> Path:
 
 def test_a_gallery_opens_with_its_graph(indexed: Path) -> None:
     rows = unit_rows(80)
-    with Gallery.open(indexed) as gallery:
+    with Gallery.open(indexed, background=False) as gallery:
         assert gallery.info().search == "graph"
         assert len(gallery) == 80
         assert _labels(gallery, rows) == [f"label {i}" for i in range(80)]
@@ -319,12 +316,12 @@ def test_a_gallery_opens_with_its_graph(indexed: Path) -> None:
 def test_additions_after_the_graph_are_found(indexed: Path) -> None:
     rows = unit_rows(83)
     new = unit_rows(3, seed=5)
-    with Gallery.open(indexed) as gallery:
+    with Gallery.open(indexed, background=False) as gallery:
         gallery.add(new_items(new, "new"))
         assert gallery.info().search == "graph"
         assert _labels(gallery, new) == ["new 0", "new 1", "new 2"]
         assert gallery.needs_graph(), "3 of 83 are more than the graph may lack"
-    with Gallery.open(indexed) as gallery:
+    with Gallery.open(indexed, background=False) as gallery:
         assert (gallery.info().search, len(gallery)) == ("graph", 83)
         both = np.concatenate([rows[:80], new])
         order, _ = brute_force(both, new, 5)
@@ -357,19 +354,19 @@ def test_an_altered_graph_is_not_used(
 ) -> None:
     damage(_graph_of(indexed))
     rows = unit_rows(80)
-    with caplog.at_level(logging.WARNING), Gallery.open(indexed) as gallery:
+    with caplog.at_level(logging.WARNING), Gallery.open(indexed, background=False) as gallery:
         assert gallery.info().search == "exact"
         assert gallery.needs_graph()
         assert _labels(gallery, rows) == [f"label {i}" for i in range(80)]
-    assert f"`shitu-edge gallery index {indexed}` builds it" in caplog.text
+    assert f"`shitu-edge gallery reindex {indexed}` builds it" in caplog.text
 
 
 def test_a_graph_is_rebuilt_where_it_was_altered(indexed: Path) -> None:
     _graph_of(indexed).write_bytes(b"")
-    with Gallery.open(indexed) as gallery:
+    with Gallery.open(indexed, background=False) as gallery:
         gallery.reindex(QUICK)
         assert gallery.info().search == "graph"
-    with Gallery.open(indexed) as gallery:
+    with Gallery.open(indexed, background=False) as gallery:
         assert gallery.info().search == "graph"
 
 
@@ -379,12 +376,12 @@ def test_reindexing_leaves_other_galleries_graphs(indexed: Path) -> None:
         with create(indexed.with_name(name)) as other:
             other.add(new_items(unit_rows(60, seed=1)))
             other.reindex(QUICK)
-    with Gallery.open(indexed) as gallery:
+    with Gallery.open(indexed, background=False) as gallery:
         gallery.add(new_items(unit_rows(1, seed=2)))
         gallery.reindex(QUICK)
-    with Gallery.open(indexed.with_name("shop.gallery.old")) as other:
+    with Gallery.open(indexed.with_name("shop.gallery.old"), background=False) as other:
         assert other.info().search == "graph"
-    with Gallery.open(indexed.with_name("shop [1].gallery")) as other:
+    with Gallery.open(indexed.with_name("shop [1].gallery"), background=False) as other:
         other.add(new_items(unit_rows(1, seed=2)))
         other.reindex(QUICK)
     assert len([file for file in indexed.parent.iterdir() if file.name.startswith("shop [1].gallery.")]) == 1
@@ -392,19 +389,19 @@ def test_reindexing_leaves_other_galleries_graphs(indexed: Path) -> None:
 
 def test_opening_while_another_process_adds_and_reindexes(indexed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An item that another process adds and indexes between the reads of `open` is found once, not twice."""
-    load = Store.load
+    load = Snapshot.load
     row = unit_rows(1, seed=9)
 
-    def load_and_be_overtaken(self: Store, since: int = 0) -> object:
+    def load_and_be_overtaken(self: Snapshot, since: int = 0) -> object:
         loaded = load(self, since)
-        monkeypatch.setattr(Store, "load", load)
-        with Gallery.open(indexed) as other:
+        monkeypatch.setattr(Snapshot, "load", load)
+        with Gallery.open(indexed, background=False) as other:
             other.add([NewItem("overtaking", "", row[0])])
             other.reindex(QUICK)
         return loaded
 
-    monkeypatch.setattr(Store, "load", load_and_be_overtaken)
-    with Gallery.open(indexed) as gallery:
+    monkeypatch.setattr(Snapshot, "load", load_and_be_overtaken)
+    with Gallery.open(indexed, background=False) as gallery:
         [matches] = gallery.search(row, 100)
     assert sorted(match.item_id for match in matches) == list(range(1, 82))
     assert matches[0].label == "overtaking"
@@ -413,7 +410,7 @@ def test_opening_while_another_process_adds_and_reindexes(indexed: Path, monkeyp
 def test_searches_go_on_while_the_graph_is_built(indexed: Path) -> None:
     rows = unit_rows(80)
     found: list[list[str]] = []
-    with Gallery.open(indexed) as gallery:
+    with Gallery.open(indexed, background=False) as gallery:
         gallery.add(new_items(unit_rows(5, seed=3), "new"))
         gallery.reindex(QUICK, progress=lambda *_: found.append(_labels(gallery, rows)))
     assert found == [[f"label {i}" for i in range(80)]]
@@ -421,7 +418,7 @@ def test_searches_go_on_while_the_graph_is_built(indexed: Path) -> None:
 
 def test_what_is_added_while_the_graph_is_built_is_found_once(indexed: Path) -> None:
     new = unit_rows(4, seed=3)
-    with Gallery.open(indexed) as gallery, Gallery.open(indexed) as other:
+    with Gallery.open(indexed, background=False) as gallery, Gallery.open(indexed, background=False) as other:
         gallery.add(new_items(new[:1], "before"))
 
         def add(*_: object) -> None:
@@ -437,7 +434,7 @@ def test_what_is_added_while_the_graph_is_built_is_found_once(indexed: Path) -> 
 
 
 def test_a_graph_in_memory_is_not_loaded_again(indexed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with Gallery.open(indexed) as gallery:
+    with Gallery.open(indexed, background=False) as gallery:
         gallery.add(new_items(unit_rows(5, seed=3), "new"))
         monkeypatch.setattr(GraphFiles, "load", lambda *_: pytest.fail("loads what it has"))
         monkeypatch.setattr(Gallery, "_load", lambda *_: pytest.fail("reads everything"))
@@ -457,7 +454,11 @@ def test_reindexing_by_several_at_once_leaves_the_graph_on_record(indexed: Path)
         except BaseException as error:
             problems.append(error)
 
-    with Gallery.open(indexed) as one, Gallery.open(indexed) as two, Gallery.open(indexed) as three:
+    with (
+        Gallery.open(indexed, background=False) as one,
+        Gallery.open(indexed, background=False) as two,
+        Gallery.open(indexed, background=False) as three,
+    ):
         workers = [
             threading.Thread(target=reindex, args=(opened, 4 + 3 * i))
             for i, opened in enumerate((one, one, two, three))
@@ -469,13 +470,13 @@ def test_reindexing_by_several_at_once_leaves_the_graph_on_record(indexed: Path)
         assert {opened.info().search for opened in (one, two, three)} == {"graph"}
     assert problems == []
     assert sorted(file.name for file in indexed.parent.iterdir()) == [indexed.name, _graph_of(indexed).name]
-    with Gallery.open(indexed) as gallery:
+    with Gallery.open(indexed, background=False) as gallery:
         assert gallery.info().search == "graph"
 
 
 def test_one_gallery_builds_one_graph_at_a_time(indexed: Path) -> None:
     second_builds = threading.Event()
-    with Gallery.open(indexed) as gallery:
+    with Gallery.open(indexed, background=False) as gallery:
         second = threading.Thread(target=gallery.reindex, args=(QUICK,), kwargs={"progress": _setting(second_builds)})
 
         def start_second(*_: object) -> None:
@@ -494,21 +495,20 @@ def _setting(event: threading.Event) -> Callable[[int, int], None]:
 def test_what_is_committed_while_a_graph_is_swapped_in_is_not_lost(
     indexed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read = Store.embeddings
+    look = View.of
     rows = unit_rows(2, seed=3)
 
-    def read_and_be_overtaken(self: Store, since: int, until: int) -> object:
-        found = read(self, since, until)
-        if since:
-            monkeypatch.setattr(Store, "embeddings", read)
-            opened.add(new_items(rows[1:], "overtaking"))
-            assert _labels(opened, rows[1:]) == ["overtaking 0"]
+    def look_and_be_overtaken(*arguments: Any) -> View:
+        found = look(*arguments)
+        monkeypatch.setattr(View, "of", look)
+        opened.add(new_items(rows[1:], "overtaking"))
+        assert _labels(opened, rows[1:]) == ["overtaking 0"]
         return found
 
-    with Gallery.open(indexed) as opened:
+    with Gallery.open(indexed, background=False) as opened:
         opened.add(new_items(rows[:1], "new"))
         assert len(opened) == 81
-        monkeypatch.setattr(Store, "embeddings", read_and_be_overtaken)
+        monkeypatch.setattr(View, "of", look_and_be_overtaken)
         opened.reindex(QUICK)
         assert _labels(opened, rows) == ["new 0", "overtaking 0"]
         assert (opened.info().search, len(opened)) == ("graph", 82)
@@ -516,29 +516,29 @@ def test_what_is_committed_while_a_graph_is_swapped_in_is_not_lost(
 
 def test_a_graph_about_to_be_put_on_record_is_not_dropped(indexed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another process that drops what is stale has to wait from the file's renaming to its record."""
-    monkeypatch.setattr(store_module, "_BUSY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(connection_module, "BUSY_TIMEOUT_S", 0.05)
     rename = os.replace
     refusals: list[str] = []
 
     def rename_and_be_overtaken(source: Path, target: Path) -> None:
         rename(source, target)
-        with Gallery.open(indexed) as other, pytest.raises(GalleryError, match="locked") as refusal:
+        with Gallery.open(indexed, background=False) as other, pytest.raises(GalleryError, match="locked") as refusal:
             other.drop_stale_graphs()
         refusals.append(str(refusal.value))
 
-    with Gallery.open(indexed) as gallery:
+    with Gallery.open(indexed, background=False) as gallery:
         gallery.add(new_items(unit_rows(1, seed=3)))
         monkeypatch.setattr(os, "replace", rename_and_be_overtaken)
         gallery.reindex(QUICK)
     assert len(refusals) == 1
-    with Gallery.open(indexed) as gallery:
+    with Gallery.open(indexed, background=False) as gallery:
         assert (gallery.info().search, len(gallery.search(unit_rows(1), 100)[0])) == ("graph", 81)
 
 
 _REINDEX = """
 import sys
 from shitu_edge.gallery import Gallery, GraphParameters
-with Gallery.open(sys.argv[1]) as gallery:
+with Gallery.open(sys.argv[1], background=False) as gallery:
     gallery.reindex(GraphParameters(m=8, ef_construction=60, ef=60))
 """
 
@@ -546,8 +546,7 @@ with Gallery.open(sys.argv[1]) as gallery:
 def _adopted(gallery: Gallery) -> str:
     """How the gallery is searched after what is being taken over has been."""
     gallery.search(unit_rows(1))
-    if gallery._adoption:
-        gallery._adoption.join()
+    gallery._upkeep.wait()
     return gallery.info().search
 
 
@@ -560,7 +559,7 @@ def test_a_graph_of_another_process_is_taken_over(gallery: Gallery, path: Path) 
     gallery.add(new_items(unit_rows(1, seed=3), "new"))
     run_python(_REINDEX, path)
     assert _adopted(gallery) == "graph"
-    assert len(gallery._view.recent) == 0, "the second graph holds the new item"
+    assert len(gallery._view.exact) == 0, "the second graph holds the new item"
     [matches] = gallery.search(unit_rows(1, seed=3), 100)
     assert (len(matches), matches[0].label) == (81, "new 0")
 
@@ -568,7 +567,7 @@ def test_a_graph_of_another_process_is_taken_over(gallery: Gallery, path: Path) 
 def test_a_lost_graph_is_taken_over_when_another_process_makes_it_again(indexed: Path) -> None:
     """The new one has the digest of the old one."""
     _graph_of(indexed).unlink()
-    with Gallery.open(indexed) as gallery:
+    with Gallery.open(indexed, background=False) as gallery:
         assert gallery.info().search == "exact"
         run_python(_REINDEX, indexed)
         assert _adopted(gallery) == "graph"
@@ -608,7 +607,7 @@ def test_of_two_graphs_of_other_processes_the_last_is_taken_over(
     def load_and_be_overtaken(self: GraphFiles, record: GraphRecord) -> object:
         monkeypatch.setattr(GraphFiles, "load", load)
         loaded = load(self, record)
-        with Gallery.open(path) as other:
+        with Gallery.open(path, background=False) as other:
             other.add(new_items(unit_rows(1, seed=3), "new"))
         run_python(_REINDEX, path)
         gallery.search(unit_rows(1))
@@ -616,31 +615,15 @@ def test_of_two_graphs_of_other_processes_the_last_is_taken_over(
 
     monkeypatch.setattr(GraphFiles, "load", load_and_be_overtaken)
     assert _adopted(gallery) == "graph"
-    assert (len(gallery._view.base), len(gallery._view.recent)) == (81, 0)
-
-
-def _remove(path: Path, item_id: int) -> None:
-    """Remove an item in revision 3."""
-    with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute("INSERT INTO revisions VALUES (3, '', '', '')")
-        connection.execute("UPDATE items SET removed_in = 3 WHERE id = ?", (item_id,))
+    assert gallery._view.graph
+    assert (len(gallery._view.graph), len(gallery._view.exact)) == (81, 0)
 
 
 def test_an_item_removed_while_the_graph_is_built_is_not_found(indexed: Path) -> None:
     rows = unit_rows(80)
-    with Gallery.open(indexed) as gallery:
-        gallery.reindex(QUICK, progress=lambda *_: _remove(indexed, 7))
-        assert 7 not in {match.item_id for match in gallery.search(rows[6:7], 79)[0]}
-
-
-def test_a_graph_that_holds_a_removed_item_is_not_used(indexed: Path) -> None:
-    rows = unit_rows(80)
-    with Gallery.open(indexed) as gallery:
-        _remove(indexed, 7)
-        assert 7 not in {match.item_id for match in gallery.search(rows[6:7], 100)[0]}
-        assert gallery.info().search == "exact"
-        gallery.reindex(QUICK)
-        assert gallery.info().search == "graph"
+    with Gallery.open(indexed, background=False) as gallery, Gallery.open(indexed, background=False) as other:
+        gallery.reindex(QUICK, progress=lambda *_: bool(other.remove([7])))
+        assert gallery.info().dead == 1
         assert 7 not in {match.item_id for match in gallery.search(rows[6:7], 79)[0]}
 
 
@@ -648,11 +631,11 @@ def test_a_graph_that_cannot_be_written_is_named(indexed: Path, monkeypatch: pyt
     def refuse(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    with Gallery.open(indexed) as gallery:
+    with Gallery.open(indexed, background=False) as gallery:
         monkeypatch.setattr(os, "replace", refuse)
         with pytest.raises(GalleryError, match=r"shop\.gallery: the index cannot be written: Permission denied"):
             gallery.reindex(GraphParameters(m=4))
-    with Gallery.open(indexed) as gallery:
+    with Gallery.open(indexed, background=False) as gallery:
         assert gallery.info().search == "graph", "the old one is still on record"
     assert sorted(file.name for file in indexed.parent.iterdir()) == [indexed.name, _graph_of(indexed).name]
 
@@ -669,5 +652,5 @@ def test_one_file_is_the_gallery_after_compacting(gallery: Gallery, path: Path, 
     gallery.compact()
     copy = tmp_path / "copy.gallery"
     copy.write_bytes(path.read_bytes())
-    with Gallery.open(copy) as opened:
+    with Gallery.open(copy, background=False) as opened:
         assert opened.label_counts() == {"label 0": 1, "label 1": 1, "label 2": 1}

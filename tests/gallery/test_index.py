@@ -15,7 +15,7 @@ from shitu_edge.blas import SMALL_PRODUCT
 from shitu_edge.errors import GalleryError
 from shitu_edge.gallery.index import ExactIndex, GraphIndex, GraphParameters
 
-from .rows import Rows, brute_force, clustered_rows, run_python, unit_rows
+from .rows import Rows, brute_force, build_graph, clustered_rows, run_python, unit_rows
 
 QUICK = GraphParameters(m=8, ef_construction=60, ef=40)
 
@@ -78,7 +78,7 @@ def test_extending_leaves_the_first_index_alone() -> None:
 def _recall(rows: Rows, queries: Rows, k: int) -> float:
     """Share of the true `k` neighbours that a graph with the default parameters finds."""
     ids = np.arange(len(rows), dtype=np.int64)
-    found = GraphIndex.build(ids, rows, GraphParameters(), threads=1).search(queries, 10)[0][:, :k]
+    found = build_graph(ids, rows, GraphParameters()).search(queries, 10)[0][:, :k]
     true = ExactIndex(ids, rows).search(queries, k)[0]
     return float(np.mean([len(set(a) & set(b)) / k for a, b in zip(found.tolist(), true.tolist(), strict=True)]))
 
@@ -104,7 +104,7 @@ def test_graph_answers_cosines_under_its_ids() -> None:
     ids = np.arange(300, dtype=np.int64) * 7 + 5
     calls: list[tuple[int, int]] = []
 
-    graph = GraphIndex.build(ids, rows, QUICK, 1, lambda done, total: calls.append((done, total)))
+    graph = build_graph(ids, rows, QUICK, lambda done, total: calls.append((done, total)))
     found, similarities = graph.search(rows[:20], 3)
 
     np.testing.assert_array_equal(found[:, 0], ids[:20])
@@ -119,7 +119,7 @@ def test_graph_answers_cosines_under_its_ids() -> None:
 
 def test_saved_graph_answers_the_same(tmp_path: Path) -> None:
     rows, queries = unit_rows(400), unit_rows(30, seed=1)
-    graph = GraphIndex.build(np.arange(400, dtype=np.int64), rows, QUICK, 1)
+    graph = build_graph(np.arange(400, dtype=np.int64), rows, QUICK)
     graph.save(tmp_path / "graph")
 
     loaded = GraphIndex.load(tmp_path / "graph", 16, 400, QUICK)
@@ -133,7 +133,7 @@ def test_saved_graph_answers_the_same(tmp_path: Path) -> None:
 def graph_file(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """A graph of 100 rows of 16 numbers with the `QUICK` parameters."""
     path = tmp_path_factory.mktemp("graph") / "graph"
-    GraphIndex.build(np.arange(100, dtype=np.int64), unit_rows(100), QUICK, 1).save(path)
+    build_graph(np.arange(100, dtype=np.int64), unit_rows(100), QUICK).save(path)
     return path.read_bytes()
 
 

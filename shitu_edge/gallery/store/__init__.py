@@ -1,0 +1,18 @@
+"""The truth about a gallery: one SQLite file. The only user of sqlite3.
+
+schema.py       its tables, and what an entry's digest covers
+connection.py   opening, locking, and SQLite's errors as ours
+records.py      what the store takes and gives
+store.py        Store: open, and begin to read or to change
+snapshot.py     the file read as of one moment
+changes.py      a change: everything between one revision and the next
+history.py      past revisions: the log, differences, and forgetting
+replay.py       revisions copied from one file to another
+"""
+
+from .changes import Change
+from .records import Diff, Entry, GraphRecord, Load, Meta, NewItem, Revision
+from .snapshot import Snapshot
+from .store import Store
+
+__all__ = ["Change", "Diff", "Entry", "GraphRecord", "Load", "Meta", "NewItem", "Revision", "Snapshot", "Store"]

@@ -1,0 +1,151 @@
+"""A change of a gallery: everything between one revision and the next, all or none of it."""
+
+from __future__ import annotations
+
+import sqlite3
+import unicodedata
+from collections.abc import Callable, Iterable
+from datetime import datetime, timezone
+from typing import cast
+
+import numpy as np
+
+from ...errors import GalleryError
+from . import history
+from .records import Entry, NewItem
+from .schema import ContentDigest, entry_digest
+
+_CURRENT = "SELECT label, source, digest, added_in FROM entries WHERE item = ? AND removed_in IS NULL"
+_VECTOR = "SELECT vector FROM embeddings WHERE id = ?"
+_INSERT = "INSERT INTO entries VALUES (?, ?, ?, ?, ?, NULL)"
+
+
+class Change:
+    """A revision in the making: made by `Store.change` and `Gallery.change`, void after their `with` block."""
+
+    def __init__(self, connection: sqlite3.Connection, check: Callable[[NewItem], NewItem]) -> None:
+        """Begin inside a transaction; `check` returns an item as it may be stored, or raises."""
+        row = connection.execute("SELECT id, digest FROM revisions ORDER BY id DESC LIMIT 1").fetchone() or (0, b"")
+        self.revision: int = row[0] + 1
+        """The number that the change will have."""
+        self._connection = connection
+        self._check = check
+        self._content = ContentDigest(row[1])
+        self._added = self._removed = 0
+
+    def add(self, item: NewItem) -> int:
+        """Add an item and return its id.
+
+        Raises:
+            GalleryError: its label is empty, or its embedding is not a unit row of the gallery's dimension.
+        """
+        item = self._check(item)
+        vector = np.ascontiguousarray(item.embedding, "<f4").tobytes()
+        cursor = self._connection.execute("INSERT INTO embeddings (vector) VALUES (?)", (vector,))
+        number = cast(int, cursor.lastrowid)
+        self._enter(number, item.label, item.source, vector)
+        return number
+
+    def remove(self, ids: Iterable[int]) -> list[Entry]:
+        """Remove items and return what they were.
+
+        Raises:
+            GalleryError: the gallery holds no item of such an id.
+        """
+        return [self._remove(number) for number in ids]
+
+    def relabel(self, ids: Iterable[int], label: str) -> list[Entry]:
+        """Give items another label and return what they were.
+
+        Raises:
+            GalleryError: the gallery holds no item of such an id, or the label is empty.
+        """
+        label = normal_label(label, "the new name")
+        before = []
+        for number in ids:
+            entry = self._remove(number, forget=False)
+            self.restore(Entry(number, label, entry.source))
+            before.append(entry)
+        return before
+
+    def restore(self, entry: Entry) -> None:
+        """Enter an item again that the gallery held once.
+
+        Raises:
+            GalleryError: its embedding was forgotten.
+        """
+        row = self._connection.execute(_VECTOR, (entry.id,)).fetchone()
+        if row is None:
+            raise GalleryError(f"item {entry.id} ({entry.label}) was pruned, and cannot be brought back")
+        self._enter(entry.id, entry.label, entry.source, row[0])
+
+    def roll_back(self, revision: int) -> None:
+        """Make the content what it was at a revision.
+
+        Raises:
+            GalleryError: the history holds no such revision, or not any more.
+        """
+        diff = history.diff(self._connection, self.revision - 1, revision)
+        for entry in diff.removed:
+            self._remove(entry.id, forget=False)
+        for entry in diff.added:
+            self.restore(entry)
+
+    def find(self, *, label: str | None = None, source: str | None = None) -> list[int]:
+        """Return the ids of the items with that label and that source, in order; None is any."""
+        wanted = {"label": label, "source": source}
+        given = {column: value for column, value in wanted.items() if value is not None}
+        where = " AND ".join(["removed_in IS NULL", *(f"{column} = ?" for column in given)])
+        rows = self._connection.execute(f"SELECT item FROM entries WHERE {where} ORDER BY item", [*given.values()])
+        return [row[0] for row in rows]
+
+    def finish(self, author: str, note: str, created_at: str | None = None) -> bytes:
+        """Write the log's line, unless nothing was changed, and return the digest of the content."""
+        digest = bytes(self._content)
+        if self._added or self._removed or self.revision == 1:
+            created_at = created_at or datetime.now(timezone.utc).isoformat(timespec="seconds")
+            row = (self.revision, created_at, author, note, self._added, self._removed, digest)
+            self._connection.execute("INSERT INTO revisions VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        return digest
+
+    def _enter(self, number: int, label: str, source: str, vector: bytes) -> None:
+        digest = entry_digest(number, label, source, vector)
+        self._connection.execute(_INSERT, (number, label, source, digest, self.revision))
+        self._content.add(digest)
+        self._added += 1
+
+    def _remove(self, number: int, *, forget: bool = True) -> Entry:
+        """End an item's entry; one of this very change leaves no trace, nor, unless `forget` is false, its item."""
+        row = self._connection.execute(_CURRENT, (number,)).fetchone()
+        if row is None:
+            raise GalleryError(f"there is no item {number}")
+        label, source, digest, added_in = row
+        if added_in < self.revision:
+            query = "UPDATE entries SET removed_in = ? WHERE item = ? AND removed_in IS NULL"
+            self._connection.execute(query, (self.revision, number))
+            self._removed += 1
+        else:
+            self._connection.execute("DELETE FROM entries WHERE item = ? AND removed_in IS NULL", (number,))
+            self._added -= 1
+            if forget:
+                query = "DELETE FROM embeddings WHERE id = ? AND NOT EXISTS (SELECT 1 FROM entries WHERE item = id)"
+                self._connection.execute(query, (number,))
+        self._content.remove(digest)
+        return Entry(number, label, source)
+
+
+def normal_label(label: str, whose: str) -> str:
+    """Return a label stripped and in Unicode's composed form (NFC).
+
+    Raises:
+        GalleryError: nothing is left of it, or it is no Unicode text.
+    """
+    normal = unicodedata.normalize("NFC", label).strip()
+    if not normal or normal != printable(normal):
+        raise GalleryError(f"{whose}: the label is {'no Unicode text' if normal else 'empty'}")
+    return normal
+
+
+def printable(text: str) -> str:
+    """Put ? for what is no Unicode: the bytes of a file name in another encoding."""
+    return text.encode("utf-8", "replace").decode("utf-8")

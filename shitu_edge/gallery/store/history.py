@@ -1,0 +1,70 @@
+"""Past revisions: the log, what differs between two, and how they are forgotten."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from ...errors import GalleryError
+from .records import Diff, Entry, Revision
+
+_ENDED_BETWEEN = "SELECT item, label, source FROM entries WHERE removed_in > ? AND removed_in <= ? AND added_in <= ?"
+_BEGUN_BETWEEN = """
+SELECT item, label, source FROM entries WHERE added_in > ? AND added_in <= ? AND (removed_in IS NULL OR removed_in > ?)
+"""
+
+
+def current(connection: sqlite3.Connection) -> int:
+    """Return the number of the newest revision."""
+    return int(connection.execute("SELECT max(id) FROM revisions").fetchone()[0])
+
+
+def reaches_back_to(connection: sqlite3.Connection) -> int:
+    """Return the oldest revision whose content is still known."""
+    return int(connection.execute("SELECT value FROM meta WHERE key = 'history_from'").fetchone()[0])
+
+
+def log(connection: sqlite3.Connection) -> list[Revision]:
+    """Return all revisions, the newest first."""
+    rows = connection.execute("SELECT * FROM revisions ORDER BY id DESC")
+    return [Revision(*row[:-1], digest=row[-1].hex()) for row in rows]
+
+
+def diff(connection: sqlite3.Connection, base: int, head: int) -> Diff:
+    """Return what changed from one revision to another, older or newer."""
+    check(connection, base)
+    check(connection, head)
+    older, newer = sorted((base, head))
+    ended = {Entry(*row) for row in connection.execute(_ENDED_BETWEEN, (older, newer, older))}
+    begun = {Entry(*row) for row in connection.execute(_BEGUN_BETWEEN, (older, newer, newer))}
+    removed, added = _by_id(ended - begun), _by_id(begun - ended)
+    return Diff(removed, added) if base <= head else Diff(added, removed)
+
+
+def check(connection: sqlite3.Connection, revision: int) -> None:
+    """Check that a revision's content is known.
+
+    Raises:
+        GalleryError: it is to come, or was pruned.
+    """
+    oldest, newest = reaches_back_to(connection), current(connection)
+    if not oldest <= revision <= newest:
+        pruned = "; older ones were pruned" if 1 <= revision < oldest else ""
+        raise GalleryError(f"expected a revision from {oldest} to {newest}, found {revision}{pruned}")
+
+
+def prune(connection: sqlite3.Connection, keep: int) -> tuple[int, int]:
+    """Forget what was removed more than `keep` revisions ago; return how many entries and how many items it was."""
+    if keep < 0:
+        raise GalleryError(f"expected 0 revisions or more to keep, found {keep}")
+    horizon = current(connection) - keep
+    if horizon <= reaches_back_to(connection):
+        return 0, 0
+    connection.execute("UPDATE meta SET value = ? WHERE key = 'history_from'", (str(horizon),))
+    items = {row[0] for row in connection.execute("SELECT item FROM entries WHERE removed_in <= ?", (horizon,))}
+    entries = connection.execute("DELETE FROM entries WHERE removed_in <= ?", (horizon,)).rowcount
+    query = "DELETE FROM embeddings WHERE id = ? AND NOT EXISTS (SELECT 1 FROM entries WHERE item = id)"
+    return entries, sum(connection.execute(query, (item,)).rowcount for item in sorted(items))
+
+
+def _by_id(entries: set[Entry]) -> tuple[Entry, ...]:
+    return tuple(sorted(entries, key=lambda entry: entry.id))

@@ -1,0 +1,93 @@
+"""What the store takes and gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..index import GraphParameters, Ids
+
+UNIT_TOLERANCE = 1e-3
+"""How far the squared length of an embedding may be from 1."""
+
+Progress = Callable[[int, int], None]
+"""Called with what is done and the total."""
+
+
+@dataclass(frozen=True, slots=True)
+class Meta:
+    """What a gallery is for: the extractor's name and fingerprint, and its dimension."""
+
+    extractor: str
+    fingerprint: str
+    dim: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewItem:
+    """An item to be: its label, where it came from, and its unit row (D,) float32."""
+
+    label: str
+    source: str
+    embedding: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An item as a revision holds it: its id, its label, and where its picture came from."""
+
+    id: int
+    label: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """One line of the log: when (ISO 8601, UTC), by whom and why, and how many entries it added and removed.
+
+    A renamed item counts as removed and added. `digest` is that of all the content, in hexadecimal: equal content has
+    an equal one.
+    """
+
+    id: int
+    created_at: str
+    author: str
+    note: str
+    added: int
+    removed: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Diff:
+    """What one revision lacks and what it has beside another, by id; a renamed item is in both."""
+
+    removed: tuple[Entry, ...]
+    added: tuple[Entry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What is to be known to follow a gallery to `revision`: ids that are gone, then ids and labels that have come.
+
+    `whole` says that the latter are all there are, and anything known before is void.
+    """
+
+    revision: int
+    whole: bool
+    removed: Ids
+    added: Ids
+    labels: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class GraphRecord:
+    """The graph file on record: its digest, the revision it was made of, and how many items it holds."""
+
+    sha256: str
+    revision: int
+    count: int
+    parameters: GraphParameters

@@ -1,0 +1,91 @@
+"""Revisions copied from one file to another: the rows that make them, and making them again."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...errors import GalleryError
+from . import history
+from .changes import Change, normal_label, printable
+from .records import Entry, NewItem, Revision
+
+_ADDED = "SELECT item, label, source FROM entries WHERE added_in = ? ORDER BY item"
+_REMOVED = "SELECT item FROM entries WHERE removed_in = ? ORDER BY item"
+_UNKNOWN_AT_BASE = """
+SELECT id, vector FROM embeddings WHERE id IN (SELECT item FROM entries WHERE added_in > ? AND added_in <= ?)
+AND id NOT IN (SELECT item FROM entries WHERE added_in <= ? AND (removed_in IS NULL OR removed_in > ?)) ORDER BY id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One revision: its line of the log, the items whose entries end, then the entries that begin."""
+
+    revision: Revision
+    removed: tuple[int, ...]
+    added: tuple[Entry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """Steps that follow the revision `base` of that digest, with the embeddings it did not hold, as they are stored."""
+
+    base: int
+    base_digest: str
+    steps: tuple[Step, ...]
+    vectors: dict[int, bytes]
+
+
+def record(connection: sqlite3.Connection, base: int, head: int) -> Replay:
+    """Return the revisions after `base` up to `head`."""
+    history.check(connection, base)
+    history.check(connection, head)
+    if not base < head:
+        raise GalleryError(f"expected a revision after {base}, found {head}")
+    lines = {line.id: line for line in history.log(connection)}
+    steps = tuple(
+        Step(
+            lines[number],
+            tuple(row[0] for row in connection.execute(_REMOVED, (number,))),
+            tuple(Entry(*row) for row in connection.execute(_ADDED, (number,))),
+        )
+        for number in range(base + 1, head + 1)
+    )
+    vectors = dict(connection.execute(_UNKNOWN_AT_BASE, (base, head, base, base)).fetchall())
+    return Replay(base, lines[base].digest, steps, vectors)
+
+
+def repeat(connection: sqlite3.Connection, recorded: Replay, check: Callable[[NewItem], NewItem]) -> None:
+    """Make recorded revisions again, inside a transaction."""
+    newest = history.log(connection)[0]
+    if (newest.id, newest.digest) != (recorded.base, recorded.base_digest):
+        found = f"revision {newest.id}" if newest.id != recorded.base else "another content of it"
+        raise GalleryError(f"expected revision {recorded.base}, found {found}")
+    _store_vectors(connection, recorded, check)
+    for step in recorded.steps:
+        line = step.revision
+        change = Change(connection, check)
+        if line.id != change.revision:
+            raise GalleryError(f"expected revision {change.revision}, found {line.id}")
+        change.remove(step.removed)
+        for entry in step.added:
+            if (normal_label(entry.label, entry.source), printable(entry.source)) != (entry.label, entry.source):
+                raise GalleryError(f"item {entry.id}: its label or source is not as a gallery writes it")
+            change.restore(entry)
+        if change.finish(line.author, line.note, line.created_at).hex() != line.digest:
+            raise GalleryError(f"revision {line.id} does not become what it was")
+
+
+def _store_vectors(connection: sqlite3.Connection, recorded: Replay, check: Callable[[NewItem], NewItem]) -> None:
+    """Keep the embeddings that are new here; each goes with a first entry, by which it is checked."""
+    entries = {entry.id: entry for step in reversed(recorded.steps) for entry in reversed(step.added)}
+    if not recorded.vectors.keys() <= entries.keys():
+        raise GalleryError("an embedding belongs to no entry")
+    for number, vector in recorded.vectors.items():
+        entry = entries[number]
+        check(NewItem(entry.label, entry.source, np.frombuffer(vector, "<f4")))
+        connection.execute("INSERT OR IGNORE INTO embeddings VALUES (?, ?)", (number, vector))

@@ -1,0 +1,99 @@
+"""The tables of a gallery file.
+
+    meta         what the gallery is: its id, dimension, extractor, fingerprint, and how far back its history reaches
+    revisions    the log: every committed change, numbered from 1
+    embeddings   one unit row an item, never changed
+    entries      that an item belongs to the gallery under a label, from one revision until another
+    graph        the derived hnswlib file that is on record, by its digest
+
+An item that is removed, renamed or brought back keeps its id and its embedding: only entries end and begin. So any past
+revision can be read, and a graph over ids stays right whatever happens to the labels.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+
+APPLICATION_ID = 0x53544547
+"""`STEG` in the SQLite header: shitu-edge gallery."""
+
+FORMAT = 2
+MAGIC = b"SQLite format 3\0"
+
+PAGE_BYTES = 16384
+"""A page of the default 4 096 bytes holds one embedding of 512 numbers and is half empty; these hold seven."""
+
+DIGEST_BYTES = 32
+_MODULUS = 1 << 8 * DIGEST_BYTES
+_ENTRY = struct.Struct("<qqq")
+
+SCHEMA = f"""
+PRAGMA page_size = {PAGE_BYTES};
+PRAGMA auto_vacuum = INCREMENTAL;
+PRAGMA application_id = {APPLICATION_ID};
+PRAGMA user_version = {FORMAT};
+PRAGMA journal_mode = WAL;
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE revisions (
+    id INTEGER PRIMARY KEY,
+    created_at TEXT NOT NULL,
+    author TEXT NOT NULL,
+    note TEXT NOT NULL,
+    added INTEGER NOT NULL,
+    removed INTEGER NOT NULL,
+    digest BLOB NOT NULL
+);
+CREATE TABLE embeddings (id INTEGER PRIMARY KEY AUTOINCREMENT, vector BLOB NOT NULL);
+CREATE TABLE entries (
+    item INTEGER NOT NULL REFERENCES embeddings (id),
+    label TEXT NOT NULL,
+    source TEXT NOT NULL,
+    digest BLOB NOT NULL,
+    added_in INTEGER NOT NULL REFERENCES revisions (id),
+    removed_in INTEGER REFERENCES revisions (id),
+    PRIMARY KEY (item, added_in)
+) WITHOUT ROWID;
+CREATE UNIQUE INDEX entries_by_item ON entries (item) WHERE removed_in IS NULL;
+CREATE INDEX entries_by_label ON entries (label) WHERE removed_in IS NULL;
+CREATE INDEX entries_by_source ON entries (source) WHERE removed_in IS NULL;
+CREATE INDEX entries_by_addition ON entries (added_in);
+CREATE INDEX entries_by_removal ON entries (removed_in) WHERE removed_in IS NOT NULL;
+CREATE TABLE graph (
+    sha256 TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    m INTEGER NOT NULL,
+    ef_construction INTEGER NOT NULL,
+    ef INTEGER NOT NULL
+);
+"""
+
+
+def entry_digest(item: int, label: str, source: str, vector: bytes) -> bytes:
+    """Return the SHA-256 of an entry: its item's id, label, source, and embedding as it is stored."""
+    label_bytes, source_bytes = label.encode(), source.encode()
+    head = _ENTRY.pack(item, len(label_bytes), len(source_bytes))
+    return hashlib.sha256(head + label_bytes + source_bytes + vector).digest()
+
+
+class ContentDigest:
+    """The digest of a revision's content: the sum of its entries' digests, whatever their order.
+
+    Sums modulo 2²⁵⁶ (Bellare and Micciancio 1997, "AdHash") follow a change without a look at what stays. They protect
+    from damage and mix-ups, not from an adversary.
+    """
+
+    def __init__(self, digest: bytes = bytes(DIGEST_BYTES)) -> None:
+        self._sum = int.from_bytes(digest, "little")
+
+    def add(self, digest: bytes) -> None:
+        """Count an entry in."""
+        self._sum = (self._sum + int.from_bytes(digest, "little")) % _MODULUS
+
+    def remove(self, digest: bytes) -> None:
+        """Count an entry out."""
+        self._sum = (self._sum - int.from_bytes(digest, "little")) % _MODULUS
+
+    def __bytes__(self) -> bytes:
+        return self._sum.to_bytes(DIGEST_BYTES, "little")

@@ -1,0 +1,109 @@
+"""A gallery file read as of one moment, whatever is committed meanwhile."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ...errors import GalleryError
+from ..index import Ids, Rows
+from . import history, replay
+from .records import UNIT_TOLERANCE, Diff, Entry, Load, Revision
+
+_READ_AT_ONCE = 500
+
+# What runs after every commit goes by an index and never through the table.
+_COME_SINCE = """
+SELECT item, label FROM entries INDEXED BY entries_by_addition WHERE added_in > ? AND removed_in IS NULL ORDER BY item
+"""
+_GONE_SINCE = """
+SELECT item FROM entries INDEXED BY entries_by_removal WHERE removed_in > ? AND added_in <= ? ORDER BY item
+"""
+_ALL = "SELECT item, label FROM entries WHERE removed_in IS NULL ORDER BY item"
+
+
+class Snapshot:
+    """What a gallery holds at one moment: made by `Store.snapshot`, void after its `with` block."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path, dim: int) -> None:
+        self.connection = connection
+        self.revision = history.current(connection)
+        self._path = path
+        self._dim = dim
+
+    def load(self, since: int = 0) -> Load:
+        """Read what came and went after revision `since`; all there is for 0."""
+        whole = since < self.reaches_back_to
+        gone = [] if whole else self.connection.execute(_GONE_SINCE, (since, since)).fetchall()
+        # A cursor in a variable would keep the file open in the traceback of a failure.
+        rows = self.connection.execute(*((_ALL,) if whole else (_COME_SINCE, (since,)))).fetchall()
+        unique: dict[str, str] = {}
+        labels = [unique.setdefault(label, label) for _, label in rows]
+        return Load(self.revision, whole, _numbers(gone), _numbers(rows), labels)
+
+    @property
+    def reaches_back_to(self) -> int:
+        """The oldest revision whose content is still known."""
+        return history.reaches_back_to(self.connection)
+
+    def embeddings(self, ids: Ids) -> Rows:
+        """Return the unit rows (N, D) of items, by ascending ids (N,).
+
+        Raises:
+            GalleryError: an embedding is damaged or missing.
+        """
+        vectors = np.empty((len(ids), self._dim), np.float32)
+        for start in range(0, len(ids), _READ_AT_ONCE):
+            some = ids[start : start + _READ_AT_ONCE]
+            vectors[start : start + len(some)] = self._rows(some.tolist())
+        return vectors
+
+    def entries(self, label: str | None = None) -> list[Entry]:
+        """Return the entries by id, all of them or one label's."""
+        where, values = (" AND label = ?", (label,)) if label is not None else ("", ())
+        query = f"SELECT item, label, source FROM entries WHERE removed_in IS NULL{where} ORDER BY item"
+        return [Entry(*row) for row in self.connection.execute(query, values)]
+
+    def label_counts(self) -> dict[str, int]:
+        """Return how many items each label has, by label."""
+        query = "SELECT label, count(*) FROM entries WHERE removed_in IS NULL GROUP BY label ORDER BY label"
+        return dict(self.connection.execute(query).fetchall())
+
+    def log(self) -> list[Revision]:
+        """Return all revisions, the newest first."""
+        return history.log(self.connection)
+
+    def diff(self, base: int, head: int) -> Diff:
+        """Return what changed from one revision to another, older or newer.
+
+        Raises:
+            GalleryError: the history holds no such revision, or not any more.
+        """
+        return history.diff(self.connection, base, head)
+
+    def record(self, base: int, head: int) -> replay.Replay:
+        """Return the revisions after `base` up to `head`, to be repeated on a copy of this gallery.
+
+        Raises:
+            GalleryError: the history holds no such revision, or not any more.
+        """
+        return replay.record(self.connection, base, head)
+
+    def _rows(self, ids: Sequence[int]) -> Rows:
+        query = f"SELECT id, vector FROM embeddings WHERE id IN ({','.join('?' * len(ids))}) ORDER BY id"
+        found = self.connection.execute(query, ids).fetchall()
+        if [row[0] for row in found] != list(ids):
+            raise GalleryError(f"{self._path}: is damaged: an embedding is missing")
+        if any(not isinstance(row[1], bytes) or len(row[1]) != 4 * self._dim for row in found):
+            raise GalleryError(f"{self._path}: is damaged: an embedding has not {self._dim} numbers")
+        vectors = np.frombuffer(b"".join(row[1] for row in found), "<f4").reshape(-1, self._dim)
+        if not np.all(np.abs(np.einsum("nd,nd->n", vectors, vectors) - 1) < UNIT_TOLERANCE):
+            raise GalleryError(f"{self._path}: is damaged: an embedding is no unit vector")
+        return vectors
+
+
+def _numbers(rows: Sequence[tuple[int, ...]]) -> Ids:
+    return np.fromiter((row[0] for row in rows), np.int64, len(rows))

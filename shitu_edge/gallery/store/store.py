@@ -1,0 +1,202 @@
+"""One gallery file, open."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ...errors import GalleryError
+from ..index import GraphParameters, Ids, Rows
+from . import history, replay
+from .changes import Change, normal_label, printable
+from .connection import check_header, claim, connect, connect_as_allowed, mapped_errors, transaction
+from .records import UNIT_TOLERANCE, GraphRecord, Meta, NewItem
+from .schema import APPLICATION_ID, FORMAT, SCHEMA
+from .snapshot import Snapshot
+
+
+class Store:
+    """One gallery file. Safe from several threads; other processes may have it open too.
+
+    Short queries use one connection under a lock. Writing, and reading what may be much, open a connection of their
+    own, so a reader waits for no writer (SQLite's write-ahead log) and for no long reader.
+    """
+
+    def __init__(self, path: Path, connection: sqlite3.Connection, mode: str, meta: Meta, gallery_id: str) -> None:
+        self.path = path
+        self.meta = meta
+        self.id = gallery_id
+        self._mode = mode
+        self._connection = connection
+        self._lock = threading.Lock()
+
+    @classmethod
+    def create(cls, path: Path, meta: Meta, gallery_id: str | None = None) -> Store:
+        """Make a new file with an empty first revision.
+
+        Raises:
+            GalleryError: it exists already or cannot be written.
+        """
+        if not path.parent.is_dir():
+            raise GalleryError(f"{path}: there is no folder {path.parent}")
+        if meta.dim < 1:
+            raise GalleryError(f"{path}: expected a dimension of at least 1, found {meta.dim}")
+        claim(path)
+        try:
+            with mapped_errors(path), closing(sqlite3.connect(path, isolation_level=None)) as connection:
+                connection.executescript(SCHEMA)
+                with transaction(connection):
+                    facts = {
+                        "id": gallery_id or uuid.uuid4().hex,
+                        "extractor": meta.extractor,
+                        "fingerprint": meta.fingerprint,
+                        "dim": str(meta.dim),
+                        "history_from": "1",
+                    }
+                    connection.executemany("INSERT INTO meta VALUES (?, ?)", facts.items())
+                    Change(connection, lambda item: item).finish("", "created")
+        except BaseException:
+            for suffix in ("", "-wal", "-shm"):
+                path.with_name(path.name + suffix).unlink(missing_ok=True)
+            raise
+        return cls.open(path)
+
+    @classmethod
+    def open(cls, path: Path) -> Store:
+        """Open an existing file.
+
+        Raises:
+            GalleryError: it is missing, no gallery, of another format version, or damaged.
+        """
+        check_header(path)
+        with mapped_errors(path):
+            connection, mode = connect_as_allowed(path)
+            try:
+                if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+                    raise GalleryError(f"{path}: is a SQLite file but no gallery")
+                version = connection.execute("PRAGMA user_version").fetchone()[0]
+                if version != FORMAT:
+                    raise GalleryError(f"{path}: expected gallery format {FORMAT}, found {version}; build it again")
+                facts = dict(connection.execute("SELECT key, value FROM meta"))
+                meta = Meta(facts["extractor"], facts["fingerprint"], int(facts["dim"]))
+                gallery_id = facts["id"]
+                if meta.dim < 1:
+                    raise ValueError(f"dimension: {meta.dim}")
+            except (KeyError, ValueError) as error:
+                connection.close()
+                raise GalleryError(f"{path}: is damaged: no usable {error}") from error
+            except BaseException:
+                connection.close()
+                raise
+        return cls(path, connection, mode, meta, gallery_id)
+
+    def close(self) -> None:
+        """Close the file; what was committed is on disk already."""
+        with self._lock:
+            self._connection.close()
+
+    def data_version(self) -> int:
+        """Return a number that changes when anybody commits (`PRAGMA data_version`), in microseconds."""
+        with self._reading() as connection:
+            return int(connection.execute("PRAGMA data_version").fetchone()[0])
+
+    def revision(self) -> int:
+        """Return the number of the current revision."""
+        with self._reading() as connection:
+            return history.current(connection)
+
+    @contextmanager
+    def change(self, *, author: str = "", note: str = "") -> Iterator[Change]:
+        """Make a revision of what is done inside, durably, or, when it raises, nothing of it.
+
+        Nothing is committed where nothing was changed. Other writers wait for the end of the block.
+        """
+        with self._writing() as connection, transaction(connection):
+            change = Change(connection, self._checked)
+            yield change
+            change.finish(author, note)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Snapshot]:
+        """Give what the gallery holds at this moment, to be read in peace."""
+        with self._apart() as connection, transaction(connection, "DEFERRED"):
+            yield Snapshot(connection, self.path, self.meta.dim)
+
+    def embeddings(self, ids: Ids) -> Rows:
+        """Return the unit rows (N, D) of items, by ascending ids (N,); see `Snapshot.embeddings`."""
+        with self.snapshot() as snapshot:
+            return snapshot.embeddings(ids)
+
+    def prune(self, keep: int) -> tuple[int, int]:
+        """Forget what was removed more than `keep` revisions ago; return how many entries and how many items it was."""
+        with self._writing() as connection:
+            with transaction(connection):
+                forgotten = history.prune(connection, keep)
+            connection.execute("PRAGMA incremental_vacuum").fetchall()  # steps through; one page a step
+        return forgotten
+
+    def repeat(self, recorded: replay.Replay) -> None:
+        """Repeat recorded revisions, all or none.
+
+        Raises:
+            GalleryError: this gallery is not at the revision that they follow, or they lead elsewhere than recorded.
+        """
+        with self._writing() as connection, transaction(connection):
+            replay.repeat(connection, recorded, self._checked)
+
+    def graph(self) -> GraphRecord | None:
+        """Return the graph on record, None when there is none."""
+        with self._reading() as connection:
+            row = connection.execute("SELECT * FROM graph").fetchone()
+        return GraphRecord(row[0], row[1], row[2], GraphParameters(*row[3:])) if row else None
+
+    def record_graph(self, graph: GraphRecord, place: Callable[[], None]) -> None:
+        """Put a graph on record in place of an earlier one; `place` puts its file there, under the same lock."""
+        parameters = graph.parameters
+        values = (graph.sha256, graph.revision, graph.count, parameters.m, parameters.ef_construction, parameters.ef)
+        with self._writing() as connection, transaction(connection):
+            place()
+            connection.execute("DELETE FROM graph")
+            connection.execute("INSERT INTO graph VALUES (?, ?, ?, ?, ?, ?)", values)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep everybody, in this process and others, from committing; reading goes on."""
+        with self._writing() as connection, transaction(connection):
+            yield
+
+    def compact_log(self) -> None:
+        """Move the write-ahead log into the file, so that the file alone is the gallery."""
+        with self._apart() as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def _checked(self, item: NewItem) -> NewItem:
+        source = printable(item.source)
+        label = normal_label(item.label, source or "an item")
+        vector = np.asarray(item.embedding, np.float32)
+        if vector.shape != (self.meta.dim,) or not abs(float(vector @ vector) - 1) < UNIT_TOLERANCE:
+            raise GalleryError(f"{source or label}: expected a unit row ({self.meta.dim},), found {vector.shape}")
+        return replace(item, label=label, source=source, embedding=vector)
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        with self._lock, mapped_errors(self.path):
+            yield self._connection
+
+    @contextmanager
+    def _apart(self) -> Iterator[sqlite3.Connection]:
+        with mapped_errors(self.path), closing(connect(self.path, self._mode)) as connection:
+            yield connection
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._apart() as connection:
+            connection.execute("PRAGMA synchronous = FULL")
+            yield connection

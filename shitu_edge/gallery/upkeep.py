@@ -1,0 +1,112 @@
+"""Bringing a gallery's graph up to date beside its searches: one thread, and for the building a process of its own.
+
+hnswlib keeps Python's lock while it saves, so a build in this process would hold searches up. The process has low
+priority and ends with this one's interest in it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from ..errors import GalleryError
+
+_log = logging.getLogger(__name__)
+
+_NICENESS = 10
+_REFUSED = 1
+
+
+class Upkeep:
+    """At most one thread that does a job, and once more if it is asked for meanwhile."""
+
+    def __init__(self, job: Callable[[], None]) -> None:
+        self._job = job
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._again = False
+        self._closed = False
+        self._process: subprocess.Popen[str] | None = None
+
+    def start(self) -> None:
+        """Have the job done soon, and return."""
+        with self._lock:
+            self._again = True
+            if not self._thread and not self._closed:
+                self._thread = threading.Thread(target=self._run, name="shitu-gallery", daemon=True)
+                self._thread.start()
+
+    def wait(self) -> None:
+        """Return when nothing is being done."""
+        thread = self._thread
+        if thread and thread is not threading.current_thread():
+            thread.join()
+
+    def close(self) -> None:
+        """End what is being done, and begin nothing more."""
+        with self._lock:
+            self._closed = True
+            if self._process:
+                self._process.terminate()
+        self.wait()
+
+    def build_apart(self, path: Path) -> bool:
+        """Bring the graph of a gallery up to date in another process; return whether there could be one."""
+        if getattr(sys, "frozen", False) or not sys.executable:
+            return False  # an application of its own, which is no Python to be called with a module
+        with self._lock:
+            if self._closed:
+                return True
+            command = [sys.executable, "-m", __name__, os.fspath(path)]
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        _, messages = self._process.communicate()
+        with self._lock:
+            code, self._process = self._process.returncode, None
+        if code == _REFUSED:
+            _log.warning("no index was built: %s", messages.strip())
+        return code in (0, _REFUSED) or self._closed
+
+    def go_on(self, done: int, total: int) -> None:
+        """Be the progress of a job, and end it when nobody is interested any more."""
+        if self._closed:
+            raise GalleryError(f"given up after {done} of {total} items")
+
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                if not self._again or self._closed:
+                    self._thread = None
+                    return
+                self._again = False
+            try:
+                self._job()
+            except GalleryError as error:
+                _log.warning("index not brought up to date: %s", error)
+
+
+def _main(path: Path) -> int:
+    from .gallery import Gallery
+
+    with suppress(AttributeError, OSError):  # no such thing on Windows
+        os.nice(_NICENESS)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_REFUSED))  # so that the unfinished file is deleted
+    try:
+        with Gallery.open(path, background=False) as gallery:
+            gallery.reindex(anew=False)
+    except GalleryError as error:
+        print(error, file=sys.stderr)
+        return _REFUSED
+    except KeyboardInterrupt:
+        return _REFUSED
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_main(Path(sys.argv[1])))
