@@ -11,6 +11,7 @@ from .bundle import Bundle, Rule
 from .decode import DecodeLimits
 from .errors import (
     BundleError,
+    DamagedError,
     EmbeddingError,
     EngineError,
     FingerprintError,
@@ -19,7 +20,7 @@ from .errors import (
     OptionError,
     ShituError,
 )
-from .gallery import Gallery, GalleryInfo, NewItem
+from .gallery import Entry, Gallery, GalleryInfo, GallerySearch, NewItem, Revision
 from .recognizer import Recognizer
 from .results import (
     Detections,
@@ -37,16 +38,19 @@ __version__ = "0.1.0"
 __all__ = [
     "Bundle",
     "BundleError",
+    "DamagedError",
     "DecodeLimits",
     "Detections",
     "Dropped",
     "EmbeddingError",
     "EngineError",
     "EngineInfo",
+    "Entry",
     "FingerprintError",
     "Gallery",
     "GalleryError",
     "GalleryInfo",
+    "GallerySearch",
     "ImageError",
     "Item",
     "Match",
@@ -55,6 +59,7 @@ __all__ = [
     "Provenance",
     "Recognition",
     "Recognizer",
+    "Revision",
     "Rule",
     "ShituError",
     "StageTimes",

@@ -14,7 +14,7 @@ from pathlib import Path
 from .errors import EmbeddingError, GalleryError, ImageError
 from .gallery import Gallery, LabelledPicture, NewItem
 from .gallery.store import Store
-from .gallery.unfinished import unfinished
+from .gallery.unfinished import publish, unfinished
 from .recognizer import Recognizer
 
 _log = logging.getLogger(__name__)
@@ -71,18 +71,19 @@ def build_gallery(
     _refuse_open(path)
     with unfinished(path) as partial_path:
         with recognizer.create_gallery(partial_path, background=False) as gallery:
-            enrolment = _add(recognizer, gallery, pictures, "built", progress)
+            items, unreadable = _read(recognizer, gallery, pictures, progress)
+            gallery.add(items, note="built")
             gallery.compact()
         _refuse_open(path)  # again, minutes later: a log applied to another file would spoil it
         try:
-            os.replace(partial_path, path)
+            os.replace(partial_path, path) if replace else publish(partial_path, path)
         except OSError as error:
-            raise GalleryError(f"{path}: cannot be replaced: {error.strerror}") from error
+            raise GalleryError(f"{path}: cannot be made: {error.strerror}") from error
     with Gallery.open(path, background=False) as gallery:
         with suppress(GalleryError):  # somebody is writing already; the next index drops them
             gallery.drop_stale_graphs()
         _index(recognizer, gallery, progress)
-    return enrolment
+    return Enrolment(len(items), unreadable)
 
 
 def add_pictures(
@@ -90,6 +91,7 @@ def add_pictures(
     gallery: Gallery,
     pictures: Sequence[LabelledPicture],
     *,
+    author: str = "",
     note: str = "",
     progress: Progress | None = None,
 ) -> Enrolment:
@@ -99,21 +101,41 @@ def add_pictures(
         FingerprintError: the gallery was made with another extractor.
         NothingReadableError: no picture can be read.
     """
-    extractor = recognizer.bundle.manifest.extractor
-    gallery.require(extractor.network.name, extractor.fingerprint)
-    enrolment = _add(recognizer, gallery, pictures, note, progress)
+    items, unreadable = _read(recognizer, gallery, pictures, progress)
+    gallery.add(items, author=author, note=note)
     _index(recognizer, gallery, progress)
-    return enrolment
+    return Enrolment(len(items), unreadable)
 
 
-def _add(
+def replace_pictures(
     recognizer: Recognizer,
     gallery: Gallery,
+    label: str,
     pictures: Sequence[LabelledPicture],
-    note: str,
-    progress: Progress | None,
+    *,
+    author: str = "",
+    note: str = "",
+    progress: Progress | None = None,
 ) -> Enrolment:
-    """Embed first and write at the end, so that nobody waits for a transaction of minutes."""
+    """Put pictures, each as a whole, in the place of all that a label has, as one revision.
+
+    Raises:
+        FingerprintError: the gallery was made with another extractor.
+        NothingReadableError: no picture can be read.
+        GalleryError: no item has the label.
+    """
+    items, unreadable = _read(recognizer, gallery, pictures, progress)
+    gallery.replace(label, items, author=author, note=note or f"new pictures of {label}")
+    _index(recognizer, gallery, progress)
+    return Enrolment(len(items), unreadable)
+
+
+def _read(
+    recognizer: Recognizer, gallery: Gallery, pictures: Sequence[LabelledPicture], progress: Progress | None
+) -> tuple[list[NewItem], tuple[Unreadable, ...]]:
+    """Embed all there is before anything is written, so that nobody waits for a transaction of minutes."""
+    extractor = recognizer.bundle.manifest.extractor
+    gallery.require(extractor.network.name, extractor.fingerprint)
     items: list[NewItem] = []
     unreadable: list[Unreadable] = []
     for done, answer in enumerate(_embedded(recognizer, pictures), start=1):
@@ -127,7 +149,7 @@ def _add(
         raise GalleryError("there are no pictures to enrol")
     if not items:
         raise NothingReadableError(unreadable)
-    return Enrolment(len(gallery.add(items, note=note)), tuple(unreadable))
+    return items, tuple(unreadable)
 
 
 def _embedded(recognizer: Recognizer, pictures: Sequence[LabelledPicture]) -> Iterator[NewItem | Unreadable]:
@@ -151,7 +173,7 @@ def _index(recognizer: Recognizer, gallery: Gallery, progress: Progress | None) 
     if gallery.needs_graph():
         report = partial(progress, "index") if progress else None
         try:
-            gallery.reindex(threads=recognizer.threads, progress=report)
+            gallery.reindex(anew=False, threads=recognizer.threads, progress=report)
         except GalleryError as error:
             _log.warning("no index was built, so searches take longer: %s", error)
 

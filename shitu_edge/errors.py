@@ -7,6 +7,7 @@
     ├── EngineError            an inference engine that is missing or cannot run a network
     ├── EmbeddingError         a network answered with a zero or non-finite vector
     └── GalleryError           a gallery that is missing, damaged or used wrongly
+        ├── DamagedError           a gallery file that is not what was written
         ├── FingerprintError       a gallery made with another extractor
         └── NothingReadableError   none of the pictures to enrol can be read (in `enrolment.py`)
 
@@ -40,6 +41,16 @@ class EmbeddingError(ShituError):
 
 class GalleryError(ShituError):
     """A gallery is missing, damaged, not a gallery, or was asked for something impossible."""
+
+
+class DamagedError(GalleryError):
+    """A gallery file is not what was written. `rescuable`: how many of how many items could be kept, where known."""
+
+    def __init__(self, path: object, fault: str, rescuable: tuple[int, int] | None = None) -> None:
+        kept = "what is whole" if rescuable is None else f"{rescuable[0]} of {rescuable[1]} items"
+        super().__init__(f"{path}: is damaged: {fault}; `shitu-edge gallery repair {path}` keeps {kept}")
+        self.fault = fault
+        self.rescuable = rescuable
 
 
 class FingerprintError(GalleryError):

@@ -20,7 +20,7 @@ from .engines import EngineName, Resources
 from .engines.cpu import read_cpu
 from .errors import GalleryError, ImageError, OptionError
 from .extract import Extractor
-from .gallery import Gallery, NewItem
+from .gallery import Gallery, GallerySearch, NewItem
 from .geometry import Boxes, clip_boxes
 from .networks import cache_folder, open_bundle, open_network
 from .results import Box, Detections, Dropped, Provenance, Recognition, StageTimes
@@ -52,7 +52,7 @@ class Recognizer:
         bundle: Bundle,
         detector: Detector,
         extractor: Extractor,
-        gallery: Gallery | None,
+        gallery: GallerySearch | None,
         threads: int,
         limits: DecodeLimits,
         wave_ms: float,
@@ -72,7 +72,7 @@ class Recognizer:
     def open(
         cls,
         bundle: str | os.PathLike[str] | None = None,
-        gallery: Gallery | str | os.PathLike[str] | None = None,
+        gallery: GallerySearch | str | os.PathLike[str] | None = None,
         *,
         engine: EngineName = "auto",
         precision: str | None = None,
@@ -84,8 +84,8 @@ class Recognizer:
 
         Args:
             bundle: folder or known name; `$SHITU_EDGE_BUNDLE` or the built-in bundle when None.
-            gallery: file, or an opened `Gallery`, which then stays the caller's to close; None to detect and embed
-                only.
+            gallery: file, or what is open already and stays the caller's to close (a `Gallery`, or another
+                `GallerySearch` such as a `MilvusGallery`); None to detect and embed only.
             engine: `auto` tries OpenVINO, then onnxruntime, and logs why; another name is a demand.
             precision: `fp32`, `fp16`, `int8` or `bf16` for both networks; each one's default in the bundle when None.
             threads: for inference; one a physical core that this process may use when None.
@@ -103,7 +103,7 @@ class Recognizer:
         streams = min(threads, _MAX_STREAMS)
         folder = cache_folder(cache)
         with ExitStack() as stack:
-            if gallery is not None and not isinstance(gallery, Gallery):
+            if isinstance(gallery, (str, os.PathLike)):
                 gallery = stack.enter_context(Gallery.open(gallery))
             if gallery is not None:
                 gallery.require(manifest.extractor.network.name, manifest.extractor.fingerprint)
@@ -221,8 +221,14 @@ class Recognizer:
         """Add a product to the gallery from a photo, or the part of it inside a box; return the item's id.
 
         The item counts from the next search on, in every process that has the gallery open.
+
+        Raises:
+            GalleryError: no gallery file is open here, or it cannot be written.
+            ImageError: the picture cannot be used, or the box lies outside of it.
         """
         gallery = self._require_gallery()
+        if not isinstance(gallery, Gallery):
+            raise GalleryError("products are enrolled in a gallery file; open it, and push what it holds")
         boxes = None if box_xyxy is None else np.array([box_xyxy], np.float32)
         source = os.fspath(image) if isinstance(image, (str, os.PathLike)) else ""
         embedding = self.embed(image, boxes)[0]
@@ -252,7 +258,7 @@ class Recognizer:
             self._wave_ms += _FOLLOW * (clock.elapsed_ms() - before - self._wave_ms)
         return np.concatenate(rows)
 
-    def _require_gallery(self) -> Gallery:
+    def _require_gallery(self) -> GallerySearch:
         if self.gallery is None:
             raise GalleryError("no gallery is open: pass gallery= to Recognizer.open")
         return self.gallery

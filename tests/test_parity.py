@@ -102,7 +102,7 @@ def test_embeddings(recognizer: Recognizer, golden: Golden, photos: list[Path]) 
 
 
 def test_neighbours(recognizer: Recognizer, golden: Golden, photos: list[Path]) -> None:
-    assert recognizer.gallery is not None
+    assert isinstance(recognizer.gallery, Gallery)
     for number, photo in enumerate(photos):
         expected = golden["crop_photo"] == number
         matches = recognizer.gallery.search(recognizer.embed(photo, golden["crop_boxes_xyxy"][expected]), 5)

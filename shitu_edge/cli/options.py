@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +11,8 @@ import typer
 
 from ..engines import EngineName
 from ..gallery import Gallery
-from ..networks import BUNDLE_VARIABLE
+from ..gallery.store import Meta
+from ..networks import BUNDLE_VARIABLE, open_bundle
 from ..recognizer import Recognizer
 
 GALLERY_VARIABLE = "SHITU_EDGE_GALLERY"
@@ -56,7 +58,27 @@ Threads = Annotated[
     int | None,
     typer.Option(min=1, help="Threads for inference. [default: a physical core each]", show_default=False),
 ]
+Note = Annotated[str, typer.Option(help="Why, for the gallery's log.", show_default=False)]
+Author = Annotated[
+    str | None, typer.Option(help="Who, for the gallery's log. [default: your user name]", show_default=False)
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+def author_or_user(author: str | None) -> str:
+    """Return who is named as the author, or else the user who runs the command."""
+    if author is not None:
+        return author
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):  # a container's user may have no name
+        return ""
+
+
+def extractor_of(models: str | None) -> Meta:
+    """Return what galleries of a bundle's extractor are for."""
+    extractor = open_bundle(models).manifest.extractor
+    return Meta(extractor.network.name, extractor.fingerprint, extractor.dim)
 
 
 def open_recognizer(

@@ -15,7 +15,14 @@ from rich.text import Text
 
 from ..enrolment import Progress as Report
 
-_STEPS = {"pictures": "Embedding pictures", "index": "Building the index"}
+_STEPS = {
+    "pictures": "Embedding pictures",
+    "index": "Building the index",
+    "entries": "Checking items",
+    "recall": "Comparing with exact search",
+    "audit": "Comparing items",
+    "items": "Writing items",
+}
 
 
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -2,6 +2,7 @@
 
 from .gallery import GRAPH_FROM, Gallery, GalleryInfo
 from .index import GraphParameters
+from .protocol import GallerySearch
 from .sources import LabelledPicture, find_pictures
 from .store import Change, Diff, Entry, NewItem, Revision
 
@@ -12,6 +13,7 @@ __all__ = [
     "Entry",
     "Gallery",
     "GalleryInfo",
+    "GallerySearch",
     "GraphParameters",
     "LabelledPicture",
     "NewItem",

@@ -7,19 +7,20 @@ import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 
-from ..errors import FingerprintError, GalleryError
+from ..errors import DamagedError, FingerprintError, GalleryError
 from ..results import Match
 from .graphs import GraphFiles
 from .index import GraphIndex, GraphParameters, Ids, Progress, Rows
-from .store import Change, Diff, Entry, GraphRecord, Meta, NewItem, Revision, Store
+from .store import Change, Diff, Entry, GraphRecord, Meta, NewItem, Replay, Revision, Snapshot, Store
 from .store.changes import normal_label
-from .store.records import UNIT_TOLERANCE
+from .store.records import ROUNDING, UNIT_TOLERANCE
+from .store.rescue import assess
 from .upkeep import Upkeep
 from .view import Roster, View, contains
 
@@ -86,9 +87,13 @@ class Gallery:
             background: bring the graph up to date, in a process of its own, when changes made here call for it.
 
         Raises:
-            GalleryError: it is missing, no gallery, or damaged.
+            GalleryError: it is missing or no gallery.
+            DamagedError: it is not what was written; says how much of it a repair would keep.
         """
-        return cls(Store.open(Path(path)), background)
+        try:
+            return cls(Store.open(Path(path)), background)
+        except DamagedError as error:
+            raise DamagedError(path, error.fault, assess(Path(path))) from error
 
     @classmethod
     def create(
@@ -166,7 +171,7 @@ class Gallery:
 
     def search_at(self, queries: Rows, k: int = 5) -> tuple[int, list[tuple[Match, ...]]]:
         """Search as `search` does; return the revision that answered, and the matches."""
-        check_queries(queries, self.meta.dim)
+        queries = unit_queries(queries, self.meta.dim)
         if k < 1:
             raise GalleryError(f"expected k of at least 1, found {k}")
         view = self._current()
@@ -187,8 +192,7 @@ class Gallery:
         """
         with self._store.change(author=author, note=note) as change:
             yield change
-        if self._background and self._needs_graph(self._current()):
-            self._upkeep.start()
+        self._changed()
 
     def add(self, items: Iterable[NewItem], *, author: str = "", note: str = "") -> list[int]:
         """Add items and return their ids. Labels are stripped and brought into Unicode's composed form (NFC).
@@ -318,7 +322,7 @@ class Gallery:
         """
         with self.change(author=author, note=note or f"rolled back to revision {revision}") as change:
             change.roll_back(revision)
-        return self.revision
+        return change.revision
 
     def prune(self, keep: int) -> tuple[int, int]:
         """Forget what was removed more than `keep` revisions ago and give its space back.
@@ -332,10 +336,39 @@ class Gallery:
             GalleryError: `keep` is negative.
         """
         forgotten = self._store.prune(keep)
-        self._store.compact_log()
+        self._store.compact_log(wait=False)
         return forgotten
 
+    def record(self, base: int, head: int) -> Replay:
+        """Return the revisions after `base` up to `head`, to be repeated on a copy of this gallery.
+
+        Raises:
+            GalleryError: there are no such revisions, or not any more.
+        """
+        with self._store.snapshot() as snapshot:
+            return snapshot.record(base, head)
+
+    def lineage(self, revision: int) -> str | None:
+        """Return what tells the log up to a revision from those of all other galleries, None where it is shorter."""
+        with self._store.snapshot() as snapshot:
+            return snapshot.lineage(revision)
+
+    def repeat(self, recorded: Replay) -> None:
+        """Repeat the revisions of a copy of this gallery, all or none.
+
+        Raises:
+            GalleryError: this gallery is not at the revision that they follow, or they lead elsewhere than recorded.
+        """
+        self._store.repeat(recorded)
+        self._changed()
+
     # -- the index
+
+    @property
+    def graph_parameters(self) -> GraphParameters | None:
+        """Those of the graph on record, None when there is none."""
+        record = self._store.graph()
+        return record.parameters if record else None
 
     def needs_graph(self) -> bool:
         """Return whether a graph would pay: the gallery is large, and has none or one that is far behind."""
@@ -365,24 +398,26 @@ class Gallery:
             self._reindex(parameters, anew, threads, progress)
 
     def _reindex(self, parameters: GraphParameters | None, anew: bool, threads: int, progress: Progress | None) -> None:
-        with self._store.snapshot() as snapshot:
-            revision, ids = snapshot.revision, snapshot.load().added
-        if not len(ids):
-            raise GalleryError(f"{self.path}: is empty, there is nothing to index")
         record = self._store.graph()
-        base = None if anew or record is None else self._graph_to_extend(record, ids)
-        if base is None:
-            parameters = parameters or (record.parameters if record else GraphParameters())
-            graph = GraphIndex.build(ids, self._store.embeddings, self.meta.dim, parameters, threads, progress)
-        else:
-            lacking = ids[~contains(base.ids, ids)]
-            graph = base.extended(lacking, self._store.embeddings, threads, progress)
-        self._graphs.save(graph, revision)
+        parameters = parameters or (record.parameters if record else GraphParameters())
+        with self._store.snapshot() as snapshot:  # open all the while, so that nothing read from it can be pruned
+            ids = snapshot.load().added
+            if not len(ids):
+                raise GalleryError(f"{self.path}: is empty, there is nothing to index")
+            base = None if anew or record is None else self._graph_to_extend(record, parameters, ids)
+            if base is None:
+                graph = GraphIndex.build(ids, snapshot.embeddings, self.meta.dim, parameters, threads, progress)
+            else:
+                lacking = ids[~contains(base.ids, ids)]
+                graph = base.extended(lacking, snapshot.embeddings, parameters, threads, progress)
+        self._graphs.save(graph, snapshot.revision)
         self._swap_in(graph)
         self._graphs.drop_stale()
 
-    def _graph_to_extend(self, record: GraphRecord, ids: Ids) -> GraphIndex | None:
-        """Return a copy of the graph on record, unless too much of it is dead."""
+    def _graph_to_extend(self, record: GraphRecord, parameters: GraphParameters, ids: Ids) -> GraphIndex | None:
+        """Return a copy of the graph on record, unless it was built otherwise or too much of it is dead."""
+        if replace(record.parameters, ef=parameters.ef) != parameters:
+            return None
         try:
             graph = self._graphs.read(record)
         except GalleryError as error:
@@ -395,10 +430,32 @@ class Gallery:
         self._graphs.drop_stale()
 
     def compact(self) -> None:
-        """Fold the write-ahead log into the file, so that copying that one file copies the gallery."""
+        """Fold the write-ahead log into the file, so that the one file is the gallery when it is closed.
+
+        To copy a gallery that is open, use `copy`: reading its file in a process that has it open drops SQLite's locks.
+
+        Raises:
+            GalleryError: others are reading or writing, and do not cease.
+        """
         self._store.compact_log()
 
+    def copy(self, target: str | os.PathLike[str]) -> None:
+        """Write the gallery as it is now, with its graph, to a new file, for another machine or as a backup.
+
+        Raises:
+            GalleryError: the file exists already or cannot be written.
+        """
+        path = Path(target).absolute()
+        self._store.copy(path)
+        record = self._store.graph()
+        if record:
+            self._graphs.copy(record, path)
+
     # -- following the file
+
+    def _changed(self) -> None:
+        if self._background and self._needs_graph(self._current()):
+            self._upkeep.start()
 
     def _current(self) -> View:
         """Return a view of everything committed by now; the price without a change is one `PRAGMA`."""
@@ -412,29 +469,31 @@ class Gallery:
 
     def _refreshed(self, view: View) -> View:
         record = self._store.graph()
-        if record and not self._graphs.knows(record):
+        if record and self._graphs.is_news(record, view.graph):
             self._upkeep.start()
         with self._store.snapshot() as snapshot:
             load = snapshot.load(since=view.revision)
             if load.whole:
-                roster = Roster.empty().changed(load.removed, load.added, load.labels)
-                return View.of(load.revision, roster, view.graph, self.meta.dim, snapshot.embeddings)
+                return self._view_of(snapshot, view.graph)
             return view.changed(load.revision, load.removed, load.added, load.labels, snapshot.embeddings)
 
     def _load(self) -> View:
         record = self._store.graph()
         graph = self._graphs.load(record) if record else None
         with self._store.snapshot() as snapshot:
-            load = snapshot.load()
-            roster = Roster.empty().changed(load.removed, load.added, load.labels)
-            if len(roster) >= GRAPH_FROM and graph is None:
-                _log.warning(
-                    "%s has no usable index: searched exactly, which takes longer; `shitu-edge gallery reindex %s` "
-                    "builds it",
-                    self.path,
-                    self.path,
-                )
-            return View.of(load.revision, roster, graph, self.meta.dim, snapshot.embeddings)
+            view = self._view_of(snapshot, graph)
+        if len(view.roster) >= GRAPH_FROM and graph is None:
+            _log.warning(
+                "%s has no usable index, so searches take longer; `shitu-edge gallery reindex %s` builds it",
+                self.path,
+                self.path,
+            )
+        return view
+
+    def _view_of(self, snapshot: Snapshot, graph: GraphIndex | None) -> View:
+        load = snapshot.load()
+        roster = Roster.empty().changed(load.removed, load.added, load.labels)
+        return View.of(load.revision, roster, graph, self.meta.dim, snapshot.embeddings)
 
     def _needs_graph(self, view: View) -> bool:
         items = len(view.roster)
@@ -454,7 +513,7 @@ class Gallery:
 
     def _adopt(self) -> None:
         record = self._store.graph()
-        while record and not self._graphs.knows(record):
+        while record and self._graphs.is_news(record, self._view.graph):
             graph = self._graphs.load(record)
             if graph:
                 self._swap_in(graph)
@@ -462,13 +521,12 @@ class Gallery:
 
     def _swap_in(self, graph: GraphIndex) -> None:
         """Search a graph from now on, and exactly what it lacks; nobody waits for the reading."""
-        while True:
-            view = self._current()
-            through_graph = View.of(view.revision, view.roster, graph, self.meta.dim, self._store.embeddings)
-            with self._refreshing:
-                if self._view is view:
-                    self._view = through_graph
-                    return
+        with self._store.snapshot() as snapshot:
+            view = self._view_of(snapshot, graph)
+        with self._refreshing:
+            version = self._store.data_version()
+            self._view = self._refreshed(view)
+            self._data_version = version
 
 
 def require(name: str, meta: Meta, extractor: str, fingerprint: str) -> None:
@@ -484,8 +542,8 @@ def require(name: str, meta: Meta, extractor: str, fingerprint: str) -> None:
         )
 
 
-def check_queries(queries: Rows, dim: int) -> None:
-    """Check that queries are unit rows (Q, dim).
+def unit_queries(queries: Rows, dim: int) -> Rows:
+    """Check that queries are unit rows (Q, dim), and take away what their length is off by.
 
     Raises:
         GalleryError: they are not.
@@ -498,6 +556,7 @@ def check_queries(queries: Rows, dim: int) -> None:
     wrong = lengths[np.abs(lengths - 1) > UNIT_TOLERANCE]
     if len(wrong):
         raise GalleryError(f"expected queries of length 1, found one of {wrong[0]:.4g}")
+    return queries if (np.abs(lengths - 1) < ROUNDING).all() else queries / lengths[:, None]
 
 
 def _found(change: Change, label: str | None, source: str | None = None) -> list[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import logging
 import os
+import shutil
 from contextlib import suppress
 from pathlib import Path
 
@@ -26,24 +27,22 @@ class GraphFiles:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._known: set[str] = set()
         self._unusable: tuple[str, tuple[int, ...]] | None = None
 
-    def knows(self, record: GraphRecord) -> bool:
-        """Return whether this process has made or loaded that graph, or its file is as unusable as it was."""
-        return record.sha256 in self._known or self._unusable == (record.sha256, self._stamp(record))
+    def is_news(self, record: GraphRecord, graph: GraphIndex | None) -> bool:
+        """Return whether the graph on record is another than the one in use, and its file not as unusable as it was."""
+        in_use = graph is not None and graph.digest == record.sha256
+        return not in_use and self._unusable != (record.sha256, self._stamp(record))
 
     def load(self, record: GraphRecord) -> GraphIndex | None:
         """Return the graph on record, None (and a warning) if its file is not whole."""
         stamp = self._stamp(record)
         try:
-            graph = self.read(record)
+            return self.read(record)
         except GalleryError as error:
             self._unusable = record.sha256, stamp
             _log.warning("index not usable: %s", error)
             return None
-        self._known.add(record.sha256)
-        return graph
 
     def read(self, record: GraphRecord) -> GraphIndex:
         """Return a graph on record, which nobody else has.
@@ -55,9 +54,11 @@ class GraphFiles:
         try:
             if file_sha256(path) != record.sha256:
                 raise GalleryError(f"{path}: altered")
-            return GraphIndex.load(path, self._store.meta.dim, record.count, record.parameters)
+            graph = GraphIndex.load(path, self._store.meta.dim, record.count, record.parameters)
         except OSError as error:
             raise GalleryError(f"{path}: {error.strerror}") from error
+        graph.digest = record.sha256
+        return graph
 
     def save(self, graph: GraphIndex, revision: int) -> None:
         """Write a graph of a revision durably and put it on record.
@@ -69,10 +70,24 @@ class GraphFiles:
             with unfinished(self._store.path) as partial:
                 graph.save(partial)
                 record = GraphRecord(file_sha256(partial), revision, len(graph), graph.parameters)
-                self._known.add(record.sha256)
-                self._store.record_graph(record, lambda: os.replace(partial, self._path(record.sha256)))
+                try:
+                    self._store.record_graph(record, lambda: os.replace(partial, self._path(record.sha256)))
+                except GalleryError:
+                    with suppress(GalleryError):
+                        self.drop_stale()  # it has its name already and is not on record
+                    raise
         except OSError as error:
             raise GalleryError(f"{self._store.path}: the index cannot be written: {error.strerror}") from error
+        graph.digest = record.sha256
+
+    def copy(self, record: GraphRecord, gallery: Path) -> None:
+        """Copy a graph on record to beside a copy of the gallery; without it, that one is searched exactly."""
+        source = self._path(record.sha256)
+        target = gallery.with_name(source.name.replace(self._store.path.name, gallery.name, 1))
+        try:
+            shutil.copyfile(source, target)
+        except OSError as error:
+            _log.warning("index not copied: %s: %s", target, error.strerror)
 
     def drop_stale(self) -> None:
         """Delete the graph files beside the gallery that are not the one on record."""

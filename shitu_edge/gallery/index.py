@@ -148,6 +148,8 @@ class GraphIndex:
     def __init__(self, graph: Any, parameters: GraphParameters) -> None:
         self._graph = graph
         self.parameters = parameters
+        self.digest: str | None = None
+        """Of the file that holds it; None while none does."""
         graph.set_ef(parameters.ef)
         self.ids: Ids = np.sort(np.array(graph.get_ids_list(), np.int64))
         """The ids of its items, ascending."""
@@ -174,12 +176,20 @@ class GraphIndex:
         return cls(graph, parameters)
 
     def extended(
-        self, ids: Ids, fetch: Callable[[Ids], Rows], threads: int, progress: Progress | None = None
+        self,
+        ids: Ids,
+        fetch: Callable[[Ids], Rows],
+        parameters: GraphParameters,
+        threads: int,
+        progress: Progress | None = None,
     ) -> GraphIndex:
-        """Take more items into the graph, and return it; nobody may be searching it yet."""
+        """Take more items into the graph, and return it, with parameters that may differ in `ef`.
+
+        Nobody may be searching it yet.
+        """
         self._graph.resize_index(len(self) + len(ids))
         _add(self._graph, ids, fetch, threads, progress)
-        return GraphIndex(self._graph, self.parameters)
+        return GraphIndex(self._graph, parameters)
 
     @classmethod
     def load(cls, path: Path, dim: int, count: int, parameters: GraphParameters) -> GraphIndex:

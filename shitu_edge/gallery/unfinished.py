@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import secrets
 import time
@@ -29,9 +31,31 @@ def unfinished(path: Path) -> Iterator[Path]:
                 partial.with_name(partial.name + suffix).unlink()
 
 
+def publish(partial: Path, path: Path) -> None:
+    """Give a finished file its name, unless there is a file of that name by now.
+
+    Raises:
+        FileExistsError: there is.
+        OSError: the folder cannot be written.
+    """
+    if os.name == "nt":
+        os.rename(partial, path)  # where renaming replaces nothing
+        return
+    try:
+        os.link(partial, path)
+    except (PermissionError, NotImplementedError):  # a file system without links
+        if path.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path) from None
+        os.rename(partial, path)
+
+
 def _drop_abandoned(path: Path) -> None:
     ours = re.compile(re.escape(path.name) + r"\.[0-9a-f]+\.partial(-wal|-shm)?")
-    with suppress(OSError):  # a folder that is missing or closed to us will be named by whoever writes there
-        for file in list(path.parent.iterdir()):
-            if ours.fullmatch(file.name) and file.stat().st_mtime < time.time() - _ABANDONED_AFTER_S:
+    try:
+        files = [file for file in path.parent.iterdir() if ours.fullmatch(file.name)]
+    except OSError:
+        return  # a folder that is missing or closed to us will be named by whoever writes there
+    for file in files:
+        with suppress(OSError):  # another process may be faster
+            if file.stat().st_mtime < time.time() - _ABANDONED_AFTER_S:
                 file.unlink()

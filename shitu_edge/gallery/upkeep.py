@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 from ..errors import GalleryError
 
 _log = logging.getLogger(__name__)
 
-_NICENESS = 10
-_REFUSED = 1
+REFUSED = 3
+"""The exit status of the building process that means: one line on stderr says why not. Python's own failures are 1."""
 
 
 class Upkeep:
@@ -64,14 +62,18 @@ class Upkeep:
         with self._lock:
             if self._closed:
                 return True
-            command = [sys.executable, "-m", __name__, os.fspath(path)]
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+            command = [sys.executable, "-m", "shitu_edge.gallery.rebuild", os.fspath(path)]
+            try:
+                self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+            except OSError as error:
+                _log.warning("no process to build the index in: %s", error)
+                return False
         _, messages = self._process.communicate()
         with self._lock:
             code, self._process = self._process.returncode, None
-        if code == _REFUSED:
+        if code == REFUSED and not self._closed:
             _log.warning("no index was built: %s", messages.strip())
-        return code in (0, _REFUSED) or self._closed
+        return code in (0, REFUSED) or self._closed
 
     def go_on(self, done: int, total: int) -> None:
         """Be the progress of a job, and end it when nobody is interested any more."""
@@ -87,26 +89,5 @@ class Upkeep:
                 self._again = False
             try:
                 self._job()
-            except GalleryError as error:
+            except Exception as error:  # the thread must live to do the next job
                 _log.warning("index not brought up to date: %s", error)
-
-
-def _main(path: Path) -> int:
-    from .gallery import Gallery
-
-    with suppress(AttributeError, OSError):  # no such thing on Windows
-        os.nice(_NICENESS)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_REFUSED))  # so that the unfinished file is deleted
-    try:
-        with Gallery.open(path, background=False) as gallery:
-            gallery.reindex(anew=False)
-    except GalleryError as error:
-        print(error, file=sys.stderr)
-        return _REFUSED
-    except KeyboardInterrupt:
-        return _REFUSED
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(_main(Path(sys.argv[1])))

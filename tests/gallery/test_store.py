@@ -18,6 +18,7 @@ from shitu_edge.gallery.store import Store
 from shitu_edge.gallery.store import connection as connection_module
 from shitu_edge.gallery.store import snapshot as snapshot_module
 from shitu_edge.gallery.store import store as store_module
+from shitu_edge.gallery.store.schema import SCHEMA
 
 from .rows import DIM, create, new_items, run_python, unit_rows
 
@@ -90,7 +91,7 @@ def test_file_of_another_kind(tmp_path: Path, content: bytes) -> None:
 def test_sqlite_header_before_rubbish(tmp_path: Path) -> None:
     path = tmp_path / "rubbish"
     path.write_bytes(b"SQLite format 3\0" + bytes(range(256)) * 20)
-    assert "not a database" in _refusal(path)
+    assert "is not a gallery (no SQLite file)" in _refusal(path)
 
 
 def test_sqlite_file_of_another_program(tmp_path: Path) -> None:
@@ -175,7 +176,7 @@ def test_a_file_that_another_makes_at_the_same_time_is_not_deleted(
 
 
 def test_a_creation_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_module, "SCHEMA", store_module.SCHEMA.replace("TABLE graph", "TABEL graph"))
+    monkeypatch.setattr(store_module, "SCHEMA", SCHEMA.replace("TABLE graph", "TABEL graph"))
     with pytest.raises(GalleryError, match="syntax error"):
         create(tmp_path / "shop.gallery")
     assert list(tmp_path.iterdir()) == []

@@ -12,7 +12,21 @@ replay.py       revisions copied from one file to another
 
 from .changes import Change
 from .records import Diff, Entry, GraphRecord, Load, Meta, NewItem, Revision
+from .replay import Replay, Step
 from .snapshot import Snapshot
 from .store import Store
 
-__all__ = ["Change", "Diff", "Entry", "GraphRecord", "Load", "Meta", "NewItem", "Revision", "Snapshot", "Store"]
+__all__ = [
+    "Change",
+    "Diff",
+    "Entry",
+    "GraphRecord",
+    "Load",
+    "Meta",
+    "NewItem",
+    "Replay",
+    "Revision",
+    "Snapshot",
+    "Step",
+    "Store",
+]

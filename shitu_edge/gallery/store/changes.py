@@ -21,14 +21,17 @@ _INSERT = "INSERT INTO entries VALUES (?, ?, ?, ?, ?, NULL)"
 
 
 class Change:
-    """A revision in the making: made by `Store.change` and `Gallery.change`, void after their `with` block."""
+    """A revision in the making: made by `Store.change` and `Gallery.change`, void after their `with` block.
+
+    A call that is refused has changed nothing.
+    """
 
     def __init__(self, connection: sqlite3.Connection, check: Callable[[NewItem], NewItem]) -> None:
         """Begin inside a transaction; `check` returns an item as it may be stored, or raises."""
         row = connection.execute("SELECT id, digest FROM revisions ORDER BY id DESC LIMIT 1").fetchone() or (0, b"")
         self.revision: int = row[0] + 1
-        """The number that the change will have."""
-        self._connection = connection
+        """The number of the revision that results: the last one, in the end, where nothing was changed."""
+        self._open: sqlite3.Connection | None = connection
         self._check = check
         self._content = ContentDigest(row[1])
         self._added = self._removed = 0
@@ -52,7 +55,8 @@ class Change:
         Raises:
             GalleryError: the gallery holds no item of such an id.
         """
-        return [self._remove(number) for number in ids]
+        numbers = self._present(ids)
+        return [self._remove(number) for number in numbers]
 
     def relabel(self, ids: Iterable[int], label: str) -> list[Entry]:
         """Give items another label and return what they were.
@@ -62,7 +66,7 @@ class Change:
         """
         label = normal_label(label, "the new name")
         before = []
-        for number in ids:
+        for number in self._present(ids):
             entry = self._remove(number, forget=False)
             self.restore(Entry(number, label, entry.source))
             before.append(entry)
@@ -72,8 +76,10 @@ class Change:
         """Enter an item again that the gallery held once.
 
         Raises:
-            GalleryError: its embedding was forgotten.
+            GalleryError: its embedding was forgotten, or the gallery holds it.
         """
+        if self._connection.execute(_CURRENT, (entry.id,)).fetchone():
+            raise GalleryError(f"item {entry.id} ({entry.label}) is there already")
         row = self._connection.execute(_VECTOR, (entry.id,)).fetchone()
         if row is None:
             raise GalleryError(f"item {entry.id} ({entry.label}) was pruned, and cannot be brought back")
@@ -85,28 +91,47 @@ class Change:
         Raises:
             GalleryError: the history holds no such revision, or not any more.
         """
-        diff = history.diff(self._connection, self.revision - 1, revision)
+        history.check(self._connection, revision)
+        diff = history.difference(self._connection, self.revision, revision)
         for entry in diff.removed:
-            self._remove(entry.id, forget=False)
+            self._remove(entry.id)
         for entry in diff.added:
             self.restore(entry)
 
     def find(self, *, label: str | None = None, source: str | None = None) -> list[int]:
         """Return the ids of the items with that label and that source, in order; None is any."""
-        wanted = {"label": label, "source": source}
+        wanted = {"label": label, "source": None if source is None else printable(source)}
         given = {column: value for column, value in wanted.items() if value is not None}
         where = " AND ".join(["removed_in IS NULL", *(f"{column} = ?" for column in given)])
         rows = self._connection.execute(f"SELECT item FROM entries WHERE {where} ORDER BY item", [*given.values()])
         return [row[0] for row in rows]
 
     def finish(self, author: str, note: str, created_at: str | None = None) -> bytes:
-        """Write the log's line, unless nothing was changed, and return the digest of the content."""
+        """Write the log's line, unless nothing was changed, and return the content's digest; the change is over."""
         digest = bytes(self._content)
         if self._added or self._removed or self.revision == 1:
             created_at = created_at or datetime.now(timezone.utc).isoformat(timespec="seconds")
-            row = (self.revision, created_at, author, note, self._added, self._removed, digest)
+            row = (self.revision, created_at, printable(author), printable(note), self._added, self._removed, digest)
             self._connection.execute("INSERT INTO revisions VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        else:
+            self.revision -= 1
+        self._open = None
         return digest
+
+    @property
+    def _connection(self) -> sqlite3.Connection:
+        if self._open is None:
+            raise GalleryError("the change is over; begin another one")
+        return self._open
+
+    def _present(self, ids: Iterable[int]) -> list[int]:
+        """Return ids, each once, if all of them are there."""
+        numbers = list(dict.fromkeys(map(int, ids)))
+        for number in numbers:
+            known = abs(number) < 1 << 63
+            if not known or not self._connection.execute(_CURRENT, (number,)).fetchone():
+                raise GalleryError(f"there is no item {number}")
+        return numbers
 
     def _enter(self, number: int, label: str, source: str, vector: bytes) -> None:
         digest = entry_digest(number, label, source, vector)
@@ -116,10 +141,7 @@ class Change:
 
     def _remove(self, number: int, *, forget: bool = True) -> Entry:
         """End an item's entry; one of this very change leaves no trace, nor, unless `forget` is false, its item."""
-        row = self._connection.execute(_CURRENT, (number,)).fetchone()
-        if row is None:
-            raise GalleryError(f"there is no item {number}")
-        label, source, digest, added_in = row
+        label, source, digest, added_in = self._connection.execute(_CURRENT, (number,)).fetchone()
         if added_in < self.revision:
             query = "UPDATE entries SET removed_in = ? WHERE item = ? AND removed_in IS NULL"
             self._connection.execute(query, (self.revision, number))

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sqlite3
+import stat
+import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ...errors import GalleryError
-from .schema import MAGIC
+from ...errors import DamagedError, GalleryError
+from .schema import PAGE_BYTES
 
 _log = logging.getLogger(__name__)
 
@@ -18,7 +22,6 @@ BUSY_TIMEOUT_S = 30.0
 LIVE = "mode=rw"
 FROZEN = "immutable=1"
 _DAMAGE = ("malformed", "not a database", "Could not decode to UTF-8")
-_RESCUE = "; `shitu-edge gallery repair` keeps what is whole"
 
 
 def claim(path: Path) -> None:
@@ -31,16 +34,52 @@ def claim(path: Path) -> None:
         raise GalleryError(f"{path}: cannot be created: {error.strerror}") from error
 
 
-def check_header(path: Path) -> None:
-    """Check that a file can be read and begins like one of SQLite's."""
+def check_there(path: Path) -> None:
+    """Check that there is a file that can be read, without opening it.
+
+    Closing a file drops all locks that this process holds on it (POSIX), also those of SQLite's connections, whose
+    write-ahead log another process would then delete. So nothing but SQLite opens a gallery that may be open here.
+    """
+    hint = ""
     try:
-        with path.open("rb") as stream:
-            header = stream.read(len(MAGIC))
+        found = path.stat()
+        reason = "Is a directory" if stat.S_ISDIR(found.st_mode) else None
+        if not os.access(path, os.R_OK):
+            reason = os.strerror(errno.EACCES)
     except OSError as error:
+        reason = error.strerror
         hint = "; `shitu-edge gallery build` makes one" if isinstance(error, FileNotFoundError) else ""
-        raise GalleryError(f"{path}: cannot be opened: {error.strerror}{hint}") from error
-    if header != MAGIC:
+    if reason:
+        raise GalleryError(f"{path}: cannot be opened: {reason}{hint}")
+    if found.st_size == 0:
         raise GalleryError(f"{path}: is not a gallery (no SQLite file)")
+
+
+FileId = tuple[int, int]
+_open_here: Counter[FileId] = Counter()
+_open_lock = threading.Lock()
+
+
+def opened_here(path: Path) -> FileId:
+    """Note that this process has a file open."""
+    found = path.stat()
+    file = found.st_dev, found.st_ino
+    with _open_lock:
+        _open_here[file] += 1
+    return file
+
+
+def closed_here(file: FileId) -> None:
+    """Note that it has it open once less."""
+    with _open_lock:
+        _open_here[file] -= 1
+
+
+def is_open_here(path: Path) -> bool:
+    """Return whether this process has a file open, so that only SQLite may."""
+    found = path.stat()
+    with _open_lock:
+        return _open_here[found.st_dev, found.st_ino] > 0
 
 
 def connect_as_allowed(path: Path) -> tuple[sqlite3.Connection, str]:
@@ -97,5 +136,8 @@ def mapped_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        damaged = any(word in str(error) for word in _DAMAGE)
-        raise GalleryError(f"{path}: {'is damaged: ' if damaged else ''}{error}{_RESCUE if damaged else ''}") from error
+        if "not a database" in str(error) and path.stat().st_size % PAGE_BYTES:
+            raise GalleryError(f"{path}: is not a gallery (no SQLite file)") from error
+        if any(word in str(error) for word in _DAMAGE):
+            raise DamagedError(path, str(error)) from error
+        raise GalleryError(f"{path}: {error}") from error

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import sqlite3
+from dataclasses import astuple
+from typing import Any
 
 from ...errors import GalleryError
 from .records import Diff, Entry, Revision
@@ -26,13 +30,44 @@ def reaches_back_to(connection: sqlite3.Connection) -> int:
 def log(connection: sqlite3.Connection) -> list[Revision]:
     """Return all revisions, the newest first."""
     rows = connection.execute("SELECT * FROM revisions ORDER BY id DESC")
-    return [Revision(*row[:-1], digest=row[-1].hex()) for row in rows]
+    return [revision_of(row) for row in rows]
+
+
+def lineage(connection: sqlite3.Connection, revision: int) -> str | None:
+    """Return what tells this log up to a revision from all others, None where the log is shorter.
+
+    Equal content may have come about in different ways, in which one id meant different items; the digest of each
+    revision, chained, tells them apart.
+    """
+    value = ""
+    lines = connection.execute("SELECT * FROM revisions WHERE id <= ? ORDER BY id", (revision,))
+    last = 0
+    for row in lines:
+        line = revision_of(row)
+        last, value = line.id, follow(value, line)
+    return value if last == revision else None
+
+
+def follow(value: str, line: Revision) -> str:
+    """Return the lineage after one more line of the log."""
+    return hashlib.sha256(json.dumps([value, *astuple(line)]).encode()).hexdigest()
+
+
+def revision_of(row: tuple[Any, ...]) -> Revision:
+    """Return a row of the log as a record."""
+    number, created_at, author, note, added, removed, digest = row
+    return Revision(number, created_at, author, note, added, removed, digest.hex())
 
 
 def diff(connection: sqlite3.Connection, base: int, head: int) -> Diff:
     """Return what changed from one revision to another, older or newer."""
     check(connection, base)
     check(connection, head)
+    return difference(connection, base, head)
+
+
+def difference(connection: sqlite3.Connection, base: int, head: int) -> Diff:
+    """Return what differs between two revisions that are known, one of which may be in the making."""
     older, newer = sorted((base, head))
     ended = {Entry(*row) for row in connection.execute(_ENDED_BETWEEN, (older, newer, older))}
     begun = {Entry(*row) for row in connection.execute(_BEGUN_BETWEEN, (older, newer, newer))}

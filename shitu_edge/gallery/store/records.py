@@ -12,6 +12,10 @@ from ..index import GraphParameters, Ids
 
 UNIT_TOLERANCE = 1e-3
 """How far the squared length of an embedding may be from 1."""
+ROUNDING = 2e-6
+"""How far it is when float32 numbers were divided by their length; beyond, that is done when it is stored."""
+READ_TOLERANCE = 2 * UNIT_TOLERANCE
+"""The same when it is read again, wider by any rounding."""
 
 Progress = Callable[[int, int], None]
 """Called with what is done and the total."""

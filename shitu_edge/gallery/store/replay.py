@@ -32,10 +32,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """Steps that follow the revision `base` of that digest, with the embeddings it did not hold, as they are stored."""
+    """Steps that follow the revision `base` of that lineage, with the embeddings it did not hold, as stored."""
 
     base: int
-    base_digest: str
+    lineage: str
     steps: tuple[Step, ...]
     vectors: dict[int, bytes]
 
@@ -56,15 +56,25 @@ def record(connection: sqlite3.Connection, base: int, head: int) -> Replay:
         for number in range(base + 1, head + 1)
     )
     vectors = dict(connection.execute(_UNKNOWN_AT_BASE, (base, head, base, base)).fetchall())
-    return Replay(base, lines[base].digest, steps, vectors)
+    return Replay(base, str(history.lineage(connection, base)), steps, vectors)
+
+
+def leads_to(recorded: Replay) -> tuple[int, str]:
+    """Return the revision and the lineage that the steps end in."""
+    lineage = recorded.lineage
+    for step in recorded.steps:
+        lineage = history.follow(lineage, step.revision)
+    return recorded.steps[-1].revision.id, lineage
 
 
 def repeat(connection: sqlite3.Connection, recorded: Replay, check: Callable[[NewItem], NewItem]) -> None:
     """Make recorded revisions again, inside a transaction."""
-    newest = history.log(connection)[0]
-    if (newest.id, newest.digest) != (recorded.base, recorded.base_digest):
-        found = f"revision {newest.id}" if newest.id != recorded.base else "another content of it"
-        raise GalleryError(f"expected revision {recorded.base}, found {found}")
+    newest = history.current(connection)
+    if history.lineage(connection, newest) != recorded.lineage:
+        here = f"the gallery is at revision {newest}"
+        if newest == recorded.base:
+            here += " too, but it was changed here"
+        raise GalleryError(f"it follows revision {recorded.base}, and {here}")
     _store_vectors(connection, recorded, check)
     for step in recorded.steps:
         line = step.revision

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ...errors import GalleryError
+from ...errors import DamagedError, GalleryError
 from ..index import Ids, Rows
 from . import history, replay
-from .records import UNIT_TOLERANCE, Diff, Entry, Load, Revision
+from .changes import normal_label
+from .records import READ_TOLERANCE, Diff, Entry, Load, Revision
 
 _READ_AT_ONCE = 500
 
@@ -53,7 +54,8 @@ class Snapshot:
         """Return the unit rows (N, D) of items, by ascending ids (N,).
 
         Raises:
-            GalleryError: an embedding is damaged or missing.
+            DamagedError: an embedding is not what was stored.
+            GalleryError: there is none of an item.
         """
         vectors = np.empty((len(ids), self._dim), np.float32)
         for start in range(0, len(ids), _READ_AT_ONCE):
@@ -63,7 +65,7 @@ class Snapshot:
 
     def entries(self, label: str | None = None) -> list[Entry]:
         """Return the entries by id, all of them or one label's."""
-        where, values = (" AND label = ?", (label,)) if label is not None else ("", ())
+        where, values = (" AND label = ?", (normal_label(label, "the label"),)) if label is not None else ("", ())
         query = f"SELECT item, label, source FROM entries WHERE removed_in IS NULL{where} ORDER BY item"
         return [Entry(*row) for row in self.connection.execute(query, values)]
 
@@ -84,6 +86,10 @@ class Snapshot:
         """
         return history.diff(self.connection, base, head)
 
+    def lineage(self, revision: int) -> str | None:
+        """Return what tells the log up to a revision from all others, None where the log is shorter."""
+        return history.lineage(self.connection, revision)
+
     def record(self, base: int, head: int) -> replay.Replay:
         """Return the revisions after `base` up to `head`, to be repeated on a copy of this gallery.
 
@@ -96,12 +102,13 @@ class Snapshot:
         query = f"SELECT id, vector FROM embeddings WHERE id IN ({','.join('?' * len(ids))}) ORDER BY id"
         found = self.connection.execute(query, ids).fetchall()
         if [row[0] for row in found] != list(ids):
-            raise GalleryError(f"{self._path}: is damaged: an embedding is missing")
+            missing = min(set(ids) - {row[0] for row in found})
+            raise GalleryError(f"{self._path}: there is no item {missing}")
         if any(not isinstance(row[1], bytes) or len(row[1]) != 4 * self._dim for row in found):
-            raise GalleryError(f"{self._path}: is damaged: an embedding has not {self._dim} numbers")
+            raise DamagedError(self._path, f"an embedding has not {self._dim} numbers")
         vectors = np.frombuffer(b"".join(row[1] for row in found), "<f4").reshape(-1, self._dim)
-        if not np.all(np.abs(np.einsum("nd,nd->n", vectors, vectors) - 1) < UNIT_TOLERANCE):
-            raise GalleryError(f"{self._path}: is damaged: an embedding is no unit vector")
+        if not np.all(np.abs(np.einsum("nd,nd->n", vectors, vectors) - 1) < READ_TOLERANCE):
+            raise DamagedError(self._path, "an embedding is no unit vector")
         return vectors
 
 

@@ -12,12 +12,22 @@ from pathlib import Path
 
 import numpy as np
 
-from ...errors import GalleryError
+from ...errors import DamagedError, GalleryError
 from ..index import GraphParameters, Ids, Rows
 from . import history, replay
 from .changes import Change, normal_label, printable
-from .connection import check_header, claim, connect, connect_as_allowed, mapped_errors, transaction
-from .records import UNIT_TOLERANCE, GraphRecord, Meta, NewItem
+from .connection import (
+    FileId,
+    check_there,
+    claim,
+    closed_here,
+    connect,
+    connect_as_allowed,
+    mapped_errors,
+    opened_here,
+    transaction,
+)
+from .records import ROUNDING, UNIT_TOLERANCE, GraphRecord, Meta, NewItem
 from .schema import APPLICATION_ID, FORMAT, SCHEMA
 from .snapshot import Snapshot
 
@@ -32,6 +42,7 @@ class Store:
     def __init__(self, path: Path, connection: sqlite3.Connection, mode: str, meta: Meta, gallery_id: str) -> None:
         self.path = path
         self.meta = meta
+        self._file: FileId | None = opened_here(path)
         self.id = gallery_id
         self._mode = mode
         self._connection = connection
@@ -44,6 +55,7 @@ class Store:
         Raises:
             GalleryError: it exists already or cannot be written.
         """
+        path = path.absolute()
         if not path.parent.is_dir():
             raise GalleryError(f"{path}: there is no folder {path.parent}")
         if meta.dim < 1:
@@ -75,7 +87,8 @@ class Store:
         Raises:
             GalleryError: it is missing, no gallery, of another format version, or damaged.
         """
-        check_header(path)
+        path = path.absolute()  # which stays the same file when the working directory changes
+        check_there(path)
         with mapped_errors(path):
             connection, mode = connect_as_allowed(path)
             try:
@@ -91,7 +104,7 @@ class Store:
                     raise ValueError(f"dimension: {meta.dim}")
             except (KeyError, ValueError) as error:
                 connection.close()
-                raise GalleryError(f"{path}: is damaged: no usable {error}") from error
+                raise DamagedError(path, f"no usable {error}") from error
             except BaseException:
                 connection.close()
                 raise
@@ -100,6 +113,9 @@ class Store:
     def close(self) -> None:
         """Close the file; what was committed is on disk already."""
         with self._lock:
+            if self._file:
+                closed_here(self._file)
+                self._file = None
             self._connection.close()
 
     def data_version(self) -> int:
@@ -172,17 +188,42 @@ class Store:
         with self._writing() as connection, transaction(connection):
             yield
 
-    def compact_log(self) -> None:
-        """Move the write-ahead log into the file, so that the file alone is the gallery."""
+    def compact_log(self, *, wait: bool = True) -> None:
+        """Move the write-ahead log into the file, so that the file alone is the gallery.
+
+        Raises:
+            GalleryError: others are reading or writing, and do not cease.
+        """
         with self._apart() as connection:
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            if not wait:
+                connection.execute("PRAGMA busy_timeout = 0")
+            busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        if busy and wait:
+            raise GalleryError(f"{self.path}: is in use, so its log cannot be folded in")
+
+    def copy(self, target: Path) -> None:
+        """Write the gallery as of now into a new file.
+
+        Raises:
+            GalleryError: it exists already or cannot be written.
+        """
+        claim(target)
+        try:
+            with self._apart() as connection, mapped_errors(target), closing(sqlite3.connect(target)) as copy:
+                connection.backup(copy)
+        except BaseException:
+            target.unlink(missing_ok=True)
+            raise
 
     def _checked(self, item: NewItem) -> NewItem:
         source = printable(item.source)
         label = normal_label(item.label, source or "an item")
         vector = np.asarray(item.embedding, np.float32)
-        if vector.shape != (self.meta.dim,) or not abs(float(vector @ vector) - 1) < UNIT_TOLERANCE:
+        square = float(vector @ vector) if vector.shape == (self.meta.dim,) else 0.0
+        if not abs(square - 1) < UNIT_TOLERANCE:
             raise GalleryError(f"{source or label}: expected a unit row ({self.meta.dim},), found {vector.shape}")
+        if abs(square - 1) > ROUNDING:
+            vector = vector / np.float32(np.sqrt(square))
         return replace(item, label=label, source=source, embedding=vector)
 
     @contextmanager

@@ -1,0 +1,32 @@
+"""`shitu-edge gallery`: everything about a gallery, one module a kind of command.
+
+enrol.py      from pictures: build, add, replace
+change.py     without pictures: remove, rename, relabel
+look.py       list, info, search
+history.py    log, diff, rollback, prune
+care.py       reindex, verify, repair, audit
+move.py       copy, patch, apply, export, import, import-paddleclas, push
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import typer
+
+from . import care, change, enrol, history, look, move
+
+app = typer.Typer(
+    help="Build a gallery, change it, look into it, and move it.", no_args_is_help=True, rich_markup_mode=None
+)
+_COMMANDS: dict[str, Callable[..., None]] = {
+    "build": enrol.build, "add": enrol.add, "replace": enrol.replace,
+    "remove": change.remove, "rename": change.rename, "relabel": change.relabel,
+    "list": look.list_items, "info": look.info, "search": look.search,
+    "log": history.log, "diff": history.diff, "rollback": history.rollback, "prune": history.prune,
+    "reindex": care.reindex, "verify": care.verify, "repair": care.repair, "audit": care.audit,
+    "copy": move.copy, "patch": move.patch, "apply": move.apply, "export": move.export, "import": move.import_,
+    "import-paddleclas": move.import_paddleclas, "push": move.push,
+}
+for _name, _command in _COMMANDS.items():
+    app.command(_name)(_command)

@@ -1,0 +1,144 @@
+"""`shitu-edge gallery reindex`, `verify`, `repair` and `audit`."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from functools import partial
+from typing import Annotated
+
+import typer
+
+from ...engines.cpu import read_cpu
+from ...gallery import Gallery, GraphParameters
+from ...gallery.audit import Audit
+from ...gallery.audit import audit as audit_items
+from ...gallery.repair import repair as repair_gallery
+from ...gallery.store import Entry
+from ...gallery.verify import verify as verify_gallery
+from ..options import AsJson, GalleryArgument, Models, extractor_of
+from ..tables import print_facts, print_json, print_table, progress_bar
+
+_LINES = 20
+_DEFAULTS = GraphParameters()
+
+
+def reindex(
+    gallery: GalleryArgument,
+    m: Annotated[int | None, typer.Option("--m", min=2, help="Links an item.", show_default=False)] = None,
+    ef_construction: Annotated[
+        int | None, typer.Option(min=1, help="How wide links are looked for.", show_default=False)
+    ] = None,
+    ef: Annotated[int | None, typer.Option(min=1, help="How wide a search looks.", show_default=False)] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads. [default: a physical core each]", show_default=False)
+    ] = None,
+) -> None:
+    """Build the index of a large gallery anew, as when its file was lost; it is kept up to date without.
+
+    The parameters are hnswlib's, and kept with the gallery. They are those of the last index where not given, or else
+    chosen by measured recall: M 32, ef_construction 400, ef 256.
+
+    Example: shitu-edge gallery reindex shop.gallery
+    """
+    with Gallery.open(gallery, background=False) as opened, progress_bar() as report:
+        before = opened.graph_parameters or _DEFAULTS
+        parameters = GraphParameters(m or before.m, ef_construction or before.ef_construction, ef or before.ef)
+        opened.reindex(parameters, threads=threads or read_cpu().threads, progress=partial(report, "index"))
+        items = len(opened)
+    print(f"{gallery}: {items} items indexed")
+
+
+def verify(gallery: GalleryArgument, as_json: AsJson = False) -> None:
+    """Check a gallery: its file, every digest and embedding, and the index against exact search.
+
+    Exits with 1 where something is wrong.
+
+    Example: shitu-edge gallery verify shop.gallery
+    """
+    with progress_bar() as report:
+        found = verify_gallery(gallery, report)
+    if as_json:
+        print_json(asdict(found))
+    else:
+        for fault in found.faults[:_LINES]:
+            print(fault)
+        recall = "" if found.recall is None else f", the index finds {found.recall:.1%} of the 10 nearest"
+        wrong = f"{len(found.faults)} faults; `gallery repair` keeps what is whole" if found.faults else "sound"
+        print(f"{gallery}: {found.items} items in revision {found.revision}: {wrong}{recall}")
+    if found.faults:
+        raise typer.Exit(1)
+
+
+def repair(gallery: GalleryArgument, models: Models = None) -> None:
+    """Put all that is whole of a damaged gallery in its place; the damaged file is kept beside it.
+
+    Nobody may have the gallery open. --models is only needed where the file does not say any more what made it.
+
+    Example: shitu-edge gallery repair shop.gallery
+    """
+    with progress_bar() as report:
+        done = repair_gallery(gallery, extractor_of(models) if models else None, partial(report, "entries"))
+    for lost in done.rescue.lost[:_LINES]:
+        print(f"lost: {lost}", file=sys.stderr)
+    if len(done.rescue.lost) > _LINES:
+        print(f"lost: {len(done.rescue.lost) - _LINES} more", file=sys.stderr)
+    history = "" if done.rescue.history else ", its history begins anew"
+    print(f"{gallery}: {done.rescue.kept} items kept, {len(done.rescue.lost)} lost{history}; was {done.damaged}")
+    with Gallery.open(gallery, background=False) as opened, progress_bar() as report:
+        if opened.needs_graph():
+            opened.reindex(threads=read_cpu().threads, progress=partial(report, "index"))
+
+
+def audit(gallery: GalleryArgument, as_json: AsJson = False) -> None:
+    """List what may be wrong with labels and pictures: near duplicates, mislabelled items, labels that are confused.
+
+    Example: shitu-edge gallery audit shop.gallery
+    """
+    with Gallery.open(gallery, background=False) as opened, progress_bar() as report:
+        entries = opened.entries()
+        vectors = opened.embeddings([entry.id for entry in entries])
+        found = audit_items(entries, vectors, opened.search, progress=partial(report, "audit"))
+    if as_json:
+        print_json(asdict(found))
+    else:
+        _print_audit(found)
+
+
+def _print_audit(found: Audit) -> None:
+    recall = "-" if found.recall_at_1 is None else f"{found.recall_at_1:.1%}"
+    print_facts({"items": found.items, "labels": found.labels, "found by their own kind": recall})
+    _section(
+        "Likely mislabelled",
+        ("item", "label", "source", "suggested", "strength"),
+        [(*_entry(line.entry), line.suggested, f"{line.strength:.2f}") for line in found.mislabelled],
+    )
+    _section(
+        "Alike under two labels",
+        ("item", "label", "source", "item", "label", "source", "similarity"),
+        [(*_entry(pair.first), *_entry(pair.second), f"{pair.similarity:.3f}") for pair in found.near_duplicates],
+    )
+    _section(
+        "Labels that are confused",
+        ("label", "other", "taken for other", "other for it", "share"),
+        [
+            (pair.first, pair.second, str(pair.first_as_second), str(pair.second_as_first), f"{pair.share:.0%}")
+            for pair in found.confused
+        ],
+    )
+    _section(
+        "Never found, `gallery reindex` may help",
+        ("item", "label", "source"),
+        [_entry(entry) for entry in found.unreachable],
+    )
+
+
+def _section(title: str, headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    """Print a heading and a table, and nothing where it has no rows."""
+    if rows:
+        print(f"\n{title}: {len(rows)}")
+        print_table(headings, rows)
+
+
+def _entry(entry: Entry) -> tuple[str, str, str]:
+    return str(entry.id), entry.label, entry.source

@@ -1,0 +1,70 @@
+"""`shitu-edge gallery remove`, `rename` and `relabel`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ...gallery import Gallery
+from ..options import Author, GalleryArgument, Note, author_or_user
+
+Items = Annotated[list[int], typer.Argument(metavar="ITEM...", help="Item numbers, as `gallery list` shows them.")]
+
+
+def remove(
+    gallery: GalleryArgument,
+    items: Annotated[
+        list[int] | None,
+        typer.Argument(metavar="[ITEM...]", help="Item numbers, as `gallery list` shows them.", show_default=False),
+    ] = None,
+    label: Annotated[str | None, typer.Option(help="Remove all items of this label.", show_default=False)] = None,
+    source: Annotated[str | None, typer.Option(help="Remove what came from this file.", show_default=False)] = None,
+    note: Note = "",
+    author: Author = None,
+) -> None:
+    """Remove items from a gallery; `gallery rollback` brings them back.
+
+    Example: shitu-edge gallery remove shop.gallery --label "Oat milk 1 l" --note "not sold any more"
+    """
+    with Gallery.open(gallery, background=False) as opened:
+        removed = opened.remove(items or None, label=label, source=source, author=author_or_user(author), note=note)
+        _report(gallery, opened, f"{len(removed)} removed")
+
+
+def rename(
+    gallery: GalleryArgument,
+    label: Annotated[str, typer.Argument(metavar="LABEL", help="The label as it is.")],
+    new_label: Annotated[str, typer.Argument(metavar="NEW", help="The label to be.")],
+    merge: Annotated[bool, typer.Option("--merge", help="Join the items that have the new label already.")] = False,
+    note: Note = "",
+    author: Author = None,
+) -> None:
+    """Rename a label.
+
+    Example: shitu-edge gallery rename shop.gallery "Oat milk" "Oat milk 1 l"
+    """
+    with Gallery.open(gallery, background=False) as opened:
+        renamed = opened.rename(label, new_label, merge=merge, author=author_or_user(author), note=note)
+        _report(gallery, opened, f"{len(renamed)} renamed")
+
+
+def relabel(
+    gallery: GalleryArgument,
+    label: Annotated[str, typer.Argument(metavar="LABEL", help="The label they should have.")],
+    items: Items,
+    note: Note = "",
+    author: Author = None,
+) -> None:
+    """Put items under another label, as when `gallery audit` finds them mislabelled.
+
+    Example: shitu-edge gallery relabel shop.gallery "Oat milk 1 l" 17 18
+    """
+    with Gallery.open(gallery, background=False) as opened:
+        relabelled = opened.relabel(items, label, author=author_or_user(author), note=note)
+        _report(gallery, opened, f"{len(relabelled)} relabelled")
+
+
+def _report(path: Path, gallery: Gallery, what: str) -> None:
+    print(f"{path}: {what}, {len(gallery)} items in revision {gallery.revision}")

@@ -1,0 +1,135 @@
+"""A gallery as a folder of files that other programs read.
+
+    gallery.json      the extractor's name and fingerprint, and the dimension
+    labels.tsv        a line `picture<TAB>label` an item, quoted as by Python's `csv` where need be
+    embeddings.npy    unit rows (N, D) float32, in the order of the lines
+    pictures/         the pictures, where they were asked for and found
+
+With its pictures, `labels.tsv` is a label file that `gallery build` takes, for any other extractor.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from ..errors import GalleryError
+from ..schema import SchemaError, build
+from .gallery import Gallery
+from .intake import take_in
+from .store import Entry, Meta, NewItem
+from .store.records import Progress
+
+FACTS, LABELS, EMBEDDINGS, PICTURES = "gallery.json", "labels.tsv", "embeddings.npy", "pictures"
+_AT_ONCE = 1000
+
+
+def export_folder(
+    gallery: Gallery, folder: Path, *, pictures: Path | None = None, progress: Progress | None = None
+) -> int:
+    """Write a gallery's current items into a new folder and return how many pictures are among them.
+
+    Args:
+        gallery: the gallery.
+        folder: is made, and must not be there.
+        pictures: where the items' sources are found; none are copied when None. Sources that lead out of it, or to
+            nothing, stay names.
+        progress: called with the items written and the total.
+
+    Raises:
+        GalleryError: the folder is there already or cannot be written.
+    """
+    try:
+        folder.mkdir()
+    except OSError as error:
+        raise GalleryError(f"{folder}: cannot be made: {error.strerror}") from error
+    try:
+        return _fill(folder, gallery, pictures, progress)
+    except BaseException as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise GalleryError(f"{folder}: cannot be written: {error.strerror}") from error
+        raise
+
+
+def _fill(folder: Path, gallery: Gallery, pictures: Path | None, progress: Progress | None) -> int:
+    entries = gallery.entries()
+    copied = 0
+    facts = json.dumps(asdict(gallery.meta), ensure_ascii=False, indent=2)
+    (folder / FACTS).write_text(facts + "\n", encoding="utf-8")
+    with (folder / LABELS).open("w", encoding="utf-8", newline="") as stream, (folder / EMBEDDINGS).open("wb") as rows:
+        header = {"descr": "<f4", "fortran_order": False, "shape": (len(entries), gallery.meta.dim)}
+        np.lib.format.write_array_header_1_0(rows, header)
+        lines = csv.writer(stream, "excel-tab", lineterminator="\n")
+        for start in range(0, len(entries), _AT_ONCE):
+            some = entries[start : start + _AT_ONCE]
+            rows.write(gallery.embeddings([entry.id for entry in some]).astype("<f4", copy=False).tobytes())
+            for entry in some:
+                copy = _copy(entry, pictures, folder) if pictures else None
+                copied += copy is not None
+                lines.writerow((copy or entry.source, entry.label))
+            if progress:
+                progress(start + len(some), len(entries))
+    return copied
+
+
+def import_folder(folder: Path, path: Path, *, author: str = "", note: str = "") -> int:
+    """Add the items of an exported folder to a gallery, which is made where there is none; return how many they were.
+
+    Raises:
+        FingerprintError: the gallery was made with another extractor.
+        GalleryError: a file of the folder is missing or damaged, or an item is refused.
+    """
+    meta = _meta(folder / FACTS)
+    try:
+        rows = np.load(folder / EMBEDDINGS, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise GalleryError(f"{folder / EMBEDDINGS}: cannot be read: {error}") from error
+    lines = list(_lines(folder / LABELS))
+    if getattr(rows, "dtype", None) != np.float32 or rows.shape != (len(lines), meta.dim):
+        found = f"{getattr(rows, 'dtype', 'no array')} {getattr(rows, 'shape', '')}"
+        raise GalleryError(f"{folder / EMBEDDINGS}: expected float32 ({len(lines)}, {meta.dim}), found {found}")
+    items = (NewItem(label, source, row) for (source, label), row in zip(lines, rows, strict=True))
+    return take_in(path, meta, items, author=author, note=note or f"imported from {folder.name}")
+
+
+def _copy(entry: Entry, pictures: Path, folder: Path) -> str | None:
+    """Copy an item's picture and return its new name, None where there is none."""
+    place = PurePosixPath(entry.source.replace(os.sep, "/"))
+    source = pictures / place
+    if not entry.source or place.is_absolute() or ".." in place.parts or not source.is_file():
+        return None
+    name = PurePosixPath(PICTURES) / f"{entry.id}{place.suffix}"
+    (folder / PICTURES).mkdir(exist_ok=True)
+    shutil.copyfile(source, folder / name)
+    return str(name)
+
+
+def _meta(path: Path) -> Meta:
+    try:
+        meta = build(Meta, json.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise GalleryError(f"{path}: cannot be read: {error.strerror}") from error
+    except (SchemaError, ValueError, RecursionError) as error:
+        raise GalleryError(f"{path}: is not what `gallery export` writes: {error}") from error
+    return meta
+
+
+def _lines(path: Path) -> Iterator[tuple[str, str]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            for number, fields in enumerate(csv.reader(stream, "excel-tab", strict=True), start=1):
+                if len(fields) != 2:
+                    raise GalleryError(f"{path}, row {number}: expected picture<TAB>label, found {len(fields)} fields")
+                yield fields[0], fields[1]
+    except OSError as error:
+        raise GalleryError(f"{path}: cannot be read: {error.strerror}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise GalleryError(f"{path}: is no table of UTF-8 text: {error}") from error

@@ -1,0 +1,83 @@
+"""Searching a gallery that was pushed to Milvus."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from ...errors import GalleryError
+from ...results import Match
+from ..gallery import require, unit_queries
+from ..index import Rows
+from ..store import Meta
+from .collection import Collection, State
+
+
+class MilvusGallery:
+    """A gallery that `push` has put into Milvus, to search. A context manager; safe from several threads.
+
+    A complete push is noticed by the next search.
+    """
+
+    def __init__(self, collection: Collection, state: State, *, graph: bool) -> None:
+        self._collection = collection
+        self._state = state
+        self._graph = graph
+
+    @classmethod
+    def open(cls, uri: str, collection: str, *, token: str = "", timeout_s: float = 5.0) -> MilvusGallery:
+        """Connect to a collection.
+
+        Args:
+            uri: `http://host:19530` of a server, or a Milvus Lite file `….db`, which one process at a time can open.
+            collection: its name.
+            token: `user:password` or an API key, where the server asks for it.
+            timeout_s: how long to wait for any one answer.
+
+        Raises:
+            GalleryError: pymilvus is missing, nobody answers, or no push has made such a collection and completed.
+        """
+        opened = Collection(uri, collection, token, timeout_s)
+        try:
+            if not opened.exists():
+                raise GalleryError(f"{opened.place}: does not exist; `shitu-edge gallery push` makes it")
+            state = opened.state()
+            if not state.revision:
+                raise GalleryError(f"{opened.place}: its first push is not complete; push again")
+            opened.load()
+            return cls(opened, state, graph=opened.has_graph())
+        except BaseException:
+            opened.close()
+            raise
+
+    def __enter__(self) -> MilvusGallery:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """See `GallerySearch.close`."""
+        self._collection.close()
+
+    @property
+    def meta(self) -> Meta:
+        """The extractor's name and fingerprint, and the dimension."""
+        return Meta(self._state.extractor, self._state.fingerprint, self._state.dim)
+
+    def require(self, extractor: str, fingerprint: str) -> None:
+        """See `GallerySearch.require`."""
+        require(self._collection.place, self.meta, extractor, fingerprint)
+
+    def search_at(self, queries: Rows, k: int = 5) -> tuple[int, list[tuple[Match, ...]]]:
+        """See `GallerySearch.search_at`; all queries go in one request, after one for the revision."""
+        queries = unit_queries(queries, self._state.dim)
+        if k < 1:
+            raise GalleryError(f"expected k of at least 1, found {k}")
+        state = self._collection.state()
+        if (state.gallery, state.fingerprint) != (self._state.gallery, self._state.fingerprint):
+            raise GalleryError(f"{self._collection.place}: was replaced by another gallery; open it again")
+        if not len(queries):
+            return state.revision, []
+        return state.revision, self._collection.search(queries, k, state.revision, graph=self._graph)

@@ -1,0 +1,87 @@
+"""A gallery that PaddleClas or PaddleX made: a faiss index and a map from its ids to labels, read without either."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import GalleryError
+from .faiss_file import FaissVectors, read_faiss
+from .id_map import PICKLE, find_id_map, read_id_map
+
+__all__ = ["FaissVectors", "PaddleIndex", "read_faiss", "read_id_map", "read_paddle_index"]
+
+INDEX = "vector.index"
+_UNIT_TOLERANCE = 1e-3  # of the squared length, as in `Gallery.add`
+_PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif")
+
+
+@dataclass(frozen=True, slots=True)
+class PaddleIndex:
+    """The items of an index by ascending id: labels, picture names ("" where none is kept), unit rows (N, D)."""
+
+    labels: tuple[str, ...]
+    sources: tuple[str, ...]
+    vectors: NDArray[np.float32]
+
+
+def read_paddle_index(folder: Path) -> PaddleIndex:
+    """Read the folder with `vector.index` and `id_map.pkl` or `id_map.yaml` that PaddleClas or PaddleX built.
+
+    Raises:
+        GalleryError: a file is missing, damaged or of a kind that is not understood, ids are on one side only, a
+            label is empty, or a vector is no unit vector.
+    """
+    path = folder / INDEX
+    if not path.is_file():
+        raise GalleryError(f"{folder}: expected a folder with {INDEX}, found none in it")
+    map_path = find_id_map(folder)
+    found, texts = read_faiss(path), read_id_map(folder)
+    _check_ids(folder, map_path.name, found.ids, texts)
+    order = np.argsort(found.ids)
+    ids, vectors = found.ids[order], found.vectors[order]
+    _check_lengths(path, ids, vectors)
+    pairs = [_split(texts[i]) if map_path.name == PICKLE else ("", texts[i].strip()) for i in ids.tolist()]
+    for i, (_, label) in zip(ids, pairs, strict=True):
+        if not label:
+            raise GalleryError(f"{map_path}: expected a label, found none in {texts[int(i)][:60]!r} of id {i}")
+    return PaddleIndex(tuple(label for _, label in pairs), tuple(source for source, _ in pairs), vectors)
+
+
+def _check_ids(folder: Path, map_name: str, ids: NDArray[np.int64], texts: dict[int, str]) -> None:
+    known = set(ids.tolist())
+    if len(known) < len(ids):
+        raise GalleryError(f"{folder / INDEX}: expected each id once, found {len(ids) - len(known)} again")
+    for name, other, missing in ((INDEX, map_name, known - texts.keys()), (map_name, INDEX, texts.keys() - known)):
+        if missing:
+            raise GalleryError(
+                f"{folder}: {len(missing)} ids of {name} are not in {other}, the first is {min(missing)}"
+            )
+
+
+def _check_lengths(path: Path, ids: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
+    squares = np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64)
+    wrong = np.flatnonzero(np.abs(squares - 1) >= _UNIT_TOLERANCE)
+    if len(wrong):
+        first = wrong[0]
+        raise GalleryError(
+            f"{path}: expected vectors of length 1, since galleries compare by cosine, found {len(wrong)} others, "
+            f"the first (id {ids[first]}) of length {np.sqrt(squares[first]):.4g}; "
+            "build the index from normalised features"
+        )
+
+
+def _split(text: str) -> tuple[str, str]:
+    """Return source and label of PaddleClas' `path<TAB>label`, its `path label`, or a label alone.
+
+    PaddleClas pickles the line of its label file, whatever the delimiter; early PaddleX 3 pickled the label.
+    """
+    source, tab, label = text.partition("\t")
+    if not tab:
+        source, _, label = text.strip().partition(" ")
+        if not source.lower().endswith(_PICTURES):
+            return "", text.strip()
+    return source.strip(), label.strip()

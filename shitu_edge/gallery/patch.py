@@ -1,0 +1,134 @@
+"""Patches: the revisions from one to another in a file, so that a fleet's copies of a gallery can follow.
+
+    magic       a line that names the format
+    digest      SHA-256 of all that follows, 32 bytes
+    length      of the head in bytes, 8 of them, little-endian
+    head        JSON: whose revisions these are, and what each removes and adds
+    vectors     float32, little-endian: the embeddings that the base does not hold, in the head's order of items
+
+A patch repeats the revisions as they were made, so a copy that took it is again a copy: the next one fits. The digest
+protects from damage, not from forgery: take patches from where you would take the software from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import struct
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ..errors import GalleryError
+from ..schema import SchemaError, build
+from .gallery import Gallery
+from .store import Replay, Step
+from .store.replay import leads_to
+from .unfinished import unfinished
+
+_MAGIC = b"shitu-edge gallery patch 1\n"
+_LENGTH = struct.Struct("<Q")
+_DIGEST_BYTES = hashlib.sha256().digest_size
+
+
+@dataclass(frozen=True, slots=True)
+class PatchInfo:
+    """What a patch holds: the revision it follows and leads to, entries removed and added, and the file's size."""
+
+    base: int
+    head: int
+    removed: int
+    added: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """A patch without its vectors."""
+
+    gallery: str
+    extractor: str
+    fingerprint: str
+    dim: int
+    base: int
+    lineage: str
+    steps: tuple[Step, ...]
+    items: tuple[int, ...]
+
+
+def write_patch(gallery: Gallery, base: int, head: int, path: Path) -> PatchInfo:
+    """Write the revisions after `base` up to `head`, whole or not at all; an earlier file is replaced.
+
+    Raises:
+        GalleryError: there are no such revisions, or not any more, or the file cannot be written.
+    """
+    recorded = gallery.record(base, head)
+    meta = gallery.meta
+    items = tuple(recorded.vectors)
+    facts = _Head(gallery.id, meta.extractor, meta.fingerprint, meta.dim, base, recorded.lineage, recorded.steps, items)
+    text = json.dumps(asdict(facts), ensure_ascii=False, separators=(",", ":")).encode()
+    content = b"".join([_LENGTH.pack(len(text)), text, *recorded.vectors.values()])
+    try:
+        with unfinished(path) as partial:
+            with partial.open("wb") as stream:
+                stream.write(_MAGIC + hashlib.sha256(content).digest() + content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.replace(partial, path)
+    except OSError as error:
+        raise GalleryError(f"{path}: cannot be written: {error.strerror}") from error
+    return _info(facts, len(_MAGIC) + _DIGEST_BYTES + len(content))
+
+
+def apply_patch(gallery: Gallery, path: Path) -> PatchInfo | None:
+    """Repeat a patch's revisions, all or none; return what they did, None where the gallery has them already.
+
+    Raises:
+        GalleryError: the file is missing, damaged or no patch; or it is for another gallery, extractor or base.
+    """
+    facts, vectors, size = _read(path)
+    if facts.gallery != gallery.id:
+        raise GalleryError(f"{path}: is for another gallery ({facts.gallery[:8]}), not for a copy of {gallery.path}")
+    if (facts.fingerprint, facts.dim) != (gallery.meta.fingerprint, gallery.meta.dim):
+        raise GalleryError(f"{path}: holds embeddings of another extractor ({facts.extractor})")
+    recorded = Replay(facts.base, facts.lineage, facts.steps, vectors)
+    head, lineage = leads_to(recorded)
+    try:
+        if gallery.lineage(head) == lineage:
+            return None
+        gallery.repeat(recorded)
+    except GalleryError as error:
+        raise GalleryError(f"{path}: does not fit {gallery.path}: {error}") from error
+    except (OverflowError, ValueError) as error:  # numbers and characters that no gallery could have written
+        raise GalleryError(f"{path}: is damaged: {error}") from error
+    return _info(facts, size)
+
+
+def _read(path: Path) -> tuple[_Head, dict[int, bytes], int]:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise GalleryError(f"{path}: cannot be read: {error.strerror}") from error
+    magic, rest = content[: len(_MAGIC)], content[len(_MAGIC) :]
+    if magic != _MAGIC:
+        raise GalleryError(f"{path}: is no gallery patch of this version")
+    digest, body = rest[:_DIGEST_BYTES], memoryview(rest)[_DIGEST_BYTES:]
+    if hashlib.sha256(body).digest() != digest or len(body) < _LENGTH.size:
+        raise GalleryError(f"{path}: is damaged: its content has not its digest")
+    (length,) = _LENGTH.unpack_from(body)
+    try:
+        facts = build(_Head, json.loads(bytes(body[_LENGTH.size : _LENGTH.size + length])))
+    except (SchemaError, ValueError, RecursionError) as error:
+        raise GalleryError(f"{path}: is damaged: {error}") from error
+    rows, size = body[_LENGTH.size + length :], 4 * facts.dim
+    items = facts.items
+    if not facts.steps or facts.dim < 1 or len(rows) != size * len(items) or len(set(items)) != len(items):
+        raise GalleryError(f"{path}: is damaged: its parts do not fit each other")
+    vectors = {item: bytes(rows[i * size : (i + 1) * size]) for i, item in enumerate(items)}
+    return facts, vectors, len(content)
+
+
+def _info(facts: _Head, size: int) -> PatchInfo:
+    removed = sum(len(step.removed) for step in facts.steps)
+    added = sum(len(step.added) for step in facts.steps)
+    return PatchInfo(facts.base, facts.steps[-1].revision.id, removed, added, size)

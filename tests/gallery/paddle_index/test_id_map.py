@@ -1,0 +1,294 @@
+from __future__ import annotations
+
+import os
+import pickle
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from shitu_edge.gallery.paddle_index import id_map, read_id_map
+
+from . import answer_or_refusal, little_memory, refused
+
+TEXTS = ["0/0.jpg\t脉动", "a b.jpg\toat milk 1 l", "", "two\nlines \\ \u2028", "🥛 " * 200]
+INTEGERS = ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "longlong", "intc"]
+PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
+SCALAR = np.int64(1).__reduce__()[0]
+
+
+def _read(folder: Path, data: bytes, name: str = "id_map.pkl") -> dict[int, str]:
+    (folder / name).write_bytes(data)
+    return read_id_map(folder)
+
+
+class _Reduced:
+    """Is pickled as the call of a function."""
+
+    def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
+        self._call = function, arguments
+
+    def __reduce__(self) -> Any:
+        return self._call
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("kind", [int, *(getattr(np, name) for name in INTEGERS)])
+def test_pickles_of_whole_numbers_to_text(tmp_path: Path, protocol: int, kind: Callable[[int], Any]) -> None:
+    expected = dict(enumerate(TEXTS * 20))
+    data = pickle.dumps({kind(key): text for key, text in expected.items()}, protocol)
+    found = _read(tmp_path, data)
+    assert found == expected
+    assert {type(key) for key in found} == {int}
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_pickles_of_all_sizes(tmp_path: Path, protocol: int) -> None:
+    numbers = [0, -1, 127, -128, 255, 256, 65535, 65536, 2**31 - 1, 2**31, -(2**31), 2**62, -(2**62)]
+    for expected in ({}, {7: "x"}, {n: str(n) for n in numbers}, {np.int64(n): "same" for n in range(2500)}):
+        assert _read(tmp_path, pickle.dumps(expected, protocol)) == expected
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_numpy_numbers_of_either_byte_order(tmp_path: Path, protocol: int, order: str) -> None:
+    dtype = np.dtype(f"{order}i4")
+    number = _Reduced(SCALAR, dtype, np.array(-70_000, dtype).tobytes())
+    assert _read(tmp_path, pickle.dumps({number: "x"}, protocol)) == {-70_000: "x"}
+
+
+def test_names_of_numpy_1_and_2(tmp_path: Path) -> None:
+    data = pickle.dumps({np.int64(3): "x"}, 0)
+    for name in (b"numpy.core.multiarray", b"numpy._core.multiarray"):
+        assert _read(tmp_path, re.sub(rb"numpy\._?core\.multiarray", name, data)) == {3: "x"}
+
+
+def _touch(path: str) -> None:
+    Path(path).touch()
+
+
+def _hostile(marker: Path) -> dict[str, tuple[bytes, str]]:
+    """Pickles that make a file when they are loaded, or ask for what no id map needs, and what is said of each."""
+    command = f"echo > {marker}".encode()
+    expression = f"__import__('pathlib').Path({str(marker)!r}).touch()".encode()
+    short = b"\x8c" + bytes([len(command)]) + command
+    system = os.system.__module__.encode()
+    return {
+        "GLOBAL": (b"cos\nsystem\n(V" + command + b"\ntR.", r"asks to call os\.system, which was not done"),
+        "STACK_GLOBAL": (b"\x80\x04\x8c\x02os\x8c\x06system\x93" + short + b"\x85R.", r"asks to call os\.system"),
+        "INST": (b"(V" + command + b"\nios\nsystem\n.", "asks for the operation INST 'os system'"),
+        "OBJ": (b"(c" + system + b"\nsystem\nV" + command + b"\no.", rf"asks to call {system.decode()}\.system"),
+        "eval": (b"cbuiltins\neval\n(V" + expression + b"\ntR.", r"asks to call builtins\.eval"),
+        "value": (b"}K\x00cbuiltins\neval\n(V" + expression + b"\ntRs.", r"asks to call builtins\.eval"),
+        "forgotten": (b"cbuiltins\neval\n(V" + expression + b"\ntR0}.", r"asks to call builtins\.eval"),
+        "NEWOBJ": (b"cnumpy\ndtype\n(Vi8\nt\x81.", "asks for the operation NEWOBJ"),
+        "dtype state": (b"cnumpy\ndtype\n(Vi8\nI00\nI01\ntR}b.", "asks to change an object, which was not done"),
+        "state": (b"}}b.", "asks to change an object, which was not done"),
+        "object dtype": (pickle.dumps(np.dtype("O"), 2), "asks for a call that makes no whole number"),
+        "text dtype": (pickle.dumps({np.str_("a"): "b"}, 2), "asks for a call that makes no whole number"),
+        "float": (pickle.dumps({np.float64(1): "b"}, 2), "asks for a call that makes no whole number"),
+        "too few bytes": (pickle.dumps({_Reduced(SCALAR, np.dtype("i8"), b"1234"): "b"}, 2), "asks for a call"),
+        "called text": (b"Vos\n)R.", "asks for a call"),
+        "module in a number": (b"K\x01Vsystem\n\x93.", "asks to call something without a name"),
+        "two lines": (b"\x80\x04\x8c\x03o\ns\x8c\x01x\x93.", r"asks to call o\\ns\.x"),
+        "PERSID": (b"Pabc\n.", "asks for the operation PERSID 'abc'"),
+        "BINPERSID": (b"K\x01Q.", "asks for the operation BINPERSID"),
+        "EXT1": (b"\x82\x01.", "asks for the operation EXT1 1"),
+        "list": (b"(lp0\nI1\na.", "asks for the operation LIST"),
+    }
+
+
+@pytest.mark.parametrize("name", sorted(_hostile(Path("x"))))
+def test_what_a_pickle_asks_for_is_said_and_not_done(tmp_path: Path, name: str) -> None:
+    marker = tmp_path / "ran"
+    data, message = _hostile(marker)[name]
+    with refused(rf"id_map\.pkl: .*({message})"):
+        _read(tmp_path, data)
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("name", ["GLOBAL", "STACK_GLOBAL", "INST", "OBJ", "eval", "value", "forgotten"])
+def test_these_pickles_do_run_when_they_are_loaded(tmp_path: Path, name: str) -> None:
+    marker = tmp_path / "ran"
+    pickle.loads(_hostile(marker)[name][0])
+    assert marker.exists()
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_calls_of_all_protocols_are_refused(tmp_path: Path, protocol: int) -> None:
+    marker = tmp_path / "ran"
+    data = pickle.dumps({1: _Reduced(_touch, str(marker))}, protocol)
+    with refused(r"asks to call .*test_id_map\._touch, which was not done"):
+        _read(tmp_path, data)
+    assert not marker.exists()
+    pickle.loads(data)
+    assert marker.exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [{"1": "x"}, {1: 2}, {1: b"x"}, {True: "x"}, {2**63: "x"}, {None: "x"}, {(1, 2): "x"}, {1: {2: "x"}}, "x", 5, None],
+)
+def test_pickles_of_other_things(tmp_path: Path, content: object) -> None:
+    with refused(r"id_map\.pkl: expected whole numbers to text, found"):
+        _read(tmp_path, pickle.dumps(content))
+
+
+def test_references_do_not_multiply(tmp_path: Path) -> None:
+    doubling = b"".join(b"h" + bytes([i]) + b"h" + bytes([i]) + b"\x86\x94" for i in range(200))
+    with little_memory(4 << 20), refused("expected whole numbers to text, found tuple to tuple"):
+        _read(tmp_path, b"\x80\x04)\x94" + doubling + b"}\x94h\xc8h\xc8s.")
+    with refused("is damaged"):
+        _read(tmp_path, b"(" * 100_000 + b".")
+    with refused("found tuple"):
+        _read(tmp_path, b")" + b"\x85" * 100_000 + b".")
+
+
+def test_lengths_are_not_believed(tmp_path: Path) -> None:
+    for code in (b"\x8d", b"\x8e", b"\x96"):
+        with little_memory(1 << 20), refused("is damaged"):
+            _read(tmp_path, b"\x80\x05" + code + (2**62).to_bytes(8, "little") + b"x.")
+
+
+def test_large_files_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = pickle.dumps({1: "x" * 100})
+    monkeypatch.setattr(id_map, "_MAX_BYTES", len(data))
+    assert len(_read(tmp_path, data)) == 1
+    with refused(f"expected at most {len(data)} bytes, found {len(data) + 1}"):
+        _read(tmp_path, data + b"x")
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_every_truncation_of_a_pickle_is_refused_and_so_are_trailing_bytes(tmp_path: Path, protocol: int) -> None:
+    data = pickle.dumps({np.int64(5): "a\tb", np.int64(6): "c\td"}, protocol)
+    for size in range(len(data)):
+        with refused(r"id_map\.pkl: "):
+            _read(tmp_path, data[:size])
+    with refused("is damaged: .*1 bytes behind the end"):
+        _read(tmp_path, data + b".")
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    protocol=st.sampled_from(PROTOCOLS),
+    edits=st.lists(
+        st.tuples(st.integers(0, 10**6), st.sampled_from("=+-"), st.binary(min_size=1, max_size=3)), max_size=4
+    ),
+)
+def test_damaged_pickles_give_a_map_or_a_refusal(
+    tmp_path: Path, protocol: int, edits: list[tuple[int, str, bytes]]
+) -> None:
+    data = pickle.dumps({np.int64(5): "a\tb", np.int32(6): "c\td", 7: "e"}, protocol)
+    for place, edit, content in edits:
+        at = place % (len(data) + 1)
+        rest = data[at:] if edit == "+" else data[at + len(content) :]
+        data = data[:at] + (b"" if edit == "-" else content) + rest
+    _map_or_refusal(tmp_path, data, "id_map.pkl")
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.binary(max_size=60))
+def test_noise_gives_a_map_or_a_refusal(tmp_path: Path, data: bytes) -> None:
+    _map_or_refusal(tmp_path, data, "id_map.pkl")
+    (tmp_path / "id_map.pkl").unlink()
+    _map_or_refusal(tmp_path, data, "id_map.yaml")
+    (tmp_path / "id_map.yaml").unlink()
+
+
+def _map_or_refusal(folder: Path, data: bytes, name: str) -> None:
+    found = answer_or_refusal(lambda: _read(folder, data, name))
+    assert all(type(key) is int and type(text) is str for key, text in (found or {}).items())
+
+
+def _yaml(content: object) -> bytes:
+    """Write as PaddleX' `IndexData.save` does."""
+    yaml = pytest.importorskip("yaml", reason="PyYAML reads and writes PaddleX' maps: pip install pyyaml")
+    text: str = yaml.dump(content, default_flow_style=False, allow_unicode=True)
+    return text.encode()
+
+
+LABELS = [
+    "脉动",
+    "oat milk 1 l",
+    "123",
+    "yes",
+    "null",
+    "1.5",
+    "a: b",
+    "# x",
+    "'",
+    '"',
+    " x ",
+    "🥛",
+    "word " * 60,
+    "a\nb",
+    "- x",
+]
+
+
+def test_map_that_paddlex_writes(tmp_path: Path) -> None:
+    labels = dict(enumerate(LABELS, start=-2))
+    data = _yaml({"index_type": "HNSW32", "metric_type": "IP", "id_map": labels})
+    assert _read(tmp_path, data, "id_map.yaml") == labels
+
+
+def test_numbers_in_a_yaml_map_stay_as_they_are_written(tmp_path: Path) -> None:
+    pytest.importorskip("yaml")
+    assert _read(tmp_path, b"id_map: {1: 007, 2: 1e3}", "id_map.yaml") == {1: "007", 2: "1e3"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "expected id_map, with whole numbers to text, found none"),
+        ("index_type: Flat", "expected id_map, with whole numbers to text, found none"),
+        ("text", "line 1: expected only id_map"),
+        ("- 1", "line 1: expected only id_map"),
+        ("id_map:\n  1: [a]", "line 2: expected only id_map"),
+        ("id_map:\n  1: {a: b}", "line 2: expected only id_map"),
+        ("other: {a: b}", "line 1: expected only id_map"),
+        ("{a: b}: c", "line 1: expected only id_map"),
+        ("id_map: {1: a}\n---\nid_map: {1: a}", "line 3: expected only id_map"),
+        ("id_map: {1: a}\nid_map: {1: b}", "line 2: expected only id_map"),
+        ("id_map:\n  a: b", "line 2: expected a whole number, found 'a'"),
+        ("id_map: {1_0: b}", "expected a whole number, found '1_0'"),
+        ("id_map: {1: &a x, 2: *a}", "line 1: expected plain text, found an anchor, alias or tag"),
+        ("id_map: &a\n  1: *a", "expected plain text, found an anchor, alias or tag, which was not followed"),
+        ("id_map: {1: !!python/object/apply:os.system [ls]}", "expected plain text, found an anchor, alias or tag"),
+        ("id_map: {1: a", "is no YAML: "),
+        ("id_map: {1: a\x01}", "is no YAML: "),
+        ("{id_map: {" + "{" * 50_000, "expected only id_map"),
+        ("id_map: " + "[" * 50_000, "expected only id_map"),
+    ],
+)
+def test_other_yaml_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    pytest.importorskip("yaml")
+    with refused(rf"id_map\.yaml.*: .*{message}|id_map\.yaml, {message}"):
+        _read(tmp_path, text.encode(), "id_map.yaml")
+
+
+def test_yaml_in_another_encoding(tmp_path: Path) -> None:
+    pytest.importorskip("yaml")
+    with refused(r"id_map\.yaml: is no YAML: "):
+        _read(tmp_path, "id_map: {1: 牛奶}".encode("gbk"), "id_map.yaml")
+
+
+def test_yaml_without_pyyaml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    with refused(r"id_map\.yaml: needs PyYAML to be read \(.*\); pip install pyyaml"):
+        _read(tmp_path, b"id_map: {1: a}", "id_map.yaml")
+
+
+def test_folder_with_neither_map_or_both(tmp_path: Path) -> None:
+    with refused(r"expected id_map\.pkl or id_map\.yaml, found neither"):
+        read_id_map(tmp_path)
+    for name in ("id_map.pkl", "id_map.yaml"):
+        (tmp_path / name).write_bytes(b"")
+    with refused(r"expected id_map\.pkl or id_map\.yaml, found both"):
+        read_id_map(tmp_path)
