@@ -31,17 +31,17 @@ QUERIES = 1000
 K = 10
 
 
-def synthetic_embeddings(count: int, seed: int) -> Rows:
-    """Return unit rows (count, 512), a product's pictures next to each other."""
+def synthetic_embeddings(count: int, seed: int, dim: int = DIM) -> Rows:
+    """Return unit rows (count, dim), a product's pictures next to each other."""
     rng = np.random.default_rng(seed)
-    weights = np.arange(1, DIM + 1) ** -SPECTRUM
+    weights = np.arange(1, dim + 1) ** -SPECTRUM
     products = -(-count // PICTURES)
     product = np.repeat(np.arange(products), PICTURES)[:count]
     variety = rng.uniform(0.2, 0.75, products)[product, None]
-    centres = _unit(rng.standard_normal((products, DIM)) * weights)
-    pictures = _unit(rng.standard_normal((count, DIM)) * weights)
+    centres = _unit(rng.standard_normal((products, dim)) * weights)
+    pictures = _unit(rng.standard_normal((count, dim)) * weights)
     own = np.sqrt(1 - variety) * centres[product] + np.sqrt(variety) * pictures
-    common = _unit(rng.standard_normal((1, DIM)))
+    common = _unit(rng.standard_normal((1, dim)))
     return _unit(np.sqrt(COMMON) * common + np.sqrt(1 - COMMON) * own).astype(np.float32)
 
 

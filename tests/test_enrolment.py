@@ -427,7 +427,7 @@ def test_the_command_line_builds_a_lost_index_again(
     build_gallery(recognizer, path, _pictures(folder))
     [graph] = path.parent.glob("*.hnsw")
     graph.unlink()
-    assert _shell(monkeypatch, "index", path, "--threads", 1) == 0
+    assert _shell(monkeypatch, "reindex", path, "--threads", 1) == 0
     assert capsys.readouterr().out == f"{path}: 6 items indexed\n"
     with Gallery.open(path) as gallery:
         assert gallery.info().search == "graph"

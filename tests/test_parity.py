@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from shitu_edge import NewItem, Recognizer
+from shitu_edge import Gallery, NewItem, Recognizer
 from shitu_edge.decode import decode
 from shitu_edge.engines import ENGINES, EngineName
 

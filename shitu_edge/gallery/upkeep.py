@@ -63,8 +63,11 @@ class Upkeep:
             if self._closed:
                 return True
             command = [sys.executable, "-m", "shitu_edge.gallery.rebuild", os.fspath(path)]
+            environment = {**os.environ, "PYTHONSAFEPATH": "1"}  # nothing is imported from where we happen to be
             try:
-                self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+                self._process = subprocess.Popen(
+                    command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment
+                )
             except OSError as error:
                 _log.warning("no process to build the index in: %s", error)
                 return False

@@ -20,13 +20,30 @@ app = typer.Typer(
     help="Build a gallery, change it, look into it, and move it.", no_args_is_help=True, rich_markup_mode=None
 )
 _COMMANDS: dict[str, Callable[..., None]] = {
-    "build": enrol.build, "add": enrol.add, "replace": enrol.replace,
-    "remove": change.remove, "rename": change.rename, "relabel": change.relabel,
-    "list": look.list_items, "info": look.info, "search": look.search,
-    "log": history.log, "diff": history.diff, "rollback": history.rollback, "prune": history.prune,
-    "reindex": care.reindex, "verify": care.verify, "repair": care.repair, "audit": care.audit,
-    "copy": move.copy, "patch": move.patch, "apply": move.apply, "export": move.export, "import": move.import_,
-    "import-paddleclas": move.import_paddleclas, "push": move.push,
+    "build": enrol.build,
+    "add": enrol.add,
+    "replace": enrol.replace,
+    "remove": change.remove,
+    "rename": change.rename,
+    "relabel": change.relabel,
+    "list": look.list_items,
+    "info": look.info,
+    "search": look.search,
+    "log": history.log,
+    "diff": history.diff,
+    "rollback": history.rollback,
+    "prune": history.prune,
+    "reindex": care.reindex,
+    "verify": care.verify,
+    "repair": care.repair,
+    "audit": care.audit,
+    "copy": move.copy,
+    "patch": move.patch,
+    "apply": move.apply,
+    "export": move.export,
+    "import": move.import_,
+    "import-paddleclas": move.import_paddleclas,
+    "push": move.push,
 }
 for _name, _command in _COMMANDS.items():
     app.command(_name)(_command)

@@ -13,7 +13,7 @@ import numpy as np
 from ...errors import GalleryError
 from . import history
 from .records import Entry, NewItem
-from .schema import ContentDigest, entry_digest
+from .schema import ContentDigest, entry_digest, first_lineage, next_lineage
 
 _CURRENT = "SELECT label, source, digest, added_in FROM entries WHERE item = ? AND removed_in IS NULL"
 _VECTOR = "SELECT vector FROM embeddings WHERE id = ?"
@@ -28,12 +28,14 @@ class Change:
 
     def __init__(self, connection: sqlite3.Connection, check: Callable[[NewItem], NewItem]) -> None:
         """Begin inside a transaction; `check` returns an item as it may be stored, or raises."""
-        row = connection.execute("SELECT id, digest FROM revisions ORDER BY id DESC LIMIT 1").fetchone() or (0, b"")
+        row = connection.execute("SELECT id, digest, lineage FROM revisions ORDER BY id DESC LIMIT 1").fetchone()
+        row = row or (0, b"", first_lineage(*history.identity(connection)))
         self.revision: int = row[0] + 1
         """The number of the revision that results: the last one, in the end, where nothing was changed."""
         self._open: sqlite3.Connection | None = connection
         self._check = check
         self._content = ContentDigest(row[1])
+        self._lineage: bytes = row[2]
         self._added = self._removed = 0
 
     def add(self, item: NewItem) -> int:
@@ -106,13 +108,14 @@ class Change:
         rows = self._connection.execute(f"SELECT item FROM entries WHERE {where} ORDER BY item", [*given.values()])
         return [row[0] for row in rows]
 
-    def finish(self, author: str, note: str, created_at: str | None = None) -> bytes:
+    def finish(self, author: str, note: str, created_at: str | None = None, *, even_empty: bool = False) -> bytes:
         """Write the log's line, unless nothing was changed, and return the content's digest; the change is over."""
         digest = bytes(self._content)
-        if self._added or self._removed or self.revision == 1:
+        if self._added or self._removed or even_empty:
             created_at = created_at or datetime.now(timezone.utc).isoformat(timespec="seconds")
-            row = (self.revision, created_at, printable(author), printable(note), self._added, self._removed, digest)
-            self._connection.execute("INSERT INTO revisions VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+            line = (self.revision, created_at, printable(author), printable(note), self._added, self._removed)
+            lineage = next_lineage(self._lineage, *line, digest.hex())
+            self._connection.execute("INSERT INTO revisions VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*line, digest, lineage))
         else:
             self.revision -= 1
         self._open = None

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 
 import numpy as np
 
 from . import history
 from .records import READ_TOLERANCE, Progress
-from .schema import ContentDigest, entry_digest
+from .schema import SCHEMA, ContentDigest, entry_digest, first_lineage, next_lineage
 
 _ENTRIES = """
 SELECT item, label, source, digest, added_in, removed_in, vector FROM entries LEFT JOIN embeddings ON id = item
 ORDER BY item, added_in
 """
 _REPORT_EVERY = 1000
+_MOST_ITEMS = 1 << 53
 
 
 def examine(connection: sqlite3.Connection, dim: int, progress: Progress | None = None) -> Iterator[str]:
@@ -27,11 +29,38 @@ def examine(connection: sqlite3.Connection, dim: int, progress: Progress | None 
             yield f"database: {line}"
     if faults:
         return  # what else there is to see would be its consequences
+    yield from _table_faults(connection)
     for table, row, *_ in connection.execute("PRAGMA foreign_key_check"):
         yield f"{table}: row {row} belongs to nothing"
     contents = _Contents(connection)
     yield from _entries(connection, dim, contents, progress)
     yield from contents.faults()
+    yield from _log_faults(connection)
+
+
+def _table_faults(connection: sqlite3.Connection) -> Iterator[str]:
+    """Compare tables and indexes with those of an empty gallery, and the counter of ids with the ids."""
+    query = "SELECT type, name, sql FROM sqlite_master ORDER BY name"
+    with closing(sqlite3.connect(":memory:")) as model:
+        model.executescript(SCHEMA)
+        for kind, name, sql in model.execute(query):
+            if (sql,) not in connection.execute("SELECT sql FROM sqlite_master WHERE name = ?", (name,)).fetchall():
+                yield f"{kind} {name}: is not as it was made"
+    counter = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'embeddings'").fetchone()
+    last = connection.execute("SELECT max(id) FROM embeddings").fetchone()[0]
+    if last is not None and not (counter and isinstance(counter[0], int) and last <= counter[0] < _MOST_ITEMS):
+        yield f"the counter of items: expected {last} or a little more, found {counter and counter[0]}"
+
+
+def _log_faults(connection: sqlite3.Connection) -> Iterator[str]:
+    """Check that every line of the log, and what the gallery is for, are what they were."""
+    lineage = first_lineage(*history.identity(connection))
+    query = "SELECT id, created_at, author, note, added, removed, digest, lineage FROM revisions ORDER BY id"
+    for *line, digest, found in connection.execute(query):
+        lineage = next_lineage(lineage, *line, digest.hex())
+        if found != lineage:
+            yield f"revision {line[0]}: its line of the log, one before it, or what the gallery is for was altered"
+            return
 
 
 class _Contents:
@@ -41,6 +70,7 @@ class _Contents:
         rows = connection.execute("SELECT id, added, removed, digest FROM revisions ORDER BY id").fetchall()
         self._lines = {row[0]: row[1:] for row in rows}
         self._oldest = history.reaches_back_to(connection)
+        self._forgotten = False
         self._begun: dict[int, list[bytes]] = {}
         self._ended: dict[int, list[bytes]] = {}
 
@@ -49,10 +79,13 @@ class _Contents:
         self._begun.setdefault(max(added_in, self._oldest), []).append(digest)
         if removed_in is not None:
             self._ended.setdefault(max(removed_in, self._oldest), []).append(digest)
+            self._forgotten |= removed_in <= self._oldest
 
     def faults(self) -> Iterator[str]:
         if list(self._lines) != list(range(1, len(self._lines) + 1)):
             yield "revisions: their numbers have gaps"
+        if self._oldest not in self._lines or self._forgotten:
+            yield f"history: should not reach back to revision {self._oldest}"
         content = ContentDigest()
         for number, (added, removed, digest) in self._lines.items():
             begun, ended = self._begun.pop(number, []), self._ended.pop(number, [])
@@ -78,8 +111,6 @@ def _entries(connection: sqlite3.Connection, dim: int, contents: _Contents, prog
         fault = entry_fault(item, label, source, digest, vector, dim)
         if fault:
             yield f"item {item} ({label}, {source or 'no source'}): {fault}"
-        if removed_in is not None and removed_in <= added_in:
-            yield f"item {item} ({label}): removed before it was added"
         if progress and (done % _REPORT_EVERY == 0 or done == total):
             progress(done, total)
     query = "SELECT id FROM embeddings WHERE id NOT IN (SELECT item FROM entries)"
@@ -87,8 +118,10 @@ def _entries(connection: sqlite3.Connection, dim: int, contents: _Contents, prog
         yield f"item {item}: has an embedding and no entry"
 
 
-def entry_fault(item: int, label: str, source: str, digest: bytes, vector: object, dim: int) -> str | None:
+def entry_fault(item: int, label: object, source: object, digest: object, vector: object, dim: int) -> str | None:
     """Return what is wrong with an entry and its embedding, None where nothing is."""
+    if not (isinstance(label, str) and isinstance(source, str) and isinstance(digest, bytes)):
+        return "its label, source or digest is none"
     if not isinstance(vector, bytes):
         return "its embedding is missing"
     if len(vector) != 4 * dim:

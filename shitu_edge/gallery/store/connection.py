@@ -141,3 +141,12 @@ def mapped_errors(path: Path) -> Iterator[None]:
         if any(word in str(error) for word in _DAMAGE):
             raise DamagedError(path, str(error)) from error
         raise GalleryError(f"{path}: {error}") from error
+
+
+@contextmanager
+def odd_content(path: Path) -> Iterator[None]:
+    """Turn what follows from rows of the wrong kind, where nothing else runs than reading them, into `DamagedError`."""
+    try:
+        yield
+    except (TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:
+        raise DamagedError(path, f"its content is none of a gallery ({error})") from error

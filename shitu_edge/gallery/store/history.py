@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import sqlite3
-from dataclasses import astuple
-from typing import Any
 
 from ...errors import GalleryError
 from .records import Diff, Entry, Revision
@@ -29,34 +25,23 @@ def reaches_back_to(connection: sqlite3.Connection) -> int:
 
 def log(connection: sqlite3.Connection) -> list[Revision]:
     """Return all revisions, the newest first."""
-    rows = connection.execute("SELECT * FROM revisions ORDER BY id DESC")
-    return [revision_of(row) for row in rows]
+    query = "SELECT id, created_at, author, note, added, removed, digest FROM revisions ORDER BY id DESC"
+    return [
+        Revision(number, created_at, author, note, added, removed, digest.hex())
+        for number, created_at, author, note, added, removed, digest in connection.execute(query)
+    ]
+
+
+def identity(connection: sqlite3.Connection) -> tuple[str, str, str, int]:
+    """Return the gallery's id, and the extractor, fingerprint and dimension that it is for."""
+    facts = dict(connection.execute("SELECT key, value FROM meta"))
+    return facts["id"], facts["extractor"], facts["fingerprint"], int(facts["dim"])
 
 
 def lineage(connection: sqlite3.Connection, revision: int) -> str | None:
-    """Return what tells this log up to a revision from all others, None where the log is shorter.
-
-    Equal content may have come about in different ways, in which one id meant different items; the digest of each
-    revision, chained, tells them apart.
-    """
-    value = ""
-    lines = connection.execute("SELECT * FROM revisions WHERE id <= ? ORDER BY id", (revision,))
-    last = 0
-    for row in lines:
-        line = revision_of(row)
-        last, value = line.id, follow(value, line)
-    return value if last == revision else None
-
-
-def follow(value: str, line: Revision) -> str:
-    """Return the lineage after one more line of the log."""
-    return hashlib.sha256(json.dumps([value, *astuple(line)]).encode()).hexdigest()
-
-
-def revision_of(row: tuple[Any, ...]) -> Revision:
-    """Return a row of the log as a record."""
-    number, created_at, author, note, added, removed, digest = row
-    return Revision(number, created_at, author, note, added, removed, digest.hex())
+    """Return what tells this log up to a revision from all others, None where the log is shorter."""
+    row = connection.execute("SELECT lineage FROM revisions WHERE id = ?", (revision,)).fetchone()
+    return row[0].hex() if row else None
 
 
 def diff(connection: sqlite3.Connection, base: int, head: int) -> Diff:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from ...errors import GalleryError
 from . import history
 from .changes import Change, normal_label, printable
 from .records import Entry, NewItem, Revision
+from .schema import next_lineage
 
 _ADDED = "SELECT item, label, source FROM entries WHERE added_in = ? ORDER BY item"
 _REMOVED = "SELECT item FROM entries WHERE removed_in = ? ORDER BY item"
@@ -61,10 +62,10 @@ def record(connection: sqlite3.Connection, base: int, head: int) -> Replay:
 
 def leads_to(recorded: Replay) -> tuple[int, str]:
     """Return the revision and the lineage that the steps end in."""
-    lineage = recorded.lineage
+    lineage = bytes.fromhex(recorded.lineage)
     for step in recorded.steps:
-        lineage = history.follow(lineage, step.revision)
-    return recorded.steps[-1].revision.id, lineage
+        lineage = next_lineage(lineage, *astuple(step.revision))
+    return recorded.steps[-1].revision.id, lineage.hex()
 
 
 def repeat(connection: sqlite3.Connection, recorded: Replay, check: Callable[[NewItem], NewItem]) -> None:

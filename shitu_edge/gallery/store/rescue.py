@@ -7,22 +7,24 @@ import sqlite3
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
 from ...errors import GalleryError
 from .changes import Change
-from .check import entry_fault
+from .check import entry_fault, examine
 from .connection import LIVE, check_there, connect, is_open_here, mapped_errors, transaction
 from .records import Entry, Meta, Progress
-from .schema import MAGIC, PAGE_BYTES, ContentDigest
+from .schema import MAGIC, PAGE_BYTES
 from .store import Store
 
 _COUNTERS = (24, 92)
 """Where SQLite's header keeps its change counter, and the one for which its page count holds (file format, 1.3)."""
 _PAGE_COUNT = 28
 _REPORT_EVERY = 1000
+_GAP = 1_000_000
+"""Ids to try between the last that can be read from below and the first from above."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,22 +51,27 @@ def rescue(path: Path, target: Path, meta: Meta | None = None, progress: Progres
     check_there(path)
     if is_open_here(path):
         raise GalleryError(f"{path}: is open in this process; close it first")
-    with _copy(path) as remains, mapped_errors(path), closing(_opened(path, remains)) as connection:
-        facts = dict(_tried(connection, "SELECT key, value FROM meta"))
+    with _copy(path) as remains, mapped_errors(path), closing(_opened(path, remains)) as old:
+        facts = _facts(old)
         meta = _meta(facts) or meta
         if meta is None:
             raise GalleryError(f"{path}: does not say any more which extractor it was made with: name its bundle")
-        found = _Found(connection, meta.dim)
+        found = _Found(old, meta.dim)
         found.read(progress)
         if not found.rows:
             raise GalleryError(f"{path}: holds nothing that can be read any more")
-        store = Store.create(target, meta, facts.get("id"))
-        store.close()
+        Store.create(target, meta, facts.get("id")).close()
         with closing(connect(target, LIVE)) as new:
             new.execute("DELETE FROM revisions")
-            with transaction(new):
-                whole = found.write(new, facts)
-        return Rescue(found.kept, tuple(found.lost), whole)
+            whole = _copy_all(found, old, new, facts)
+            if not whole:
+                _begin_anew(found, old, new)
+    return Rescue(len(found.current), tuple(found.lost), whole)
+
+
+def _facts(connection: sqlite3.Connection) -> dict[str, str]:
+    rows = _read(connection, "SELECT key, value FROM meta")[0]
+    return {key: value for key, value in rows if isinstance(key, str) and isinstance(value, str)}
 
 
 def assess(path: Path) -> tuple[int, int] | None:
@@ -73,12 +80,12 @@ def assess(path: Path) -> tuple[int, int] | None:
         return None
     try:
         with _copy(path) as remains, closing(_opened(path, remains)) as connection:
-            meta = _meta(dict(_tried(connection, "SELECT key, value FROM meta")))
+            meta = _meta(_facts(connection))
             if meta is None:
                 return None
             found = _Found(connection, meta.dim)
             found.read(None)
-            return found.kept, found.kept + len(found.lost)
+            return len(found.current), len(found.current) + len(found.lost)
     except (GalleryError, sqlite3.Error):
         return None
 
@@ -89,93 +96,118 @@ class _Found:
     def __init__(self, connection: sqlite3.Connection, dim: int) -> None:
         self._connection = connection
         self._dim = dim
-        self.rows: list[tuple[Any, ...]] = []
+        self.rows: list[_Row] = []
         self.lost: list[str] = []
-        self._whole = True
 
     @property
-    def kept(self) -> int:
-        return sum(row[5] is None for row in self.rows)
+    def current(self) -> dict[int, _Row]:
+        """The current entries by item, of two the later one."""
+        return {row.item: row for row in self.rows if row.removed_in is None}
 
     def read(self, progress: Progress | None) -> None:
-        last = self._last_item()
-        for item in range(1, last + 1):
+        items = self._items()
+        for done, item in enumerate(items, start=1):
             self._read_item(item)
-            if progress and (item % _REPORT_EVERY == 0 or item == last):
-                progress(item, last)
+            if progress and (done % _REPORT_EVERY == 0 or done == len(items)):
+                progress(done, len(items))
 
-    def _last_item(self) -> int:
-        """Return the highest id that anything speaks of."""
-        queries = ("SELECT seq FROM sqlite_sequence", "SELECT max(id) FROM embeddings", "SELECT max(item) FROM entries")
-        return max((row[0] or 0 for query in queries for row in _tried(self._connection, query)), default=0)
+    def _items(self) -> list[int]:
+        """Return the ids that anything speaks of, from both ends of tables that cannot be read through."""
+        found: set[int] = set()
+        for table, column in (("embeddings", "id"), ("entries", "item")):
+            query = f"SELECT {column} FROM {table} ORDER BY {column}"
+            rising, whole = self._numbers(query)
+            falling, _ = ([], True) if whole else self._numbers(f"{query} DESC")
+            found.update(rising, falling)
+            if rising and falling:
+                found.update(range(rising[-1] + 1, min(falling[-1], rising[-1] + _GAP)))
+        found.update(self._numbers("SELECT item FROM entries INDEXED BY entries_by_item WHERE removed_in IS NULL")[0])
+        return sorted(found)
+
+    def _numbers(self, query: str) -> tuple[list[int], bool]:
+        rows, whole = _read(self._connection, query)
+        return [row[0] for row in rows if isinstance(row[0], int)], whole
 
     def _read_item(self, item: int) -> None:
         try:
-            query = "SELECT item, label, source, digest, added_in, removed_in FROM entries WHERE item = ?"
+            query = "SELECT label, source, digest, added_in, removed_in FROM entries WHERE item = ? ORDER BY added_in"
             entries = self._connection.execute(query, (item,)).fetchall()
-            if not entries:
-                return
             found = self._connection.execute("SELECT vector FROM embeddings WHERE id = ?", (item,)).fetchone()
         except sqlite3.Error as error:
-            self._lose(f"item {item}: cannot be read ({error})")
+            self.lost.append(f"item {item}: cannot be read ({error})")
             return
         vector = found[0] if found else None
-        for entry in entries:
-            fault = entry_fault(item, entry[1], entry[2], entry[3], vector, self._dim)
-            if fault is None:
-                self.rows.append((*entry, vector))
-            elif entry[5] is None:
-                self._lose(f"item {item} ({entry[1]}, {entry[2] or 'no source'}): {fault}")
-            else:
-                self._whole = False
+        if found and not entries:
+            self.lost.append(f"item {item}: nothing says what it is")
+        fault = None
+        for label, source, digest, added_in, removed_in in entries:
+            wrong = entry_fault(item, label, source, digest, vector, self._dim)
+            if (
+                wrong is None
+                and isinstance(vector, bytes)
+                and isinstance(added_in, int)
+                and isinstance(removed_in, (int, type(None)))
+            ):
+                self.rows.append(_Row(item, label, source, digest, added_in, removed_in, vector))
+            elif removed_in is None:
+                fault = f"item {item} ({label}, {source or 'no source'}): {wrong or 'is no entry'}"
+        if fault and not (self.rows and self.rows[-1].item == item and self.rows[-1].removed_in is None):
+            self.lost.append(fault)
 
-    def _lose(self, what: str) -> None:
-        self._whole = False
-        self.lost.append(what)
 
-    def write(self, new: sqlite3.Connection, facts: dict[str, str]) -> bool:
-        """Fill a new file; return whether the history could be kept."""
-        vectors = {row[0]: row[6] for row in self.rows}
-        new.executemany("INSERT INTO embeddings VALUES (?, ?)", vectors.items())
-        log = _tried(self._connection, "SELECT * FROM revisions ORDER BY id")
-        new.executemany("INSERT INTO revisions VALUES (?, ?, ?, ?, ?, ?, ?)", log)
-        if self._whole and not self._has_digest(log):
-            self._lose("entries that nothing speaks of any more")
-        if self._whole and self._is_continuous(log):
-            new.executemany("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?)", [row[:6] for row in self.rows])
-            _set_history(new, int(facts["history_from"]))
-            return True
-        last = max((row[0] for row in log), default=0)
-        new.execute("DELETE FROM revisions")
-        known = {row[0]: row for row in log}
-        gap = ("", "", "lost", 0, 0, b"")
-        rows = [known.get(number, (number, *gap)) for number in range(1, last + 1)]
-        new.executemany("INSERT INTO revisions VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
-        new.execute("UPDATE revisions SET digest = zeroblob(32) WHERE id = ?", (last,))  # nothing to build upon
-        change = Change(new, lambda item: item)
-        for item, label, source, _, _, removed_in, _ in self.rows:
-            if removed_in is None:
-                change.restore(Entry(item, label, source))
-        change.finish("", f"repaired: {len(self.lost)} items lost")
-        new.execute("DELETE FROM embeddings WHERE id NOT IN (SELECT item FROM entries)")
-        _set_history(new, change.revision)
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """An entry that has its digest."""
+
+    item: int
+    label: str
+    source: str
+    digest: bytes
+    added_in: int
+    removed_in: int | None
+    vector: bytes
+
+
+def _copy_all(found: _Found, old: sqlite3.Connection, new: sqlite3.Connection, facts: dict[str, str]) -> bool:
+    """Write entries and log as they were; return whether that makes a sound gallery."""
+    try:
+        with transaction(new):
+            vectors = {row.item: row.vector for row in found.rows}
+            new.executemany("INSERT INTO embeddings VALUES (?, ?)", vectors.items())
+            new.executemany(f"INSERT INTO revisions VALUES ({', '.join('?' * 8)})", _log(old))
+            new.executemany("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?)", [astuple(row)[:6] for row in found.rows])
+            new.execute("UPDATE meta SET value = ? WHERE key = 'history_from'", (facts.get("history_from"),))
+            if found.lost or list(examine(new, found._dim)):
+                raise _NotWholeError
+    except (_NotWholeError, sqlite3.Error, TypeError, ValueError, LookupError, AttributeError, OverflowError):
         return False
-
-    def _has_digest(self, log: list[tuple[Any, ...]]) -> bool:
-        content = ContentDigest()
-        for row in self.rows:
-            if row[5] is None:
-                content.add(row[3])
-        return bool(log) and log[-1][6] == bytes(content)
-
-    def _is_continuous(self, log: list[tuple[Any, ...]]) -> bool:
-        numbers = {row[0] for row in log}
-        used = {number for row in self.rows for number in (row[4], row[5]) if number is not None}
-        return bool(numbers) and numbers == set(range(1, len(numbers) + 1)) and used <= numbers
+    return True
 
 
-def _set_history(connection: sqlite3.Connection, oldest: int) -> None:
-    connection.execute("UPDATE meta SET value = ? WHERE key = 'history_from'", (str(oldest),))
+def _begin_anew(found: _Found, old: sqlite3.Connection, new: sqlite3.Connection) -> None:
+    """Write the current entries as one more revision; of the others only the lines of the log are left."""
+    with transaction(new):
+        known = {row[0]: row for row in _log(old) if isinstance(row[0], int)}
+        last = max((number for number in known if 0 < number <= 2 * len(known)), default=0)
+        for number in range(1, last + 1):
+            change = Change(new, lambda item: item)
+            created_at, author, note = map(str, known[number][1:4]) if number in known else ("", "", "lost")
+            change.finish(author, note, created_at, even_empty=True)
+        for item, row in found.current.items():
+            new.execute("INSERT INTO embeddings VALUES (?, ?)", (item, row.vector))
+        change = Change(new, lambda item: item)
+        for item, row in found.current.items():
+            change.restore(Entry(item, row.label, row.source))
+        change.finish("", f"repaired: {len(found.lost)} items lost", even_empty=True)
+        new.execute("UPDATE meta SET value = ? WHERE key = 'history_from'", (str(change.revision),))
+
+
+def _log(connection: sqlite3.Connection) -> list[tuple[Any, ...]]:
+    return _read(connection, "SELECT * FROM revisions ORDER BY id")[0]
+
+
+class _NotWholeError(Exception):
+    """The copy of a damaged gallery is not a sound one."""
 
 
 def _meta(facts: dict[str, str]) -> Meta | None:
@@ -184,13 +216,15 @@ def _meta(facts: dict[str, str]) -> Meta | None:
     return None
 
 
-def _tried(connection: sqlite3.Connection, query: str) -> list[tuple[Any, ...]]:
-    """Return a query's rows up to the first that cannot be read."""
+def _read(connection: sqlite3.Connection, query: str) -> tuple[list[tuple[Any, ...]], bool]:
+    """Return a query's rows up to the first that cannot be read, and whether that are all."""
     rows = []
-    with suppress(sqlite3.Error):
+    try:
         for row in connection.execute(query):
             rows.append(row)
-    return rows
+    except sqlite3.Error:
+        return rows, False
+    return rows, True
 
 
 @contextmanager

@@ -13,6 +13,7 @@ revision can be read, and a graph over ids stays right whatever happens to the l
 from __future__ import annotations
 
 import hashlib
+import json
 import struct
 
 APPLICATION_ID = 0x53544547
@@ -42,9 +43,16 @@ CREATE TABLE revisions (
     note TEXT NOT NULL,
     added INTEGER NOT NULL,
     removed INTEGER NOT NULL,
-    digest BLOB NOT NULL
+    digest BLOB NOT NULL,
+    lineage BLOB NOT NULL,
+    CHECK (typeof(added) = 'integer' AND typeof(removed) = 'integer'),
+    CHECK (typeof(digest) = 'blob' AND typeof(lineage) = 'blob')
 );
-CREATE TABLE embeddings (id INTEGER PRIMARY KEY AUTOINCREMENT, vector BLOB NOT NULL);
+CREATE TABLE embeddings (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    vector BLOB NOT NULL,
+    CHECK (typeof(vector) = 'blob')
+);
 CREATE TABLE entries (
     item INTEGER NOT NULL REFERENCES embeddings (id),
     label TEXT NOT NULL,
@@ -52,7 +60,10 @@ CREATE TABLE entries (
     digest BLOB NOT NULL,
     added_in INTEGER NOT NULL REFERENCES revisions (id),
     removed_in INTEGER REFERENCES revisions (id),
-    PRIMARY KEY (item, added_in)
+    PRIMARY KEY (item, added_in),
+    CHECK (typeof(label) = 'text' AND typeof(source) = 'text' AND typeof(digest) = 'blob'),
+    CHECK (typeof(item) = 'integer' AND typeof(added_in) = 'integer'),
+    CHECK (removed_in IS NULL OR (typeof(removed_in) = 'integer' AND removed_in > added_in))
 ) WITHOUT ROWID;
 CREATE UNIQUE INDEX entries_by_item ON entries (item) WHERE removed_in IS NULL;
 CREATE INDEX entries_by_label ON entries (label) WHERE removed_in IS NULL;
@@ -75,6 +86,24 @@ def entry_digest(item: int, label: str, source: str, vector: bytes) -> bytes:
     label_bytes, source_bytes = label.encode(), source.encode()
     head = _ENTRY.pack(item, len(label_bytes), len(source_bytes))
     return hashlib.sha256(head + label_bytes + source_bytes + vector).digest()
+
+
+def first_lineage(gallery_id: str, extractor: str, fingerprint: str, dim: int) -> bytes:
+    """Return what the lineage of a gallery's first revision follows."""
+    return _chained(gallery_id, extractor, fingerprint, dim)
+
+
+def next_lineage(before: bytes, number: int, created_at: str, author: str, note: str, *rest: object) -> bytes:
+    """Return the lineage of a revision: a digest of its line of the log and of the lineage before it.
+
+    Equal content may have come about in different ways, in which one id meant different items; the lineage tells them
+    apart. `rest` are the counts of entries added and removed, and the content's digest in hexadecimal.
+    """
+    return _chained(before.hex(), number, created_at, author, note, *rest)
+
+
+def _chained(*facts: object) -> bytes:
+    return hashlib.sha256(json.dumps(facts).encode()).digest()
 
 
 class ContentDigest:

@@ -103,6 +103,8 @@ class Snapshot:
         found = self.connection.execute(query, ids).fetchall()
         if [row[0] for row in found] != list(ids):
             missing = min(set(ids) - {row[0] for row in found})
+            if self.connection.execute("SELECT 1 FROM entries WHERE item = ?", (missing,)).fetchone():
+                raise DamagedError(self._path, f"the embedding of item {missing} is missing")
             raise GalleryError(f"{self._path}: there is no item {missing}")
         if any(not isinstance(row[1], bytes) or len(row[1]) != 4 * self._dim for row in found):
             raise DamagedError(self._path, f"an embedding has not {self._dim} numbers")

@@ -24,12 +24,15 @@ from .connection import (
     connect,
     connect_as_allowed,
     mapped_errors,
+    odd_content,
     opened_here,
     transaction,
 )
 from .records import ROUNDING, UNIT_TOLERANCE, GraphRecord, Meta, NewItem
 from .schema import APPLICATION_ID, FORMAT, SCHEMA
 from .snapshot import Snapshot
+
+_GRAPH = "SELECT sha256, revision, count, m, ef_construction, ef FROM graph"
 
 
 class Store:
@@ -73,7 +76,7 @@ class Store:
                         "history_from": "1",
                     }
                     connection.executemany("INSERT INTO meta VALUES (?, ?)", facts.items())
-                    Change(connection, lambda item: item).finish("", "created")
+                    Change(connection, lambda item: item).finish("", "created", even_empty=True)
         except BaseException:
             for suffix in ("", "-wal", "-shm"):
                 path.with_name(path.name + suffix).unlink(missing_ok=True)
@@ -125,7 +128,7 @@ class Store:
 
     def revision(self) -> int:
         """Return the number of the current revision."""
-        with self._reading() as connection:
+        with odd_content(self.path), self._reading() as connection:
             return history.current(connection)
 
     @contextmanager
@@ -142,7 +145,7 @@ class Store:
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
         """Give what the gallery holds at this moment, to be read in peace."""
-        with self._apart() as connection, transaction(connection, "DEFERRED"):
+        with odd_content(self.path), self._apart() as connection, transaction(connection, "DEFERRED"):
             yield Snapshot(connection, self.path, self.meta.dim)
 
     def embeddings(self, ids: Ids) -> Rows:
@@ -169,9 +172,14 @@ class Store:
 
     def graph(self) -> GraphRecord | None:
         """Return the graph on record, None when there is none."""
-        with self._reading() as connection:
-            row = connection.execute("SELECT * FROM graph").fetchone()
-        return GraphRecord(row[0], row[1], row[2], GraphParameters(*row[3:])) if row else None
+        with odd_content(self.path), self._reading() as connection:
+            row = connection.execute(_GRAPH).fetchone()
+            if row is None:
+                return None
+            sha256, revision, count, m, ef_construction, ef = row
+            return GraphRecord(
+                sha256, int(revision), int(count), GraphParameters(int(m), int(ef_construction), int(ef))
+            )
 
     def record_graph(self, graph: GraphRecord, place: Callable[[], None]) -> None:
         """Put a graph on record in place of an earlier one; `place` puts its file there, under the same lock."""
@@ -233,6 +241,8 @@ class Store:
 
     @contextmanager
     def _apart(self) -> Iterator[sqlite3.Connection]:
+        if self._file is None:
+            raise GalleryError(f"{self.path}: is closed")
         with mapped_errors(self.path), closing(connect(self.path, self._mode)) as connection:
             yield connection
 
