@@ -117,7 +117,7 @@ def _report_opening(name: str, path: Path, rows: Rows) -> None:
 
 
 def _report_searches(name: str, gallery: Gallery, queries: Rows, stored: Rows) -> None:
-    view = gallery._view
+    view = gallery._live._view
     assert view.graph is not None
     bare = view.graph._graph
     turn = iter(np.tile(np.arange(len(queries)), 3))
@@ -170,9 +170,9 @@ def _report_background(path: Path, queries: Rows) -> None:
     with Gallery.open(path) as gallery:
         times: list[float] = []
         start = time.perf_counter()
-        gallery._upkeep.start()
+        gallery._live.upkeep.start()
         done = threading.Event()
-        threading.Thread(target=lambda: (gallery._upkeep.wait(), done.set())).start()
+        threading.Thread(target=lambda: (gallery._live.upkeep.wait(), done.set())).start()
         for query in np.tile(queries, (1000, 1)):
             before = time.perf_counter()
             gallery.search(query[None], K)

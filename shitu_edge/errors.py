@@ -9,6 +9,7 @@
     └── GalleryError           a gallery that is missing, damaged or used wrongly
         ├── DamagedError           a gallery file that is not what was written
         ├── FingerprintError       a gallery made with another extractor
+        ├── MisfitError            recorded revisions that do not follow a gallery's own
         └── NothingReadableError   none of the pictures to enrol can be read (in `enrolment.py`)
 
 Failure raises; absence is an empty result.
@@ -55,3 +56,7 @@ class DamagedError(GalleryError):
 
 class FingerprintError(GalleryError):
     """A gallery holds embeddings of another extractor than the one in use."""
+
+
+class MisfitError(GalleryError):
+    """Recorded revisions do not follow those that a gallery has."""

@@ -16,7 +16,7 @@ from shitu_edge.cli import main
 from shitu_edge.enrolment import Enrolment, NothingReadableError, add_pictures, build_gallery
 from shitu_edge.errors import FingerprintError, GalleryError
 from shitu_edge.gallery import LabelledPicture, find_pictures
-from shitu_edge.gallery import gallery as gallery_module
+from shitu_edge.gallery import live as live_module
 from shitu_edge.gallery.index import Ids
 from shitu_edge.gallery.store import Snapshot, Store
 from shitu_edge.gallery.verify import verify
@@ -261,7 +261,7 @@ def test_pictures_are_not_added_to_another_extractors_gallery(
 def test_a_large_gallery_gets_a_graph(
     recognizer: Recognizer, folder: Path, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gallery_module, "GRAPH_FROM", 5)
+    monkeypatch.setattr(live_module, "GRAPH_FROM", 5)
     steps: list[str] = []
     build_gallery(recognizer, path, _pictures(folder), progress=lambda step, *_: steps.append(step))
     assert steps == ["pictures"] * 6 + ["index"]
@@ -276,7 +276,7 @@ def test_a_large_gallery_gets_a_graph(
 def test_an_interrupted_index_leaves_the_finished_gallery(
     recognizer: Recognizer, folder: Path, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gallery_module, "GRAPH_FROM", 5)
+    monkeypatch.setattr(live_module, "GRAPH_FROM", 5)
     with pytest.raises(KeyboardInterrupt):
         build_gallery(
             recognizer, path, _pictures(folder), progress=lambda step, *_: _interrupt() if step == "index" else None
@@ -362,7 +362,7 @@ def test_an_index_that_cannot_be_built_leaves_the_report(
     def refuse(*_: object, **__: object) -> None:
         raise GalleryError("the disk is full")
 
-    monkeypatch.setattr(gallery_module, "GRAPH_FROM", 2)
+    monkeypatch.setattr(live_module, "GRAPH_FROM", 2)
     monkeypatch.setattr(Gallery, "reindex", refuse)
     pictures = [*_pictures(folder), LabelledPicture(folder / "gone", "x", "gone")]
     done = build_gallery(recognizer, path, pictures)
@@ -423,7 +423,7 @@ def test_the_command_line_builds_a_lost_index_again(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(gallery_module, "GRAPH_FROM", 5)
+    monkeypatch.setattr(live_module, "GRAPH_FROM", 5)
     build_gallery(recognizer, path, _pictures(folder))
     [graph] = path.parent.glob("*.hnsw")
     graph.unlink()

@@ -1,7 +1,8 @@
 """A gallery: labelled embeddings in one SQLite file, searched exactly or by a derived hnswlib graph."""
 
-from .gallery import GRAPH_FROM, Gallery, GalleryInfo
+from .gallery import Gallery, GalleryInfo
 from .index import GraphParameters
+from .live import GRAPH_FROM
 from .protocol import GallerySearch
 from .sources import LabelledPicture, find_pictures
 from .store import Change, Diff, Entry, NewItem, Revision

@@ -1,7 +1,7 @@
 """A gallery as a folder of files that other programs read.
 
     gallery.json      the extractor's name and fingerprint, and the dimension
-    labels.tsv        a line `picture<TAB>label` an item, quoted as by Python's `csv` where need be
+    labels.tsv        a line `picture<TAB>label` an item; tabs and line breaks in a picture's name as %09, %0A, %0D
     embeddings.npy    unit rows (N, D) float32, in the order of the lines
     pictures/         the pictures, where they were asked for and found
 
@@ -10,9 +10,9 @@ With its pictures, `labels.tsv` is a label file that `gallery build` takes, for 
 
 from __future__ import annotations
 
-import csv
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -64,17 +64,16 @@ def _fill(folder: Path, gallery: Gallery, pictures: Path | None, progress: Progr
     copied = 0
     facts = json.dumps(asdict(gallery.meta), ensure_ascii=False, indent=2)
     (folder / FACTS).write_text(facts + "\n", encoding="utf-8")
-    with (folder / LABELS).open("w", encoding="utf-8", newline="") as stream, (folder / EMBEDDINGS).open("wb") as rows:
+    with (folder / LABELS).open("w", encoding="utf-8", newline="") as lines, (folder / EMBEDDINGS).open("wb") as rows:
         header = {"descr": "<f4", "fortran_order": False, "shape": (len(entries), gallery.meta.dim)}
         np.lib.format.write_array_header_1_0(rows, header)
-        lines = csv.writer(stream, "excel-tab", lineterminator="\n")
         for start in range(0, len(entries), _AT_ONCE):
             some = entries[start : start + _AT_ONCE]
             rows.write(gallery.embeddings([entry.id for entry in some]).astype("<f4", copy=False).tobytes())
             for entry in some:
                 copy = _copy(entry, pictures, folder) if pictures else None
                 copied += copy is not None
-                lines.writerow((copy or entry.source, entry.label))
+                lines.write(f"{_escaped(copy or entry.source)}\t{entry.label}\n")
             if progress:
                 progress(start + len(some), len(entries))
     return copied
@@ -124,12 +123,23 @@ def _meta(path: Path) -> Meta:
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
     try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            for number, fields in enumerate(csv.reader(stream, "excel-tab", strict=True), start=1):
-                if len(fields) != 2:
-                    raise GalleryError(f"{path}, row {number}: expected picture<TAB>label, found {len(fields)} fields")
-                yield fields[0], fields[1]
+        with path.open(encoding="utf-8", newline="") as stream:
+            text = stream.read()
     except OSError as error:
         raise GalleryError(f"{path}: cannot be read: {error.strerror}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise GalleryError(f"{path}: is no table of UTF-8 text: {error}") from error
+    except UnicodeDecodeError as error:
+        raise GalleryError(f"{path}: is no UTF-8 text") from error
+    for number, line in enumerate(text.removesuffix("\n").split("\n") if text else (), start=1):
+        source, tab, label = line.partition("\t")
+        if not tab:
+            raise GalleryError(f"{path}, line {number}: expected picture<TAB>label, found {line[:60]!r}")
+        yield _unescaped(source), label
+
+
+def _escaped(source: str) -> str:
+    """Put %XX for what would end a field, and for a % that would then be taken for one of these."""
+    return re.sub(r"[\t\n\r]|%(?=09|0A|0D|25)", lambda found: f"%{ord(found[0]):02X}", source)
+
+
+def _unescaped(source: str) -> str:
+    return re.sub(r"%(09|0A|0D|25)", lambda found: chr(int(found[1], 16)), source)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
@@ -15,24 +13,12 @@ import numpy as np
 
 from ..errors import DamagedError, FingerprintError, GalleryError
 from ..results import Match
-from .graphs import GraphFiles
-from .index import GraphIndex, GraphParameters, Ids, Progress, Rows
-from .store import Change, Diff, Entry, GraphRecord, Meta, NewItem, Replay, Revision, Snapshot, Store
+from .index import GraphParameters, Progress, Rows
+from .live import Live
+from .store import Change, Diff, Entry, Meta, NewItem, Replay, Revision, Store
 from .store.changes import normal_label
 from .store.records import ROUNDING, UNIT_TOLERANCE
 from .store.rescue import assess
-from .upkeep import Upkeep
-from .view import Roster, View, contains
-
-_log = logging.getLogger(__name__)
-
-GRAPH_FROM = 20_000
-"""Items from which a graph beats the exact search of one picture's crops (`benchmarks/search.py`)."""
-
-_PENDING_SHARE = 0.02
-"""Of the items, those that the graph may lack: comparing costs a tenth of a search (`benchmarks/gallery.py`)."""
-_DEAD_SHARE = 0.1
-"""Of the graph, what the gallery may have lost before it is built anew, not just extended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +52,8 @@ class Gallery:
 
     def __init__(self, store: Store, background: bool = True) -> None:
         self._store = store
-        self._background = background
-        self._graphs = GraphFiles(store)
-        self._refreshing = threading.Lock()
-        self._indexing = threading.Lock()
-        self._upkeep = Upkeep(self._tend)
         try:
-            self._data_version = store.data_version()
-            self._view = self._load()
+            self._live = Live(store, background)
         except BaseException:
             store.close()
             raise
@@ -118,11 +98,11 @@ class Gallery:
 
     def close(self) -> None:
         """Close the file, and give up an index being built. What was committed is on disk already."""
-        self._upkeep.close()
+        self._live.close()
         self._store.close()
 
     def __len__(self) -> int:
-        return len(self._current().roster)
+        return len(self._live.view().roster)
 
     def __bool__(self) -> bool:
         return True  # also when empty: `if gallery` asks whether there is one
@@ -145,7 +125,7 @@ class Gallery:
     @property
     def revision(self) -> int:
         """How many changes were committed, the creation included."""
-        return self._current().revision
+        return self._live.view().revision
 
     def require(self, extractor: str, fingerprint: str) -> None:
         """Check that embeddings of an extractor may be searched here.
@@ -174,7 +154,7 @@ class Gallery:
         queries = unit_queries(queries, self.meta.dim)
         if k < 1:
             raise GalleryError(f"expected k of at least 1, found {k}")
-        view = self._current()
+        view = self._live.view()
         ids, similarities = view.search(queries, k)
         matches = [
             tuple(map(Match, row_ids.tolist(), view.roster.labels(row_ids), row.tolist()))
@@ -192,7 +172,7 @@ class Gallery:
         """
         with self._store.change(author=author, note=note) as change:
             yield change
-        self._changed()
+        self._live.consider()
 
     def add(self, items: Iterable[NewItem], *, author: str = "", note: str = "") -> list[int]:
         """Add items and return their ids. Labels are stripped and brought into Unicode's composed form (NFC).
@@ -279,7 +259,7 @@ class Gallery:
 
     def info(self) -> GalleryInfo:
         """Return the gallery at a glance."""
-        view = self._current()
+        view = self._live.view()
         meta = self.meta
         return GalleryInfo(
             path=str(self.path),
@@ -357,10 +337,10 @@ class Gallery:
         """Repeat the revisions of a copy of this gallery, all or none.
 
         Raises:
-            GalleryError: this gallery is not at the revision that they follow, or they lead elsewhere than recorded.
+            MisfitError: this gallery is not at the revision that they follow, or they lead elsewhere than recorded.
         """
         self._store.repeat(recorded)
-        self._changed()
+        self._live.consider()
 
     # -- the index
 
@@ -372,8 +352,7 @@ class Gallery:
 
     def needs_graph(self) -> bool:
         """Return whether a graph would pay: the gallery is large, and has none or one that is far behind."""
-        self._upkeep.wait()
-        return self._needs_graph(self._current())
+        return self._live.needs_graph()
 
     def reindex(
         self,
@@ -394,40 +373,11 @@ class Gallery:
         Raises:
             GalleryError: the gallery is empty, or the graph cannot be made or written.
         """
-        with self._indexing:
-            self._reindex(parameters, anew, threads, progress)
-
-    def _reindex(self, parameters: GraphParameters | None, anew: bool, threads: int, progress: Progress | None) -> None:
-        record = self._store.graph()
-        parameters = parameters or (record.parameters if record else GraphParameters())
-        with self._store.snapshot() as snapshot:  # open all the while, so that nothing read from it can be pruned
-            ids = snapshot.load().added
-            if not len(ids):
-                raise GalleryError(f"{self.path}: is empty, there is nothing to index")
-            base = None if anew or record is None else self._graph_to_extend(record, parameters, ids)
-            if base is None:
-                graph = GraphIndex.build(ids, snapshot.embeddings, self.meta.dim, parameters, threads, progress)
-            else:
-                lacking = ids[~contains(base.ids, ids)]
-                graph = base.extended(lacking, snapshot.embeddings, parameters, threads, progress)
-        self._graphs.save(graph, snapshot.revision)
-        self._swap_in(graph)
-        self._graphs.drop_stale()
-
-    def _graph_to_extend(self, record: GraphRecord, parameters: GraphParameters, ids: Ids) -> GraphIndex | None:
-        """Return a copy of the graph on record, unless it was built otherwise or too much of it is dead."""
-        if replace(record.parameters, ef=parameters.ef) != parameters:
-            return None
-        try:
-            graph = self._graphs.read(record)
-        except GalleryError as error:
-            _log.warning("index not usable: %s", error)
-            return None
-        return graph if contains(ids, graph.ids).sum() >= (1 - _DEAD_SHARE) * len(graph) else None
+        self._live.reindex(parameters, anew, threads, progress)
 
     def drop_stale_graphs(self) -> None:
         """Delete the graph files beside the gallery that are not the one on record."""
-        self._graphs.drop_stale()
+        self._live.graphs.drop_stale()
 
     def compact(self) -> None:
         """Fold the write-ahead log into the file, so that the one file is the gallery when it is closed.
@@ -435,7 +385,7 @@ class Gallery:
         To copy a gallery that is open, use `copy`: reading its file in a process that has it open drops SQLite's locks.
 
         Raises:
-            GalleryError: others are reading or writing, and do not cease.
+            GalleryError: others are reading or writing, or build an index, and do not cease.
         """
         self._store.compact_log()
 
@@ -449,84 +399,7 @@ class Gallery:
         self._store.copy(path)
         record = self._store.graph()
         if record:
-            self._graphs.copy(record, path)
-
-    # -- following the file
-
-    def _changed(self) -> None:
-        if self._background and self._needs_graph(self._current()):
-            self._upkeep.start()
-
-    def _current(self) -> View:
-        """Return a view of everything committed by now; the price without a change is one `PRAGMA`."""
-        version = self._store.data_version()
-        if version != self._data_version:
-            with self._refreshing:
-                if version != self._data_version:
-                    self._view = self._refreshed(self._view)
-                    self._data_version = version
-        return self._view
-
-    def _refreshed(self, view: View) -> View:
-        record = self._store.graph()
-        if record and self._graphs.is_news(record, view.graph):
-            self._upkeep.start()
-        with self._store.snapshot() as snapshot:
-            load = snapshot.load(since=view.revision)
-            if load.whole:
-                return self._view_of(snapshot, view.graph)
-            return view.changed(load.revision, load.removed, load.added, load.labels, snapshot.embeddings)
-
-    def _load(self) -> View:
-        record = self._store.graph()
-        graph = self._graphs.load(record) if record else None
-        with self._store.snapshot() as snapshot:
-            view = self._view_of(snapshot, graph)
-        if len(view.roster) >= GRAPH_FROM and graph is None:
-            _log.warning(
-                "%s has no usable index, so searches take longer; `shitu-edge gallery reindex %s` builds it",
-                self.path,
-                self.path,
-            )
-        return view
-
-    def _view_of(self, snapshot: Snapshot, graph: GraphIndex | None) -> View:
-        load = snapshot.load()
-        roster = Roster.empty().changed(load.removed, load.added, load.labels)
-        return View.of(load.revision, roster, graph, self.meta.dim, snapshot.embeddings)
-
-    def _needs_graph(self, view: View) -> bool:
-        items = len(view.roster)
-        if items < GRAPH_FROM:
-            return False
-        graph = view.graph
-        return graph is None or len(view.exact) > _PENDING_SHARE * items or view.dead > _DEAD_SHARE * len(graph)
-
-    def _tend(self) -> None:
-        """Take over a graph that another process has put on record, and have one built where it pays."""
-        self._adopt()
-        if self._background and self._needs_graph(self._current()):
-            if self._upkeep.build_apart(self.path):
-                self._adopt()
-            else:
-                self.reindex(anew=False, progress=self._upkeep.go_on)
-
-    def _adopt(self) -> None:
-        record = self._store.graph()
-        while record and self._graphs.is_news(record, self._view.graph):
-            graph = self._graphs.load(record)
-            if graph:
-                self._swap_in(graph)
-            record = self._store.graph()
-
-    def _swap_in(self, graph: GraphIndex) -> None:
-        """Search a graph from now on, and exactly what it lacks; nobody waits for the reading."""
-        with self._store.snapshot() as snapshot:
-            view = self._view_of(snapshot, graph)
-        with self._refreshing:
-            version = self._store.data_version()
-            self._view = self._refreshed(view)
-            self._data_version = version
+            self._live.graphs.copy(record, path)
 
 
 def require(name: str, meta: Meta, extractor: str, fingerprint: str) -> None:

@@ -19,10 +19,11 @@ import struct
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ..errors import GalleryError
+from ..errors import GalleryError, MisfitError
 from ..schema import SchemaError, build
 from .gallery import Gallery
 from .store import Replay, Step
+from .store.connection import is_gallery
 from .store.replay import leads_to
 from .unfinished import unfinished
 
@@ -62,6 +63,8 @@ def write_patch(gallery: Gallery, base: int, head: int, path: Path) -> PatchInfo
     Raises:
         GalleryError: there are no such revisions, or not any more, or the file cannot be written.
     """
+    if is_gallery(path):
+        raise GalleryError(f"{path}: is a gallery; give the patch another name")
     recorded = gallery.record(base, head)
     meta = gallery.meta
     items = tuple(recorded.vectors)
@@ -97,7 +100,7 @@ def apply_patch(gallery: Gallery, path: Path) -> PatchInfo | None:
         if gallery.lineage(head) == lineage:
             return None
         gallery.repeat(recorded)
-    except GalleryError as error:
+    except MisfitError as error:
         raise GalleryError(f"{path}: does not fit {gallery.path}: {error}") from error
     except (OverflowError, ValueError) as error:  # numbers and characters that no gallery could have written
         raise GalleryError(f"{path}: is damaged: {error}") from error

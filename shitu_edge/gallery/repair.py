@@ -40,10 +40,12 @@ def repair(path: Path, meta: Meta | None = None, progress: Progress | None = Non
     with unfinished(path) as partial:
         found = rescue(path, partial, meta, progress)
         try:
-            for suffix in ("", "-wal", "-shm"):
-                with suppress(FileNotFoundError):
-                    os.replace(f"{path}{suffix}", f"{damaged}{suffix}")
-            os.replace(partial, path)
+            _move(path, damaged)
+            try:
+                os.replace(partial, path)
+            except OSError:
+                _move(damaged, path)
+                raise
         except OSError as error:
             raise GalleryError(f"{path}: cannot be replaced: {error.strerror}") from error
     store = Store.open(path)
@@ -52,6 +54,13 @@ def repair(path: Path, meta: Meta | None = None, progress: Progress | None = Non
     finally:
         store.close()
     return Repair(found, damaged)
+
+
+def _move(source: Path, target: Path) -> None:
+    """Rename a gallery with its log."""
+    for suffix in ("", "-wal", "-shm"):
+        with suppress(FileNotFoundError):
+            os.replace(f"{source}{suffix}", f"{target}{suffix}")
 
 
 def _free_name(path: Path) -> Path:

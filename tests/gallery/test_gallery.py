@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from shitu_edge.errors import FingerprintError, GalleryError
 from shitu_edge.gallery import Gallery, GraphParameters, NewItem
-from shitu_edge.gallery import gallery as gallery_module
+from shitu_edge.gallery import live as live_module
 from shitu_edge.gallery.graphs import GraphFiles
+from shitu_edge.gallery.live import Live
 from shitu_edge.gallery.store import Entry, GraphRecord, Snapshot
 from shitu_edge.gallery.store import connection as connection_module
 from shitu_edge.gallery.view import View
@@ -122,7 +123,11 @@ def test_an_empty_gallery_is_true(gallery: Gallery) -> None:
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), min_size=1, max_size=5))
+@given(
+    st.lists(
+        st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n\r"), min_size=1), min_size=1, max_size=5
+    )
+)
 def test_labels_of_any_script(tmp_path_factory: pytest.TempPathFactory, labels: list[str]) -> None:
     path = tmp_path_factory.mktemp("labels") / "g"
     wanted = [unicodedata.normalize("NFC", label).strip() for label in labels]
@@ -290,7 +295,7 @@ def test_searches_beside_additions_see_the_state_before_or_after(gallery: Galler
 @pytest.fixture
 def indexed(path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A closed gallery of 80 items with a graph."""
-    monkeypatch.setattr(gallery_module, "GRAPH_FROM", 50)
+    monkeypatch.setattr(live_module, "GRAPH_FROM", 50)
     with create(path) as gallery:
         gallery.add(new_items(unit_rows(80)))
         assert gallery.needs_graph()
@@ -437,7 +442,7 @@ def test_a_graph_in_memory_is_not_loaded_again(indexed: Path, monkeypatch: pytes
     with Gallery.open(indexed, background=False) as gallery:
         gallery.add(new_items(unit_rows(5, seed=3), "new"))
         monkeypatch.setattr(GraphFiles, "load", lambda *_: pytest.fail("loads what it has"))
-        monkeypatch.setattr(Gallery, "_load", lambda *_: pytest.fail("reads everything"))
+        monkeypatch.setattr(Live, "_load", lambda *_: pytest.fail("reads everything"))
         gallery.reindex(QUICK)
         assert len(gallery.search(unit_rows(1), 100)[0]) == 85
         assert not gallery.needs_graph()
@@ -546,7 +551,7 @@ with Gallery.open(sys.argv[1], background=False) as gallery:
 def _adopted(gallery: Gallery) -> str:
     """How the gallery is searched after what is being taken over has been."""
     gallery.search(unit_rows(1))
-    gallery._upkeep.wait()
+    gallery._live.upkeep.wait()
     return gallery.info().search
 
 
@@ -559,7 +564,7 @@ def test_a_graph_of_another_process_is_taken_over(gallery: Gallery, path: Path) 
     gallery.add(new_items(unit_rows(1, seed=3), "new"))
     run_python(_REINDEX, path)
     assert _adopted(gallery) == "graph"
-    assert len(gallery._view.exact) == 0, "the second graph holds the new item"
+    assert len(gallery._live._view.exact) == 0, "the second graph holds the new item"
     [matches] = gallery.search(unit_rows(1, seed=3), 100)
     assert (len(matches), matches[0].label) == (81, "new 0")
 
@@ -615,8 +620,8 @@ def test_of_two_graphs_of_other_processes_the_last_is_taken_over(
 
     monkeypatch.setattr(GraphFiles, "load", load_and_be_overtaken)
     assert _adopted(gallery) == "graph"
-    assert gallery._view.graph
-    assert (len(gallery._view.graph), len(gallery._view.exact)) == (81, 0)
+    assert gallery._live._view.graph
+    assert (len(gallery._live._view.graph), len(gallery._live._view.exact)) == (81, 0)
 
 
 def test_an_item_removed_while_the_graph_is_built_is_not_found(indexed: Path) -> None:

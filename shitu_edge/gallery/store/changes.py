@@ -163,11 +163,12 @@ def normal_label(label: str, whose: str) -> str:
     """Return a label stripped and in Unicode's composed form (NFC).
 
     Raises:
-        GalleryError: nothing is left of it, or it is no Unicode text.
+        GalleryError: nothing is left of it, or it is no line of Unicode text.
     """
     normal = unicodedata.normalize("NFC", label).strip()
-    if not normal or normal != printable(normal):
-        raise GalleryError(f"{whose}: the label is {'no Unicode text' if normal else 'empty'}")
+    if not normal or normal != printable(normal) or "\n" in normal or "\r" in normal:
+        fault = "empty" if not normal else "no Unicode text" if normal != printable(normal) else "more than a line"
+        raise GalleryError(f"{whose}: the label is {fault}")
     return normal
 
 

@@ -17,7 +17,7 @@ SELECT item, label, source, digest, added_in, removed_in, vector FROM entries LE
 ORDER BY item, added_in
 """
 _REPORT_EVERY = 1000
-_MOST_ITEMS = 1 << 53
+MOST_ITEMS = 1 << 53
 
 
 def examine(connection: sqlite3.Connection, dim: int, progress: Progress | None = None) -> Iterator[str]:
@@ -48,7 +48,7 @@ def _table_faults(connection: sqlite3.Connection) -> Iterator[str]:
                 yield f"{kind} {name}: is not as it was made"
     counter = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'embeddings'").fetchone()
     last = connection.execute("SELECT max(id) FROM embeddings").fetchone()[0]
-    if last is not None and not (counter and isinstance(counter[0], int) and last <= counter[0] < _MOST_ITEMS):
+    if last is not None and not (counter and isinstance(counter[0], int) and last <= counter[0] < MOST_ITEMS):
         yield f"the counter of items: expected {last} or a little more, found {counter and counter[0]}"
 
 

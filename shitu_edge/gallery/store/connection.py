@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ...errors import DamagedError, GalleryError
-from .schema import PAGE_BYTES
+from .schema import MAGIC, PAGE_BYTES
 
 _log = logging.getLogger(__name__)
 
@@ -22,16 +22,6 @@ BUSY_TIMEOUT_S = 30.0
 LIVE = "mode=rw"
 FROZEN = "immutable=1"
 _DAMAGE = ("malformed", "not a database", "Could not decode to UTF-8")
-
-
-def claim(path: Path) -> None:
-    """Make an empty file, which nobody else can then believe to have made."""
-    try:
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o644))
-    except FileExistsError as error:
-        raise GalleryError(f"{path}: exists already") from error
-    except OSError as error:
-        raise GalleryError(f"{path}: cannot be created: {error.strerror}") from error
 
 
 def check_there(path: Path) -> None:
@@ -87,17 +77,25 @@ def connect_as_allowed(path: Path) -> tuple[sqlite3.Connection, str]:
     try:
         return connect(path, LIVE), LIVE
     except sqlite3.OperationalError as error:
-        if "locked" in str(error) or not _is_frozen(path):
+        if "locked" in str(error) or not (_is_frozen(path) or _is_left_alone(path, error)):
             raise
     _log.warning("%s: cannot be written here, so later changes by others will not be seen", path)
     return connect(path, FROZEN), FROZEN
 
 
+def _is_left_alone(path: Path, error: sqlite3.OperationalError) -> bool:
+    """Return whether a disk is full, and nobody has the file open whose changes would be passed over."""
+    return "disk" in str(error) and not os.path.exists(f"{path}-shm") and not _is_logged(path)
+
+
+def _is_logged(path: Path) -> bool:
+    log = f"{path}-wal"
+    return os.path.exists(log) and os.path.getsize(log) > 0
+
+
 def _is_frozen(path: Path) -> bool:
     """Return whether a write-ahead log cannot be set up here, and none is there that reading would pass over."""
-    log = f"{path}-wal"
-    logged = os.path.exists(log) and os.path.getsize(log) > 0
-    return not logged and not (os.access(path.parent, os.W_OK) and os.access(path, os.W_OK))
+    return not _is_logged(path) and not (os.access(path.parent, os.W_OK) and os.access(path, os.W_OK))
 
 
 def connect(path: Path, mode: str) -> sqlite3.Connection:
@@ -141,6 +139,17 @@ def mapped_errors(path: Path) -> Iterator[None]:
         if any(word in str(error) for word in _DAMAGE):
             raise DamagedError(path, str(error)) from error
         raise GalleryError(f"{path}: {error}") from error
+
+
+def is_gallery(path: Path) -> bool:
+    """Return whether a file is, or looks like, one of SQLite's."""
+    try:
+        if is_open_here(path):
+            return True
+        with path.open("rb") as stream:
+            return stream.read(len(MAGIC)) == MAGIC
+    except OSError:
+        return False
 
 
 @contextmanager

@@ -6,14 +6,14 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
 from ...errors import GalleryError
 from .changes import Change
-from .check import entry_fault, examine
+from .check import MOST_ITEMS, entry_fault, examine
 from .connection import LIVE, check_there, connect, is_open_here, mapped_errors, transaction
 from .records import Entry, Meta, Progress
 from .schema import MAGIC, PAGE_BYTES
@@ -66,6 +66,7 @@ def rescue(path: Path, target: Path, meta: Meta | None = None, progress: Progres
             whole = _copy_all(found, old, new, facts)
             if not whole:
                 _begin_anew(found, old, new)
+            _go_on_counting(old, new)
     return Rescue(len(found.current), tuple(found.lost), whole)
 
 
@@ -202,6 +203,15 @@ def _begin_anew(found: _Found, old: sqlite3.Connection, new: sqlite3.Connection)
         new.execute("UPDATE meta SET value = ? WHERE key = 'history_from'", (str(change.revision),))
 
 
+def _go_on_counting(old: sqlite3.Connection, new: sqlite3.Connection) -> None:
+    """Give no id again that the damaged gallery gave."""
+    query = "SELECT seq FROM sqlite_sequence WHERE name = 'embeddings'"
+    for (count,) in _read(old, query)[0]:
+        if isinstance(count, int) and count < MOST_ITEMS:
+            last = new.execute("SELECT max(id) FROM embeddings").fetchone()[0]
+            new.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = 'embeddings'", (max(count, last),))
+
+
 def _log(connection: sqlite3.Connection) -> list[tuple[Any, ...]]:
     return _read(connection, "SELECT * FROM revisions ORDER BY id")[0]
 
@@ -230,14 +240,17 @@ def _read(connection: sqlite3.Connection, query: str) -> tuple[list[tuple[Any, .
 @contextmanager
 def _copy(path: Path) -> Iterator[Path]:
     """Copy a file and its log to where they may be altered."""
-    with tempfile.TemporaryDirectory(prefix="shitu-rescue-", dir=path.parent) as folder:
-        copy = Path(folder) / "remains"
+    with ExitStack() as stack:
         try:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="shitu-rescue-"))
+            copy = Path(folder) / "remains"
             shutil.copyfile(path, copy)
             with suppress(FileNotFoundError):
                 shutil.copyfile(f"{path}-wal", f"{copy}-wal")
         except OSError as error:
-            raise GalleryError(f"{path}: cannot be copied: {error.strerror}") from error
+            raise GalleryError(
+                f"{path}: cannot be copied to {tempfile.gettempdir()} to be looked at: {error.strerror}"
+            ) from error
         yield copy
 
 

@@ -34,7 +34,7 @@ PRAGMA page_size = {PAGE_BYTES};
 PRAGMA auto_vacuum = INCREMENTAL;
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {FORMAT};
-PRAGMA journal_mode = WAL;
+BEGIN;
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE revisions (
     id INTEGER PRIMARY KEY,
@@ -78,6 +78,8 @@ CREATE TABLE graph (
     ef_construction INTEGER NOT NULL,
     ef INTEGER NOT NULL
 );
+COMMIT;
+PRAGMA journal_mode = WAL;
 """
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 import uuid
@@ -12,14 +13,14 @@ from pathlib import Path
 
 import numpy as np
 
-from ...errors import DamagedError, GalleryError
+from ...errors import DamagedError, GalleryError, MisfitError
 from ..index import GraphParameters, Ids, Rows
+from ..unfinished import publish, unfinished
 from . import history, replay
 from .changes import Change, normal_label, printable
 from .connection import (
     FileId,
     check_there,
-    claim,
     closed_here,
     connect,
     connect_as_allowed,
@@ -63,24 +64,18 @@ class Store:
             raise GalleryError(f"{path}: there is no folder {path.parent}")
         if meta.dim < 1:
             raise GalleryError(f"{path}: expected a dimension of at least 1, found {meta.dim}")
-        claim(path)
-        try:
-            with mapped_errors(path), closing(sqlite3.connect(path, isolation_level=None)) as connection:
-                connection.executescript(SCHEMA)
-                with transaction(connection):
-                    facts = {
-                        "id": gallery_id or uuid.uuid4().hex,
-                        "extractor": meta.extractor,
-                        "fingerprint": meta.fingerprint,
-                        "dim": str(meta.dim),
-                        "history_from": "1",
-                    }
-                    connection.executemany("INSERT INTO meta VALUES (?, ?)", facts.items())
-                    Change(connection, lambda item: item).finish("", "created", even_empty=True)
-        except BaseException:
-            for suffix in ("", "-wal", "-shm"):
-                path.with_name(path.name + suffix).unlink(missing_ok=True)
-            raise
+        with _new_file(path) as partial, mapped_errors(path), closing(_created(partial)) as connection:
+            connection.executescript(SCHEMA)
+            with transaction(connection):
+                facts = {
+                    "id": gallery_id or uuid.uuid4().hex,
+                    "extractor": meta.extractor,
+                    "fingerprint": meta.fingerprint,
+                    "dim": str(meta.dim),
+                    "history_from": "1",
+                }
+                connection.executemany("INSERT INTO meta VALUES (?, ?)", facts.items())
+                Change(connection, lambda item: item).finish("", "created", even_empty=True)
         return cls.open(path)
 
     @classmethod
@@ -165,10 +160,13 @@ class Store:
         """Repeat recorded revisions, all or none.
 
         Raises:
-            GalleryError: this gallery is not at the revision that they follow, or they lead elsewhere than recorded.
+            MisfitError: this gallery is not at the revision that they follow, or they lead elsewhere than recorded.
         """
         with self._writing() as connection, transaction(connection):
-            replay.repeat(connection, recorded, self._checked)
+            try:
+                replay.repeat(connection, recorded, self._checked)
+            except GalleryError as error:
+                raise MisfitError(str(error)) from error
 
     def graph(self) -> GraphRecord | None:
         """Return the graph on record, None when there is none."""
@@ -215,13 +213,13 @@ class Store:
         Raises:
             GalleryError: it exists already or cannot be written.
         """
-        claim(target)
-        try:
-            with self._apart() as connection, mapped_errors(target), closing(sqlite3.connect(target)) as copy:
-                connection.backup(copy)
-        except BaseException:
-            target.unlink(missing_ok=True)
-            raise
+        with (
+            _new_file(target) as partial,
+            self._apart() as connection,
+            mapped_errors(target),
+            closing(_created(partial)) as copy,
+        ):
+            connection.backup(copy)
 
     def _checked(self, item: NewItem) -> NewItem:
         source = printable(item.source)
@@ -251,3 +249,26 @@ class Store:
         with self._apart() as connection:
             connection.execute("PRAGMA synchronous = FULL")
             yield connection
+
+
+@contextmanager
+def _new_file(path: Path) -> Iterator[Path]:
+    """Yield a name to make a file under, which then gets its own unless there is one by now."""
+    if os.path.lexists(path):
+        raise GalleryError(f"{path}: exists already")
+    with unfinished(path) as partial:
+        yield partial
+        try:
+            publish(partial, path)
+        except FileExistsError as error:
+            raise GalleryError(f"{path}: exists already") from error
+        except OSError as error:
+            raise GalleryError(f"{path}: cannot be created: {error.strerror}") from error
+
+
+def _created(path: Path) -> sqlite3.Connection:
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o644))
+    except OSError as error:
+        raise GalleryError(f"{path}: cannot be created: {error.strerror}") from error
+    return sqlite3.connect(path, isolation_level=None)

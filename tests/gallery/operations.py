@@ -1,0 +1,257 @@
+"""Random changes of a gallery as plain data: planned on a model of it, then done to a real one by another process.
+
+An operation is a JSON list that begins with its kind. The model is what must come of it, in Python's own types: ids are
+given in order and never again, and every revision is a whole content.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import sqlite3
+import struct
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from shitu_edge.gallery import Gallery, GraphParameters, NewItem
+from shitu_edge.gallery.patch import apply_patch, write_patch
+
+from .rows import DIM, Rows, unit_rows
+
+Operation = list[Any]
+Facts = tuple[str, str, int]
+"""A label, a source, and the seed of the row."""
+Content = dict[int, Facts]
+
+SMALL_GRAPH = GraphParameters(m=8, ef_construction=60, ef=60)
+_FEW, _MANY = 25, 160
+_WEIGHTS = {
+    "add": 4,
+    "remove": 3,
+    "rename": 2,
+    "replace": 2,
+    "change": 3,
+    "rollback": 3,
+    "prune": 2,
+    "reindex": 2,
+    "extend": 2,
+    "patch": 2,
+}
+KINDS = tuple(_WEIGHTS)
+_ENTRY = struct.Struct("<qqq")
+
+
+@lru_cache(maxsize=100_000)
+def row(seed: int) -> Rows:
+    """Return the unit row (DIM,) of a seed."""
+    only: Rows = unit_rows(1, DIM, seed)[0]
+    return only
+
+
+@lru_cache(maxsize=100_000)
+def _digest(item: int, facts: Facts) -> int:
+    """What `schema.entry_digest` says of itself, once more."""
+    label, source, seed = facts
+    head = _ENTRY.pack(item, len(label.encode()), len(source.encode()))
+    return int.from_bytes(hashlib.sha256(head + f"{label}{source}".encode() + row(seed).tobytes()).digest(), "little")
+
+
+def content_digest(content: Content) -> str:
+    """Return the digest of a content, in hexadecimal."""
+    total = sum(_digest(item, facts) for item, facts in content.items()) % (1 << 256)
+    return total.to_bytes(32, "little").hex()
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What a gallery must hold: the newest revision, the contents of those that can be returned to, and the next id."""
+
+    revision: int
+    contents: dict[int, Content]
+    next_id: int
+
+    @classmethod
+    def empty(cls) -> Model:
+        return cls(1, {1: {}}, 1)
+
+    @property
+    def content(self) -> Content:
+        return self.contents[self.revision]
+
+    def after(self, operation: Operation) -> Model:
+        """Return what an operation makes of this."""
+        kind, *values = operation
+        if kind in ("reindex", "extend"):
+            return self
+        if kind == "prune":
+            horizon = max(self.revision - values[0], min(self.contents))
+            return Model(self.revision, {n: held for n, held in self.contents.items() if n >= horizon}, self.next_id)
+        if kind == "patch":
+            model = self
+            for step in values[0]:
+                model = model.after(step)
+            new = [n for n in model.contents if n > self.revision]
+            seen = max((item for n in new for item in model.contents[n]), default=0)  # what a change took back is not
+            return Model(model.revision, model.contents, max(self.next_id, seen + 1))
+        content, next_id, changed = self._changed(kind, values)
+        if not changed:
+            return Model(self.revision, self.contents, next_id)
+        return Model(self.revision + 1, {**self.contents, self.revision + 1: content}, next_id)
+
+    def _changed(self, kind: str, values: list[Any]) -> tuple[Content, int, bool]:
+        content, next_id = dict(self.content), self.next_id
+        if kind == "rollback":
+            content = dict(self.contents[values[0]])
+            return content, next_id, content != self.content
+        new: Iterable[Any] = ()
+        if kind == "add":
+            (new,) = values
+        elif kind == "replace":
+            label, new = values
+            content = {item: facts for item, facts in content.items() if facts[0] != label}
+        elif kind == "rename":
+            content = _relabelled(
+                content, [item for item, facts in content.items() if facts[0] == values[0]], values[1]
+            )
+        elif kind == "remove":
+            content = {item: facts for item, facts in content.items() if item not in values[0]}
+        else:  # a change of everything at once; its last new item goes again at once
+            new, gone, renamed, label = values
+            content = _relabelled(content, renamed, label)
+            content = {item: facts for item, facts in content.items() if item not in gone}
+        for facts in new:
+            content[next_id] = (facts[0], facts[1], facts[2])
+            next_id += 1
+        if kind == "change":
+            del content[next_id - 1]
+        return content, next_id, True
+
+
+def _relabelled(content: Content, items: Iterable[int], label: str) -> Content:
+    return content | {item: (label, *content[item][1:]) for item in items}
+
+
+def plan(chance: random.Random, model: Model, length: int) -> tuple[list[Operation], list[Model]]:
+    """Return operations, and the models before the first and after each."""
+    operations, models = [], [model]
+    for _ in range(length):
+        operations.append(choose(chance, models[-1]))
+        models.append(models[-1].after(operations[-1]))
+    return operations, models
+
+
+def choose(chance: random.Random, model: Model, kinds: tuple[str, ...] = KINDS) -> Operation:
+    """Return an operation that a gallery of this content takes."""
+    content = model.content
+    kind = chance.choices(kinds, [_WEIGHTS[kind] for kind in kinds])[0]
+    if len(content) < _FEW:
+        return ["add", _new(chance, _FEW)]
+    if len(content) > _MANY:
+        return ["remove", chance.sample(sorted(content), _MANY // 2)]
+    some = chance.sample(sorted(content), chance.randint(2, 12))
+    label = content[some[0]][0]
+    if kind == "add":
+        return [kind, _new(chance, chance.randint(1, 30))]
+    if kind == "remove":
+        return [kind, some]
+    if kind == "rename":
+        return [kind, label, f"renamed {chance.random()}"]
+    if kind == "replace":
+        return [kind, label, _new(chance, chance.randint(1, 6))]
+    if kind == "change":
+        return [kind, _new(chance, chance.randint(2, 6)), some[1:], some[:1], f"changed {chance.random()}"]
+    if kind == "rollback":
+        return [kind, chance.choice(sorted(model.contents))]
+    if kind == "prune":
+        return [kind, chance.randint(0, 12)]
+    if kind == "patch":
+        changes = ("add", "remove", "rename", "replace", "change", "rollback")
+        steps: list[Operation] = [["add", _new(chance, 3)]]
+        for _ in range(3):
+            model = model.after(steps[-1])
+            steps.append(choose(chance, model, changes))
+        return [kind, steps]
+    return [kind]
+
+
+def _new(chance: random.Random, count: int) -> list[Facts]:
+    seeds = [chance.randrange(2000) for _ in range(count)]
+    return [(f"product {seed % 40}", f"{seed}.jpg", seed) for seed in seeds]
+
+
+def do(gallery: Gallery, operation: Operation) -> None:
+    """Do an operation to a gallery."""
+    kind, *values = operation
+    if kind == "add":
+        gallery.add(_items(values[0]))
+    elif kind == "remove":
+        gallery.remove(values[0])
+    elif kind == "rename":
+        gallery.rename(values[0], values[1])
+    elif kind == "replace":
+        gallery.replace(values[0], _items(values[1]))
+    elif kind == "change":
+        _change(gallery, *values)
+    elif kind == "rollback":
+        gallery.rollback(values[0])
+    elif kind == "prune":
+        gallery.prune(values[0])
+    elif kind == "patch":
+        apply_patch(gallery, written_patch(gallery, values[0], gallery.path.with_name("twin")))
+    else:
+        gallery.reindex(SMALL_GRAPH if kind == "reindex" else None, anew=kind == "reindex")
+
+
+def written_patch(gallery: Gallery, steps: list[Operation], twin: Path) -> Path:
+    """Do some steps to a copy of a gallery, and return the patch that they make, which lies beside the copy."""
+    for suffix in ("", "-wal", "-shm"):
+        twin.with_name(twin.name + suffix).unlink(missing_ok=True)
+    with closing(sqlite3.connect(gallery.path)) as source, closing(sqlite3.connect(twin)) as target:
+        source.backup(target)
+    path = twin.with_name(f"{twin.name}.patch")
+    with Gallery.open(twin, background=False) as copy:
+        for step in steps:
+            do(copy, step)
+        write_patch(copy, gallery.revision, copy.revision, path)
+    return path
+
+
+def _change(gallery: Gallery, new: list[Facts], gone: list[int], renamed: list[int], label: str) -> None:
+    with gallery.change() as change:
+        change.relabel(renamed, label)
+        change.remove(gone)
+        added = [change.add(item) for item in _items(new)]
+        change.remove(added[-1:])
+
+
+def _items(new: Iterable[Facts]) -> list[NewItem]:
+    return [NewItem(label, source, row(seed)) for label, source, seed in new]
+
+
+def check_content(gallery: Gallery, content: Content) -> None:
+    """Check that a gallery holds a content, and that its searches answer as comparing with everything does."""
+    entries = gallery.entries()
+    assert {entry.id: (entry.label, entry.source) for entry in entries} == {
+        item: facts[:2] for item, facts in content.items()
+    }
+    ids = [entry.id for entry in entries]
+    rows = np.stack([row(content[item][2]) for item in ids]) if ids else np.empty((0, DIM), np.float32)
+    np.testing.assert_array_equal(gallery.embeddings(ids) if ids else rows, rows)
+    queries = unit_rows(2, DIM, seed=5)
+    cosines = dict(zip(ids, rows.astype(np.float64) @ queries.T.astype(np.float64), strict=True))
+    everything = max(1, len(ids))  # which a graph finds too; of a few it may miss one
+    for k in (3, everything) if gallery.info().search == "exact" else (everything,):
+        for number, matches in enumerate(gallery.search(queries, k)):
+            found = [match.item_id for match in matches]
+            best = sorted(ids, key=lambda item, number=number: -cosines[item][number])[:k]  # type: ignore[misc]
+            assert [match.label for match in matches] == [content[item][0] for item in found]
+            assert len(set(found)) == len(found) == min(k, len(ids))
+            expected = [cosines[item][number] for item in best]
+            np.testing.assert_allclose([match.similarity for match in matches], expected, atol=2e-6)
+            np.testing.assert_allclose([cosines[item][number] for item in found], expected, atol=2e-6)
