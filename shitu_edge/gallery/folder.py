@@ -25,10 +25,12 @@ from ..schema import SchemaError, build
 from .gallery import Gallery
 from .intake import take_in
 from .store import Entry, Meta, NewItem
+from .store.changes import printable
 from .store.records import Progress
 
 FACTS, LABELS, EMBEDDINGS, PICTURES = "gallery.json", "labels.tsv", "embeddings.npy", "pictures"
 _AT_ONCE = 1000
+_SUFFIX = 10
 
 
 def export_folder(
@@ -89,7 +91,7 @@ def import_folder(folder: Path, path: Path, *, author: str = "", note: str = "")
     meta = _meta(folder / FACTS)
     try:
         rows = np.load(folder / EMBEDDINGS, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except Exception as error:  # NumPy lets a dozen kinds out of a header that is damaged
         raise GalleryError(f"{folder / EMBEDDINGS}: cannot be read: {error}") from error
     lines = list(_lines(folder / LABELS))
     if getattr(rows, "dtype", None) != np.float32 or rows.shape != (len(lines), meta.dim):
@@ -103,9 +105,9 @@ def _copy(entry: Entry, pictures: Path, folder: Path) -> str | None:
     """Copy an item's picture and return its new name, None where there is none."""
     place = PurePosixPath(entry.source.replace(os.sep, "/"))
     source = pictures / place
-    if not entry.source or place.is_absolute() or ".." in place.parts or not source.is_file():
+    if not entry.source or place.is_absolute() or ".." in place.parts or not os.path.isfile(source):
         return None
-    name = PurePosixPath(PICTURES) / f"{entry.id}{place.suffix}"
+    name = PurePosixPath(PICTURES) / f"{entry.id}{place.suffix[:_SUFFIX]}"
     (folder / PICTURES).mkdir(exist_ok=True)
     shutil.copyfile(source, folder / name)
     return str(name)
@@ -118,6 +120,8 @@ def _meta(path: Path) -> Meta:
         raise GalleryError(f"{path}: cannot be read: {error.strerror}") from error
     except (SchemaError, ValueError, RecursionError) as error:
         raise GalleryError(f"{path}: is not what `gallery export` writes: {error}") from error
+    if printable(meta.extractor + meta.fingerprint) != meta.extractor + meta.fingerprint:
+        raise GalleryError(f"{path}: is no Unicode text")
     return meta
 
 

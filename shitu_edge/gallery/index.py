@@ -27,6 +27,8 @@ Progress = Callable[[int, int], None]
 _ADD_AT_ONCE = 1000
 _ROWS_AT_LEAST = 8
 _WIDER = 4
+_ALIVE_SHARE = 4
+"""Where less than a quarter of what was found is alive, too little was looked at (`tests/gallery/test_recall.py`)."""
 _WIDE_SHARE = 8
 """A graph search for more than an eighth of the items takes longer than a look at all of them."""
 _HEADER = struct.Struct("<6QiI3QdQ")
@@ -244,7 +246,7 @@ class GraphIndex:
             if alive is None:
                 return ids, similarities
             keep = alive(ids)
-            if (keep.sum(axis=1) >= k).all():
+            if (keep.sum(axis=1) >= max(k, wide // _ALIVE_SHARE)).all():
                 order = np.argsort(~keep, axis=1, kind="stable")[:, :k]
                 return np.take_along_axis(ids, order, axis=1), np.take_along_axis(similarities, order, axis=1)
             wide *= _WIDER

@@ -91,9 +91,9 @@ def apply_patch(gallery: Gallery, path: Path) -> PatchInfo | None:
     """
     facts, vectors, size = _read(path)
     if facts.gallery != gallery.id:
-        raise GalleryError(f"{path}: is for another gallery ({facts.gallery[:8]}), not for a copy of {gallery.path}")
+        raise GalleryError(f"{path}: is for another gallery ({facts.gallery[:8]!r}), not for a copy of {gallery.path}")
     if (facts.fingerprint, facts.dim) != (gallery.meta.fingerprint, gallery.meta.dim):
-        raise GalleryError(f"{path}: holds embeddings of another extractor ({facts.extractor})")
+        raise GalleryError(f"{path}: holds embeddings of another extractor ({facts.extractor!r:.80})")
     recorded = Replay(facts.base, facts.lineage, facts.steps, vectors)
     head, lineage = leads_to(recorded)
     try:

@@ -112,7 +112,8 @@ class Change:
         """Write the log's line, unless nothing was changed, and return the content's digest; the change is over."""
         digest = bytes(self._content)
         if self._added or self._removed or even_empty:
-            created_at = created_at or datetime.now(timezone.utc).isoformat(timespec="seconds")
+            if created_at is None:
+                created_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
             line = (self.revision, created_at, printable(author), printable(note), self._added, self._removed)
             lineage = next_lineage(self._lineage, *line, digest.hex())
             self._connection.execute("INSERT INTO revisions VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*line, digest, lineage))

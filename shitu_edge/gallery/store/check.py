@@ -10,14 +10,13 @@ import numpy as np
 
 from . import history
 from .records import READ_TOLERANCE, Progress
-from .schema import SCHEMA, ContentDigest, entry_digest, first_lineage, next_lineage
+from .schema import MOST_ITEMS, SCHEMA, ContentDigest, entry_digest, first_lineage, next_lineage
 
 _ENTRIES = """
 SELECT item, label, source, digest, added_in, removed_in, vector FROM entries LEFT JOIN embeddings ON id = item
 ORDER BY item, added_in
 """
 _REPORT_EVERY = 1000
-MOST_ITEMS = 1 << 53
 
 
 def examine(connection: sqlite3.Connection, dim: int, progress: Progress | None = None) -> Iterator[str]:

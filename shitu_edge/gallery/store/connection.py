@@ -136,9 +136,10 @@ def mapped_errors(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         if "not a database" in str(error) and path.stat().st_size % PAGE_BYTES:
             raise GalleryError(f"{path}: is not a gallery (no SQLite file)") from error
-        if any(word in str(error) for word in _DAMAGE):
-            raise DamagedError(path, str(error)) from error
-        raise GalleryError(f"{path}: {error}") from error
+        message = " ".join(str(error).split())  # it may quote what is damaged
+        if any(word in message for word in _DAMAGE):
+            raise DamagedError(path, message) from error
+        raise GalleryError(f"{path}: {message}") from error
 
 
 def is_gallery(path: Path) -> bool:

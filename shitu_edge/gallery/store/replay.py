@@ -12,7 +12,7 @@ from ...errors import GalleryError
 from . import history
 from .changes import Change, normal_label, printable
 from .records import Entry, NewItem, Revision
-from .schema import next_lineage
+from .schema import MOST_ITEMS, next_lineage
 
 _ADDED = "SELECT item, label, source FROM entries WHERE added_in = ? ORDER BY item"
 _REMOVED = "SELECT item FROM entries WHERE removed_in = ? ORDER BY item"
@@ -89,6 +89,9 @@ def repeat(connection: sqlite3.Connection, recorded: Replay, check: Callable[[Ne
             change.restore(entry)
         if change.finish(line.author, line.note, line.created_at).hex() != line.digest:
             raise GalleryError(f"revision {line.id} does not become what it was")
+    head, lineage = leads_to(recorded)
+    if history.lineage(connection, head) != lineage:
+        raise GalleryError(f"the log does not become what it was at revision {head}")
 
 
 def _store_vectors(connection: sqlite3.Connection, recorded: Replay, check: Callable[[NewItem], NewItem]) -> None:
@@ -97,6 +100,8 @@ def _store_vectors(connection: sqlite3.Connection, recorded: Replay, check: Call
     if not recorded.vectors.keys() <= entries.keys():
         raise GalleryError("an embedding belongs to no entry")
     for number, vector in recorded.vectors.items():
+        if not 0 < number < MOST_ITEMS:
+            raise GalleryError(f"no gallery gives an item the number {number}")
         entry = entries[number]
         check(NewItem(entry.label, entry.source, np.frombuffer(vector, "<f4")))
         connection.execute("INSERT OR IGNORE INTO embeddings VALUES (?, ?)", (number, vector))

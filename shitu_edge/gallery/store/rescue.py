@@ -13,18 +13,18 @@ from typing import Any
 
 from ...errors import GalleryError
 from .changes import Change
-from .check import MOST_ITEMS, entry_fault, examine
-from .connection import LIVE, check_there, connect, is_open_here, mapped_errors, transaction
+from .check import entry_fault, examine
+from .connection import FROZEN, LIVE, check_there, connect, is_open_here, mapped_errors, transaction
 from .records import Entry, Meta, Progress
-from .schema import MAGIC, PAGE_BYTES
+from .schema import MAGIC, MOST_ITEMS, PAGE_BYTES
 from .store import Store
 
 _COUNTERS = (24, 92)
 """Where SQLite's header keeps its change counter, and the one for which its page count holds (file format, 1.3)."""
 _PAGE_COUNT = 28
 _REPORT_EVERY = 1000
-_GAP = 1_000_000
-"""Ids to try between the last that can be read from below and the first from above."""
+_TABLE_LEAF, _INDEX_LEAF = 0x0D, 0x0A
+"""The first byte of a page that holds rows of a table, and of one without row ids (file format, 1.6)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +51,12 @@ def rescue(path: Path, target: Path, meta: Meta | None = None, progress: Progres
     check_there(path)
     if is_open_here(path):
         raise GalleryError(f"{path}: is open in this process; close it first")
-    with _copy(path) as remains, mapped_errors(path), closing(_opened(path, remains)) as old:
+    with _copy(path) as remains, mapped_errors(path), closing(remains.opened(path)) as old:
         facts = _facts(old)
         meta = _meta(facts) or meta
         if meta is None:
             raise GalleryError(f"{path}: does not say any more which extractor it was made with: name its bundle")
-        found = _Found(old, meta.dim)
+        found = _Found(remains, old, meta.dim)
         found.read(progress)
         if not found.rows:
             raise GalleryError(f"{path}: holds nothing that can be read any more")
@@ -80,21 +80,22 @@ def assess(path: Path) -> tuple[int, int] | None:
     if is_open_here(path):
         return None
     try:
-        with _copy(path) as remains, closing(_opened(path, remains)) as connection:
+        with _copy(path) as remains, closing(remains.opened(path)) as connection:
             meta = _meta(_facts(connection))
             if meta is None:
                 return None
-            found = _Found(connection, meta.dim)
+            found = _Found(remains, connection, meta.dim)
             found.read(None)
             return len(found.current), len(found.current) + len(found.lost)
-    except (GalleryError, sqlite3.Error):
+    except (GalleryError, sqlite3.Error, UnicodeDecodeError):
         return None
 
 
 class _Found:
     """Rows of a damaged file: entries that have their digest, with their embeddings."""
 
-    def __init__(self, connection: sqlite3.Connection, dim: int) -> None:
+    def __init__(self, remains: _Remains, connection: sqlite3.Connection, dim: int) -> None:
+        self._remains = remains
         self._connection = connection
         self._dim = dim
         self.rows: list[_Row] = []
@@ -106,53 +107,50 @@ class _Found:
         return {row.item: row for row in self.rows if row.removed_in is None}
 
     def read(self, progress: Progress | None) -> None:
-        items = self._items()
+        """Read both tables through, from both ends and then by key, as far as that goes."""
+        query = "SELECT item, label, source, digest, added_in, removed_in FROM entries"
+        entries = self._table("entries", query, "item", _INDEX_LEAF)
+        vectors = self._table("embeddings", "SELECT id, vector FROM embeddings", "id", _TABLE_LEAF)
+        items = sorted({*entries, *vectors, *self._indexed()})
         for done, item in enumerate(items, start=1):
-            self._read_item(item)
+            self._judge(item, entries.get(item, []), vectors.get(item, []))
             if progress and (done % _REPORT_EVERY == 0 or done == len(items)):
                 progress(done, len(items))
 
-    def _items(self) -> list[int]:
-        """Return the ids that anything speaks of, from both ends of tables that cannot be read through."""
-        found: set[int] = set()
-        for table, column in (("embeddings", "id"), ("entries", "item")):
-            query = f"SELECT {column} FROM {table} ORDER BY {column}"
-            rising, whole = self._numbers(query)
-            falling, _ = ([], True) if whole else self._numbers(f"{query} DESC")
-            found.update(rising, falling)
-            if rising and falling:
-                found.update(range(rising[-1] + 1, min(falling[-1], rising[-1] + _GAP)))
-        found.update(self._numbers("SELECT item FROM entries INDEXED BY entries_by_item WHERE removed_in IS NULL")[0])
-        return sorted(found)
+    def _table(self, table: str, query: str, key: str, leaf: int) -> dict[int, list[tuple[Any, ...]]]:
+        """Return the rows of a table by item."""
+        rows, whole = _read(self._connection, f"{query} ORDER BY {key}")
+        if not whole:
+            rows += _read(self._connection, f"{query} ORDER BY {key} DESC")[0]
+            for leaf_connection in self._remains.leaves_as_roots(self._connection, table, leaf):
+                rows += _read(leaf_connection, query)[0]
+        found: dict[int, list[tuple[Any, ...]]] = {}
+        for row in dict.fromkeys(rows):
+            if isinstance(row[0], int):
+                found.setdefault(row[0], []).append(row[1:])
+        return found
 
-    def _numbers(self, query: str) -> tuple[list[int], bool]:
-        rows, whole = _read(self._connection, query)
-        return [row[0] for row in rows if isinstance(row[0], int)], whole
+    def _indexed(self) -> list[int]:
+        query = "SELECT item FROM entries INDEXED BY entries_by_item WHERE removed_in IS NULL"
+        return [row[0] for row in _read(self._connection, query)[0] if isinstance(row[0], int)]
 
-    def _read_item(self, item: int) -> None:
-        try:
-            query = "SELECT label, source, digest, added_in, removed_in FROM entries WHERE item = ? ORDER BY added_in"
-            entries = self._connection.execute(query, (item,)).fetchall()
-            found = self._connection.execute("SELECT vector FROM embeddings WHERE id = ?", (item,)).fetchone()
-        except sqlite3.Error as error:
-            self.lost.append(f"item {item}: cannot be read ({error})")
-            return
-        vector = found[0] if found else None
-        if found and not entries:
+    def _judge(self, item: int, entries: list[tuple[Any, ...]], vectors: list[tuple[Any, ...]]) -> None:
+        """Keep an item's entries that have their digest, and name it if its current one has not."""
+        found = [row[0] for row in vectors] or [None]
+        if not entries:
             self.lost.append(f"item {item}: nothing says what it is")
         fault = None
+        current = False
         for label, source, digest, added_in, removed_in in entries:
-            wrong = entry_fault(item, label, source, digest, vector, self._dim)
-            if (
-                wrong is None
-                and isinstance(vector, bytes)
-                and isinstance(added_in, int)
-                and isinstance(removed_in, (int, type(None)))
-            ):
+            faults = {entry_fault(item, label, source, digest, vector, self._dim): vector for vector in found}
+            wrong, vector = (None, faults[None]) if None in faults else next(iter(faults.items()))
+            numbers = isinstance(added_in, int) and isinstance(removed_in, (int, type(None)))
+            if wrong is None and numbers and isinstance(vector, bytes):
                 self.rows.append(_Row(item, label, source, digest, added_in, removed_in, vector))
+                current |= removed_in is None
             elif removed_in is None:
                 fault = f"item {item} ({label}, {source or 'no source'}): {wrong or 'is no entry'}"
-        if fault and not (self.rows and self.rows[-1].item == item and self.rows[-1].removed_in is None):
+        if fault and not current:
             self.lost.append(fault)
 
 
@@ -192,7 +190,8 @@ def _begin_anew(found: _Found, old: sqlite3.Connection, new: sqlite3.Connection)
         last = max((number for number in known if 0 < number <= 2 * len(known)), default=0)
         for number in range(1, last + 1):
             change = Change(new, lambda item: item)
-            created_at, author, note = map(str, known[number][1:4]) if number in known else ("", "", "lost")
+            facts = known[number][1:4] if number in known else ("", "", "lost")
+            created_at, author, note = (fact if isinstance(fact, str) else "" for fact in facts)
             change.finish(author, note, created_at, even_empty=True)
         for item, row in found.current.items():
             new.execute("INSERT INTO embeddings VALUES (?, ?)", (item, row.vector))
@@ -232,13 +231,13 @@ def _read(connection: sqlite3.Connection, query: str) -> tuple[list[tuple[Any, .
     try:
         for row in connection.execute(query):
             rows.append(row)
-    except sqlite3.Error:
+    except (sqlite3.Error, UnicodeDecodeError):  # SQLite's own message may be damaged text
         return rows, False
     return rows, True
 
 
 @contextmanager
-def _copy(path: Path) -> Iterator[Path]:
+def _copy(path: Path) -> Iterator[_Remains]:
     """Copy a file and its log to where they may be altered."""
     with ExitStack() as stack:
         try:
@@ -251,30 +250,56 @@ def _copy(path: Path) -> Iterator[Path]:
             raise GalleryError(
                 f"{path}: cannot be copied to {tempfile.gettempdir()} to be looked at: {error.strerror}"
             ) from error
-        yield copy
+        yield _Remains(copy)
 
 
-def _opened(path: Path, remains: Path) -> sqlite3.Connection:
-    """Open what is left of a file, under the first page of a sound one where its own is of no use."""
-    for try_number in range(2):
-        with suppress(sqlite3.Error):
-            if try_number:
-                _give_first_page(remains)
-            connection = connect(remains, LIVE)
-            if connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'entries'").fetchone()[0]:
-                return connection
-            connection.close()
-    raise GalleryError(f"{path}: not even its tables can be found any more")
+class _Remains:
+    """A copy of a damaged file, and how to have SQLite read it all the same.
 
+    In every gallery the tables begin at the same pages, since they were made in the same order.
+    """
 
-def _give_first_page(remains: Path) -> None:
-    """Put an empty gallery's first page over a damaged one: the tables begin at the same pages in every gallery."""
-    model = remains.with_name("model")
-    Store.create(model, Meta("", "", 1)).close()
-    page = bytearray(model.read_bytes()[:PAGE_BYTES])
-    pages = (remains.stat().st_size // PAGE_BYTES).to_bytes(4, "big")
-    page[_PAGE_COUNT : _PAGE_COUNT + 4] = pages
-    page[_COUNTERS[1] : _COUNTERS[1] + 4] = page[_COUNTERS[0] : _COUNTERS[0] + 4]
-    assert page.startswith(MAGIC)
-    with remains.open("rb+") as stream:
-        stream.write(page)
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def opened(self, path: Path) -> sqlite3.Connection:
+        """Open it, under the first page of an empty gallery where its own is of no use."""
+        for own_page in (True, False):
+            with suppress(sqlite3.Error, UnicodeDecodeError):
+                if not own_page:
+                    self._give_first_page()
+                connection = connect(self._path, LIVE)
+                tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
+                if {"entries", "embeddings", "revisions", "meta"} <= tables:
+                    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                    return connection
+                connection.close()
+        raise GalleryError(f"{path}: not even its tables can be found any more")
+
+    def _give_first_page(self) -> None:
+        model = self._path.with_name("model")
+        Store.create(model, Meta("", "", 1)).close()
+        page = bytearray(model.read_bytes()[:PAGE_BYTES])
+        pages = (self._path.stat().st_size // PAGE_BYTES).to_bytes(4, "big")
+        page[_PAGE_COUNT : _PAGE_COUNT + 4] = pages
+        page[_COUNTERS[1] : _COUNTERS[1] + 4] = page[_COUNTERS[0] : _COUNTERS[0] + 4]
+        assert page.startswith(MAGIC)
+        with self._path.open("rb+") as stream:
+            stream.write(page)
+
+    def leaves_as_roots(self, connection: sqlite3.Connection, table: str, leaf: int) -> Iterator[sqlite3.Connection]:
+        """Yield a connection for each page that may hold rows of a table, which then has that page alone.
+
+        So rows are read to which no sound page leads any more. Pages of other tables look like rows of this one too.
+        """
+        root = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (table,)).fetchone()[0]
+        graft = self._path.with_name("graft")
+        shutil.copyfile(self._path, graft)
+        with self._path.open("rb") as pages, graft.open("rb+") as stream:
+            while page := pages.read(PAGE_BYTES):
+                if page[0] == leaf:
+                    stream.seek((root - 1) * PAGE_BYTES)
+                    stream.write(page)
+                    stream.flush()
+                    with suppress(sqlite3.Error, UnicodeDecodeError), closing(connect(graft, FROZEN)) as grafted:
+                        yield grafted

@@ -25,6 +25,9 @@ MAGIC = b"SQLite format 3\0"
 PAGE_BYTES = 16384
 """A page of the default 4 096 bytes holds one embedding of 512 numbers and is half empty; these hold seven."""
 
+MOST_ITEMS = 1 << 53
+"""More are never given; the counter would soon be at its end if a damaged or forged file set it there."""
+
 DIGEST_BYTES = 32
 _MODULUS = 1 << 8 * DIGEST_BYTES
 _ENTRY = struct.Struct("<qqq")

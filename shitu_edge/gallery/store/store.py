@@ -87,7 +87,7 @@ class Store:
         """
         path = path.absolute()  # which stays the same file when the working directory changes
         check_there(path)
-        with mapped_errors(path):
+        with odd_content(path), mapped_errors(path):
             connection, mode = connect_as_allowed(path)
             try:
                 if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
