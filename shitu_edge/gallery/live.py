@@ -107,7 +107,7 @@ class Live:
 
     def _view_of(self, snapshot: Snapshot, graph: GraphIndex | None) -> View:
         load = snapshot.load()
-        roster = Roster.empty().changed(load.removed, load.added, load.labels)
+        roster = Roster.empty().changed(load.removed, load.added, load.labels, load.names)
         return View.of(load.revision, roster, graph, self._store.meta.dim, snapshot.embeddings)
 
     def _refreshed(self, view: View) -> View:
@@ -118,7 +118,7 @@ class Live:
             load = snapshot.load(since=view.revision)
             if load.whole:
                 return self._view_of(snapshot, view.graph)
-            return view.changed(load.revision, load.removed, load.added, load.labels, snapshot.embeddings)
+            return view.changed(load.revision, load.removed, load.added, load.labels, load.names, snapshot.embeddings)
 
     def _needs_graph(self, view: View) -> bool:
         items = len(view.roster)

@@ -92,7 +92,7 @@ def _recall(
         exact = merge(exact, ExactIndex(some, fetch(some)).search(queries, k), k)
         if progress:
             progress("recall", start + len(some), len(ids))
-    roster = Roster.empty().changed(ids[:0], ids, [""] * len(ids))
+    roster = Roster.empty().changed(ids[:0], ids, np.zeros(len(ids), np.int32), [""])
     view = View.of(0, roster, graph, dim, fetch)
     _, similarities = view.search(queries, k)
     # By similarity, not by id: of copies of one picture any will do.

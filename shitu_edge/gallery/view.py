@@ -35,10 +35,10 @@ class Roster:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def changed(self, gone: Ids, come: Ids, labels: Sequence[str]) -> Roster:
+    def changed(self, gone: Ids, come: Ids, labels: NDArray[np.int32], names: Sequence[str]) -> Roster:
         """Return a roster without the ids that are gone, and then with those that have come, both ascending.
 
-        Only the newest roster may be asked: names are numbered here.
+        `labels` are places in `names`. Only the newest roster may be asked: names are numbered here.
         """
         ids, numbers = self.ids, self._numbers
         if len(gone):
@@ -46,8 +46,8 @@ class Roster:
             ids, numbers = np.delete(ids, places), np.delete(numbers, places)
         if len(come):
             places = np.searchsorted(ids, come)
-            new = np.fromiter(map(self._number, labels), np.int32, len(labels))
-            ids, numbers = np.insert(ids, places, come), np.insert(numbers, places, new)
+            known = np.fromiter(map(self._number, names), np.int32, len(names))
+            ids, numbers = np.insert(ids, places, come), np.insert(numbers, places, known[labels])
         return Roster(ids, numbers, self._names, self._lookup)
 
     def holds(self, ids: Ids) -> NDArray[np.bool_]:
@@ -86,13 +86,15 @@ class View:
         exact = ExactIndex(lacking, fetch(lacking)) if len(lacking) else ExactIndex.empty(dim)
         return cls(revision, roster, graph, dead, exact)
 
-    def changed(self, revision: int, gone: Ids, come: Ids, labels: Sequence[str], fetch: Fetch) -> View:
-        """Return the view of a later revision, which lacks some ids and then has others; both ascending.
+    def changed(
+        self, revision: int, gone: Ids, come: Ids, labels: NDArray[np.int32], names: Sequence[str], fetch: Fetch
+    ) -> View:
+        """Return the view of a later revision, which lacks some ids and then has others; see `Roster.changed`.
 
         An item may be among both, having another label now.
         """
         gone = gone[self.roster.holds(gone)]
-        roster = self.roster.changed(gone, come, labels)
+        roster = self.roster.changed(gone, come, labels, names)
         lost, new = np.setdiff1d(gone, come), np.setdiff1d(come, gone)
         dead = self.dead
         if self.graph is not None:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,12 @@ COMPLETE = GraphParameters(m=128, ef_construction=200, ef=2)
 ROWS = unit_rows(120)
 """The row of item i + 1, in all that follows."""
 QUERIES = np.concatenate([ROWS[:3], unit_rows(5, seed=1)])
+
+
+def _named(labels: Sequence[str]) -> tuple[NDArray[np.int32], list[str]]:
+    """Return labels as places in a list of names."""
+    names = sorted(set(labels))
+    return np.array([names.index(label) for label in labels], np.int32), names
 
 
 def _ids(*numbers: int) -> Ids:
@@ -65,10 +71,10 @@ def test_contains_looks_into_any_shape() -> None:
 
 def test_a_roster_follows_and_its_predecessors_stay() -> None:
     rosters = [Roster.empty()]
-    rosters.append(rosters[-1].changed(_ids(), _ids(2, 4, 7), ["tea", "milk", "tea"]))
-    rosters.append(rosters[-1].changed(_ids(4), _ids(1, 9), ["milk", "rice"]))
-    rosters.append(rosters[-1].changed(_ids(2, 9), _ids(2, 4), ["rice", "tea"]))
-    rosters.append(rosters[-1].changed(_ids(1, 2, 4, 7), _ids(), []))
+    rosters.append(rosters[-1].changed(_ids(), _ids(2, 4, 7), *_named(["tea", "milk", "tea"])))
+    rosters.append(rosters[-1].changed(_ids(4), _ids(1, 9), *_named(["milk", "rice"])))
+    rosters.append(rosters[-1].changed(_ids(2, 9), _ids(2, 4), *_named(["rice", "tea"])))
+    rosters.append(rosters[-1].changed(_ids(1, 2, 4, 7), _ids(), *_named([])))
 
     wanted = [
         {},
@@ -271,7 +277,7 @@ def _fetch(ids: Ids) -> Rows:
 
 def _view(numbers: set[int], graph: GraphIndex | None) -> View:
     ids = _ids(*sorted(numbers))
-    roster = Roster.empty().changed(_ids(), ids, [f"label {i}" for i in ids])
+    roster = Roster.empty().changed(_ids(), ids, *_named([f"label {i}" for i in ids]))
     return View.of(1, roster, graph, DIM, _fetch)
 
 
@@ -283,11 +289,11 @@ def test_a_view_reads_only_what_its_graph_lacks() -> None:
         return _fetch(ids)
 
     graph = _graph(np.arange(1, 11, dtype=np.int64))
-    roster = Roster.empty().changed(_ids(), _ids(1, 2, 3, 20), ["a", "a", "b", "c"])
+    roster = Roster.empty().changed(_ids(), _ids(1, 2, 3, 20), *_named(["a", "a", "b", "c"]))
     view = View.of(1, roster, graph, DIM, fetch)
     assert (read, view.dead, len(view.exact)) == ([20], 7, 1)
 
-    view = view.changed(2, _ids(3, 20), _ids(4, 5, 20, 21), ["d", "d", "renamed", "e"], fetch)
+    view = view.changed(2, _ids(3, 20), _ids(4, 5, 20, 21), *_named(["d", "d", "renamed", "e"]), fetch)
     assert (read, view.dead, len(view.exact)) == ([20, 21], 6, 2)
     assert view.roster.labels(_ids(1, 4, 20, 21)) == ["a", "d", "renamed", "e"]
     _check(view.search, {1, 2, 4, 5, 20, 21})
@@ -295,12 +301,12 @@ def test_a_view_reads_only_what_its_graph_lacks() -> None:
 
 def test_a_view_of_a_dead_graph_is_its_exact_rows() -> None:
     graph = _graph(np.arange(1, 11, dtype=np.int64))
-    view = _view({1, 2}, graph).changed(2, _ids(1, 2), _ids(30, 31), ["a", "b"], _fetch)
+    view = _view({1, 2}, graph).changed(2, _ids(1, 2), _ids(30, 31), *_named(["a", "b"]), _fetch)
     assert (view.dead, len(view.exact)) == (10, 2)
     _check(view.search, {30, 31})
-    empty = view.changed(3, _ids(30, 31), _ids(), [], _fetch)
+    empty = view.changed(3, _ids(30, 31), _ids(), *_named([]), _fetch)
     assert empty.search(QUERIES, 3)[0].shape == (len(QUERIES), 0)
-    _check(empty.changed(4, _ids(), _ids(3), ["back"], _fetch).search, {3})
+    _check(empty.changed(4, _ids(), _ids(3), *_named(["back"]), _fetch).search, {3})
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
@@ -322,7 +328,9 @@ def test_views_that_follow_are_as_if_read_anew(
         labels.update({number: f"renamed {len(views)}" for number in renamed & wanted})
         gone = {number for number in before if before[number] != labels.get(number)}
         come = sorted(number for number in labels if before.get(number) != labels[number])
-        view = view.changed(len(views) + 1, _ids(*sorted(gone)), _ids(*come), [labels[i] for i in come], _fetch)
+        view = view.changed(
+            len(views) + 1, _ids(*sorted(gone)), _ids(*come), *_named([labels[i] for i in come]), _fetch
+        )
         views.append((view, labels))
 
     for view, labels in views:

@@ -77,14 +77,16 @@ class Diff:
 class Load:
     """What is to be known to follow a gallery to `revision`: ids that are gone, then ids and labels that have come.
 
-    `whole` says that the latter are all there are, and anything known before is void.
+    `labels` (N,) int32 are places in `names`. `whole` says that what has come is all there is, and anything known
+    before is void.
     """
 
     revision: int
     whole: bool
     removed: Ids
     added: Ids
-    labels: list[str]
+    labels: NDArray[np.int32]
+    names: list[str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+from array import array
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -38,12 +40,14 @@ class Snapshot:
     def load(self, since: int = 0) -> Load:
         """Read what came and went after revision `since`; all there is for 0."""
         whole = since < self.reaches_back_to
-        gone = [] if whole else self.connection.execute(_GONE_SINCE, (since, since)).fetchall()
-        # A cursor in a variable would keep the file open in the traceback of a failure.
-        rows = self.connection.execute(*((_ALL,) if whole else (_COME_SINCE, (since,)))).fetchall()
-        unique: dict[str, str] = {}
-        labels = [unique.setdefault(label, label) for _, label in rows]
-        return Load(self.revision, whole, _numbers(gone), _numbers(rows), labels)
+        gone = array("q", () if whole else (row[0] for row in self.connection.execute(_GONE_SINCE, (since, since))))
+        ids, labels, numbers = array("q"), array("i"), dict[str, int]()
+        # A cursor that is not closed would keep the file open in the traceback of a failure.
+        with closing(self.connection.execute(*((_ALL,) if whole else (_COME_SINCE, (since,))))) as rows:
+            for item, label in rows:
+                ids.append(item)
+                labels.append(numbers.setdefault(label, len(numbers)))
+        return Load(self.revision, whole, _ids(gone), _ids(ids), np.array(labels, np.int32), list(numbers))
 
     @property
     def reaches_back_to(self) -> int:
@@ -114,5 +118,5 @@ class Snapshot:
         return vectors
 
 
-def _numbers(rows: Sequence[tuple[int, ...]]) -> Ids:
-    return np.fromiter((row[0] for row in rows), np.int64, len(rows))
+def _ids(numbers: array[int]) -> Ids:
+    return np.array(numbers, np.int64)
