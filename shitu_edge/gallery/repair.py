@@ -40,11 +40,12 @@ def repair(path: Path, meta: Meta | None = None, progress: Progress | None = Non
     with unfinished(path) as partial:
         found = rescue(path, partial, meta, progress)
         try:
-            _move(path, damaged)
             try:
+                _move(path, damaged)
                 os.replace(partial, path)
             except OSError:
-                _move(damaged, path)
+                with suppress(OSError):
+                    _move(damaged, path)
                 raise
         except OSError as error:
             raise GalleryError(f"{path}: cannot be replaced: {error.strerror}") from error

@@ -93,7 +93,6 @@ class View:
 
         An item may be among both, having another label now.
         """
-        gone = gone[self.roster.holds(gone)]
         roster = self.roster.changed(gone, come, labels, names)
         lost, new = np.setdiff1d(gone, come), np.setdiff1d(come, gone)
         dead = self.dead

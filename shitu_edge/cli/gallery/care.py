@@ -84,6 +84,8 @@ def repair(gallery: GalleryArgument, models: Models = None) -> None:
     if len(done.rescue.lost) > _LINES:
         print(f"lost: {len(done.rescue.lost) - _LINES} more", file=sys.stderr)
     history = "" if done.rescue.history else ", its history begins anew"
+    if not done.rescue.complete and not done.rescue.lost:
+        print("its digest is not that of what was kept: items may be missing without a trace", file=sys.stderr)
     print(f"{gallery}: {done.rescue.kept} items kept, {len(done.rescue.lost)} lost{history}; was {done.damaged}")
     with Gallery.open(gallery, background=False) as opened, progress_bar() as report:
         if opened.needs_graph():

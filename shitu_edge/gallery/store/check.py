@@ -25,7 +25,7 @@ def examine(connection: sqlite3.Connection, dim: int, progress: Progress | None 
     for (line,) in connection.execute("PRAGMA integrity_check"):
         if line != "ok":
             faults += 1
-            yield f"database: {line}"
+            yield f"database: {' '.join(line.split())}"
     if faults:
         return  # what else there is to see would be its consequences
     yield from _table_faults(connection)

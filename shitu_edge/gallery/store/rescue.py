@@ -16,7 +16,7 @@ from .changes import Change
 from .check import entry_fault, examine
 from .connection import FROZEN, LIVE, check_there, connect, is_open_here, mapped_errors, transaction
 from .records import Entry, Meta, Progress
-from .schema import MAGIC, MOST_ITEMS, PAGE_BYTES
+from .schema import MAGIC, MOST_ITEMS, PAGE_BYTES, ContentDigest
 from .store import Store
 
 _COUNTERS = (24, 92)
@@ -29,11 +29,15 @@ _TABLE_LEAF, _INDEX_LEAF = 0x0D, 0x0A
 
 @dataclass(frozen=True, slots=True)
 class Rescue:
-    """What became of a damaged gallery: items kept, those lost as far as they are known, and whether the history is."""
+    """What became of a damaged gallery: items kept, those lost as far as they are known, and whether the history is.
+
+    `complete` says that what was kept is, by its digest, all there was.
+    """
 
     kept: int
     lost: tuple[str, ...]
     history: bool
+    complete: bool
 
 
 def rescue(path: Path, target: Path, meta: Meta | None = None, progress: Progress | None = None) -> Rescue:
@@ -58,7 +62,8 @@ def rescue(path: Path, target: Path, meta: Meta | None = None, progress: Progres
             raise GalleryError(f"{path}: does not say any more which extractor it was made with: name its bundle")
         found = _Found(remains, old, meta.dim)
         found.read(progress)
-        if not found.rows:
+        log = _log(old)
+        if not found.rows and not log:
             raise GalleryError(f"{path}: holds nothing that can be read any more")
         Store.create(target, meta, facts.get("id")).close()
         with closing(connect(target, LIVE)) as new:
@@ -66,8 +71,8 @@ def rescue(path: Path, target: Path, meta: Meta | None = None, progress: Progres
             whole = _copy_all(found, old, new, facts)
             if not whole:
                 _begin_anew(found, old, new)
-            _go_on_counting(old, new)
-    return Rescue(len(found.current), tuple(found.lost), whole)
+            _go_on_counting(found, old, new)
+    return Rescue(len(found.current), tuple(found.lost), whole, whole or found.has_digest_of(log))
 
 
 def _facts(connection: sqlite3.Connection) -> dict[str, str]:
@@ -100,11 +105,19 @@ class _Found:
         self._dim = dim
         self.rows: list[_Row] = []
         self.lost: list[str] = []
+        self.last_item = 0
 
     @property
     def current(self) -> dict[int, _Row]:
         """The current entries by item, of two the later one."""
         return {row.item: row for row in self.rows if row.removed_in is None}
+
+    def has_digest_of(self, log: list[tuple[Any, ...]]) -> bool:
+        """Return whether the current entries are what the log's last line says."""
+        content = ContentDigest()
+        for row in self.current.values():
+            content.add(row.digest)
+        return bool(log) and bytes(content) == log[-1][6]
 
     def read(self, progress: Progress | None) -> None:
         """Read both tables through, from both ends and then by key, as far as that goes."""
@@ -112,6 +125,7 @@ class _Found:
         entries = self._table("entries", query, "item", _INDEX_LEAF)
         vectors = self._table("embeddings", "SELECT id, vector FROM embeddings", "id", _TABLE_LEAF)
         items = sorted({*entries, *vectors, *self._indexed()})
+        self.last_item = items[-1] if items else 0
         for done, item in enumerate(items, start=1):
             self._judge(item, entries.get(item, []), vectors.get(item, []))
             if progress and (done % _REPORT_EVERY == 0 or done == len(items)):
@@ -126,13 +140,14 @@ class _Found:
                 rows += _read(leaf_connection, query)[0]
         found: dict[int, list[tuple[Any, ...]]] = {}
         for row in dict.fromkeys(rows):
-            if isinstance(row[0], int):
+            if isinstance(row[0], int) and 0 < row[0] < MOST_ITEMS:
                 found.setdefault(row[0], []).append(row[1:])
         return found
 
     def _indexed(self) -> list[int]:
         query = "SELECT item FROM entries INDEXED BY entries_by_item WHERE removed_in IS NULL"
-        return [row[0] for row in _read(self._connection, query)[0] if isinstance(row[0], int)]
+        rows, _ = _read(self._connection, query)
+        return [row[0] for row in rows if isinstance(row[0], int) and 0 < row[0] < MOST_ITEMS]
 
     def _judge(self, item: int, entries: list[tuple[Any, ...]], vectors: list[tuple[Any, ...]]) -> None:
         """Keep an item's entries that have their digest, and name it if its current one has not."""
@@ -144,9 +159,9 @@ class _Found:
         for label, source, digest, added_in, removed_in in entries:
             faults = {entry_fault(item, label, source, digest, vector, self._dim): vector for vector in found}
             wrong, vector = (None, faults[None]) if None in faults else next(iter(faults.items()))
-            numbers = isinstance(added_in, int) and isinstance(removed_in, (int, type(None)))
-            if wrong is None and numbers and isinstance(vector, bytes):
-                self.rows.append(_Row(item, label, source, digest, added_in, removed_in, vector))
+            if wrong is None and isinstance(removed_in, (int, type(None))) and isinstance(vector, bytes):
+                begun = added_in if isinstance(added_in, int) else 0
+                self.rows.append(_Row(item, label, source, digest, begun, removed_in, vector))
                 current |= removed_in is None
             elif removed_in is None:
                 fault = f"item {item} ({label}, {source or 'no source'}): {wrong or 'is no entry'}"
@@ -202,13 +217,13 @@ def _begin_anew(found: _Found, old: sqlite3.Connection, new: sqlite3.Connection)
         new.execute("UPDATE meta SET value = ? WHERE key = 'history_from'", (str(change.revision),))
 
 
-def _go_on_counting(old: sqlite3.Connection, new: sqlite3.Connection) -> None:
+def _go_on_counting(found: _Found, old: sqlite3.Connection, new: sqlite3.Connection) -> None:
     """Give no id again that the damaged gallery gave."""
     query = "SELECT seq FROM sqlite_sequence WHERE name = 'embeddings'"
-    for (count,) in _read(old, query)[0]:
-        if isinstance(count, int) and count < MOST_ITEMS:
-            last = new.execute("SELECT max(id) FROM embeddings").fetchone()[0]
-            new.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = 'embeddings'", (max(count, last),))
+    counts = [row[0] for row in _read(old, query)[0] if isinstance(row[0], int) and row[0] < MOST_ITEMS]
+    last = max([*counts, found.last_item])
+    new.execute("DELETE FROM sqlite_sequence WHERE name = 'embeddings'")
+    new.execute("INSERT INTO sqlite_sequence VALUES ('embeddings', ?)", (last,))
 
 
 def _log(connection: sqlite3.Connection) -> list[tuple[Any, ...]]:

@@ -79,7 +79,11 @@ CREATE TABLE graph (
     count INTEGER NOT NULL,
     m INTEGER NOT NULL,
     ef_construction INTEGER NOT NULL,
-    ef INTEGER NOT NULL
+    ef INTEGER NOT NULL,
+    CHECK (typeof(sha256) = 'text' AND length(sha256) = 64 AND sha256 NOT GLOB '*[^0-9a-f]*'),
+    CHECK (typeof(revision) = 'integer' AND typeof(count) = 'integer' AND count > 0),
+    CHECK (typeof(m) = 'integer' AND typeof(ef_construction) = 'integer' AND typeof(ef) = 'integer'),
+    CHECK (m > 1 AND ef_construction > 0 AND ef > 0)
 );
 COMMIT;
 PRAGMA journal_mode = WAL;

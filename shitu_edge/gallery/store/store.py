@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import threading
 import uuid
@@ -169,15 +170,13 @@ class Store:
                 raise MisfitError(str(error)) from error
 
     def graph(self) -> GraphRecord | None:
-        """Return the graph on record, None when there is none."""
-        with odd_content(self.path), self._reading() as connection:
+        """Return the graph on record, None when there is none, or the record is damaged."""
+        with self._reading() as connection:
             row = connection.execute(_GRAPH).fetchone()
-            if row is None:
-                return None
-            sha256, revision, count, m, ef_construction, ef = row
-            return GraphRecord(
-                sha256, int(revision), int(count), GraphParameters(int(m), int(ef_construction), int(ef))
-            )
+        if row is None or not _is_graph(row):
+            return None
+        sha256, revision, count, m, ef_construction, ef = row
+        return GraphRecord(sha256, revision, count, GraphParameters(m, ef_construction, ef))
 
     def record_graph(self, graph: GraphRecord, place: Callable[[], None]) -> None:
         """Put a graph on record in place of an earlier one; `place` puts its file there, under the same lock."""
@@ -249,6 +248,13 @@ class Store:
         with self._apart() as connection:
             connection.execute("PRAGMA synchronous = FULL")
             yield connection
+
+
+def _is_graph(row: tuple[object, ...]) -> bool:
+    """Return whether a row is what a record of a graph may be: it names a file, and goes to hnswlib."""
+    digest, revision, *numbers = row
+    named = isinstance(digest, str) and re.fullmatch("[0-9a-f]{64}", digest) is not None
+    return named and isinstance(revision, int) and all(isinstance(n, int) and 0 < n < 1 << 31 for n in numbers)
 
 
 @contextmanager
