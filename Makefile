@@ -53,7 +53,7 @@ $(EXPORT)/installed: pyproject.toml export/pyproject.toml
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --no-cache-dir --editable '.[dev,fonts]'
+	$(BIN)/python -m pip install --quiet --no-cache-dir --editable '.[dev,fonts,milvus]'
 	touch $@
 
 clean:

@@ -172,7 +172,12 @@ def _report_background(path: Path, queries: Rows) -> None:
         start = time.perf_counter()
         gallery._live.upkeep.start()
         done = threading.Event()
-        threading.Thread(target=lambda: (gallery._live.upkeep.wait(), done.set())).start()
+
+        def watch() -> None:
+            gallery._live.upkeep.wait()
+            done.set()
+
+        threading.Thread(target=watch).start()
         for query in np.tile(queries, (1000, 1)):
             before = time.perf_counter()
             gallery.search(query[None], K)

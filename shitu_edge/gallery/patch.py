@@ -95,8 +95,8 @@ def apply_patch(gallery: Gallery, path: Path) -> PatchInfo | None:
     if (facts.fingerprint, facts.dim) != (gallery.meta.fingerprint, gallery.meta.dim):
         raise GalleryError(f"{path}: holds embeddings of another extractor ({facts.extractor!r:.80})")
     recorded = Replay(facts.base, facts.lineage, facts.steps, vectors)
-    head, lineage = leads_to(recorded)
     try:
+        head, lineage = leads_to(recorded)
         if gallery.lineage(head) == lineage:
             return None
         gallery.repeat(recorded)

@@ -9,7 +9,7 @@ from contextlib import closing
 import numpy as np
 
 from . import history
-from .records import READ_TOLERANCE, Progress
+from .records import GRAPH, READ_TOLERANCE, Progress, graph_record
 from .schema import MOST_ITEMS, SCHEMA, ContentDigest, entry_digest, first_lineage, next_lineage
 
 _ENTRIES = """
@@ -45,6 +45,9 @@ def _table_faults(connection: sqlite3.Connection) -> Iterator[str]:
         for kind, name, sql in model.execute(query):
             if (sql,) not in connection.execute("SELECT sql FROM sqlite_master WHERE name = ?", (name,)).fetchall():
                 yield f"{kind} {name}: is not as it was made"
+    for row in connection.execute(GRAPH):
+        if graph_record(row) is None:
+            yield "graph: its record is damaged"
     counter = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'embeddings'").fetchone()
     last = connection.execute("SELECT max(id) FROM embeddings").fetchone()[0]
     if last is not None and not (counter and isinstance(counter[0], int) and last <= counter[0] < MOST_ITEMS):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -97,3 +98,17 @@ class GraphRecord:
     revision: int
     count: int
     parameters: GraphParameters
+
+
+GRAPH = "SELECT sha256, revision, count, m, ef_construction, ef FROM graph"
+
+
+def graph_record(row: tuple[object, ...]) -> GraphRecord | None:
+    """Return a row of `GRAPH` as a record, None where it is none: a record names a file, and goes to hnswlib."""
+    digest, revision, *numbers = row
+    named = isinstance(digest, str) and re.fullmatch("[0-9a-f]{64}", digest)
+    known = [number for number in numbers if isinstance(number, int) and 0 < number < 1 << 31]
+    if not named or not isinstance(revision, int) or len(known) < len(numbers):
+        return None
+    count, m, ef_construction, ef = known
+    return GraphRecord(str(digest), revision, count, GraphParameters(m, ef_construction, ef))

@@ -63,7 +63,7 @@ def rescue(path: Path, target: Path, meta: Meta | None = None, progress: Progres
         found = _Found(remains, old, meta.dim)
         found.read(progress)
         log = _log(old)
-        if not found.rows and not log:
+        if not found.rows and (found.lost or not log):
             raise GalleryError(f"{path}: holds nothing that can be read any more")
         Store.create(target, meta, facts.get("id")).close()
         with closing(connect(target, LIVE)) as new:
@@ -120,10 +120,16 @@ class _Found:
         return bool(log) and bytes(content) == log[-1][6]
 
     def read(self, progress: Progress | None) -> None:
-        """Read both tables through, from both ends and then by key, as far as that goes."""
+        """Read both tables through and, where that does not give all there was, what any page holds of them."""
+        self._read_tables(progress, leaves=False)
+        if self.lost or not self.has_digest_of(_log(self._connection)):
+            self._read_tables(progress, leaves=True)
+
+    def _read_tables(self, progress: Progress | None, *, leaves: bool) -> None:
+        self.rows, self.lost = [], []
         query = "SELECT item, label, source, digest, added_in, removed_in FROM entries"
-        entries = self._table("entries", query, "item", _INDEX_LEAF)
-        vectors = self._table("embeddings", "SELECT id, vector FROM embeddings", "id", _TABLE_LEAF)
+        entries = self._table("entries", query, "item", _INDEX_LEAF if leaves else None)
+        vectors = self._table("embeddings", "SELECT id, vector FROM embeddings", "id", _TABLE_LEAF if leaves else None)
         items = sorted({*entries, *vectors, *self._indexed()})
         self.last_item = items[-1] if items else 0
         for done, item in enumerate(items, start=1):
@@ -131,13 +137,13 @@ class _Found:
             if progress and (done % _REPORT_EVERY == 0 or done == len(items)):
                 progress(done, len(items))
 
-    def _table(self, table: str, query: str, key: str, leaf: int) -> dict[int, list[tuple[Any, ...]]]:
+    def _table(self, table: str, query: str, key: str, leaf: int | None) -> dict[int, list[tuple[Any, ...]]]:
         """Return the rows of a table by item."""
-        rows, whole = _read(self._connection, f"{query} ORDER BY {key}")
-        if not whole:
+        rows, _ = _read(self._connection, f"{query} ORDER BY {key}")
+        if leaf is not None:
             rows += _read(self._connection, f"{query} ORDER BY {key} DESC")[0]
-            for leaf_connection in self._remains.leaves_as_roots(self._connection, table, leaf):
-                rows += _read(leaf_connection, query)[0]
+            for connection in self._remains.leaves_as_roots(self._connection, table, leaf):
+                rows += _read(connection, query)[0]
         found: dict[int, list[tuple[Any, ...]]] = {}
         for row in dict.fromkeys(rows):
             if isinstance(row[0], int) and 0 < row[0] < MOST_ITEMS:
@@ -163,7 +169,7 @@ class _Found:
                 begun = added_in if isinstance(added_in, int) else 0
                 self.rows.append(_Row(item, label, source, digest, begun, removed_in, vector))
                 current |= removed_in is None
-            elif removed_in is None:
+            elif removed_in is None and fault is None:  # the first is that of the table, if it could be read
                 fault = f"item {item} ({label}, {source or 'no source'}): {wrong or 'is no entry'}"
         if fault and not current:
             self.lost.append(fault)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sqlite3
 import threading
 import uuid
@@ -15,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import DamagedError, GalleryError, MisfitError
-from ..index import GraphParameters, Ids, Rows
+from ..index import Ids, Rows
 from ..unfinished import publish, unfinished
 from . import history, replay
 from .changes import Change, normal_label, printable
@@ -30,11 +29,9 @@ from .connection import (
     opened_here,
     transaction,
 )
-from .records import ROUNDING, UNIT_TOLERANCE, GraphRecord, Meta, NewItem
+from .records import GRAPH, ROUNDING, UNIT_TOLERANCE, GraphRecord, Meta, NewItem, graph_record
 from .schema import APPLICATION_ID, FORMAT, SCHEMA
 from .snapshot import Snapshot
-
-_GRAPH = "SELECT sha256, revision, count, m, ef_construction, ef FROM graph"
 
 
 class Store:
@@ -172,11 +169,8 @@ class Store:
     def graph(self) -> GraphRecord | None:
         """Return the graph on record, None when there is none, or the record is damaged."""
         with self._reading() as connection:
-            row = connection.execute(_GRAPH).fetchone()
-        if row is None or not _is_graph(row):
-            return None
-        sha256, revision, count, m, ef_construction, ef = row
-        return GraphRecord(sha256, revision, count, GraphParameters(m, ef_construction, ef))
+            row = connection.execute(GRAPH).fetchone()
+        return graph_record(row) if row else None
 
     def record_graph(self, graph: GraphRecord, place: Callable[[], None]) -> None:
         """Put a graph on record in place of an earlier one; `place` puts its file there, under the same lock."""
@@ -248,13 +242,6 @@ class Store:
         with self._apart() as connection:
             connection.execute("PRAGMA synchronous = FULL")
             yield connection
-
-
-def _is_graph(row: tuple[object, ...]) -> bool:
-    """Return whether a row is what a record of a graph may be: it names a file, and goes to hnswlib."""
-    digest, revision, *numbers = row
-    named = isinstance(digest, str) and re.fullmatch("[0-9a-f]{64}", digest) is not None
-    return named and isinstance(revision, int) and all(isinstance(n, int) and 0 < n < 1 << 31 for n in numbers)
 
 
 @contextmanager

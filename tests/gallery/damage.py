@@ -1,0 +1,179 @@
+"""A small gallery with a past, what is in it, and ways to damage its file."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from shitu_edge.gallery import Gallery
+from shitu_edge.gallery.store.schema import PAGE_BYTES
+
+from .rows import create, new_items, unit_rows
+
+ITEMS = tuple(range(1, 12))
+REVISION = 6
+Content = dict[int, tuple[str, str, bytes]]
+"""Labels, sources and embeddings by item."""
+
+
+def make(path: Path) -> Path:
+    """Make a closed gallery of the items 1 to 11 in revision 6; 12 was removed, and 2 renamed and named back."""
+    with create(path) as gallery:
+        gallery.add(new_items(unit_rows(12)), author="ann", note="from the shelf")
+        gallery.rename("label 1", "tea")
+        gallery.remove([3])
+        gallery.rollback(2, author="bob")
+        gallery.remove([12])
+    return path
+
+
+def content(path: Path) -> Content:
+    """Return the current items of a gallery."""
+    with Gallery.open(path, background=False) as gallery:
+        ids = [entry.id for entry in gallery.entries()]
+        rows = gallery.embeddings(ids)
+        return {
+            entry.id: (entry.label, entry.source, row.tobytes())
+            for entry, row in zip(gallery.entries(), rows, strict=True)
+        }
+
+
+def all_that_counts(path: Path) -> Any:
+    """Return what a gallery is for, its items, its log, its past and an answer to a search."""
+    with Gallery.open(path, background=False) as gallery:
+        past = [gallery.diff(revision, gallery.revision) for revision in range(1, gallery.revision + 1)]
+        found = gallery.search(unit_rows(2, seed=5), 20)
+        facts = (gallery.id, gallery.meta, gallery.log(), past, found)
+    return facts, content(path)
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Statements that damage a gallery, part of what is said of it, and the items whose rows they hit."""
+
+    statements: tuple[str, ...]
+    says: str = ""
+    hit: frozenset[int] = frozenset()
+
+    def do(self, path: Path) -> None:
+        """Damage a closed gallery."""
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            connection.execute("PRAGMA ignore_check_constraints = ON")
+            for statement in self.statements:
+                connection.execute(statement)
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _one(statement: str, says: str = "", hit: int | None = None) -> Damage:
+    return Damage((statement,), says, frozenset() if hit is None else frozenset({hit}))
+
+
+_AGAIN = "INSERT INTO entries SELECT item, {}, source, digest, 6, NULL FROM entries WHERE item = 5"
+
+DAMAGES = {
+    "label": _one("UPDATE entries SET label = 'x' WHERE item = 5", "item 5 .*altered", 5),
+    "label of bytes": _one("UPDATE entries SET label = CAST(label AS BLOB) WHERE item = 5", "item 5|CHECK", 5),
+    "label that is no text": _one("UPDATE entries SET label = CAST(x'ff' AS TEXT) WHERE item = 5", "", 5),
+    "source": _one("UPDATE entries SET source = '' WHERE item = 5", "item 5 .*altered", 5),
+    "source of bytes": _one("UPDATE entries SET source = x'00' WHERE item = 5", "item 5|CHECK", 5),
+    "entry's digest": _one("UPDATE entries SET digest = zeroblob(32) WHERE item = 5", "item 5 .*altered", 5),
+    "entry's digest as text": _one("UPDATE entries SET digest = 'a' WHERE item = 5", "item 5|CHECK", 5),
+    "embedding of another": _one(
+        "UPDATE embeddings SET vector = (SELECT vector FROM embeddings WHERE id = 6) WHERE id = 5", "item 5 .*alter", 5
+    ),
+    "short embedding": _one("UPDATE embeddings SET vector = x'00' WHERE id = 5", "item 5 .*has not 16 numbers", 5),
+    "zero embedding": _one("UPDATE embeddings SET vector = zeroblob(64) WHERE id = 5", "item 5 ", 5),
+    "embedding of text": _one("UPDATE embeddings SET vector = 'abc' WHERE id = 5", "item 5|CHECK", 5),
+    "embedding that is a number": _one("UPDATE embeddings SET vector = 17 WHERE id = 5", "item 5|CHECK", 5),
+    "missing embedding": _one("DELETE FROM embeddings WHERE id = 5", "item 5 .*embedding is missing", 5),
+    "missing entry": _one("DELETE FROM entries WHERE item = 5", "item 5: has an embedding and no entry", 5),
+    "embedding of nothing": _one("INSERT INTO embeddings VALUES (77, zeroblob(64))", "item 77: "),
+    "embedding of nothing far off": _one("INSERT INTO embeddings VALUES (1 << 60, zeroblob(64))", ""),
+    "embedding of nothing below": _one("INSERT INTO embeddings VALUES (-5, zeroblob(64))", "item -5: "),
+    "two entries": Damage(("DROP INDEX entries_by_item", _AGAIN.format("label"))),
+    "two entries of two labels": Damage(("DROP INDEX entries_by_item", _AGAIN.format("'x'"))),
+    "added later": _one("UPDATE entries SET added_in = 3 WHERE item = 5", "revision 2: "),
+    "added in what is to come": _one("UPDATE entries SET added_in = 99 WHERE item = 5", "revision 99|entries"),
+    "added in text": _one("UPDATE entries SET added_in = 'abc' WHERE item = 5", "", 5),
+    "added in no number": _one("UPDATE entries SET added_in = x'00' WHERE item = 5", "", 5),
+    "removed earlier": _one("UPDATE entries SET removed_in = 5 WHERE item = 12", "revision 5: "),
+    "removed before": _one("UPDATE entries SET removed_in = 1 WHERE item = 12"),
+    "removed in text": _one("UPDATE entries SET removed_in = 'abc' WHERE item = 12"),
+    "removed by nobody": _one("UPDATE entries SET removed_in = 6 WHERE item = 5", "revision 6: ", 5),
+    "there again": _one("UPDATE entries SET removed_in = NULL WHERE item = 12", "revision 6: ", 12),
+    "revision's digest": _one("UPDATE revisions SET digest = zeroblob(32) WHERE id = 3", "revision 3: "),
+    "revision's short digest": _one("UPDATE revisions SET digest = x'00' WHERE id = 3", "revision 3: "),
+    "revision's digest as text": _one("UPDATE revisions SET digest = 'abc' WHERE id = 3"),
+    "last revision's digest": _one("UPDATE revisions SET digest = zeroblob(32) WHERE id = 6", "revision 6: "),
+    "last revision's digest as text": _one("UPDATE revisions SET digest = 'abc' WHERE id = 6"),
+    "counter": _one("UPDATE revisions SET added = 9 WHERE id = 3", "revision 3: "),
+    "counter of text": _one("UPDATE revisions SET removed = 'x' WHERE id = 3"),
+    "author": _one("UPDATE revisions SET author = 'eve' WHERE id = 2", "revision 2: "),
+    "note": _one("UPDATE revisions SET note = '' WHERE id = 5", "revision 5: "),
+    "note that is no text": _one("UPDATE revisions SET note = CAST(x'ff' AS TEXT) WHERE id = 5"),
+    "note of bytes": _one("UPDATE revisions SET note = x'ff' WHERE id = 5"),
+    "time": _one("UPDATE revisions SET created_at = '2000-01-01T00:00:00+00:00' WHERE id = 5", "revision 5: "),
+    "first revision's note": _one("UPDATE revisions SET note = 'x' WHERE id = 1", "revision 1: "),
+    "missing revision": _one("DELETE FROM revisions WHERE id = 3", "gaps|revision 3"),
+    "missing first revision": _one("DELETE FROM revisions WHERE id = 1"),
+    "missing last revision": _one("DELETE FROM revisions WHERE id = 6", "revision 6"),
+    "no revisions": _one("DELETE FROM revisions"),
+    "revision far off": _one("UPDATE revisions SET id = 1 << 60 WHERE id = 6", "gaps|revision"),
+    "revision below": _one("UPDATE revisions SET id = -1 WHERE id = 3"),
+    "a revision more": Damage(
+        (
+            "CREATE TEMP TABLE line AS SELECT * FROM revisions WHERE id = 6",
+            "UPDATE line SET id = 7",
+            "INSERT INTO revisions SELECT * FROM line",
+        )
+    ),
+    "id": _one("UPDATE meta SET value = 'x' WHERE key = 'id'"),
+    "id of bytes": _one("UPDATE meta SET value = x'ff' WHERE key = 'id'"),
+    "no id": _one("DELETE FROM meta WHERE key = 'id'", "'id'"),
+    "extractor": _one("UPDATE meta SET value = 'x' WHERE key = 'extractor'"),
+    "fingerprint": _one("UPDATE meta SET value = 'x' WHERE key = 'fingerprint'"),
+    "history back to 3": _one("UPDATE meta SET value = '3' WHERE key = 'history_from'"),
+    "history back to 0": _one("UPDATE meta SET value = '0' WHERE key = 'history_from'"),
+    "history back to 99": _one("UPDATE meta SET value = '99' WHERE key = 'history_from'"),
+    "history back to text": _one("UPDATE meta SET value = 'x' WHERE key = 'history_from'"),
+    "history back to bytes": _one("UPDATE meta SET value = x'ff' WHERE key = 'history_from'"),
+    "history back to nothing": _one("DELETE FROM meta WHERE key = 'history_from'"),
+    "count of ids too low": _one("UPDATE sqlite_sequence SET seq = 1"),
+    "count of ids far off": _one("UPDATE sqlite_sequence SET seq = 1 << 60"),
+    "count of ids at the end": _one("UPDATE sqlite_sequence SET seq = (1 << 63) - 1"),
+    "count of ids of text": _one("UPDATE sqlite_sequence SET seq = 'abc'"),
+    "no count of ids": _one("DELETE FROM sqlite_sequence"),
+    "no index": _one("DROP INDEX entries_by_removal"),
+    "no index of items": _one("DROP INDEX entries_by_item"),
+    "no graph table": _one("DROP TABLE graph"),
+    "view of a graph": Damage(("DROP TABLE graph", "CREATE VIEW graph AS SELECT 1")),
+    "no entries": _one("DROP TABLE embeddings"),
+}  # fmt: skip
+PAST_IS_WHOLE = (
+    *("embedding of nothing far off", "count of ids far off", "count of ids too low", "count of ids of text"),
+    *("no count of ids", "no index", "no index of items", "no graph table", "view of a graph"),
+)
+
+
+def places(path: Path, count: int, seed: int) -> Iterator[tuple[int, int]]:
+    """Yield places of a file to flip, and the bits: some in the pages' headers, most in what is used."""
+    data, chance = path.read_bytes(), random.Random(seed)
+    used = [place for place, value in enumerate(data) if value]
+    heads = [page + place for page in range(0, len(data), PAGE_BYTES) for place in range(12)]
+    for number in range(count):
+        among = heads if number % 10 == 0 else range(100) if number % 10 == 1 else used
+        yield chance.choice(among), chance.choice([1 << chance.randrange(8), chance.randrange(1, 256)])
+
+
+def flip(path: Path, place: int, bits: int) -> None:
+    """Alter a byte of a closed file."""
+    with path.open("rb+") as stream:
+        stream.seek(place)
+        [value] = stream.read(1)
+        stream.seek(place)
+        stream.write(bytes([value ^ bits]))
