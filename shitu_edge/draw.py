@@ -56,7 +56,7 @@ def _draw_item(pen: ImageDraw.ImageDraw, limits: tuple[int, int], item: Item, nu
         x1, y1, x2, y2 = corners
         pen.rectangle((x1 - 1, y1 - 1, x2 + 1, y2 + 1), outline="white", width=line + 2)  # seen on dark photos too
         pen.rectangle(corners, outline=colour, width=line)
-    text, font = _readable(_caption(item), number, size)
+    text, font = readable(_caption(item), f"#{number}", size)
     left, top, right, bottom = pen.textbbox((0, 0), text, font=font)
     margin = size // 4
     width, height = right - left + 2 * margin, bottom - top + 2 * margin
@@ -82,11 +82,12 @@ def _dashed_rectangle(pen: ImageDraw.ImageDraw, corners: tuple[int, int, int, in
             pen.line((x, y, x, min(y + dash, y2)), fill=colour, width=line)
 
 
-def _readable(text: str, number: int, size: int) -> tuple[str, ImageFont.FreeTypeFont | ImageFont.ImageFont]:
+def readable(text: str, instead: str, size: int) -> tuple[str, ImageFont.FreeTypeFont | ImageFont.ImageFont]:
+    """Return a text with a font that has all its letters, or what is to be drawn instead where none has."""
     path = _font_for("".join(sorted(set(text) - {" "})))
     if path is not None:
         return text, ImageFont.truetype(path, size)
-    return f"#{number}", ImageFont.load_default(size)
+    return instead, ImageFont.load_default(size)
 
 
 @lru_cache(maxsize=256)

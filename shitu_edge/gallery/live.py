@@ -54,8 +54,11 @@ class Live:
 
     def consider(self) -> None:
         """Have the graph brought up to date in the background, where that pays and is wanted."""
-        if self._background and self._needs_graph(self.view()):
-            self.upkeep.start()
+        try:
+            if self._background and self._needs_graph(self.view()):
+                self.upkeep.start()
+        except GalleryError as error:  # the change that calls for it is done, whatever becomes of the index
+            _log.warning("%s", error)
 
     def needs_graph(self) -> bool:
         """Return whether a graph would pay, when none is being taken over any more."""

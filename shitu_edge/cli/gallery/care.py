@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ...contact_sheet import Captioned, Pair, contact_sheet
 from ...engines.cpu import read_cpu
 from ...gallery import Gallery, GraphParameters
 from ...gallery.audit import Audit
@@ -20,6 +22,7 @@ from ..options import AsJson, GalleryArgument, Models, extractor_of
 from ..tables import print_facts, print_json, print_table, progress_bar
 
 _LINES = 20
+_PAIRS = 60
 _DEFAULTS = GraphParameters()
 
 
@@ -92,11 +95,20 @@ def repair(gallery: GalleryArgument, models: Models = None) -> None:
             opened.reindex(threads=read_cpu().threads, progress=partial(report, "index"))
 
 
-def audit(gallery: GalleryArgument, as_json: AsJson = False) -> None:
+def audit(
+    gallery: GalleryArgument,
+    draw: Annotated[
+        Path | None, typer.Option(help="Draw the doubtful pictures side by side into this file.", show_default=False)
+    ] = None,
+    pictures: Annotated[Path, typer.Option(help="With --draw: the folder in which the pictures are.")] = Path(),
+    as_json: AsJson = False,
+) -> None:
     """List what may be wrong with labels and pictures: near duplicates, mislabelled items, labels that are confused.
 
-    Example: shitu-edge gallery audit shop.gallery
+    Example: shitu-edge gallery audit shop.gallery --draw audit.png --pictures products/
     """
+    if draw and draw.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise typer.BadParameter(f"expected a name that ends in .png or .jpg, found {draw}", param_hint="--draw")
     with Gallery.open(gallery, background=False) as opened, progress_bar() as report:
         entries = opened.entries()
         vectors = opened.embeddings([entry.id for entry in entries])
@@ -105,6 +117,23 @@ def audit(gallery: GalleryArgument, as_json: AsJson = False) -> None:
         print_json(asdict(found))
     else:
         _print_audit(found)
+    if draw:
+        pairs = _pairs(found, pictures)[:_PAIRS]
+        contact_sheet(pairs).save(draw)
+        print(f"{draw}: {len(pairs)} pairs", file=sys.stderr)
+
+
+def _pairs(found: Audit, pictures: Path) -> list[Pair]:
+    def captioned(entry: Entry) -> Captioned:
+        return Captioned(pictures / entry.source, entry.label, f"{entry.id}  {entry.source}")
+
+    return [
+        Pair(f"{line.entry.id}: rather {line.suggested}?", captioned(line.entry), captioned(line.nearest))
+        for line in found.mislabelled
+    ] + [
+        Pair(f"{pair.similarity:.2f} alike", captioned(pair.first), captioned(pair.second))
+        for pair in found.near_duplicates
+    ]
 
 
 def _print_audit(found: Audit) -> None:
