@@ -55,6 +55,6 @@ def test_what_cannot_be_read_is_an_empty_frame(colours: dict[str, Path], tmp_pat
 def test_text_stays_within_its_picture(colours: dict[str, Path]) -> None:
     short, long = (contact_sheet([_pair(colours["red"], colours["blue"], text)]) for text in ("a", "long name " * 50))
     assert long.size == short.size
-    gap = np.asarray(long)[-60:, 236:252]  # between the captions of the two
+    gap = np.asarray(long)[-60:, 238:252]  # between the captions of the two
     assert (gap == 255).all()
     assert contact_sheet([]).width > 0
