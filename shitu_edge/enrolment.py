@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from .errors import EmbeddingError, GalleryError, ImageError
 from .gallery import Gallery, LabelledPicture, NewItem
 from .gallery.store import Store
@@ -23,6 +25,9 @@ Progress = Callable[[str, int, int], None]
 """Called with the step (`pictures` or `index`), what is done and the total."""
 
 _AT_ONCE = 16
+_WITNESSES = 8
+_SAME_EXTRACTOR = 0.97
+"""Decoders and resizing differ a little between programs; embeddings of another extractor are at 0, not near 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +133,30 @@ def replace_pictures(
     gallery.replace(label, items, author=author, note=note or f"new pictures of {label}")
     _index(recognizer, gallery, progress)
     return Enrolment(len(items), unreadable)
+
+
+def check_vectors(recognizer: Recognizer, items: Sequence[NewItem], pictures: Path) -> int:
+    """Check by some pictures that a recognizer gives the embeddings that came with them; return how many were found.
+
+    Args:
+        recognizer: of the extractor that they are said to be of.
+        items: with sources relative to `pictures`; `_WITNESSES` whose picture is there are looked at.
+        pictures: the folder.
+
+    Raises:
+        GalleryError: the embeddings are another extractor's, or no picture is there.
+    """
+    found = [item for item in items if item.source and os.path.isfile(pictures / item.source)]
+    chosen = found[:: max(1, len(found) // _WITNESSES)][:_WITNESSES]
+    if not chosen:
+        raise GalleryError(f"{pictures}: none of the items' pictures is in it, as {items[0].source if items else '-'}")
+    likeness = [float(recognizer.embed(pictures / item.source)[0] @ item.embedding) for item in chosen]
+    if np.median(likeness) < _SAME_EXTRACTOR:
+        raise GalleryError(
+            f"{pictures}: by {recognizer.bundle.manifest.extractor.network.name} the pictures' embeddings are not those "
+            f"that came with them (cosine {np.median(likeness):.3f}): name the bundle of the extractor that made these"
+        )
+    return len(chosen)
 
 
 def _read(

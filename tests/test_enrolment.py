@@ -5,15 +5,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from shitu_edge import Gallery, Recognizer
+from shitu_edge import Gallery, NewItem, Recognizer
 from shitu_edge.cli import main
-from shitu_edge.enrolment import Enrolment, NothingReadableError, add_pictures, build_gallery
+from shitu_edge.enrolment import Enrolment, NothingReadableError, add_pictures, build_gallery, check_vectors
 from shitu_edge.errors import FingerprintError, GalleryError
 from shitu_edge.gallery import LabelledPicture, find_pictures
 from shitu_edge.gallery import live as live_module
@@ -431,3 +432,15 @@ def test_the_command_line_builds_a_lost_index_again(
     assert capsys.readouterr().out == f"{path}: 6 items indexed\n"
     with Gallery.open(path) as gallery:
         assert gallery.info().search == "graph"
+
+
+def test_embeddings_that_came_with_pictures_are_checked_by_some_of_them(recognizer: Recognizer, folder: Path) -> None:
+    items = [NewItem(picture.label, picture.source, recognizer.embed(picture.path)[0]) for picture in _pictures(folder)]
+    assert check_vectors(recognizer, items, folder) == 6
+    gone = [replace(item, source="gone/" + item.source) for item in items]
+    assert check_vectors(recognizer, [*gone, *items[:2]], folder) == 2, "those whose picture is there"
+    with pytest.raises(GalleryError, match=r"none of the items' pictures is in it, as gone/"):
+        check_vectors(recognizer, gone, folder)
+    other = [replace(item, embedding=-item.embedding) for item in items]
+    with pytest.raises(GalleryError, match="name the bundle of the extractor that made these"):
+        check_vectors(recognizer, other, folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -9,13 +10,14 @@ from typing import Annotated
 import typer
 
 from ...engines.cpu import read_cpu
+from ...enrolment import check_vectors
 from ...errors import GalleryError
 from ...gallery import Gallery, NewItem
 from ...gallery.folder import export_folder, import_folder
 from ...gallery.intake import take_in
 from ...gallery.paddle_index import read_paddle_index
 from ...gallery.patch import apply_patch, write_patch
-from ..options import Author, GalleryArgument, Models, Note, author_or_user, extractor_of
+from ..options import Author, Engine, GalleryArgument, Models, Note, author_or_user, extractor_of, open_recognizer
 from ..tables import progress_bar
 
 NewOrOld = Annotated[
@@ -112,12 +114,17 @@ def import_paddleclas(
     ],
     gallery: NewOrOld,
     models: Models = None,
+    pictures: Annotated[
+        Path | None,
+        typer.Option(help="The folder of the index's pictures, to check by some that the bundle is the right one."),
+    ] = None,
     note: Note = "",
     author: Author = None,
 ) -> None:
     """Take in a gallery of PaddleClas or PaddleX, without their software; pickles are read, never run.
 
-    The bundle must hold the extractor that the index was built with: vectors of another one cannot be told apart.
+    The bundle must hold the extractor that the index was built with. Vectors of another one look just alike, so check
+    with --pictures if the pictures are at hand.
 
     Example: shitu-edge gallery import-paddleclas index/ shop.gallery --models models/ppshitu-v2
     """
@@ -128,7 +135,11 @@ def import_paddleclas(
             f"{index}: holds vectors of {found.vectors.shape[1]} numbers, the extractor {extractor.extractor} gives "
             f"{extractor.dim}; name the bundle of the one it was built with"
         )
-    items = map(NewItem, found.labels, found.sources, found.vectors)
+    items = list(map(NewItem, found.labels, found.sources, found.vectors))
+    if pictures:
+        with open_recognizer(models, None, Engine.auto, None, None) as recognizer:
+            checked = check_vectors(recognizer, items, pictures)
+        print(f"{checked} pictures give the vectors of the index", file=sys.stderr)
     added = take_in(
         gallery, extractor, items, author=author_or_user(author), note=note or f"imported from {index.name}"
     )
