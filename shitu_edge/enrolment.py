@@ -152,8 +152,9 @@ def check_vectors(recognizer: Recognizer, items: Sequence[NewItem], pictures: Pa
         raise GalleryError(f"{pictures}: none of the items' pictures is in it, as {items[0].source if items else '-'}")
     likeness = [float(recognizer.embed(pictures / item.source)[0] @ item.embedding) for item in chosen]
     if np.median(likeness) < _SAME_EXTRACTOR:
+        name = recognizer.bundle.manifest.extractor.network.name
         raise GalleryError(
-            f"{pictures}: by {recognizer.bundle.manifest.extractor.network.name} the pictures' embeddings are not those "
+            f"{pictures}: by {name} the pictures' embeddings are not those "
             f"that came with them (cosine {np.median(likeness):.3f}): name the bundle of the extractor that made these"
         )
     return len(chosen)
