@@ -15,8 +15,9 @@ import numpy as np
 
 from .errors import EmbeddingError, GalleryError, ImageError
 from .gallery import Gallery, LabelledPicture, NewItem
-from .gallery.store import Store
+from .gallery.store.connection import refuse_open
 from .gallery.unfinished import publish, unfinished
+from .gallery.unfinished import replace as replace_file
 from .recognizer import Recognizer
 
 _log = logging.getLogger(__name__)
@@ -60,6 +61,8 @@ def build_gallery(
     pictures: Sequence[LabelledPicture],
     *,
     replace: bool = False,
+    author: str = "",
+    note: str = "",
     progress: Progress | None = None,
 ) -> Enrolment:
     """Make a gallery file of pictures, each as a whole.
@@ -77,17 +80,17 @@ def build_gallery(
     with unfinished(path) as partial_path:
         with recognizer.create_gallery(partial_path, background=False) as gallery:
             items, unreadable = _read(recognizer, gallery, pictures, progress)
-            gallery.add(items, note="built")
+            gallery.add(items, author=author, note=note or "built")
             gallery.compact()
         _refuse_open(path)  # again, minutes later: a log applied to another file would spoil it
         try:
-            os.replace(partial_path, path) if replace else publish(partial_path, path)
+            replace_file(partial_path, path) if replace else publish(partial_path, path)
         except OSError as error:
             raise GalleryError(f"{path}: cannot be made: {error.strerror}") from error
     with Gallery.open(path, background=False) as gallery:
         with suppress(GalleryError):  # somebody is writing already; the next index drops them
             gallery.drop_stale_graphs()
-        _index(recognizer, gallery, progress)
+        bring_up_to_date(gallery, recognizer.threads, progress)
     return Enrolment(len(items), unreadable)
 
 
@@ -108,7 +111,7 @@ def add_pictures(
     """
     items, unreadable = _read(recognizer, gallery, pictures, progress)
     gallery.add(items, author=author, note=note)
-    _index(recognizer, gallery, progress)
+    bring_up_to_date(gallery, recognizer.threads, progress)
     return Enrolment(len(items), unreadable)
 
 
@@ -131,7 +134,7 @@ def replace_pictures(
     """
     items, unreadable = _read(recognizer, gallery, pictures, progress)
     gallery.replace(label, items, author=author, note=note or f"new pictures of {label}")
-    _index(recognizer, gallery, progress)
+    bring_up_to_date(gallery, recognizer.threads, progress)
     return Enrolment(len(items), unreadable)
 
 
@@ -198,28 +201,21 @@ def _embedded(recognizer: Recognizer, pictures: Sequence[LabelledPicture]) -> It
             yield from workers.map(embed, pictures[start : start + _AT_ONCE])
 
 
-def _index(recognizer: Recognizer, gallery: Gallery, progress: Progress | None) -> None:
-    """Build a graph where one pays; the pictures are in the gallery, whatever becomes of it."""
+def bring_up_to_date(gallery: Gallery, threads: int, progress: Progress | None = None) -> None:
+    """Build or extend the graph where it pays; what was changed is in the gallery, whatever becomes of it."""
     if gallery.needs_graph():
         report = partial(progress, "index") if progress else None
         try:
-            gallery.reindex(anew=False, threads=recognizer.threads, progress=report)
+            gallery.reindex(anew=False, threads=threads, progress=report)
         except GalleryError as error:
             _log.warning("no index was built, so searches take longer: %s", error)
 
 
 def _refuse_open(path: Path) -> None:
-    """Check that no log lies beside a gallery to be replaced: SQLite would apply it to the new one."""
+    """Check that what is to be replaced is no folder, and that nobody has it open or has left a log beside it."""
+    if os.path.isdir(path):
+        raise GalleryError(f"{path}: cannot be made: there is a folder of that name")
+    refuse_open(path)  # which folds in what a killed process may have left
     log = path.with_name(f"{path.name}-wal")
-    try:
-        store = Store.open(path)
-        try:
-            store.compact_log()  # folds in what a killed process may have left
-        finally:
-            store.close()
-    except GalleryError as error:
-        if os.path.exists(log):
-            raise GalleryError(f"{error}; its log {log.name} would spoil a new gallery, so remove it first") from error
-    else:
-        if os.path.exists(log):
-            raise GalleryError(f"{path}: is open in another process; close it there first")
+    if os.path.lexists(log):
+        raise GalleryError(f"{path}: its log {log.name} would spoil a new gallery; remove it first")

@@ -48,7 +48,7 @@ class DamagedError(GalleryError):
     """A gallery file is not what was written. `rescuable`: how many of how many items could be kept, where known."""
 
     def __init__(self, path: object, fault: str, rescuable: tuple[int, int] | None = None) -> None:
-        kept = "what is whole" if rescuable is None else f"{rescuable[0]} of {rescuable[1]} items"
+        kept = "what is whole" if rescuable is None else f"at least {rescuable[0]} of {rescuable[1]} items"
         super().__init__(f"{path}: is damaged: {fault}; `shitu-edge gallery repair {path}` keeps {kept}")
         self.fault = fault
         self.rescuable = rescuable

@@ -216,7 +216,7 @@ def test_a_gallery_that_is_opened_meanwhile_is_not_replaced(recognizer: Recogniz
     """Its log would otherwise be applied to the new file."""
     old = _old_gallery(recognizer, path, folder)
     opened: list[Gallery] = []
-    with pytest.raises(GalleryError, match="is open in another process"):
+    with pytest.raises(GalleryError, match="is open in this process"):
         build_gallery(
             recognizer,
             path,

@@ -54,3 +54,6 @@ def main() -> None:
     except (ShituError, OSError) as error:  # of the system's errors those about files that we write
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)

@@ -23,10 +23,10 @@ import numpy as np
 from ..errors import GalleryError
 from ..schema import SchemaError, build
 from .gallery import Gallery
+from .index import Progress
 from .intake import take_in
 from .store import Entry, Meta, NewItem
 from .store.changes import printable
-from .store.records import Progress
 
 FACTS, LABELS, EMBEDDINGS, PICTURES = "gallery.json", "labels.tsv", "embeddings.npy", "pictures"
 _AT_ONCE = 1000

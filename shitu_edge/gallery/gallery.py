@@ -169,6 +169,9 @@ class Gallery:
         """Make one revision of several changes: of all that is done inside or, when it raises, of nothing.
 
         Other writers wait for the end of the block, searches do not.
+
+        Raises:
+            GalleryError: another writer does not finish within half a minute, or the file cannot be written.
         """
         with self._store.change(author=author, note=note) as change:
             yield change
@@ -213,8 +216,13 @@ class Gallery:
         with self.change(author=author, note=note) as change:
             ids = _found(change, label)
             taken = change.find(label=normal_label(new_label, "the new name"))
+            if taken == ids:
+                raise GalleryError(f"{label!r} is the label already")
             if taken and not merge:
-                raise GalleryError(f"there are {len(taken)} items labelled {new_label!r} already; merge them, or not")
+                raise GalleryError(
+                    f"there are {len(taken)} items labelled {new_label!r} already: join them (--merge, merge=True), or "
+                    "choose another label"
+                )
             return change.relabel(ids, new_label)
 
     def relabel(self, ids: Iterable[int], label: str, *, author: str = "", note: str = "") -> list[Entry]:
@@ -371,8 +379,10 @@ class Gallery:
             progress: called with the number of items built in and the total.
 
         Raises:
-            GalleryError: the gallery is empty, or the graph cannot be made or written.
+            GalleryError: the gallery is empty, `threads` is not positive, or the graph cannot be made or written.
         """
+        if threads < 1:
+            raise GalleryError(f"expected 1 thread or more, found {threads}")
         self._live.reindex(parameters, anew, threads, progress)
 
     def drop_stale_graphs(self) -> None:
@@ -397,7 +407,11 @@ class Gallery:
         """
         path = Path(target).absolute()
         self._store.copy(path)
-        record = self._store.graph()
+        copied = Store.open(path)
+        try:
+            record = copied.graph()  # which may be another by now than when the copy began
+        finally:
+            copied.close()
         if record:
             self._live.graphs.copy(record, path)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import glob
 import logging
-import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -13,7 +12,7 @@ from ..digest import file_sha256
 from ..errors import GalleryError
 from .index import GraphIndex
 from .store import GraphRecord, Store
-from .unfinished import unfinished
+from .unfinished import replace, unfinished
 
 _log = logging.getLogger(__name__)
 
@@ -71,7 +70,7 @@ class GraphFiles:
                 graph.save(partial)
                 record = GraphRecord(file_sha256(partial), revision, len(graph), graph.parameters)
                 try:
-                    self._store.record_graph(record, lambda: os.replace(partial, self._path(record.sha256)))
+                    self._store.record_graph(record, lambda: replace(partial, self._path(record.sha256)))
                 except GalleryError:
                     with suppress(GalleryError):
                         self.drop_stale()  # it has its name already and is not on record
@@ -85,7 +84,9 @@ class GraphFiles:
         source = self._path(record.sha256)
         target = gallery.with_name(source.name.replace(self._store.path.name, gallery.name, 1))
         try:
-            shutil.copyfile(source, target)
+            with unfinished(target) as partial:
+                shutil.copyfile(source, partial)
+                replace(partial, target)
         except OSError as error:
             _log.warning("index not copied: %s: %s", target, error.strerror)
 

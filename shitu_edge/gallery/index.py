@@ -24,6 +24,7 @@ Rows = NDArray[np.float32]
 Progress = Callable[[int, int], None]
 """Called with what is done and the total."""
 
+MOST_LINKS = 1000
 _ADD_AT_ONCE = 1000
 _ROWS_AT_LEAST = 8
 _WIDER = 4
@@ -43,6 +44,15 @@ class GraphParameters:
     ef_construction: int = 400
     ef: int = 256
 
+    def __post_init__(self) -> None:
+        """Check what hnswlib would not.
+
+        Raises:
+            GalleryError: a parameter is outside what it may be.
+        """
+        if not (2 <= self.m <= MOST_LINKS and 1 <= self.ef_construction < 1 << 20 and 1 <= self.ef < 1 << 20):
+            raise GalleryError(f"expected M of 2 to {MOST_LINKS} and a positive ef_construction and ef, found {self}")
+
 
 class ExactIndex:
     """Brute force by one matrix product: every answer is right, at 2·N·D operations a query.
@@ -56,7 +66,7 @@ class ExactIndex:
         self._vectors = vectors
         self._dead = dead
         self._len = len(ids) - (0 if dead is None else int(dead.sum()))
-        self._store = _Rows(ids, vectors, len(ids))
+        self._room = _Room(ids, vectors, len(ids))
 
     @classmethod
     def empty(cls, dim: int) -> ExactIndex:
@@ -66,17 +76,17 @@ class ExactIndex:
     def extended(self, ids: Ids, vectors: Rows) -> ExactIndex:
         """Return an index that holds these items too."""
         old, new = len(self._ids), len(ids)
-        store = self._store
-        if store.filled > old or old + new > len(store.ids):  # another has taken the room, or there is none
+        room = self._room
+        if room.filled > old or old + new > len(room.ids):  # another has taken the room, or there is none
             ids_before, vectors_before = self._alive()
-            store = _Rows.with_room(ids_before, vectors_before, new)
+            room = _Room.with_room(ids_before, vectors_before, new)
             old, dead = len(ids_before), None
         else:
             dead = None if self._dead is None else np.concatenate([self._dead, np.zeros(new, bool)])
-        store.ids[old : old + new], store.vectors[old : old + new] = ids, vectors
-        store.filled = old + new
-        index = ExactIndex(store.ids[: store.filled], store.vectors[: store.filled], dead)
-        index._store = store
+        room.ids[old : old + new], room.vectors[old : old + new] = ids, vectors
+        room.filled = old + new
+        index = ExactIndex(room.ids[: room.filled], room.vectors[: room.filled], dead)
+        index._room = room
         return index
 
     def without(self, ids: Ids) -> ExactIndex:
@@ -88,7 +98,7 @@ class ExactIndex:
         if 2 * dead.sum() > len(dead):
             return ExactIndex(self._ids[~dead], self._vectors[~dead])
         index = ExactIndex(self._ids, self._vectors, dead)
-        index._store = self._store
+        index._room = self._room
         return index
 
     def __len__(self) -> int:
@@ -128,7 +138,7 @@ class ExactIndex:
 
 
 @dataclass(slots=True)
-class _Rows:
+class _Room:
     """Ids (C,) and unit rows (C, D) of which the first `filled` are in use, and are never written again."""
 
     ids: Ids
@@ -136,7 +146,7 @@ class _Rows:
     filled: int
 
     @classmethod
-    def with_room(cls, ids: Ids, vectors: Rows, more: int) -> _Rows:
+    def with_room(cls, ids: Ids, vectors: Rows, more: int) -> _Room:
         """Copy rows to where as many again find room, and `more` besides."""
         filled, room = len(ids), 2 * len(ids) + more
         rows = cls(np.empty(room, np.int64), np.empty((room, vectors.shape[1]), np.float32), filled)
@@ -145,7 +155,7 @@ class _Rows:
 
 
 class GraphIndex:
-    """An hnswlib cosine graph (Malkov and Yashunin 2016). Never changed after it is built, so searches need no lock."""
+    """An hnswlib cosine graph (Malkov and Yashunin 2016). Searched without a lock, as it never changes then."""
 
     def __init__(self, graph: Any, parameters: GraphParameters) -> None:
         self._graph = graph
@@ -169,7 +179,10 @@ class GraphIndex:
         threads: int,
         progress: Progress | None = None,
     ) -> GraphIndex:
-        """Build a graph of items, whose unit rows (N, D) `fetch` gives a thousand at a time."""
+        """Build a graph of items (N,), ascending, on a positive number of threads.
+
+        `fetch` gives their unit rows (N, D), a thousand at a time.
+        """
         graph = _new_graph(dim)
         graph.init_index(
             max_elements=len(ids), M=parameters.m, ef_construction=parameters.ef_construction, random_seed=100
@@ -177,7 +190,7 @@ class GraphIndex:
         _add(graph, ids, fetch, threads, progress)
         return cls(graph, parameters)
 
-    def extended(
+    def grow(
         self,
         ids: Ids,
         fetch: Callable[[Ids], Rows],
@@ -185,9 +198,9 @@ class GraphIndex:
         threads: int,
         progress: Progress | None = None,
     ) -> GraphIndex:
-        """Take more items into the graph, and return it, with parameters that may differ in `ef`.
+        """Take more items (N,), ascending, into the graph and return it anew; the one it was is void.
 
-        Nobody may be searching it yet.
+        Nobody may be searching it yet. The parameters may differ in `ef`.
         """
         self._graph.resize_index(len(self) + len(ids))
         _add(self._graph, ids, fetch, threads, progress)

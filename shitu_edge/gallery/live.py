@@ -44,9 +44,9 @@ class Live:
 
     def view(self) -> View:
         """Return a view of everything committed by now; the price without a change is one `PRAGMA`."""
-        version = self._store.data_version()
-        if version != self._data_version:
+        if self._store.data_version() != self._data_version:
             with self._refreshing:
+                version = self._store.data_version()
                 if version != self._data_version:
                     self._view = self._refreshed(self._view)
                     self._data_version = version
@@ -80,7 +80,7 @@ class Live:
                     graph = GraphIndex.build(ids, snapshot.embeddings, dim, parameters, threads, progress)
                 else:
                     lacking = ids[~contains(base.ids, ids)]
-                    graph = base.extended(lacking, snapshot.embeddings, parameters, threads, progress)
+                    graph = base.grow(lacking, snapshot.embeddings, parameters, threads, progress)
             self.graphs.save(graph, snapshot.revision)
             self._swap_in(graph)
             self.graphs.drop_stale()

@@ -25,7 +25,7 @@ from .gallery import Gallery
 from .store import Replay, Step
 from .store.connection import is_gallery
 from .store.replay import leads_to
-from .unfinished import unfinished
+from .unfinished import replace, unfinished
 
 _MAGIC = b"shitu-edge gallery patch 1\n"
 _LENGTH = struct.Struct("<Q")
@@ -70,17 +70,23 @@ def write_patch(gallery: Gallery, base: int, head: int, path: Path) -> PatchInfo
     items = tuple(recorded.vectors)
     facts = _Head(gallery.id, meta.extractor, meta.fingerprint, meta.dim, base, recorded.lineage, recorded.steps, items)
     text = json.dumps(asdict(facts), ensure_ascii=False, separators=(",", ":")).encode()
-    content = b"".join([_LENGTH.pack(len(text)), text, *recorded.vectors.values()])
+    size = len(_MAGIC) + _DIGEST_BYTES
     try:
         with unfinished(path) as partial:
             with partial.open("wb") as stream:
-                stream.write(_MAGIC + hashlib.sha256(content).digest() + content)
+                stream.write(_MAGIC + bytes(_DIGEST_BYTES))
+                digest = hashlib.sha256()
+                for piece in (_LENGTH.pack(len(text)), text, *recorded.vectors.values()):
+                    digest.update(piece)
+                    size += stream.write(piece)
+                stream.seek(len(_MAGIC))
+                stream.write(digest.digest())
                 stream.flush()
                 os.fsync(stream.fileno())
-            os.replace(partial, path)
+            replace(partial, path)
     except OSError as error:
         raise GalleryError(f"{path}: cannot be written: {error.strerror}") from error
-    return _info(facts, len(_MAGIC) + _DIGEST_BYTES + len(content))
+    return _info(facts, size)
 
 
 def apply_patch(gallery: Gallery, path: Path) -> PatchInfo | None:
@@ -112,10 +118,10 @@ def _read(path: Path) -> tuple[_Head, dict[int, bytes], int]:
         content = path.read_bytes()
     except OSError as error:
         raise GalleryError(f"{path}: cannot be read: {error.strerror}") from error
-    magic, rest = content[: len(_MAGIC)], content[len(_MAGIC) :]
-    if magic != _MAGIC:
+    if not content.startswith(_MAGIC):
         raise GalleryError(f"{path}: is no gallery patch of this version")
-    digest, body = rest[:_DIGEST_BYTES], memoryview(rest)[_DIGEST_BYTES:]
+    rest = memoryview(content)[len(_MAGIC) :]
+    digest, body = rest[:_DIGEST_BYTES], rest[_DIGEST_BYTES:]
     if hashlib.sha256(body).digest() != digest or len(body) < _LENGTH.size:
         raise GalleryError(f"{path}: is damaged: its content has not its digest")
     (length,) = _LENGTH.unpack_from(body)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import GalleryError
 from .graphs import GraphFiles
+from .index import Progress
 from .store import Meta, Store
-from .store.records import Progress
+from .store.connection import check_there, refuse_open
 from .store.rescue import Rescue, rescue
-from .unfinished import unfinished
+from .unfinished import replace, unfinished
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +38,13 @@ def repair(path: Path, meta: Meta | None = None, progress: Progress | None = Non
     Raises:
         GalleryError: nothing can be read, or the folder cannot be written.
     """
+    check_there(path)
+    refuse_open(path)
     damaged = _free_name(path)
     with unfinished(path) as partial:
         found = rescue(path, partial, meta, progress)
         try:
-            try:
-                _move(path, damaged)
-                os.replace(partial, path)
-            except OSError:
-                with suppress(OSError):
-                    _move(damaged, path)
-                raise
+            _put_in_place(partial, path, damaged)
         except OSError as error:
             raise GalleryError(f"{path}: cannot be replaced: {error.strerror}") from error
     store = Store.open(path)
@@ -57,9 +55,21 @@ def repair(path: Path, meta: Meta | None = None, progress: Progress | None = Non
     return Repair(found, damaged)
 
 
-def _move(source: Path, target: Path) -> None:
-    """Rename a gallery with its log."""
-    for suffix in ("", "-wal", "-shm"):
+def _put_in_place(partial: Path, path: Path, damaged: Path) -> None:
+    """Give the damaged gallery another name and the new one its own, so that there is one or the other all the time."""
+    os.link(path, damaged) if hasattr(os, "link") else shutil.copyfile(path, damaged)
+    try:
+        _move_log(path, damaged)
+        replace(partial, path)
+    except OSError:
+        with suppress(OSError):
+            _move_log(damaged, path)
+        damaged.unlink()
+        raise
+
+
+def _move_log(source: Path, target: Path) -> None:
+    for suffix in ("-wal", "-shm"):
         with suppress(FileNotFoundError):
             os.replace(f"{source}{suffix}", f"{target}{suffix}")
 

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from ..errors import GalleryError
+
 _ABANDONED_AFTER_S = 24 * 3600
 
 
@@ -21,6 +23,10 @@ def unfinished(path: Path) -> Iterator[Path]:
     So is what a killed process left here over a day ago. Names are random, since process numbers come again: a
     container's first process is always 1.
     """
+    if not path.name:
+        raise GalleryError(f"{path or '.'}: is no name of a file")
+    if not os.path.isdir(path.parent):
+        raise GalleryError(f"{path}: there is no folder {path.parent}")
     _drop_abandoned(path)
     partial = path.with_name(f"{path.name}.{secrets.token_hex(8)}.partial")
     try:
@@ -35,9 +41,13 @@ def publish(partial: Path, path: Path) -> None:
     """Give a finished file its name, unless there is a file of that name by now.
 
     Raises:
-        FileExistsError: there is.
+        GalleryError: the log of an earlier gallery of that name is there, which SQLite would apply to this one.
+        FileExistsError: there is such a file.
         OSError: the folder cannot be written.
     """
+    log = path.with_name(f"{path.name}-wal")
+    if os.path.lexists(log):
+        raise GalleryError(f"{path}: its log {log.name} is left of an earlier gallery; remove it first")
     if os.name == "nt":
         os.rename(partial, path)  # where renaming replaces nothing
         return
@@ -47,6 +57,27 @@ def publish(partial: Path, path: Path) -> None:
         if path.exists():
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path) from None
         os.rename(partial, path)
+    _sync_folder(path)
+
+
+def replace(partial: Path, path: Path) -> None:
+    """Give a finished file its name, durably; a file of that name is no more.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    os.replace(partial, path)
+    _sync_folder(path)
+
+
+def _sync_folder(path: Path) -> None:
+    """Have the name of a file survive a power cut."""
+    with suppress(OSError):  # Windows opens no folders, and some file systems sync none
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 def _drop_abandoned(path: Path) -> None:

@@ -66,7 +66,12 @@ class Upkeep:
             environment = {**os.environ, "PYTHONSAFEPATH": "1"}  # nothing is imported from where we happen to be
             try:
                 self._process = subprocess.Popen(
-                    command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                    env=environment,
                 )
             except OSError as error:
                 _log.warning("no process to build the index in: %s", error)

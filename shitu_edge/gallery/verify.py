@@ -12,7 +12,6 @@ from ..errors import GalleryError
 from .graphs import GraphFiles
 from .index import ExactIndex, GraphIndex, Ids, Rows, merge
 from .store import Store
-from .store.check import examine
 from .view import Roster, View, contains
 
 Progress = Callable[[str, int, int], None]
@@ -50,7 +49,7 @@ def verify(path: Path, progress: Progress | None = None) -> Verification:
     try:
         with store.snapshot() as snapshot:
             step = (lambda done, total: progress("entries", done, total)) if progress else None
-            faults = list(examine(snapshot.connection, store.meta.dim, step))
+            faults = list(snapshot.faults(step))
             if faults:
                 return Verification(snapshot.revision, len(snapshot.load().added), None, tuple(faults))
             ids = snapshot.load().added

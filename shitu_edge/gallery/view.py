@@ -43,6 +43,7 @@ class Roster:
         ids, numbers = self.ids, self._numbers
         if len(gone):
             places = np.searchsorted(ids, gone)
+            assert np.array_equal(ids[places], gone)
             ids, numbers = np.delete(ids, places), np.delete(numbers, places)
         if len(come):
             places = np.searchsorted(ids, come)

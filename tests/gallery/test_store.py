@@ -263,7 +263,7 @@ def test_a_writer_that_does_not_end_is_no_hindrance_to_searches(path: Path, monk
         assert len(gallery.search(unit_rows(1), 10)[0]) == 3
         with Gallery.open(path) as other:
             assert len(other) == 3
-        with pytest.raises(GalleryError, match="database is locked"):
+        with pytest.raises(GalleryError, match="is locked: another process"):
             gallery.add(new_items(unit_rows(1)))
         writer.execute("ROLLBACK")
         assert gallery.add(new_items(unit_rows(1))) == [4]
@@ -275,7 +275,7 @@ def test_a_locked_file_is_not_read_past_the_lock(path: Path, monkeypatch: pytest
     with closing(sqlite3.connect(path, isolation_level=None)) as owner:
         owner.execute("PRAGMA locking_mode = EXCLUSIVE")
         owner.execute("UPDATE entries SET label = 'new'")
-        with pytest.raises(GalleryError, match=r"shop\.gallery: database is locked"):
+        with pytest.raises(GalleryError, match=r"shop\.gallery: is locked: another process"):
             Gallery.open(path)
 
 

@@ -248,15 +248,15 @@ def test_the_only_one_alive_is_found_where_no_link_leads_to_it() -> None:
 def test_a_graph_takes_more_items(tmp_path: Path) -> None:
     """Also of ids between those it has, and none; it can be saved and loaded at its new size."""
     graph = _graph(np.arange(2, 80, 2, dtype=np.int64))
-    graph = graph.extended(np.arange(1, 80, 2, dtype=np.int64), _rows, COMPLETE, 1)
+    graph = graph.grow(np.arange(1, 80, 2, dtype=np.int64), _rows, COMPLETE, 1)
     assert graph.ids.tolist() == list(range(1, 80))
     _check(graph.search, set(range(1, 80)), 5)
-    graph = graph.extended(_ids(), _rows, COMPLETE, 1)
+    graph = graph.grow(_ids(), _rows, COMPLETE, 1)
     assert len(graph) == 79
     graph.save(tmp_path / "graph")
     loaded = GraphIndex.load(tmp_path / "graph", DIM, 79, COMPLETE)
     _check(loaded.search, set(range(1, 80)), 5)
-    _check(loaded.extended(_ids(80, 99), _rows, COMPLETE, 1).search, {*range(1, 81), 99}, 5)
+    _check(loaded.grow(_ids(80, 99), _rows, COMPLETE, 1).search, {*range(1, 81), 99}, 5)
 
 
 def test_merging_takes_the_best_of_both() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -12,23 +12,29 @@ import typer
 
 from ...contact_sheet import Captioned, Pair, contact_sheet
 from ...engines.cpu import read_cpu
+from ...enrolment import bring_up_to_date
 from ...gallery import Gallery, GraphParameters
-from ...gallery.audit import Audit
+from ...gallery.audit import Audit, AuditLimits
 from ...gallery.audit import audit as audit_items
+from ...gallery.index import MOST_LINKS
 from ...gallery.repair import repair as repair_gallery
 from ...gallery.store import Entry
+from ...gallery.verify import Verification
 from ...gallery.verify import verify as verify_gallery
-from ..options import AsJson, GalleryArgument, Models, extractor_of
+from ..options import AsJson, GalleryArgument, extractor_of
 from ..tables import print_facts, print_json, print_table, progress_bar
 
 _LINES = 20
 _PAIRS = 60
 _DEFAULTS = GraphParameters()
+_LIMITS = AuditLimits()
 
 
 def reindex(
     gallery: GalleryArgument,
-    m: Annotated[int | None, typer.Option("--m", min=2, help="Links an item.", show_default=False)] = None,
+    m: Annotated[
+        int | None, typer.Option("--m", min=2, max=MOST_LINKS, help="Links an item.", show_default=False)
+    ] = None,
     ef_construction: Annotated[
         int | None, typer.Option(min=1, help="How wide links are looked for.", show_default=False)
     ] = None,
@@ -67,16 +73,33 @@ def verify(gallery: GalleryArgument, as_json: AsJson = False) -> None:
         for fault in found.faults[:_LINES]:
             print(fault)
         recall = "" if found.recall is None else f", the index finds {found.recall:.1%} of the 10 nearest"
-        wrong = f"{len(found.faults)} faults; `gallery repair` keeps what is whole" if found.faults else "sound"
-        print(f"{gallery}: {found.items} items in revision {found.revision}: {wrong}{recall}")
+        print(f"{gallery}: {found.items} items in revision {found.revision}: {_verdict(found)}{recall}")
     if found.faults:
         raise typer.Exit(1)
 
 
-def repair(gallery: GalleryArgument, models: Models = None) -> None:
+def _verdict(found: Verification) -> str:
+    if not found.faults:
+        return "sound"
+    count = "1 fault" if len(found.faults) == 1 else f"{len(found.faults)} faults"
+    if all(fault.startswith("graph: ") for fault in found.faults):
+        return f"{count} of the index; `gallery reindex` builds it anew"
+    return f"{count}; `gallery repair` keeps what is whole"
+
+
+def repair(
+    gallery: GalleryArgument,
+    models: Annotated[
+        str | None,
+        typer.Option(
+            "--models", "-m", metavar="BUNDLE", help="What made it, should the file not say that.", show_default=False
+        ),
+    ] = None,
+) -> None:
     """Put all that is whole of a damaged gallery in its place; the damaged file is kept beside it.
 
-    Nobody may have the gallery open. --models is only needed where the file does not say any more what made it.
+    Nobody may have the gallery open. Where nothing is lost it keeps its history; else patches and pushes from before
+    fit no more: copy it to the kiosks anew.
 
     Example: shitu-edge gallery repair shop.gallery
     """
@@ -91,8 +114,7 @@ def repair(gallery: GalleryArgument, models: Models = None) -> None:
         print("its digest is not that of what was kept: items may be missing without a trace", file=sys.stderr)
     print(f"{gallery}: {done.rescue.kept} items kept, {len(done.rescue.lost)} lost{history}; was {done.damaged}")
     with Gallery.open(gallery, background=False) as opened, progress_bar() as report:
-        if opened.needs_graph():
-            opened.reindex(threads=read_cpu().threads, progress=partial(report, "index"))
+        bring_up_to_date(opened, read_cpu().threads, report)
 
 
 def audit(
@@ -100,7 +122,12 @@ def audit(
     draw: Annotated[
         Path | None, typer.Option(help="Draw the doubtful pictures side by side into this file.", show_default=False)
     ] = None,
-    pictures: Annotated[Path, typer.Option(help="With --draw: the folder in which the pictures are.")] = Path(),
+    pictures: Annotated[
+        Path, typer.Option(exists=True, file_okay=False, help="With --draw: the folder in which the pictures are.")
+    ] = Path(),
+    similarity: Annotated[
+        float, typer.Option(min=0, max=1, help="From which cosine on two labels' pictures are too much alike.")
+    ] = _LIMITS.near_duplicate,
     as_json: AsJson = False,
 ) -> None:
     """List what may be wrong with labels and pictures: near duplicates, mislabelled items, labels that are confused.
@@ -109,18 +136,26 @@ def audit(
     """
     if draw and draw.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise typer.BadParameter(f"expected a name that ends in .png or .jpg, found {draw}", param_hint="--draw")
+    if draw and not draw.absolute().parent.is_dir():
+        raise typer.BadParameter(f"there is no folder {draw.parent}", param_hint="--draw")
     with Gallery.open(gallery, background=False) as opened, progress_bar() as report:
         entries = opened.entries()
         vectors = opened.embeddings([entry.id for entry in entries])
-        found = audit_items(entries, vectors, opened.search, progress=partial(report, "audit"))
+        limits = replace(_LIMITS, near_duplicate=similarity)
+        found = audit_items(entries, vectors, opened.search, limits, progress=partial(report, "audit"))
+    if draw:
+        pairs = _pairs(found, pictures)
+        there = [pair for pair in pairs if pair.first.path.is_file() or pair.second.path.is_file()]
+        contact_sheet(there[:_PAIRS]).save(draw)
+        print(
+            f"{draw}: {min(_PAIRS, len(there))} of {len(pairs)} pairs; {len(pairs) - len(there)} have no pictures in "
+            f"{pictures}",
+            file=sys.stderr,
+        )
     if as_json:
         print_json(asdict(found))
     else:
         _print_audit(found)
-    if draw:
-        pairs = _pairs(found, pictures)[:_PAIRS]
-        contact_sheet(pairs).save(draw)
-        print(f"{draw}: {len(pairs)} pairs", file=sys.stderr)
 
 
 def _pairs(found: Audit, pictures: Path) -> list[Pair]:
@@ -168,7 +203,9 @@ def _section(title: str, headings: tuple[str, ...], rows: list[tuple[str, ...]])
     """Print a heading and a table, and nothing where it has no rows."""
     if rows:
         print(f"\n{title}: {len(rows)}")
-        print_table(headings, rows)
+        print_table(headings, rows[:_LINES])
+        if len(rows) > _LINES:
+            print(f"and {len(rows) - _LINES} more, all of them with --json")
 
 
 def _entry(entry: Entry) -> tuple[str, str, str]:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ...gallery import Gallery
 from ..options import Author, GalleryArgument, Note, author_or_user
+from .look import print_state
 
-Items = Annotated[list[int], typer.Argument(metavar="ITEM...", help="Item numbers, as `gallery list` shows them.")]
+_NUMBERS = "Item numbers, as `gallery list --label LABEL` shows them."
 
 
 def remove(
     gallery: GalleryArgument,
     items: Annotated[
         list[int] | None,
-        typer.Argument(metavar="[ITEM...]", help="Item numbers, as `gallery list` shows them.", show_default=False),
+        typer.Argument(metavar="[ITEM...]", help=_NUMBERS, show_default=False),
     ] = None,
     label: Annotated[str | None, typer.Option(help="Remove all items of this label.", show_default=False)] = None,
     source: Annotated[str | None, typer.Option(help="Remove what came from this file.", show_default=False)] = None,
@@ -30,7 +30,7 @@ def remove(
     """
     with Gallery.open(gallery, background=False) as opened:
         removed = opened.remove(items or None, label=label, source=source, author=author_or_user(author), note=note)
-        _report(gallery, opened, f"{len(removed)} removed")
+        print_state(gallery, opened, f"{len(removed)} removed")
 
 
 def rename(
@@ -47,13 +47,13 @@ def rename(
     """
     with Gallery.open(gallery, background=False) as opened:
         renamed = opened.rename(label, new_label, merge=merge, author=author_or_user(author), note=note)
-        _report(gallery, opened, f"{len(renamed)} renamed")
+        print_state(gallery, opened, f"{len(renamed)} renamed")
 
 
 def relabel(
     gallery: GalleryArgument,
     label: Annotated[str, typer.Argument(metavar="LABEL", help="The label they should have.")],
-    items: Items,
+    items: Annotated[list[int], typer.Argument(metavar="ITEM...", help=_NUMBERS)],
     note: Note = "",
     author: Author = None,
 ) -> None:
@@ -63,8 +63,4 @@ def relabel(
     """
     with Gallery.open(gallery, background=False) as opened:
         relabelled = opened.relabel(items, label, author=author_or_user(author), note=note)
-        _report(gallery, opened, f"{len(relabelled)} relabelled")
-
-
-def _report(path: Path, gallery: Gallery, what: str) -> None:
-    print(f"{path}: {what}, {len(gallery)} items in revision {gallery.revision}")
+        print_state(gallery, opened, f"{len(relabelled)} relabelled")

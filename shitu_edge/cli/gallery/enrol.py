@@ -33,6 +33,7 @@ from ..options import (
     open_recognizer,
 )
 from ..tables import progress_bar
+from .look import print_state
 
 Pictures = Annotated[
     Path,
@@ -47,6 +48,8 @@ def build(
     gallery: GalleryArgument,
     models: Models = None,
     replace: Annotated[bool, typer.Option("--replace", help="Build anew a gallery that exists.")] = False,
+    note: Note = "",
+    author: Author = None,
     engine: EngineOption = Engine.auto,
     precision: PrecisionOption = None,
     threads: Threads = None,
@@ -61,8 +64,17 @@ def build(
         open_recognizer(models, None, engine, precision, threads) as recognizer,
         progress_bar() as report,
     ):
-        enrolment = build_gallery(recognizer, gallery, found, replace=replace, progress=report)
-    _report(enrolment, gallery)
+        enrolment = build_gallery(
+            recognizer,
+            gallery,
+            found,
+            replace=replace,
+            author=author_or_user(author),
+            note=note,
+            progress=report,
+        )
+    with Gallery.open(gallery, background=False) as opened:
+        _report(enrolment, gallery, opened)
 
 
 def add(
@@ -90,10 +102,12 @@ def add(
         _passed_over_printed(),
         Gallery.open(gallery, background=False) as opened,
         open_recognizer(models, None, engine, precision, threads) as recognizer,
-        progress_bar() as report,
     ):
-        enrolment = add_pictures(recognizer, opened, found, author=author_or_user(author), note=note, progress=report)
-    _report(enrolment, gallery)
+        with progress_bar() as report:
+            enrolment = add_pictures(
+                recognizer, opened, found, author=author_or_user(author), note=note, progress=report
+            )
+        _report(enrolment, gallery, opened)
 
 
 def replace(
@@ -115,18 +129,18 @@ def replace(
         _passed_over_printed(),
         Gallery.open(gallery, background=False) as opened,
         open_recognizer(models, None, engine, precision, threads) as recognizer,
-        progress_bar() as report,
     ):
-        enrolment = replace_pictures(
-            recognizer,
-            opened,
-            label,
-            _photos(pictures, label),
-            author=author_or_user(author),
-            note=note,
-            progress=report,
-        )
-    _report(enrolment, gallery)
+        with progress_bar() as report:
+            enrolment = replace_pictures(
+                recognizer,
+                opened,
+                label,
+                _photos(pictures, label),
+                author=author_or_user(author),
+                note=note,
+                progress=report,
+            )
+        _report(enrolment, gallery, opened)
 
 
 def _photos(paths: Sequence[Path], label: str) -> list[LabelledPicture]:
@@ -148,6 +162,6 @@ def _print_passed_over(unreadable: Sequence[Unreadable]) -> None:
         print(f"passed over: {picture.reason}", file=sys.stderr)
 
 
-def _report(enrolment: Enrolment, gallery: Path) -> None:
+def _report(enrolment: Enrolment, path: Path, gallery: Gallery) -> None:
     _print_passed_over(enrolment.unreadable)
-    print(f"{gallery}: {enrolment.added} pictures added, {len(enrolment.unreadable)} passed over")
+    print_state(path, gallery, f"{enrolment.added} pictures added, {len(enrolment.unreadable)} passed over")

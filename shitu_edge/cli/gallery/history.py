@@ -71,8 +71,11 @@ def rollback(
         before = opened.revision
         new = opened.rollback(revision, author=author_or_user(author), note=note)
         found = opened.diff(before, new)
-    changes = f"{len(found.added)} added, {len(found.removed)} removed"
-    print(f"{gallery}: revision {new} is what revision {revision} was: {changes}")
+    if new == before:
+        print(f"{gallery}: is what it was at revision {revision} already")
+    else:
+        changes = f"{len(found.added)} added, {len(found.removed)} removed"
+        print(f"{gallery}: revision {new} is what revision {revision} was: {changes}")
 
 
 def prune(

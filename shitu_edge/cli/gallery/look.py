@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,6 +12,11 @@ from ...errors import GalleryError
 from ...gallery import Gallery
 from ..options import AsJson, Engine, EngineOption, GalleryArgument, Models, PrecisionOption, Threads, open_recognizer
 from ..tables import print_facts, print_json, print_table
+
+
+def print_state(path: Path, gallery: Gallery, what: str) -> None:
+    """Say what was done to a gallery, and what it holds since."""
+    print(f"{path}: {what}; {len(gallery)} items in revision {gallery.revision}")
 
 
 def search(
@@ -54,7 +60,7 @@ def list_items(
             if as_json:
                 print_json(counts)
             else:
-                print_table(("items", "label"), [(str(count), name) for name, count in counts.items()])
+                print_table(("count", "label"), [(str(count), name) for name, count in counts.items()])
             return
         entries = opened.entries(label)
     if not entries:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from ...engines.cpu import read_cpu
-from ...enrolment import check_vectors
+from ...enrolment import bring_up_to_date, check_vectors
 from ...errors import GalleryError
 from ...gallery import Gallery, NewItem
 from ...gallery.folder import export_folder, import_folder
@@ -19,6 +19,7 @@ from ...gallery.paddle_index import read_paddle_index
 from ...gallery.patch import apply_patch, write_patch
 from ..options import Author, Engine, GalleryArgument, Models, Note, author_or_user, extractor_of, open_recognizer
 from ..tables import progress_bar
+from .look import print_state
 
 NewOrOld = Annotated[
     Path, typer.Argument(metavar="GALLERY", help="Gallery file: is made where there is none, else added to.")
@@ -54,7 +55,7 @@ def patch(
         info = write_patch(opened, base, opened.revision if head is None else head, out)
     print(
         f"{out}: revisions {info.base} to {info.head}, {info.added} added, {info.removed} removed, "
-        f"{info.bytes / 1e6:.2f} MB"
+        f"{info.bytes / 1e3:,.0f} kB"
     )
 
 
@@ -71,8 +72,7 @@ def apply(
         if info is None:
             print(f"{gallery}: has the patch already, and is at revision {opened.revision}")
             return
-        print(f"{gallery}: now at revision {info.head}, {info.added} added, {info.removed} removed")
-    _bring_up_to_date(gallery)
+    _bring_up_to_date(gallery, f"{info.added} added, {info.removed} removed")
 
 
 def export(
@@ -87,6 +87,8 @@ def export(
 
     Example: shitu-edge gallery export shop.gallery shop-export/ --pictures products/
     """
+    if pictures and not pictures.is_dir():
+        raise typer.BadParameter(f"there is no folder {pictures}", param_hint="--pictures")
     with Gallery.open(gallery, background=False) as opened, progress_bar() as report:
         copied = export_folder(opened, folder, pictures=pictures, progress=partial(report, "items"))
         items = len(opened)
@@ -104,8 +106,7 @@ def import_(
     Example: shitu-edge gallery import shop-export/ shop.gallery
     """
     added = import_folder(folder, gallery, author=author_or_user(author), note=note)
-    _bring_up_to_date(gallery)
-    print(f"{gallery}: {added} items added")
+    _bring_up_to_date(gallery, f"{added} items added")
 
 
 def import_paddleclas(
@@ -143,8 +144,7 @@ def import_paddleclas(
     added = take_in(
         gallery, extractor, items, author=author_or_user(author), note=note or f"imported from {index.name}"
     )
-    _bring_up_to_date(gallery)
-    print(f"{gallery}: {added} items added")
+    _bring_up_to_date(gallery, f"{added} items added")
 
 
 def push(
@@ -176,8 +176,9 @@ def _range(text: str) -> tuple[int, int | None]:
         raise typer.BadParameter(f"expected BASE..HEAD or BASE.., found {text!r}") from None
 
 
-def _bring_up_to_date(path: Path) -> None:
-    """Have the index follow what was just changed, where it has to."""
-    with Gallery.open(path, background=False) as gallery, progress_bar() as report:
-        if gallery.needs_graph():
-            gallery.reindex(anew=False, threads=read_cpu().threads, progress=partial(report, "index"))
+def _bring_up_to_date(path: Path, what: str) -> None:
+    """Have the index follow what was just done, where it has to, and say what it was."""
+    with Gallery.open(path, background=False) as gallery:
+        with progress_bar() as report:
+            bring_up_to_date(gallery, read_cpu().threads, report)
+        print_state(path, gallery, what)

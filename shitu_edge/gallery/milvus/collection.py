@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,7 +24,7 @@ IDLE = "idle"
 """`push` of a state when none is under way."""
 
 _NUMBERS = ("item", "added_in", "removed_in")
-_KEY_BITS = 24
+KEY_BITS = 24
 """A row's key is its item's id, and the revision that added it in the lower bits."""
 _PROPERTY = "shitu_edge."
 _GRAPH = GraphParameters()
@@ -60,7 +61,8 @@ class Collection:
         self._name = name
         self._timeout_s = timeout_s
         self._milvus = _import_pymilvus()
-        with self._mapped_errors(hint="; is another process using it?" if self.local else ""):
+        taken = self.local and os.path.exists(uri)
+        with self._mapped_errors("; is another process using it, or is it another kind of file?" if taken else ""):
             self._client = self._milvus.MilvusClient(uri, token=token, timeout=timeout_s)
 
     def close(self) -> None:
@@ -164,7 +166,7 @@ class Collection:
         """Write the rows of items that a revision adds, whether they are there already or not."""
         self._upsert(
             {
-                "key": entry.id << _KEY_BITS | revision,
+                "key": entry.id << KEY_BITS | revision,
                 "item": entry.id,
                 "label": entry.label,
                 "added_in": revision,

@@ -20,7 +20,7 @@ from ...errors import FingerprintError, GalleryError
 from ..gallery import Gallery
 from ..index import Progress
 from ..store import Entry
-from .collection import AT_ONCE, IDLE, LABEL_BYTES, NEVER, Collection, State, at
+from .collection import AT_ONCE, IDLE, KEY_BITS, LABEL_BYTES, NEVER, Collection, State, at
 
 SETTLE_S = 10.0
 """What a push waits between its last row and the new revision: twice what a search may lag behind."""
@@ -79,7 +79,7 @@ def push(
         change = _change(gallery, target, state.revision)
         if change.revision == state.revision:
             return Pushed(0, 0, state.revision)
-        _check_labels(change.added)
+        _check_keys(change.revision, change.added)
         if not state.revision:
             target.create(state)
         turn = _Turn(target, state, 0.0 if target.local else settle_s)
@@ -198,7 +198,11 @@ def _between(head: int, old: set[tuple[int, str]], new: Sequence[Entry]) -> _Cha
     return _Change(head, sorted(removed), added)
 
 
-def _check_labels(entries: Sequence[Entry]) -> None:
+def _check_keys(revision: int, entries: Sequence[Entry]) -> None:
+    """Check that keys and labels fit in."""
+    last = max((entry.id for entry in entries), default=0)
+    if revision >= 1 << KEY_BITS or last >= 1 << 63 - KEY_BITS:
+        raise GalleryError(f"revision {revision} or item {last} is beyond what keys have room for; build it anew")
     for entry in entries:
         length = len(entry.label.encode())
         if length > LABEL_BYTES:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import sqlite3
 import unicodedata
 from collections.abc import Callable, Iterable
@@ -61,14 +62,17 @@ class Change:
         return [self._remove(number) for number in numbers]
 
     def relabel(self, ids: Iterable[int], label: str) -> list[Entry]:
-        """Give items another label and return what they were.
+        """Give items another label and return what they were; those that have it already are passed over.
 
         Raises:
             GalleryError: the gallery holds no item of such an id, or the label is empty.
         """
         label = normal_label(label, "the new name")
         before = []
+        there = set(self.find(label=label))
         for number in self._present(ids):
+            if number in there:
+                continue
             entry = self._remove(number, forget=False)
             self.restore(Entry(number, label, entry.source))
             before.append(entry)
@@ -114,7 +118,7 @@ class Change:
         if self._added or self._removed or even_empty:
             if created_at is None:
                 created_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
-            line = (self.revision, created_at, printable(author), printable(note), self._added, self._removed)
+            line = (self.revision, created_at, one_line(author), one_line(note), self._added, self._removed)
             lineage = next_lineage(self._lineage, *line, digest.hex())
             self._connection.execute("INSERT INTO revisions VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*line, digest, lineage))
         else:
@@ -130,7 +134,7 @@ class Change:
 
     def _present(self, ids: Iterable[int]) -> list[int]:
         """Return ids, each once, if all of them are there."""
-        numbers = list(dict.fromkeys(map(int, ids)))
+        numbers = list(dict.fromkeys(map(operator.index, ids)))
         for number in numbers:
             known = abs(number) < 1 << 63
             if not known or not self._connection.execute(_CURRENT, (number,)).fetchone():
@@ -171,6 +175,11 @@ def normal_label(label: str, whose: str) -> str:
         fault = "empty" if not normal else "no Unicode text" if normal != printable(normal) else "more than a line"
         raise GalleryError(f"{whose}: the label is {fault}")
     return normal
+
+
+def one_line(text: str) -> str:
+    """Return a text as a line of the log."""
+    return " ".join(printable(text).split())
 
 
 def printable(text: str) -> str:

@@ -8,8 +8,9 @@ from contextlib import closing
 
 import numpy as np
 
+from ..index import Progress
 from . import history
-from .records import GRAPH, READ_TOLERANCE, Progress, graph_record
+from .records import GRAPH, READ_TOLERANCE, graph_record
 from .schema import MOST_ITEMS, SCHEMA, ContentDigest, entry_digest, first_lineage, next_lineage
 
 _ENTRIES = """

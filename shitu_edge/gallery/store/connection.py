@@ -10,7 +10,7 @@ import stat
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from ...errors import DamagedError, GalleryError
@@ -67,7 +67,10 @@ def closed_here(file: FileId) -> None:
 
 def is_open_here(path: Path) -> bool:
     """Return whether this process has a file open, so that only SQLite may."""
-    found = path.stat()
+    try:
+        found = path.stat()
+    except OSError:
+        return False
     with _open_lock:
         return _open_here[found.st_dev, found.st_ino] > 0
 
@@ -139,7 +142,28 @@ def mapped_errors(path: Path) -> Iterator[None]:
         message = " ".join(str(error).split())  # it may quote what is damaged
         if any(word in message for word in _DAMAGE):
             raise DamagedError(path, message) from error
+        if "locked" in message:
+            message = "is locked: another process is changing it and does not finish; try again"
         raise GalleryError(f"{path}: {message}") from error
+
+
+def refuse_open(path: Path) -> None:
+    """Check that nobody, in this process or another, has a file open that is to be replaced.
+
+    Raises:
+        GalleryError: somebody has.
+    """
+    if is_open_here(path):
+        raise GalleryError(f"{path}: is open in this process; close it first")
+    with suppress(sqlite3.Error, UnicodeDecodeError), closing(connect(path, LIVE)) as connection:
+        connection.execute("PRAGMA busy_timeout = 0")
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        try:
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if "locked" in str(error):
+                raise GalleryError(f"{path}: is open in another process; close it there first") from error
 
 
 def is_gallery(path: Path) -> bool:

@@ -66,6 +66,8 @@ def check(connection: sqlite3.Connection, revision: int) -> None:
     Raises:
         GalleryError: it is to come, or was pruned.
     """
+    if not isinstance(revision, int):
+        raise GalleryError(f"expected a revision's number, found {revision!r}")
     oldest, newest = reaches_back_to(connection), current(connection)
     if not oldest <= revision <= newest:
         pruned = "; older ones were pruned" if 1 <= revision < oldest else ""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...errors import GalleryError
 from ..index import GraphParameters, Ids
 
 UNIT_TOLERANCE = 1e-3
@@ -17,9 +17,6 @@ ROUNDING = 2e-6
 """How far it is when float32 numbers were divided by their length; beyond, that is done when it is stored."""
 READ_TOLERANCE = 2 * UNIT_TOLERANCE
 """The same when it is read again, wider by any rounding."""
-
-Progress = Callable[[int, int], None]
-"""Called with what is done and the total."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,4 +108,7 @@ def graph_record(row: tuple[object, ...]) -> GraphRecord | None:
     if not named or not isinstance(revision, int) or len(known) < len(numbers):
         return None
     count, m, ef_construction, ef = known
-    return GraphRecord(str(digest), revision, count, GraphParameters(m, ef_construction, ef))
+    try:
+        return GraphRecord(str(digest), revision, count, GraphParameters(m, ef_construction, ef))
+    except GalleryError:
+        return None

@@ -8,14 +8,16 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import astuple, dataclass
+from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
 from ...errors import GalleryError
+from ..index import Progress
 from .changes import Change
 from .check import entry_fault, examine
-from .connection import FROZEN, LIVE, check_there, connect, is_open_here, mapped_errors, transaction
-from .records import Entry, Meta, Progress
+from .connection import FROZEN, LIVE, connect, is_open_here, mapped_errors, transaction
+from .records import Entry, Meta
 from .schema import MAGIC, MOST_ITEMS, PAGE_BYTES, ContentDigest
 from .store import Store
 
@@ -52,9 +54,6 @@ def rescue(path: Path, target: Path, meta: Meta | None = None, progress: Progres
     Raises:
         GalleryError: nothing can be read, or the new file cannot be written.
     """
-    check_there(path)
-    if is_open_here(path):
-        raise GalleryError(f"{path}: is open in this process; close it first")
     with _copy(path) as remains, mapped_errors(path), closing(remains.opened(path)) as old:
         facts = _facts(old)
         meta = _meta(facts) or meta
@@ -76,30 +75,41 @@ def rescue(path: Path, target: Path, meta: Meta | None = None, progress: Progres
 
 
 def _facts(connection: sqlite3.Connection) -> dict[str, str]:
-    rows = _read(connection, "SELECT key, value FROM meta")[0]
+    rows = _read(connection, "SELECT key, value FROM meta")
     return {key: value for key, value in rows if isinstance(key, str) and isinstance(value, str)}
 
 
 def assess(path: Path) -> tuple[int, int] | None:
-    """Return how many of how many items of a damaged gallery are whole, None where that cannot be told."""
-    if is_open_here(path):
-        return None
+    """Return how many of how many items of a damaged gallery are whole, None where that cannot be told.
+
+    A repair may find more, as it looks at every page by itself.
+    """
     try:
+        with suppress(sqlite3.Error, UnicodeDecodeError), closing(connect(path, LIVE)) as connection:
+            meta = _meta(_facts(connection))
+            if meta is not None:
+                return _Found(None, connection, meta.dim).counted()
+        if is_open_here(path):
+            return None
         with _copy(path) as remains, closing(remains.opened(path)) as connection:
             meta = _meta(_facts(connection))
-            if meta is None:
-                return None
-            found = _Found(remains, connection, meta.dim)
-            found.read(None)
-            return len(found.current), len(found.current) + len(found.lost)
+            return _Found(None, connection, meta.dim).counted() if meta else None
     except (GalleryError, sqlite3.Error, UnicodeDecodeError):
         return None
+
+
+class _Depth(IntEnum):
+    """How much is done to read a table: each step finds what the one before does, and takes longer."""
+
+    THROUGH = 1
+    BOTH_ENDS = 2
+    EVERY_PAGE = 3
 
 
 class _Found:
     """Rows of a damaged file: entries that have their digest, with their embeddings."""
 
-    def __init__(self, remains: _Remains, connection: sqlite3.Connection, dim: int) -> None:
+    def __init__(self, remains: _Remains | None, connection: sqlite3.Connection, dim: int) -> None:
         self._remains = remains
         self._connection = connection
         self._dim = dim
@@ -119,17 +129,27 @@ class _Found:
             content.add(row.digest)
         return bool(log) and bytes(content) == log[-1][6]
 
+    def counted(self) -> tuple[int, int]:
+        """Return how many of how many items are whole, by a look that takes no longer than reading the file."""
+        self._read_tables(None, _Depth.THROUGH)
+        if not self._is_complete():
+            self._read_tables(None, _Depth.BOTH_ENDS)
+        return len(self.current), len(self.current) + len(self.lost)
+
     def read(self, progress: Progress | None) -> None:
         """Read both tables through and, where that does not give all there was, what any page holds of them."""
-        self._read_tables(progress, leaves=False)
-        if self.lost or not self.has_digest_of(_log(self._connection)):
-            self._read_tables(progress, leaves=True)
+        self._read_tables(progress, _Depth.THROUGH)
+        if not self._is_complete():
+            self._read_tables(progress, _Depth.EVERY_PAGE)
 
-    def _read_tables(self, progress: Progress | None, *, leaves: bool) -> None:
+    def _is_complete(self) -> bool:
+        return not self.lost and self.has_digest_of(_log(self._connection))
+
+    def _read_tables(self, progress: Progress | None, depth: _Depth) -> None:
         self.rows, self.lost = [], []
         query = "SELECT item, label, source, digest, added_in, removed_in FROM entries"
-        entries = self._table("entries", query, "item", _INDEX_LEAF if leaves else None)
-        vectors = self._table("embeddings", "SELECT id, vector FROM embeddings", "id", _TABLE_LEAF if leaves else None)
+        entries = self._table("entries", query, "item", _INDEX_LEAF, depth)
+        vectors = self._table("embeddings", "SELECT id, vector FROM embeddings", "id", _TABLE_LEAF, depth)
         items = sorted({*entries, *vectors, *self._indexed()})
         self.last_item = items[-1] if items else 0
         for done, item in enumerate(items, start=1):
@@ -137,13 +157,14 @@ class _Found:
             if progress and (done % _REPORT_EVERY == 0 or done == len(items)):
                 progress(done, len(items))
 
-    def _table(self, table: str, query: str, key: str, leaf: int | None) -> dict[int, list[tuple[Any, ...]]]:
+    def _table(self, table: str, query: str, key: str, leaf: int, depth: _Depth) -> dict[int, list[tuple[Any, ...]]]:
         """Return the rows of a table by item."""
-        rows, _ = _read(self._connection, f"{query} ORDER BY {key}")
-        if leaf is not None:
-            rows += _read(self._connection, f"{query} ORDER BY {key} DESC")[0]
+        rows = _read(self._connection, f"{query} ORDER BY {key}")
+        if depth >= _Depth.BOTH_ENDS:
+            rows += _read(self._connection, f"{query} ORDER BY {key} DESC")
+        if depth >= _Depth.EVERY_PAGE and self._remains:
             for connection in self._remains.leaves_as_roots(self._connection, table, leaf):
-                rows += _read(connection, query)[0]
+                rows += [row for row in _read(connection, query) if _is_of(table, row)]
         found: dict[int, list[tuple[Any, ...]]] = {}
         for row in dict.fromkeys(rows):
             if isinstance(row[0], int) and 0 < row[0] < MOST_ITEMS:
@@ -152,7 +173,7 @@ class _Found:
 
     def _indexed(self) -> list[int]:
         query = "SELECT item FROM entries INDEXED BY entries_by_item WHERE removed_in IS NULL"
-        rows, _ = _read(self._connection, query)
+        rows = _read(self._connection, query)
         return [row[0] for row in rows if isinstance(row[0], int) and 0 < row[0] < MOST_ITEMS]
 
     def _judge(self, item: int, entries: list[tuple[Any, ...]], vectors: list[tuple[Any, ...]]) -> None:
@@ -226,14 +247,14 @@ def _begin_anew(found: _Found, old: sqlite3.Connection, new: sqlite3.Connection)
 def _go_on_counting(found: _Found, old: sqlite3.Connection, new: sqlite3.Connection) -> None:
     """Give no id again that the damaged gallery gave."""
     query = "SELECT seq FROM sqlite_sequence WHERE name = 'embeddings'"
-    counts = [row[0] for row in _read(old, query)[0] if isinstance(row[0], int) and row[0] < MOST_ITEMS]
+    counts = [row[0] for row in _read(old, query) if isinstance(row[0], int) and row[0] < MOST_ITEMS]
     last = max([*counts, found.last_item])
     new.execute("DELETE FROM sqlite_sequence WHERE name = 'embeddings'")
     new.execute("INSERT INTO sqlite_sequence VALUES ('embeddings', ?)", (last,))
 
 
 def _log(connection: sqlite3.Connection) -> list[tuple[Any, ...]]:
-    return _read(connection, "SELECT * FROM revisions ORDER BY id")[0]
+    return _read(connection, "SELECT * FROM revisions ORDER BY id")
 
 
 class _NotWholeError(Exception):
@@ -246,15 +267,23 @@ def _meta(facts: dict[str, str]) -> Meta | None:
     return None
 
 
-def _read(connection: sqlite3.Connection, query: str) -> tuple[list[tuple[Any, ...]], bool]:
-    """Return a query's rows up to the first that cannot be read, and whether that are all."""
+def _is_of(table: str, row: tuple[Any, ...]) -> bool:
+    """Return whether a row is one of the table that it was read as, and not of an index or another table."""
+    if table == "embeddings":
+        return isinstance(row[1], bytes)
+    _, label, source, digest, *_ = row
+    return isinstance(label, str) and isinstance(source, str) and isinstance(digest, bytes)
+
+
+def _read(connection: sqlite3.Connection, query: str) -> list[tuple[Any, ...]]:
+    """Return a query's rows up to the first that cannot be read."""
     rows = []
     try:
         for row in connection.execute(query):
             rows.append(row)
     except (sqlite3.Error, UnicodeDecodeError):  # SQLite's own message may be damaged text
-        return rows, False
-    return rows, True
+        return rows
+    return rows
 
 
 @contextmanager

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import sqlite3
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from functools import wraps
 from pathlib import Path
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
 from ...errors import DamagedError, GalleryError
-from ..index import Ids, Rows
+from ..index import Ids, Progress, Rows
 from . import history, replay
 from .changes import normal_label
+from .check import examine
+from .connection import odd_content
 from .records import READ_TOLERANCE, Diff, Entry, Load, Revision
 
 _READ_AT_ONCE = 500
@@ -28,31 +32,48 @@ SELECT item FROM entries INDEXED BY entries_by_removal WHERE removed_in > ? AND 
 _ALL = "SELECT item, label FROM entries WHERE removed_in IS NULL ORDER BY item"
 
 
+_Method = TypeVar("_Method", bound=Callable[..., Any])
+
+
+def _sound(method: _Method) -> _Method:
+    """Have a method name as damage what rows of the wrong kind lead to."""
+
+    @wraps(method)
+    def read(self: Snapshot, *arguments: Any, **options: Any) -> Any:
+        with odd_content(self._path):
+            return method(self, *arguments, **options)
+
+    return cast(_Method, read)
+
+
 class Snapshot:
     """What a gallery holds at one moment: made by `Store.snapshot`, void after its `with` block."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path, dim: int) -> None:
-        self.connection = connection
-        self.revision = history.current(connection)
+        self._connection = connection
         self._path = path
         self._dim = dim
+        with odd_content(path):
+            self.revision = history.current(connection)
 
+    @_sound
     def load(self, since: int = 0) -> Load:
         """Read what came and went after revision `since`; all there is for 0."""
         whole = since < self.reaches_back_to
-        gone = array("q", () if whole else (row[0] for row in self.connection.execute(_GONE_SINCE, (since, since))))
+        gone = array("q", () if whole else (row[0] for row in self._connection.execute(_GONE_SINCE, (since, since))))
         ids, labels, numbers = array("q"), array("i"), dict[str, int]()
         # A cursor that is not closed would keep the file open in the traceback of a failure.
-        with closing(self.connection.execute(*((_ALL,) if whole else (_COME_SINCE, (since,))))) as rows:
+        with closing(self._connection.execute(*((_ALL,) if whole else (_COME_SINCE, (since,))))) as rows:
             for item, label in rows:
                 ids.append(item)
                 labels.append(numbers.setdefault(label, len(numbers)))
         return Load(self.revision, whole, _ids(gone), _ids(ids), np.array(labels, np.int32), list(numbers))
 
     @property
+    @_sound
     def reaches_back_to(self) -> int:
         """The oldest revision whose content is still known."""
-        return history.reaches_back_to(self.connection)
+        return history.reaches_back_to(self._connection)
 
     def embeddings(self, ids: Ids) -> Rows:
         """Return the unit rows (N, D) of items, by ascending ids (N,).
@@ -67,47 +88,59 @@ class Snapshot:
             vectors[start : start + len(some)] = self._rows(some.tolist())
         return vectors
 
+    @_sound
     def entries(self, label: str | None = None) -> list[Entry]:
         """Return the entries by id, all of them or one label's."""
         where, values = (" AND label = ?", (normal_label(label, "the label"),)) if label is not None else ("", ())
         query = f"SELECT item, label, source FROM entries WHERE removed_in IS NULL{where} ORDER BY item"
-        return [Entry(*row) for row in self.connection.execute(query, values)]
+        return [Entry(*row) for row in self._connection.execute(query, values)]
 
+    @_sound
     def label_counts(self) -> dict[str, int]:
         """Return how many items each label has, by label."""
         query = "SELECT label, count(*) FROM entries WHERE removed_in IS NULL GROUP BY label ORDER BY label"
-        return dict(self.connection.execute(query).fetchall())
+        return dict(self._connection.execute(query).fetchall())
 
+    @_sound
     def log(self) -> list[Revision]:
         """Return all revisions, the newest first."""
-        return history.log(self.connection)
+        return history.log(self._connection)
 
+    @_sound
     def diff(self, base: int, head: int) -> Diff:
         """Return what changed from one revision to another, older or newer.
 
         Raises:
             GalleryError: the history holds no such revision, or not any more.
         """
-        return history.diff(self.connection, base, head)
+        return history.diff(self._connection, base, head)
 
+    @_sound
     def lineage(self, revision: int) -> str | None:
         """Return what tells the log up to a revision from all others, None where the log is shorter."""
-        return history.lineage(self.connection, revision)
+        return history.lineage(self._connection, revision)
 
+    @_sound
     def record(self, base: int, head: int) -> replay.Replay:
         """Return the revisions after `base` up to `head`, to be repeated on a copy of this gallery.
 
         Raises:
             GalleryError: the history holds no such revision, or not any more.
         """
-        return replay.record(self.connection, base, head)
+        return replay.record(self._connection, base, head)
 
+    def faults(self, progress: Progress | None = None) -> Iterator[str]:
+        """Yield what is wrong with the file, a line each; nothing where all is well."""
+        with odd_content(self._path):
+            yield from examine(self._connection, self._dim, progress)
+
+    @_sound
     def _rows(self, ids: Sequence[int]) -> Rows:
         query = f"SELECT id, vector FROM embeddings WHERE id IN ({','.join('?' * len(ids))}) ORDER BY id"
-        found = self.connection.execute(query, ids).fetchall()
+        found = self._connection.execute(query, ids).fetchall()
         if [row[0] for row in found] != list(ids):
             missing = min(set(ids) - {row[0] for row in found})
-            if self.connection.execute("SELECT 1 FROM entries WHERE item = ?", (missing,)).fetchone():
+            if self._connection.execute("SELECT 1 FROM entries WHERE item = ?", (missing,)).fetchone():
                 raise DamagedError(self._path, f"the embedding of item {missing} is missing")
             raise GalleryError(f"{self._path}: there is no item {missing}")
         if any(not isinstance(row[1], bytes) or len(row[1]) != 4 * self._dim for row in found):

@@ -116,13 +116,9 @@ class Store:
 
     def data_version(self) -> int:
         """Return a number that changes when anybody commits (`PRAGMA data_version`), in microseconds."""
+        self._check_same()
         with self._reading() as connection:
             return int(connection.execute("PRAGMA data_version").fetchone()[0])
-
-    def revision(self) -> int:
-        """Return the number of the current revision."""
-        with odd_content(self.path), self._reading() as connection:
-            return history.current(connection)
 
     @contextmanager
     def change(self, *, author: str = "", note: str = "") -> Iterator[Change]:
@@ -138,7 +134,7 @@ class Store:
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
         """Give what the gallery holds at this moment, to be read in peace."""
-        with odd_content(self.path), self._apart() as connection, transaction(connection, "DEFERRED"):
+        with self._apart() as connection, transaction(connection, "DEFERRED"):
             yield Snapshot(connection, self.path, self.meta.dim)
 
     def embeddings(self, ids: Ids) -> Rows:
@@ -151,7 +147,7 @@ class Store:
         with self._writing() as connection:
             with transaction(connection):
                 forgotten = history.prune(connection, keep)
-            connection.execute("PRAGMA incremental_vacuum").fetchall()  # steps through; one page a step
+            connection.executescript("PRAGMA incremental_vacuum")  # `execute` would give back a single page
         return forgotten
 
     def repeat(self, recorded: replay.Replay) -> None:
@@ -220,10 +216,22 @@ class Store:
         vector = np.asarray(item.embedding, np.float32)
         square = float(vector @ vector) if vector.shape == (self.meta.dim,) else 0.0
         if not abs(square - 1) < UNIT_TOLERANCE:
-            raise GalleryError(f"{source or label}: expected a unit row ({self.meta.dim},), found {vector.shape}")
+            found = f"length {square**0.5:.4g}" if vector.shape == (self.meta.dim,) else f"shape {vector.shape}"
+            raise GalleryError(f"{source or label}: expected a unit row ({self.meta.dim},), found {found}")
         if abs(square - 1) > ROUNDING:
             vector = vector / np.float32(np.sqrt(square))
         return replace(item, label=label, source=source, embedding=vector)
+
+    def _check_same(self) -> None:
+        """Check that the name still means the file that was opened: connections are opened by it."""
+        if self._file is None:
+            raise GalleryError(f"{self.path}: is closed")
+        try:
+            found = self.path.stat()
+        except OSError as error:
+            raise GalleryError(f"{self.path}: cannot be read any more: {error.strerror}") from error
+        if (found.st_dev, found.st_ino) != self._file:
+            raise GalleryError(f"{self.path}: was replaced by another file; open it again")
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
@@ -232,8 +240,7 @@ class Store:
 
     @contextmanager
     def _apart(self) -> Iterator[sqlite3.Connection]:
-        if self._file is None:
-            raise GalleryError(f"{self.path}: is closed")
+        self._check_same()
         with mapped_errors(self.path), closing(connect(self.path, self._mode)) as connection:
             yield connection
 
