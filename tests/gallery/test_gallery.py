@@ -663,3 +663,83 @@ def test_one_file_is_the_gallery_after_compacting(gallery: Gallery, path: Path, 
     copy.write_bytes(path.read_bytes())
     with Gallery.open(copy, background=False) as opened:
         assert opened.label_counts() == {"label 0": 1, "label 1": 1, "label 2": 1}
+
+
+def test_pruning_gives_the_space_back(path: Path) -> None:
+    with create(path, 512) as gallery:
+        gallery.add(new_items(unit_rows(400, 512)))
+        gallery.remove(range(1, 391))
+        gallery.compact()
+        before = path.stat().st_size
+        assert gallery.prune(0) == (390, 390)
+        assert path.stat().st_size < before / 4
+    with Gallery.open(path, background=False) as gallery:
+        assert [entry.id for entry in gallery.entries()] == list(range(391, 401))
+
+
+def test_a_gallery_that_was_replaced_by_another_file_says_so(path: Path, tmp_path: Path) -> None:
+    with create(tmp_path / "other") as other:
+        other.add(new_items(unit_rows(1)))
+    with create(path) as gallery:
+        gallery.add(new_items(unit_rows(3)))
+        gallery.compact()
+        os.replace(tmp_path / "other", path)
+        for use in (
+            lambda: gallery.search(unit_rows(1)),
+            lambda: gallery.add(new_items(unit_rows(1))),
+            gallery.entries,
+        ):
+            with pytest.raises(GalleryError, match=r"shop\.gallery: was replaced by another file; open it again"):
+                use()
+    with Gallery.open(path, background=False) as gallery:
+        assert len(gallery) == 1, "nothing of the first was written into the second"
+
+
+def test_the_log_of_an_earlier_gallery_is_not_applied_to_a_new_one(path: Path, tmp_path: Path) -> None:
+    log = path.with_name(f"{path.name}-wal")
+    log.write_bytes(b"left by a killed process")
+    with create(tmp_path / "other") as other, pytest.raises(GalleryError, match=r"its log shop\.gallery-wal is left"):
+        other.copy(path)
+    with pytest.raises(GalleryError, match=r"its log shop\.gallery-wal is left"):
+        create(path)
+    assert not path.exists()
+    assert log.read_bytes() == b"left by a killed process"
+
+
+@pytest.mark.parametrize("parameters", [{"m": 1}, {"m": 1001}, {"ef": 0}, {"ef_construction": 0}, {"ef": -1}])
+def test_parameters_that_hnswlib_would_choke_on_are_refused(parameters: dict[str, int]) -> None:
+    with pytest.raises(GalleryError, match="expected M of 2 to 1000"):
+        GraphParameters(**parameters)
+
+
+def test_no_threads_are_refused(gallery: Gallery) -> None:
+    gallery.add(new_items(unit_rows(3)))
+    with pytest.raises(GalleryError, match="expected 1 thread or more, found 0"):
+        gallery.reindex(threads=0)
+
+
+def test_the_callers_own_errors_are_not_called_damage(gallery: Gallery) -> None:
+    gallery.add(new_items(unit_rows(3)))
+
+    def fail(*_: object) -> None:
+        raise ValueError("mine")
+
+    with pytest.raises(ValueError, match="mine"):
+        gallery.reindex(QUICK, progress=fail)
+    with pytest.raises(GalleryError, match="expected a revision's number, found 'a'"):
+        gallery.diff("a", 2)  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        gallery.remove("12")  # type: ignore[arg-type]
+    assert len(gallery) == 3
+
+
+def test_a_copy_is_the_gallery_with_its_graph(indexed: Path, tmp_path: Path) -> None:
+    with Gallery.open(indexed, background=False) as gallery:
+        gallery.remove([7])
+        gallery.copy(tmp_path / "copy")
+        with pytest.raises(GalleryError, match="copy: exists already"):
+            gallery.copy(tmp_path / "copy")
+        with Gallery.open(tmp_path / "copy", background=False) as copy:
+            assert (copy.id, copy.log(), copy.entries()) == (gallery.id, gallery.log(), gallery.entries())
+            assert (copy.info().search, copy.info().dead) == ("graph", 1)
+            assert copy.search(unit_rows(5, seed=9), 10) == gallery.search(unit_rows(5, seed=9), 10)
