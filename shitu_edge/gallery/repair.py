@@ -57,7 +57,10 @@ def repair(path: Path, meta: Meta | None = None, progress: Progress | None = Non
 
 def _put_in_place(partial: Path, path: Path, damaged: Path) -> None:
     """Give the damaged gallery another name and the new one its own, so that there is one or the other all the time."""
-    os.link(path, damaged) if hasattr(os, "link") else shutil.copyfile(path, damaged)
+    try:
+        os.link(path, damaged)
+    except (OSError, NotImplementedError):  # a file system without links
+        shutil.copyfile(path, damaged)
     try:
         _move_log(path, damaged)
         replace(partial, path)
