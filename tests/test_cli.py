@@ -67,7 +67,7 @@ def shop(shell: Shell, tiny_bundle: Path, tmp_path: Path) -> Shop:
     (tmp_path / "labels.txt").write_text("red.png\tRed thing\ngreen.png\t绿色 的东西\n", encoding="utf-8")
     gallery = tmp_path / "shop.gallery"
     built = shell("gallery", "build", tmp_path / "labels.txt", gallery, "--models", tiny_bundle)
-    assert built == Run(0, f"{gallery}: 2 pictures added, 0 passed over\n", "")
+    assert built == Run(0, f"{gallery}: 2 pictures added, 0 passed over; 2 items in revision 2\n", "")
     photo = tmp_path / "counter.png"
     Image.fromarray(scene((1, 1, RED), (5, 1, GREEN), (1, 5, BLUE))).save(photo)
     return Shop(tiny_bundle, gallery, photo)
@@ -137,7 +137,7 @@ def test_gallery_commands(shell: Shell, shop: Shop, tmp_path: Path) -> None:
     assert (info["items"], info["labels"], info["search"], info["extractor"]) == (2, 2, "exact", "tiny extractor")
     Image.fromarray(product(BLUE)).save(tmp_path / "blue.png")
     added = shell("gallery", "add", shop.gallery, tmp_path / "blue.png", "--label", "Blue", "--models", shop.bundle)
-    assert added.out == f"{shop.gallery}: 1 pictures added, 0 passed over\n"
+    assert added.out == f"{shop.gallery}: 1 pictures added, 0 passed over; 3 items in revision 3\n"
     found = shell("gallery", "search", shop.gallery, tmp_path / "blue.png", "--models", shop.bundle, "-k", 2, "--json")
     matches = json.loads(found.out)
     assert (len(matches), matches[0]["label"]) == (2, "Blue")
@@ -155,7 +155,7 @@ def test_build_from_folders_reports_what_it_passed_over(shell: Shell, tiny_bundl
     run = shell("gallery", "build", tmp_path / "products", tmp_path / "g", "--models", tiny_bundle)
     assert run.code == 0
     assert re.fullmatch(r"passed over: .*b\.jpg: is not a picture in a known format.*\n", run.err)
-    assert run.out.endswith("1 pictures added, 1 passed over\n")
+    assert run.out.endswith("1 pictures added, 1 passed over; 1 items in revision 2\n")
 
 
 def test_models_commands(shell: Shell, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
