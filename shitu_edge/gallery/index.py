@@ -280,7 +280,7 @@ class GraphIndex:
     def _scan(self, queries: Rows, k: int, alive: Callable[[Ids], NDArray[np.bool_]] | None) -> tuple[Ids, Rows]:
         """Compare with all that is alive: right, and slow, where most of what is near is dead."""
         ids = self.ids if alive is None else self.ids[alive(self.ids)]
-        best = ExactIndex(ids[:0], np.empty((0, queries.shape[1]), np.float32)).search(queries, k)
+        best = ExactIndex.empty(queries.shape[1]).search(queries, k)
         for start in range(0, len(ids), _ADD_AT_ONCE):
             some = ids[start : start + _ADD_AT_ONCE]
             best = merge(best, ExactIndex(some, self.rows(some)).search(queries, k), k)

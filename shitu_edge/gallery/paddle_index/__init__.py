@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import GalleryError
+from ..store.records import UNIT_TOLERANCE
 from .faiss_file import FaissVectors, read_faiss
 from .id_map import PICKLE, find_id_map, read_id_map
 
 __all__ = ["FaissVectors", "PaddleIndex", "read_faiss", "read_id_map", "read_paddle_index"]
 
 INDEX = "vector.index"
-_UNIT_TOLERANCE = 1e-3  # of the squared length, as in `Gallery.add`
 _PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif")
 
 
@@ -64,7 +64,7 @@ def _check_ids(folder: Path, map_name: str, ids: NDArray[np.int64], texts: dict[
 
 def _check_lengths(path: Path, ids: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
     squares = np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64)
-    wrong = np.flatnonzero(np.abs(squares - 1) >= _UNIT_TOLERANCE)
+    wrong = np.flatnonzero(np.abs(squares - 1) >= UNIT_TOLERANCE)
     if len(wrong):
         first = wrong[0]
         raise GalleryError(

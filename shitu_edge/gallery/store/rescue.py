@@ -167,14 +167,14 @@ class _Found:
                 rows += [row for row in _read(connection, query) if _is_of(table, row)]
         found: dict[int, list[tuple[Any, ...]]] = {}
         for row in dict.fromkeys(rows):
-            if isinstance(row[0], int) and 0 < row[0] < MOST_ITEMS:
+            if _is_item(row[0]):
                 found.setdefault(row[0], []).append(row[1:])
         return found
 
     def _indexed(self) -> list[int]:
         query = "SELECT item FROM entries INDEXED BY entries_by_item WHERE removed_in IS NULL"
         rows = _read(self._connection, query)
-        return [row[0] for row in rows if isinstance(row[0], int) and 0 < row[0] < MOST_ITEMS]
+        return [row[0] for row in rows if _is_item(row[0])]
 
     def _judge(self, item: int, entries: list[tuple[Any, ...]], vectors: list[tuple[Any, ...]]) -> None:
         """Keep an item's entries that have their digest, and name it if its current one has not."""
@@ -265,6 +265,11 @@ def _meta(facts: dict[str, str]) -> Meta | None:
     with suppress(KeyError, ValueError):
         return Meta(facts["extractor"], facts["fingerprint"], int(facts["dim"]))
     return None
+
+
+def _is_item(number: object) -> bool:
+    """Return whether that may be an item's number."""
+    return isinstance(number, int) and 0 < number < MOST_ITEMS
 
 
 def _is_of(table: str, row: tuple[Any, ...]) -> bool:
