@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path, PureWindowsPath
 from typing import Literal, get_args
 
+from .built_in import BUNDLES
 from .digest import file_sha256
 from .errors import BundleError, OptionError
 from .schema import SchemaError, build
@@ -311,12 +312,14 @@ def write_manifest(folder: Path, manifest: Manifest) -> Bundle:
 
 
 def bundle_folders() -> Iterator[Path]:
-    """Yield the folders of all bundles known by name: under `$SHITU_EDGE_MODELS`, `./models` and in the package."""
-    roots = [Path("models"), Path(__file__).parent / "bundles"]
+    """Yield the folders of all bundles known by name: under `$SHITU_EDGE_MODELS`, `./models`, and the built-in ones."""
+    roots = [Path("models"), BUNDLES]
     if variable := os.environ.get(SEARCH_PATH_VARIABLE):
         roots = [Path(entry) for entry in variable.split(os.pathsep) if entry] + roots
+    looked_at: set[Path] = set()
     for root in roots:
-        if root.is_dir():
+        if root.is_dir() and root.resolve() not in looked_at:  # in a checkout ./models are the built-in ones
+            looked_at.add(root.resolve())
             yield from sorted(path.parent for path in root.glob(f"*/{MANIFEST}"))
 
 

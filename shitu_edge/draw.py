@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,12 +14,13 @@ from zlib import crc32
 from PIL import Image, ImageDraw, ImageFont
 
 from .decode import Source, decode
-from .results import Item, Recognition
+from .results import Decision, Item, Recognition
 
 _log = logging.getLogger(__name__)
 
 _COLOURS = ("#0072b2", "#008f68", "#d55e00", "#7a3e9d", "#c2408f", "#8b4513", "#a67c00", "#c0392b")
-_UNKNOWN = "#5f5f5f"
+_UNKNOWN = "#262626"
+_SMALLEST_TEXT = 13
 _FONT_FOLDERS = {
     "linux": ("/usr/share/fonts", "/usr/local/share/fonts", "~/.local/share/fonts", "~/.fonts"),
     "darwin": ("/System/Library/Fonts", "/Library/Fonts", "~/Library/Fonts"),
@@ -29,65 +31,140 @@ _PREFERRED = ("dejavusans.ttf", "notosans-regular", "arial.ttf", "segoeui.ttf", 
 _NEVER_A_LETTER = "\U0010fffe"
 """Drawn by every font as its sign for a missing glyph."""
 
+_Corners = tuple[int, int, int, int]
+"""Left, top, right, bottom in pixels, all of them drawn."""
+
 
 def draw(image: Source, answer: Recognition) -> Image.Image:
-    """Return the photo with a box and a label a thing: named in colour, ambiguous dashed, unknown grey.
+    """Return the photo, or a smaller copy of it, with a box and a label a thing.
 
-    Text is drawn with the first font of the system that has every letter of it. Where none has, the item's number in
-    `answer.items` stands in the picture and a warning says what to install.
+    A label begins with the item's number in `answer.items`. Named things are in colours, ambiguous ones dashed, and
+    unknown ones dashed in black. Text is drawn with the first font of the system that has every letter of it. Where
+    none has, the name is left out and a warning says what to install.
     """
     photo = Image.fromarray(decode(image).pixels_rgb)
     pen = ImageDraw.Draw(photo)
-    size = max(12, min(photo.size) // 32)
-    # Surest last, so that it lies on top.
-    for number, item in reversed(list(enumerate(answer.items, start=1))):
-        _draw_item(pen, photo.size, item, number, size)
+    size = max(_SMALLEST_TEXT, min(photo.size) // 32)
+    colours = _colours(answer.items)
+    marked = [(item, _corners(item, photo.width / answer.width), colours[item.label]) for item in answer.items]
+    for item, corners, colour in reversed(marked):  # surest last, so that it lies on top
+        _draw_box(pen, corners, item.decision, colour, max(2, size // 6))
+    labels: list[_Corners] = []
+    for number, (item, corners, colour) in enumerate(marked, start=1):
+        labels.append(_draw_label(pen, photo.size, corners, labels, item, number, colour, size))
     return photo
 
 
-def _draw_item(pen: ImageDraw.ImageDraw, limits: tuple[int, int], item: Item, number: int, size: int) -> None:
-    colour = _UNKNOWN if item.label is None else _COLOURS[crc32(item.label.encode()) % len(_COLOURS)]
-    line = max(2, size // 6)
-    x1, y1, x2, y2 = item.box_xyxy
-    corners = (round(x1), round(y1), max(round(x1), round(x2) - 1), max(round(y1), round(y2) - 1))
-    if item.decision == "ambiguous":
-        _dashed_rectangle(pen, corners, colour, line)
-    else:
-        x1, y1, x2, y2 = corners
-        pen.rectangle((x1 - 1, y1 - 1, x2 + 1, y2 + 1), outline="white", width=line + 2)  # seen on dark photos too
+def save_jpeg(picture: Image.Image, target: Path) -> None:
+    """Write a picture with drawn text as JPEG."""
+    picture.save(target, "JPEG", quality=92, subsampling=0)  # coloured letters smear where colours are subsampled
+
+
+def _corners(item: Item, scale: float) -> _Corners:
+    x1, y1, x2, y2 = (round(side * scale) for side in item.box_xyxy)
+    return x1, y1, max(x1, x2 - 1), max(y1, y2 - 1)
+
+
+def _colours(items: Sequence[Item]) -> dict[str | None, str]:
+    """Return a colour a label: each has its own in every picture, unless another that is surer has it already."""
+    chosen: dict[str | None, str] = {None: _UNKNOWN}
+    for item in items:
+        if item.label is not None and item.label not in chosen:
+            first = crc32(item.label.encode()) % len(_COLOURS)
+            own = _COLOURS[first:] + _COLOURS[:first]
+            chosen[item.label] = next((colour for colour in own if colour not in chosen.values()), own[0])
+    return chosen
+
+
+def _draw_box(pen: ImageDraw.ImageDraw, corners: _Corners, decision: Decision, colour: str, line: int) -> None:
+    x1, y1, x2, y2 = corners
+    pen.rectangle((x1 - 1, y1 - 1, x2 + 1, y2 + 1), outline="white", width=line + 2)  # seen on dark photos too
+    if decision == "accepted":
         pen.rectangle(corners, outline=colour, width=line)
-    text, font = readable(_caption(item), f"#{number}", size)
-    left, top, right, bottom = pen.textbbox((0, 0), text, font=font)
+    else:
+        _dashed_rectangle(pen, corners, colour, line)
+
+
+def _dashed_rectangle(pen: ImageDraw.ImageDraw, corners: _Corners, colour: str, line: int) -> None:
+    x1, y1, x2, y2 = corners
+    dash = 4 * line
+    for x in range(x1, x2, 2 * dash):
+        for y in (y1, y2 - line + 1):
+            pen.rectangle((x, y, min(x + dash, x2), y + line - 1), fill=colour)
+    for y in range(y1, y2, 2 * dash):
+        for x in (x1, x2 - line + 1):
+            pen.rectangle((x, y, x + line - 1, min(y + dash, y2)), fill=colour)
+
+
+def _draw_label(
+    pen: ImageDraw.ImageDraw,
+    limits: tuple[int, int],
+    box: _Corners,
+    labels: Sequence[_Corners],
+    item: Item,
+    number: int,
+    colour: str,
+    size: int,
+) -> _Corners:
+    """Write number and caption beside a box and off other labels, where there is room; return where."""
     margin = size // 4
-    width, height = right - left + 2 * margin, bottom - top + 2 * margin
-    x = max(0, min(corners[0], limits[0] - width))
-    y = corners[1] - height if corners[1] >= height else min(corners[1], limits[1] - height)
+    numeral, numeral_font = readable(str(number), "", size)
+    chip = round(numeral_font.getlength(numeral)) + 2 * margin
+    text, font = readable(_caption(item), _similarity(item), size, limits[0] - chip - 2 * margin)
+    width, height = chip + round(font.getlength(text)) + 2 * margin, size + 2 * margin
+    x, y = _place_label(box, (width, height), limits, labels)
     pen.rectangle((x, y, x + width, y + height), fill=colour)
-    pen.text((x + margin - left, y + margin - top), text, font=font, fill="white")
+    pen.rectangle((x + 1, y + 1, x + chip, y + height - 1), fill="white")
+    middle = y + height / 2
+    pen.text((x + margin, middle), numeral, font=numeral_font, fill=colour, anchor="lm")
+    pen.text((x + chip + margin, middle), text, font=font, fill="white", anchor="lm")
+    return x, y, x + width, y + height
+
+
+def _place_label(
+    box: _Corners, size: tuple[int, int], limits: tuple[int, int], labels: Sequence[_Corners]
+) -> tuple[int, int]:
+    """Return the first place inside the picture that no label has: above the box, in its top, below, in its bottom."""
+    width, height = size
+    lowest = limits[1] - height - 1
+    x = max(0, min(box[0], limits[0] - width - 1))
+    free = [
+        y
+        for y in (box[1] - height, box[1], box[3], box[3] - height)
+        if 0 <= y <= lowest and not any(_overlap((x, y, x + width, y + height), label) for label in labels)
+    ]
+    return x, free[0] if free else max(0, min(box[1], lowest))
+
+
+def _overlap(one: _Corners, other: _Corners) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 def _caption(item: Item) -> str:
     name = {"accepted": item.label, "ambiguous": f"{item.label}?", "unknown": "unknown"}[item.decision]
-    return f"{name} {item.similarity:.2f}" if item.similarity is not None else str(name)
+    return f"{name} {_similarity(item)}".rstrip()
 
 
-def _dashed_rectangle(pen: ImageDraw.ImageDraw, corners: tuple[int, int, int, int], colour: str, line: int) -> None:
-    x1, y1, x2, y2 = corners
-    dash = 5 * line
-    for x in range(x1, x2, 2 * dash):
-        for y in (y1, y2):
-            pen.line((x, y, min(x + dash, x2), y), fill=colour, width=line)
-    for y in range(y1, y2, 2 * dash):
-        for x in (x1, x2):
-            pen.line((x, y, x, min(y + dash, y2)), fill=colour, width=line)
+def _similarity(item: Item) -> str:
+    return "" if item.similarity is None else f"{item.similarity:.2f}"
 
 
-def readable(text: str, instead: str, size: int) -> tuple[str, ImageFont.FreeTypeFont | ImageFont.ImageFont]:
-    """Return a text with a font that has all its letters, or what is to be drawn instead where none has."""
+def readable(
+    text: str, instead: str, size: int, width: float = math.inf
+) -> tuple[str, ImageFont.FreeTypeFont | ImageFont.ImageFont]:
+    """Return a text and a font that has all its letters, or what is to be drawn instead where none has.
+
+    The text is cut off where it would be wider than `width` pixels.
+    """
     path = _font_for("".join(sorted(set(text) - {" "})))
-    if path is not None:
-        return text, ImageFont.truetype(path, size)
-    return instead, ImageFont.load_default(size)
+    if path is None:
+        return instead, ImageFont.load_default(size)
+    font = ImageFont.truetype(path, size)
+    if font.getlength(text) > width:
+        while text and font.getlength(text + "…") > width:
+            text = text[:-1]
+        text += "…"
+    return text, font
 
 
 @lru_cache(maxsize=256)
@@ -103,7 +180,7 @@ def _font_for(letters: str) -> str | None:
 @lru_cache(maxsize=1)
 def _warn_of_missing_font() -> None:
     _log.warning(
-        "no installed font has all letters of some labels, their numbers are drawn: pip install 'shitu-edge[fonts]', "
+        "no installed font has all letters of some labels, which are left out: pip install 'shitu-edge[fonts]', "
         "or install a Noto font of their script"
     )
 

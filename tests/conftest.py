@@ -1,16 +1,20 @@
-"""Fixtures of all tests: the shared data, a compiled-model cache of their own, and a bundle of tiny networks."""
+"""Fixtures of all tests: shared data, a compiled-model cache of their own, a bundle of tiny networks, a shell."""
 
 from __future__ import annotations
 
+import io
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from shitu_edge.cli import main
 from shitu_edge.engines.cache import CACHE_VARIABLE
 
 from .networks import write_bundle
+from .shell import Run, Shell
 
 _SHARED_VARIABLE = "SHITU_EDGE_SHARED"
 
@@ -38,3 +42,20 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bundles") / "tiny"
     write_bundle(folder)
     return folder
+
+
+@pytest.fixture
+def shell(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Shell:
+    """Run `shitu-edge` with arguments, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object, stdin: bytes = b"") -> Run:
+        monkeypatch.setattr(sys, "argv", ["shitu-edge", *map(str, arguments)])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        with pytest.raises(SystemExit) as exit_:
+            main()
+        captured = capsys.readouterr()
+        code = exit_.value.code
+        return Run(code if isinstance(code, int) else int(code is not None), captured.out, captured.err)
+
+    return run

@@ -413,6 +413,16 @@ def test_found_by_name(elsewhere: Path, tmp_path: Path, monkeypatch: pytest.Monk
     ]
 
 
+def test_built_in_bundles_come_last(elsewhere: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "checkout" / "models" / "same")
+    monkeypatch.setattr("shitu_edge.bundle.BUNDLES", tmp_path / "checkout" / "models")
+    assert Bundle.open("same").folder == tmp_path / "checkout" / "models" / "same"
+    write(elsewhere / "models" / "same")
+    assert Bundle.open("same").folder == Path("models/same")
+    monkeypatch.chdir(tmp_path / "checkout")
+    assert list(bundle_folders()) == [Path("models/same")], "in a checkout once"
+
+
 def test_the_search_path_comes_first(elsewhere: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(elsewhere / "models" / "same")
     write(tmp_path / "shop" / "same")

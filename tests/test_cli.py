@@ -7,7 +7,6 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,37 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shitu_edge.cli import main
 from shitu_edge.cli.main import app
 from tests.networks import write_bundle
+from tests.shell import Run, Shell
 from tests.test_recognizer import BLUE, GREEN, RED, product, scene
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    code: int
-    out: str
-    err: str
-
-
-Shell = Callable[..., Run]
-
-
-@pytest.fixture
-def shell(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Shell:
-    """Run `shitu-edge` with arguments, in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: object, stdin: bytes = b"") -> Run:
-        monkeypatch.setattr(sys, "argv", ["shitu-edge", *map(str, arguments)])
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        with pytest.raises(SystemExit) as exit_:
-            main()
-        captured = capsys.readouterr()
-        code = exit_.value.code
-        return Run(code if isinstance(code, int) else int(code is not None), captured.out, captured.err)
-
-    return run
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +130,15 @@ def test_build_from_folders_reports_what_it_passed_over(shell: Shell, tiny_bundl
     assert run.out.endswith("1 pictures added, 1 passed over; 1 items in revision 2\n")
 
 
-def test_models_commands(shell: Shell, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_any_bundle(shell: Shell, shop: Shop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("shitu_edge.bundle.BUNDLES", tmp_path / "none")
+    run = shell("recognize", shop.photo, "--gallery", shop.gallery)
+    assert (run.code, run.out) == (1, "")
+    assert re.fullmatch(r"error: no model bundle was named[^\n]*\n", run.err)
+
+
+def test_models_commands(shell: Shell, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("shitu_edge.bundle.BUNDLES", tmp_path / "none")
     monkeypatch.setenv("SHITU_EDGE_MODELS", str(tiny_bundle.parent))
     listed = json.loads(shell("models", "list", "--json").out)
     assert listed == [{"name": "tiny", "folder": str(tiny_bundle), "description": "for tests"}]
@@ -230,7 +210,6 @@ def _broken_inputs(shop: Shop, folder: Path) -> dict[str, tuple[list[object], st
         "text as photo": (["recognize", folder / "text.jpg", *models, *gallery], "text.jpg: is not a picture"),
         "cut photo": (["recognize", folder / "cut.jpg", *models, *gallery], "cut.jpg: cannot be decoded: .*truncated"),
         "folder without photos": (["recognize", folder / "nothing", *models, *gallery], "nothing: no pictures"),
-        "no bundle": (["recognize", shop.photo, *gallery], "no model bundle was named"),
         "missing bundle": (["recognize", shop.photo, "--models", "no", *gallery], "no: no such bundle"),
         "altered bundle": (["recognize", shop.photo, "--models", altered, *gallery], "extractor.onnx: altered"),
         "incomplete bundle": (

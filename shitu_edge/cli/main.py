@@ -11,7 +11,7 @@ import typer
 
 from .. import __version__
 from ..errors import ShituError
-from . import doctor, gallery, models, recognize
+from . import demo, doctor, gallery, models, recognize
 
 app = typer.Typer(
     name="shitu-edge",
@@ -22,6 +22,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,
 )
+app.command("demo")(demo.demo)
 app.command("recognize")(recognize.recognize)
 app.add_typer(gallery.app, name="gallery")
 app.add_typer(models.app, name="models")

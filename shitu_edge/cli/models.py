@@ -21,7 +21,7 @@ BundleArgument = Annotated[str, typer.Argument(metavar="BUNDLE", help="Bundle fo
 def list_bundles(as_json: AsJson = False) -> None:
     """List the bundles that can be opened by name.
 
-    They lie in ./models, in the folders of $SHITU_EDGE_MODELS, and in the package.
+    They lie in the folders of $SHITU_EDGE_MODELS, in ./models, and in shitu-edge itself.
 
     Example: shitu-edge models list
     """

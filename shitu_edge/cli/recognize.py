@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from ..decode import DEFAULT_LIMITS, SUFFIXES, DecodeMode
+from ..decode import DEFAULT_LIMITS, DecodeMode, pictures_in
 from ..draw import draw
 from ..errors import ImageError
 from ..results import Recognition
@@ -128,20 +128,13 @@ def _photos(names: list[str]) -> Iterator[tuple[str, Path]]:
         if name == STDIN or not os.path.isdir(name):
             inside = [(name, Path("stdin" if name == STDIN else Path(name).name))]
         else:
-            found = [path.relative_to(name) for path in sorted(Path(name).rglob("*")) if _is_photo(path)]
-            inside = [(str(Path(name) / path), path) for path in found]
-        if not inside:
-            raise ImageError(f"{name}: no pictures in this folder ({', '.join(sorted(SUFFIXES))})")
+            inside = [(str(path), path.relative_to(name)) for path in pictures_in(name)]
         for photo, drawing in inside:
             target, number = drawing.with_name(f"{drawing.name}.png"), 2
             while target in taken:
                 target, number = drawing.with_name(f"{drawing.name}-{number}.png"), number + 1
             taken.add(target)
             yield photo, target
-
-
-def _is_photo(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
 
 
 def _print_answer(name: str, answer: Recognition) -> None:

@@ -17,6 +17,7 @@ from ..enrolment import Progress as Report
 
 _STEPS = {
     "pictures": "Embedding pictures",
+    "scenes": "Recognising scenes",
     "index": "Building the index",
     "entries": "Checking items",
     "recall": "Comparing with exact search",

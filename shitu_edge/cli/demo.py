@@ -1,0 +1,149 @@
+"""`shitu-edge demo`: see it work, with the samples that come with it or with pictures of one's own."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, fields
+from pathlib import Path
+from statistics import median
+from typing import Annotated, Any
+
+import typer
+
+from ..built_in import SAMPLES
+from ..demo import Demo, Seen, run_demo
+from ..results import Item, StageTimes
+from ..scenes import Expected, find_photos, is_right
+from .desktop import show
+from .options import AsJson, Engine, EngineOption, Models, PrecisionOption, Threads, open_recognizer
+from .tables import print_json, print_table, progress_bar
+
+
+def demo(
+    photos: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Pictures of yours: DIR/gallery with a subfolder per product (or labels.txt, lines path<TAB>label), "
+            "DIR/scenes with photos to recognise. [default: the samples that come with shitu-edge]",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where gallery and pictures are written.")] = Path(
+        "shitu-edge-demo"
+    ),
+    open_overview: Annotated[bool, typer.Option("--open", help="Show the overview with the desktop's viewer.")] = False,
+    models: Models = None,
+    as_json: AsJson = False,
+    engine: EngineOption = Engine.auto,
+    precision: PrecisionOption = None,
+    threads: Threads = None,
+) -> None:
+    """Build a gallery, recognise scenes, and draw what was seen.
+
+    Where scenes/scenes.json says what the scenes show, as with the samples, exits with 1 when a product of the
+    gallery is not boxed and named, or another thing not called unknown.
+
+    Example: shitu-edge demo --open
+    """
+    with progress_bar() as report:
+        done = run_demo(
+            lambda gallery: open_recognizer(models, gallery, engine, precision, threads),
+            find_photos(SAMPLES if photos is None else photos),
+            out,
+            report,
+        )
+    for picture in done.unreadable:
+        print(f"passed over: {picture.reason}", file=sys.stderr)
+    if as_json:
+        print_json(_as_dict(done))
+    else:
+        _print(done)
+    if open_overview and (why_not := show(done.overview)):
+        print(f"{done.overview} cannot be shown: {why_not}", file=sys.stderr)
+    if not done.right:
+        raise typer.Exit(1)
+
+
+def _print(done: Demo) -> None:
+    judged = bool(done.verdicts)
+    headings = ("scene", "#", "decision", "label", "similarity", "detection", *(["expected"] if judged else []), "ms")
+    print_table(headings, [row for seen in done.seen for row in _rows(seen, judged)])
+    made_by = done.seen[0].answer.made_by
+    network = made_by.extractor
+    print(
+        f"\n{made_by.bundle} on {network.engine} ({network.precision}, {network.threads} threads), median ms a scene:"
+    )
+    print(", ".join(f"{stage} {ms:.1f}" for stage, ms in _median_ms(done).items()))
+    print(f"\n{_summary(done)}")
+    print(f"overview  {done.overview.resolve()}")
+    print(f"pictures  {done.drawings.resolve()}")
+    print(f"gallery   {done.gallery.resolve()}, {done.products} products")
+
+
+def _rows(seen: Seen, judged: bool) -> Iterator[tuple[str, ...]]:
+    """Yield a row an item and a missed thing; the first has the scene's name and its time."""
+    name, ms = seen.scene.name, f"{seen.answer.stage_ms.total:.0f}"
+    meant = seen.verdict.meant if seen.verdict else (None,) * len(seen.answer.items)
+    for number, (item, thing) in enumerate(zip(seen.answer.items, meant, strict=True), start=1):
+        similarity = "" if item.similarity is None else f"{item.similarity:.3f}"
+        detection = "whole image" if item.detection_score is None else f"{item.detection_score:.2f}"
+        expected = [_compare(item, thing) if seen.verdict else ""] if judged else []
+        yield name, str(number), item.decision, item.label or "", similarity, detection, *expected, ms
+        name = ms = ""
+    for thing in seen.verdict.missed if seen.verdict else ():
+        yield name, "", "missed", "", "", "", f"NO: {_called(thing)}", ms
+        name = ms = ""
+    if name:
+        yield name, "", "nothing seen", "", "", "", *([""] if judged else []), ms
+
+
+def _compare(item: Item, thing: Expected | None) -> str:
+    if thing is None:
+        return "" if item.decision == "unknown" else "NO: nothing"
+    return "yes" if is_right(item, thing) else f"NO: {_called(thing)}"
+
+
+def _called(thing: Expected) -> str:
+    return "unknown" if thing.label is None else thing.label
+
+
+def _summary(done: Demo) -> str:
+    if not done.verdicts:
+        items = [item for seen in done.seen for item in seen.answer.items]
+        unknown = sum(item.decision == "unknown" for item in items)
+        return f"{len(done.seen)} scenes: {len(items) - unknown} things named, {unknown} unknown"
+    products, named, strangers, unknown, invented = _totals(done).values()
+    summary = f"{named} of {products} products named, {unknown} of {strangers} unknown ones called unknown"
+    return f"{summary}, {invented} named where nothing is" if invented else summary
+
+
+def _totals(done: Demo) -> dict[str, int]:
+    counts = ("products", "named", "strangers", "unknown", "invented")
+    return {count: sum(getattr(verdict, count) for verdict in done.verdicts) for count in counts}
+
+
+def _median_ms(done: Demo) -> dict[str, float]:
+    times = [seen.answer.stage_ms for seen in done.seen]
+    return {field.name: median(getattr(time, field.name) for time in times) for field in fields(StageTimes)}
+
+
+def _as_dict(done: Demo) -> dict[str, Any]:
+    return {
+        "right": done.right if done.verdicts else None,
+        **(_totals(done) if done.verdicts else {}),
+        "median_ms": _median_ms(done),
+        "gallery": done.gallery,
+        "overview": done.overview,
+        "scenes": [
+            {
+                "image": seen.scene.path,
+                "drawn": seen.drawn,
+                **seen.answer.as_dict(),
+                "verdict": seen.verdict and asdict(seen.verdict),
+            }
+            for seen in done.seen
+        ],
+        "unreadable": [asdict(picture) for picture in done.unreadable],
+    }
