@@ -1,0 +1,73 @@
+"""Where things are after cropping, turning and mirroring: a drawn block's pixels against its box."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from training.detector.augment import _moved, _window, augment
+from training.detector.photos import Photo
+
+BLOCK = (30, 20, 70, 90)
+
+
+def photo(*boxes: tuple[int, ...]) -> Photo:
+    pixels = np.full((120, 160, 3), 60, np.uint8)
+    for x1, y1, x2, y2 in boxes:
+        pixels[y1:y2, x1:x2] = 230
+    return Photo("drawn", pixels, np.array(boxes, np.float32).reshape(len(boxes), 4))
+
+
+def test_boxes_go_where_the_pixels_go() -> None:
+    exact = slight = lost = 0
+    for seed in range(300):
+        matrix = _window(photo(BLOCK), 128, 96, np.random.default_rng(seed))
+        mask = np.zeros((120, 160), np.uint8)
+        mask[BLOCK[1] : BLOCK[3], BLOCK[0] : BLOCK[2]] = 255
+        # Edges of boxes lie between pixels, cv2's coordinates are of pixel centres.
+        shifted = matrix + np.array([[0, 0, 1], [0, 0, 1]]) * (matrix[:, :2].sum(axis=1, keepdims=True) - 1) / 2
+        rows, columns = np.nonzero(cv2.warpAffine(mask, shifted, (128, 96)) > 127)
+        found = _moved(photo(BLOCK).boxes_xyxy, matrix, 128, 96)
+        if not len(found):
+            lost += 1
+            continue
+        seen = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+        turned = np.abs(matrix[:, :2]).min() > 1e-9
+        # A slight turn of at most 8° makes the block's own box larger than the one that is kept.
+        tolerance = 8 if turned or np.abs(matrix[0, 0] * matrix[0, 1]) > 1e-9 else 1.5
+        np.testing.assert_allclose(found[0], seen, atol=tolerance)
+        exact, slight = exact + (tolerance == 1.5), slight + (tolerance > 1.5)
+    assert exact > 150
+    assert slight > 50
+    assert lost < 60
+
+
+@pytest.mark.parametrize("tiles", [1, 2, 4])
+def test_pictures(tiles: int) -> None:
+    counts = []
+    for seed in range(40):
+        pixels, boxes = augment([photo(BLOCK, (100, 30, 140, 80))] * tiles, 96, np.random.default_rng(seed))
+        assert pixels.shape == (96, 96, 3)
+        assert pixels.dtype == np.uint8
+        assert boxes.dtype == np.float32
+        assert (boxes >= 0).all()
+        assert (boxes <= 96).all()
+        assert (boxes[:, 2:] - boxes[:, :2] >= 4).all()
+        counts.append(len(boxes))
+    assert tiles <= np.mean(counts) <= 2 * tiles
+    assert min(counts) >= tiles - 1
+
+
+def test_same_seed_same_picture() -> None:
+    one, two = (augment([photo(BLOCK)], 64, np.random.default_rng(5)) for _ in range(2))
+    other = augment([photo(BLOCK)], 64, np.random.default_rng(6))
+    assert (one[0] == two[0]).all()
+    assert (one[1] == two[1]).all()
+    assert (one[0] != other[0]).any()
+
+
+def test_a_photo_of_nothing() -> None:
+    pixels, boxes = augment([photo()], 64, np.random.default_rng(0))
+    assert pixels.shape == (64, 64, 3)
+    assert boxes.shape == (0, 4)

@@ -1,0 +1,80 @@
+"""Batches hold what was asked for, and a step's batch is always the same."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="PyTorch is not installed")
+
+import torch
+
+from training.extractor.batches import Batches, Course
+from training.extractor.packs import pack_pictures
+from training.extractor.teacher import VECTORS
+
+from .pictures import write_products
+from .test_packs import ignore
+
+
+@pytest.fixture(scope="module")
+def courses(tmp_path_factory: pytest.TempPathFactory) -> list[Course]:
+    """Six products of five views, and ten pictures that are each their own thing, with a teacher."""
+    folder = tmp_path_factory.mktemp("courses")
+    write_products(folder / "products", range(6), range(5))
+    write_products(folder / "varied", range(20, 22), range(5))
+    pack_pictures([folder / "products"], folder / "a", 32, False, ignore)
+    pack_pictures([folder / "varied"], folder / "b", 32, True, ignore)
+    np.save(folder / "b" / VECTORS, np.arange(10 * 3 * 4, dtype=np.float16).reshape(10, 3, 4))
+    return [Course.open(folder / "b", 1, False, True), Course.open(folder / "a", 2, True, True)]
+
+
+def test_labels_stand_together_and_classes_come_first(courses: list[Course]) -> None:
+    batches = Batches(courses, 24, seed=1)
+    batch = batches.batch(0, 16)
+    assert batch.images.shape == (24, 3, 16, 16)
+    assert batches.classes == 6
+    assert len(batch.classes) == 16
+    assert int(batch.classes.max()) < 6 <= int(batch.labels[16:].min())
+    assert sorted(torch.bincount(batch.labels)[batch.labels.unique()].tolist()) == [2, 2, 2, 2, 4, 4, 4, 4]
+
+
+def test_teachers_vectors_are_those_of_their_rows_and_standardised(courses: list[Course]) -> None:
+    batches = Batches(courses, 24, seed=1)
+    vectors = courses[0].teacher
+    assert vectors is not None
+    flat = vectors.reshape(-1, 4).astype(np.float32)
+    known = {tuple(np.round(row, 3)) for row in (flat - flat.mean(0)) / (flat.std(0) + 1e-3)}
+    batch = batches.batch(3, 16)
+    assert batch.taught.tolist() == list(range(16, 24))
+    assert {tuple(np.round(row, 3)) for row in batch.teacher.numpy()} <= known
+
+
+def test_a_step_is_the_same_again_and_others_differ(courses: list[Course]) -> None:
+    first, again = Batches(courses, 24, seed=1), Batches(courses, 24, seed=1)
+    assert torch.equal(first.batch(5, 16).images, again.batch(5, 16).images)
+    assert not torch.equal(first.batch(5, 16).images, first.batch(6, 16).images)
+    assert not torch.equal(first.batch(5, 16).images, Batches(courses, 24, seed=1, rank=1).batch(5, 16).images)
+    assert not torch.equal(first.batch(5, 16).images, Batches(courses, 24, seed=2).batch(5, 16).images)
+
+
+def test_made_ahead_as_made_at_once(courses: list[Course]) -> None:
+    batches = Batches(courses, 24, seed=1)
+    made = list(batches.ahead(2, 5, [16, 16, 16, 24, 24]))
+    assert [step for step, _ in made] == [2, 3, 4]
+    assert made[1][1].images.shape[-1] == 24
+    assert torch.equal(made[0][1].images, batches.batch(2, 16).images)
+
+
+def test_an_error_while_making_reaches_who_learns(courses: list[Course]) -> None:
+    with pytest.raises(IndexError):
+        list(Batches(courses, 24, seed=1).ahead(0, 3, [16]))
+
+
+def test_leaving_early_ends_the_thread(courses: list[Course]) -> None:
+    import threading
+
+    before = threading.active_count()
+    for _ in Batches(courses, 24, seed=1).ahead(0, 50, [16] * 50):
+        break
+    assert threading.active_count() == before

@@ -1,0 +1,93 @@
+"""PaddleClas' and PaddleDetection's networks answer as PyTorch's; where they do not, nothing is written.
+
+Needs both frameworks in one environment, each in a process of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+from shitu_edge_export.kinds import Extractor, PicoDet, recognise
+from shitu_edge_export.preparation import DETECTOR, EXTRACTOR, read_preparation
+from shitu_edge_export.source import find_configuration, open_model
+
+from training.paddle.parcel import Kind, Parcel
+
+from .conftest import Checkpoint
+
+SIDE = 64
+CHECKOUT = Path(__file__).parents[3]
+LACKING = [name for name in ("torch", "paddle", "paddleclas", "ppdet") if find_spec(name) is None]
+
+pytestmark = pytest.mark.skipif(bool(LACKING), reason=f"{' and '.join(LACKING)} not installed")
+
+
+def hand_over(kind: Kind, parcel: Path, out: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "training.paddle", kind, parcel, "--out", out]
+    return subprocess.run([*map(str, command)], cwd=CHECKOUT, capture_output=True, text=True, check=False)
+
+
+def handed_over(kind: Kind, checkpoint: Path, folder: Path) -> dict[str, Any]:
+    from training.paddle.weights import export_weights
+
+    export_weights(kind, checkpoint, folder / "parcel", SIDE)
+    done = hand_over(kind, folder / "parcel", folder / "model")
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in folder.iterdir()) == ["model", "parcel"], "nothing temporary is left"
+    report: dict[str, Any] = json.loads((folder / "model" / "parity.json").read_text(encoding="utf-8"))
+    return report
+
+
+def _require_equal(report: dict[str, Any], *names: str) -> None:
+    pictures = report["largest_differences_from_pytorch_in_float64"]
+    assert [one.pop("picture") for one in pictures] == [f"noise of {grain} squares" for grain in (4, 16, 48, SIDE)]
+    wheres = ("the network", "the inference model", "PyTorch's float32")
+    for differences in pictures:
+        assert set(differences) == {f"{name} by {where}" for name in names for where in wheres}
+        assert max(differences.values()) < 1e-4
+
+
+@pytest.mark.parametrize("backbone", ["lcnet", "lcnet_v2"])
+def test_extractor(checkpoint: Checkpoint, tmp_path: Path, backbone: str) -> None:
+    report = handed_over("extractor", checkpoint(backbone), tmp_path)
+    _require_equal(report, "embedding")
+    model = open_model(tmp_path / "model")
+    kind = recognise(model)
+    assert isinstance(kind, Extractor)
+    assert (kind.dim, model.graph.shape(kind.image)) == (24, (-1, 3, SIDE, SIDE))
+    found = read_preparation(find_configuration(model.path), DETECTOR)
+    assert found == replace(EXTRACTOR, height=SIDE, width=SIDE)
+
+
+def test_detector(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    report = handed_over("detector", checkpoint("detector"), tmp_path)
+    _require_equal(report, "scores", "distances")
+    model = open_model(tmp_path / "model")
+    kind = recognise(model)
+    assert isinstance(kind, PicoDet)
+    assert (len(kind.scores), kind.decodes) == (4, True)
+    assert kind.suppression is not None
+    assert (kind.suppression.iou, kind.suppression.score_threshold) == (0.6, 0.025)
+    found = read_preparation(find_configuration(model.path), EXTRACTOR)
+    assert found == replace(DETECTOR, height=SIDE, width=SIDE)
+
+
+def test_other_answers_are_refused(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    from training.paddle.weights import export_weights
+
+    parcel = export_weights("extractor", checkpoint("lcnet"), tmp_path / "parcel", SIDE)
+    answers = {"embedding": parcel.answers["embedding"].copy()}
+    answers["embedding"][-1, -1] += 1e-3
+    replace(parcel, answers=answers).write(tmp_path / "parcel")
+    done = hand_over("extractor", tmp_path / "parcel", tmp_path / "model")
+    assert done.returncode == 1
+    assert "embedding by the network is 0.001 off PyTorch's on noise of 64 squares, more than 0.0001" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["parcel"]
+    assert Parcel.read(tmp_path / "parcel", "extractor").side == SIDE

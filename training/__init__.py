@@ -1,0 +1,1 @@
+"""PP-ShiTu's recipe: networks for people with their own products. Run from the checkout, see README.md."""

@@ -1,0 +1,312 @@
+"""`python -m training`: one command a step, from folders of pictures to networks."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from .detector.options import DetectorOptions, Source
+from .detector.train import train_detector
+from .extractor.evaluate import evaluate
+from .extractor.packs import Pack, pack_pictures
+from .extractor.teacher import teach
+from .extractor.train import ExtractorOptions, load_extractor, train_extractor
+from .paddle.weights import export_weights
+from .paste.pseudo_labels import grocery_photos, label_photos
+from .paste.scenes import paste_scenes
+from .render.demo import draw_demo
+from .render.files import render_crops, render_scenes
+
+app = typer.Typer(
+    help="Train PP-ShiTu's networks on your own products; training/README.md shows the steps in order.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    add_completion=False,
+)
+
+
+class Network(str, Enum):
+    """Kinds of networks."""
+
+    extractor = "extractor"
+    detector = "detector"
+
+
+Out = Annotated[Path, typer.Option(help="Folder to write.")]
+Seed = Annotated[int, typer.Option(help="Another seed draws other data.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="Threads of PyTorch.", show_default="PyTorch's")]
+Surfaces = Annotated[Path | None, typer.Option(help="Folder of photos of surfaces. [default: drawn ones]")]
+Processes = Annotated[int, typer.Option(min=1, help="How many draw at once.")]
+Shared = Annotated[Path, typer.Option(help="Folder that holds the data sets.")]
+
+
+@contextmanager
+def _bar(title: str) -> Iterator[Callable[[int, int], None]]:
+    """Show progress on stderr: a bar on a terminal, else a line every twentieth of the way."""
+    console = Console(stderr=True, highlight=False)
+    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+        task = bars.add_task(title)
+
+        def report(done: int, total: int) -> None:
+            bars.update(task, completed=done, total=total)
+            if not console.is_terminal and (done == total or done % max(1, total // 20) == 0):
+                console.print(f"{title}: {done} of {total}")
+
+        yield report
+
+
+@app.command()
+def pack(
+    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Pictures, a subfolder per product.")],
+    out: Out,
+    side: Annotated[int, typer.Option(min=32, help="Pixels a side of the stored pictures.")] = 192,
+    each_its_own: Annotated[
+        bool, typer.Option("--each-its-own", help="Every picture is a thing of its own, whatever its folder.")
+    ] = False,
+) -> None:
+    """Read pictures once into a pack that training draws from.
+
+    Example: python -m training pack products/ --out build/products
+    """
+    with _bar("Reading pictures") as progress:
+        made = pack_pictures(folders, out, side, each_its_own, progress)
+    print(f"{out}: {len(made)} pictures of {len(made.names)} things")
+
+
+@app.command("teach")
+def teach_pack(
+    packed: Annotated[Path, typer.Argument(metavar="PACK")],
+    model: Annotated[Path, typer.Option(help="Network that embeds uint8 RGB pictures, of a format OpenVINO reads.")],
+    views: Annotated[int, typer.Option(min=1, help="Views of each picture.")] = 4,
+) -> None:
+    """Keep a teacher's vectors beside a pack, to distil from.
+
+    Example: python -m training teach build/products --model mobilenet_v1_embedding.tflite
+    """
+    with _bar("Asking the teacher") as progress:
+        vectors = teach(Pack.open(packed), model, views, progress)
+    print(f"{packed}: {vectors.shape[0]} × {views} vectors of {vectors.shape[2]} numbers")
+
+
+def _shares(given: list[str]) -> tuple[tuple[Path, float], ...]:
+    """Read `PATH` or `PATH=SHARE`."""
+    parsed = []
+    for entry in given:
+        path, _, share = entry.partition("=")
+        try:
+            parsed.append((Path(path), float(share or 1)))
+        except ValueError:
+            raise ValueError(f"{entry}: expected FOLDER or FOLDER=SHARE with a number") from None
+    return tuple(parsed)
+
+
+_DEFAULT = ExtractorOptions(Path(), ())
+
+
+@app.command()
+def extractor(
+    products: Annotated[list[str], typer.Option(metavar="PACK[=SHARE]", help="Packs of products to tell apart.")],
+    out: Out,
+    varied: Annotated[
+        list[str] | None, typer.Option(metavar="PACK[=SHARE]", help="Packs in which each picture is its own thing.")
+    ] = None,
+    gallery: Annotated[Path | None, typer.Option(help="Pack to measure against, with --queries.")] = None,
+    queries: Annotated[Path | None, typer.Option(help="Pack whose pictures are looked up in --gallery.")] = None,
+    scale: Annotated[float, typer.Option(help="Width of PP-LCNet.")] = _DEFAULT.scale,
+    dim: Annotated[int, typer.Option(help="Numbers an embedding.")] = _DEFAULT.dim,
+    steps: Annotated[int, typer.Option(min=1)] = _DEFAULT.steps,
+    batch: Annotated[int, typer.Option(min=8)] = _DEFAULT.batch,
+    side: Annotated[int, typer.Option(min=32, help="Pixels a side in most steps.")] = _DEFAULT.side,
+    final_side: Annotated[int, typer.Option(min=32, help="Pixels a side in the last ones.")] = _DEFAULT.final_side,
+    eval_side: Annotated[int, typer.Option(min=32, help="Pixels a side when measuring.")] = _DEFAULT.eval_side,
+    distil: Annotated[float, typer.Option(min=0, help="Weight of the teacher; 0: none.")] = _DEFAULT.distil,
+    triplet: Annotated[float, typer.Option(min=0, help="Weight of the triplet loss.")] = _DEFAULT.triplet,
+    learning_rate: Annotated[float, typer.Option()] = _DEFAULT.learning_rate,
+    eval_every: Annotated[int, typer.Option(min=1, help="Steps between measurements.")] = _DEFAULT.eval_every,
+    seed: Seed = _DEFAULT.seed,
+    threads: Threads = None,
+) -> None:
+    """Train an extractor; started again with the same options, go on where it stopped.
+
+    Example: python -m training extractor --products build/products --out build/extractor
+    """
+    options = ExtractorOptions(
+        out=out,
+        products=_shares(products),
+        varied=_shares(varied or []),
+        gallery=gallery,
+        queries=queries,
+        scale=scale,
+        dim=dim,
+        steps=steps,
+        batch=batch,
+        side=side,
+        final_side=final_side,
+        eval_side=eval_side,
+        distil=distil,
+        triplet=triplet,
+        learning_rate=learning_rate,
+        eval_every=eval_every,
+        seed=seed,
+        threads=threads,
+    )
+    with _bar("Training the extractor") as progress:
+        train_extractor(options, progress)
+
+
+@app.command("evaluate")
+def evaluate_extractor(
+    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT")],
+    gallery: Annotated[Path, typer.Option(help="Pack to look up in.")],
+    queries: Annotated[Path, typer.Option(help="Pack to look up.")],
+    side: Annotated[int, typer.Option(min=32, help="Pixels a side.")] = _DEFAULT.eval_side,
+) -> None:
+    """Print recall@1 and mean average precision of a trained extractor.
+
+    Example: python -m training evaluate build/extractor/extractor.pt --gallery build/train --queries build/test
+    """
+    print(json.dumps(asdict(evaluate(load_extractor(checkpoint), Pack.open(gallery), Pack.open(queries), side))))
+
+
+@app.command()
+def detector(
+    photos: Annotated[
+        list[str], typer.Option(metavar="FOLDER[=SHARE]", help="Photos with boxes: images/ and labels/ (YOLO text).")
+    ],
+    out: Out,
+    held_out: Annotated[float, typer.Option(min=0, max=0.9, help="Share of the first folder to measure on.")] = 0.2,
+    scale: Annotated[float, typer.Option(help="Width of PP-LCNet.")] = 0.5,
+    channels: Annotated[int, typer.Option(help="Of neck and head.")] = 64,
+    side: Annotated[int, typer.Option(help="Pixels a side of the input.")] = 320,
+    steps: Annotated[int, typer.Option(min=1)] = 3200,
+    batch: Annotated[int, typer.Option(min=1)] = 16,
+    learning_rate: Annotated[float, typer.Option()] = 2e-3,
+    backbone: Annotated[
+        Path | None, typer.Option(help="Checkpoint of an extractor of the same width to start from.")
+    ] = None,
+    eval_every: Annotated[int, typer.Option(min=1, help="Steps between measurements.")] = 250,
+    seed: Seed = 1,
+    threads: Threads = None,
+) -> None:
+    """Train a detector; started again with the same options, go on where it stopped.
+
+    Example: python -m training detector --photos shelves/ --out build/detector
+    """
+    shares = _shares(photos)
+    sources = tuple(
+        Source(folder, share, held_out if index == 0 else 0.0) for index, (folder, share) in enumerate(shares)
+    )
+    options = DetectorOptions(
+        sources=sources,
+        out=out,
+        scale=scale,
+        channels=channels,
+        side=side,
+        steps=steps,
+        batch=batch,
+        learning_rate=learning_rate,
+        backbone=backbone,
+        eval_every=eval_every,
+        seed=seed,
+        threads=threads,
+    )
+    with _bar("Training the detector") as progress:
+        train_detector(options, progress)
+
+
+@app.command("draw-crops")
+def draw_crops(
+    out: Out,
+    identities: Annotated[int, typer.Option(min=1, help="Products; four in a row are one brand.")] = 1600,
+    views: Annotated[int, typer.Option(min=1, help="Pictures a product.")] = 10,
+    size: Annotated[int, typer.Option(min=32, help="Pixels a side.")] = 176,
+    surfaces: Surfaces = None,
+    seed: Seed = 1,
+    processes: Processes = 1,
+) -> None:
+    """Draw a pack of products that nobody sells, as a detector's crops would show them.
+
+    Example: python -m training draw-crops --out build/drawn
+    """
+    with _bar("Drawing products") as progress:
+        render_crops(out, identities, views, size, seed, surfaces, processes, progress)
+
+
+@app.command("draw-scenes")
+def draw_scenes(
+    out: Out,
+    count: Annotated[int, typer.Option(min=1)] = 1500,
+    surfaces: Surfaces = None,
+    seed: Seed = 1,
+    processes: Processes = 1,
+) -> None:
+    """Draw counters and shelves with exact boxes, in YOLO's layout.
+
+    Example: python -m training draw-scenes --out build/drawn-scenes
+    """
+    with _bar("Drawing scenes") as progress:
+        render_scenes(out, count, seed, surfaces, processes, progress)
+
+
+@app.command("paste-scenes")
+def paste(out: Out, shared: Shared, count: Annotated[int, typer.Option(min=1)] = 1500, seed: Seed = 1) -> None:
+    """Paste cut-outs of real objects on photos of surfaces, with exact boxes, in YOLO's layout.
+
+    Example: python -m training paste-scenes --out build/pasted --shared ../shared
+    """
+    with _bar("Pasting scenes") as progress:
+        paste_scenes(out, count, seed, shared, progress)
+
+
+@app.command("label-photos")
+def label(out: Out, shared: Shared) -> None:
+    """Let the object localizer draw boxes on grocery photos, and keep those that can be trusted.
+
+    Example: python -m training label-photos --out build/grocery --shared ../shared
+    """
+    with _bar("Labelling photos") as progress:
+        label_photos(grocery_photos(shared), out, shared, progress)
+
+
+@app.command("draw-demo")
+def demo(out: Out, seed: Seed = 1) -> None:
+    """Draw the pictures of `shitu-edge demo`.
+
+    Example: python -m training draw-demo --out examples/samples
+    """
+    draw_demo(out, seed)
+
+
+@app.command("export-weights")
+def weights(
+    kind: Annotated[Network, typer.Argument(help="What the checkpoint holds.")],
+    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT")],
+    out: Out,
+    side: Annotated[int, typer.Option(min=32, help="Pixels a side of the network's input.")],
+) -> None:
+    """Write weights, and answers to check them by, for `python -m training.paddle`.
+
+    Example: python -m training export-weights extractor build/extractor/extractor.pt --out build/parcel --side 176
+    """
+    export_weights(kind.value, checkpoint, out, side)
+
+
+def main() -> None:
+    """Run the command line: 0 done, 1 failed, 2 wrong usage."""
+    try:
+        app()
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)

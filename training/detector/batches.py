@@ -1,0 +1,61 @@
+"""Photos → the batch of a step, drawn by numbers alone, so that a step is the same after a restart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from .augment import Picture, augment
+from .photos import Photo
+
+_TILES = (1, 2, 4)
+_TILE_SHARES = (0.65, 0.15, 0.2)
+
+Batch = tuple[Tensor, Tensor, Tensor]
+"""Pictures (N, S, S, 3) uint8 RGB, boxes (M, 4) float32, the boxes' picture (M,) int64."""
+
+
+class Batches(Dataset[Batch]):
+    """The batches of a training, by step.
+
+    Args:
+        folders: photos of each source.
+        weights: the sources' shares of what is drawn, relative to one another.
+        size: pictures a batch.
+        sides: gives the sides that a step's pictures may have.
+        seed: decides, with a step's number and the rank, what a batch holds.
+        rank: which of several processes this is; each draws other pictures.
+    """
+
+    def __init__(
+        self,
+        folders: Sequence[Sequence[Photo]],
+        weights: Sequence[float],
+        size: int,
+        sides: Callable[[int], Sequence[int]],
+        seed: int,
+        rank: int = 0,
+    ) -> None:
+        self._folders = folders
+        self._shares = np.array(weights) / sum(weights)
+        self._size = size
+        self._sides = sides
+        self._seed, self._rank = seed, rank
+
+    def __getitem__(self, step: int) -> Batch:
+        """Return the batch of a step."""
+        # One side for all processes: they wait for one another.
+        side = int(np.random.default_rng((self._seed, step)).choice(self._sides(step)))
+        random = np.random.default_rng((self._seed, step, self._rank))
+        pixels, boxes = zip(*(self._picture(side, random) for _ in range(self._size)), strict=True)
+        picture = np.repeat(np.arange(self._size), [len(part) for part in boxes])
+        return torch.from_numpy(np.stack(pixels)), torch.from_numpy(np.concatenate(boxes)), torch.from_numpy(picture)
+
+    def _picture(self, side: int, random: np.random.Generator) -> Picture:
+        tiles = int(random.choice(_TILES, p=_TILE_SHARES))
+        chosen = [self._folders[index] for index in random.choice(len(self._folders), size=tiles, p=self._shares)]
+        return augment([photos[int(random.integers(len(photos)))] for photos in chosen], side, random)

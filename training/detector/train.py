@@ -1,0 +1,215 @@
+"""The training loop of the detector."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import cv2
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader
+
+from ..checkpoint import load_checkpoint, save_checkpoint
+from ..networks.picodet import PicoDet, PicoDetConfig
+from .batches import Batches
+from .evaluation import detect, evaluate_ap, normalise
+from .losses import detection_losses
+from .options import DetectorOptions, Source
+from .photos import Photo, photo_names, read_photos
+from .split import split_photos
+
+CHECKPOINT, LOG = "detector.pt", "detector.jsonl"
+_WEIGHT_DECAY = 0.05
+_GRADIENT_NORM = 10.0
+_EMA_HORIZON = 400
+
+Progress = Callable[[int, int], None]
+
+
+def train_detector(options: DetectorOptions, progress: Progress) -> PicoDet:
+    """Train a detector, or go on with an interrupted run; return it with its averaged weights.
+
+    Args:
+        options: see there.
+        progress: called with the steps done and in all.
+
+    Raises:
+        ValueError: a photo, a label or the backbone cannot be used, or the run in `out` was started with other options.
+    """
+    rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    cv2.setNumThreads(1)  # photos are too small for more to pay
+    torch.manual_seed(options.seed)
+    device = _device()
+    if world > 1 and not torch.distributed.is_initialized():
+        torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    folders, held_out = _read(options.sources)
+    network = PicoDet(PicoDetConfig(options.scale, options.channels)).to(device, memory_format=torch.channels_last)
+    if options.backbone is not None:
+        load_backbone(network, options.backbone)
+    average = copy.deepcopy(network)
+    optimizer = torch.optim.AdamW(_groups(network), options.learning_rate)
+    options.out.mkdir(parents=True, exist_ok=True)
+    first = _resume(options, network, average, optimizer)
+    learner = DistributedDataParallel(network) if world > 1 else network
+    weights = [source.weight for source in options.sources]
+    batches = Batches(folders, weights, options.batch // world, options.sides, options.seed, rank)
+    loader = DataLoader(batches, None, sampler=range(first, options.steps), num_workers=options.workers)
+
+    started, seen, sums = time.perf_counter(), first, dict[str, Tensor]()
+    for step, (images, boxes, picture) in enumerate(loader, first):
+        for group in optimizer.param_groups:
+            group["lr"] = options.rate(step)
+        losses = _learn(learner.train(), optimizer, (images.to(device), boxes.to(device), picture.to(device)))
+        _follow(average, network, step)
+        sums = {name: sums.get(name, 0) + loss for name, loss in losses.items()}
+        done = step + 1
+        if rank:
+            continue
+        progress(done, options.steps)
+        if done % options.eval_every == 0 or done == options.steps:
+            speed = (done - seen) * options.batch / (time.perf_counter() - started)
+            figures = {name: round(float(total) / (done - seen), 4) for name, total in sums.items()}
+            measured = _measure(average, held_out, options.side)
+            _log(options, {"step": done, **figures, "pictures_per_s": round(speed, 1), **measured})
+            _save(options, network, average, optimizer, done)
+            started, seen, sums = time.perf_counter(), done, {}
+    average.eval()
+    return average
+
+
+def load_detector(path: Path) -> PicoDet:
+    """Return the trained detector of a checkpoint, ready to run.
+
+    Raises:
+        ValueError: it is no checkpoint of a detector.
+    """
+    state = load_checkpoint(path, "detector")
+    network = PicoDet(PicoDetConfig(**state["config"]))
+    network.load_state_dict(state["network"])
+    network.eval()
+    return network
+
+
+def load_backbone(network: PicoDet, path: Path) -> None:
+    """Fill a detector's backbone with that of a trained extractor.
+
+    Raises:
+        ValueError: it is no checkpoint of an extractor, or one of another width.
+    """
+    state = load_checkpoint(path, "extractor")
+    found, wanted = state["options"]["scale"], network.config.scale
+    if found != wanted:
+        raise ValueError(f"{path}: expected a backbone of scale {wanted}, as the detector's, found {found}")
+    prefix = "backbone."
+    named = {name: value for name, value in state["network"].items() if name.startswith(prefix)}
+    network.backbone.load_state_dict({name.removeprefix(prefix): value for name, value in named.items()})
+
+
+def held_out_names(source: Source) -> tuple[list[str], list[str]]:
+    """Return the names of a source's photos to train with, and of those held out."""
+    if not isinstance(source.held_out, Path):
+        return split_photos(source.folder, source.held_out)
+    kept = source.held_out.read_text("utf-8").split("\n")
+    names = photo_names(source.folder)
+    return [name for name in names if name not in kept], [name for name in names if name in kept]
+
+
+def _learn(learner: nn.Module, optimizer: torch.optim.Optimizer, batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
+    """Take one step; return each loss."""
+    images, boxes, picture = batch
+    losses = detection_losses(learner(normalise(images)), boxes, picture)
+    optimizer.zero_grad()
+    torch.stack(list(losses.values())).sum().backward()
+    nn.utils.clip_grad_norm_(learner.parameters(), _GRADIENT_NORM)
+    optimizer.step()
+    return {name: loss.detach() for name, loss in losses.items()}
+
+
+def _device() -> torch.device:
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+        return torch.device("cuda")
+    return torch.device("cpu")
+
+
+def _read(sources: Sequence[Source]) -> tuple[list[list[Photo]], list[Photo]]:
+    folders: list[list[Photo]] = []
+    held_out: list[Photo] = []
+    for source in sources:
+        names, kept = held_out_names(source)
+        folders.append(read_photos(source.folder, names))
+        held_out += read_photos(source.folder, kept)
+    return folders, held_out
+
+
+def _groups(network: nn.Module) -> list[dict[str, Any]]:
+    """Return the parameters in two groups: only weights of convolutions decay."""
+    weights = [value for value in network.parameters() if value.ndim > 1]
+    others = [value for value in network.parameters() if value.ndim <= 1]
+    return [{"params": weights, "weight_decay": _WEIGHT_DECAY}, {"params": others, "weight_decay": 0.0}]
+
+
+@torch.no_grad()
+def _follow(average: nn.Module, current: nn.Module, step: int) -> None:
+    """Move the averaged weights towards the current ones, faster in the beginning."""
+    decay = min(1 - 1 / _EMA_HORIZON, (step + 1) / (step + 10))
+    for kept, new in zip(average.state_dict().values(), current.state_dict().values(), strict=True):
+        if kept.is_floating_point():
+            kept.lerp_(new, 1 - decay)
+        else:
+            kept.copy_(new)
+
+
+def _measure(network: PicoDet, held_out: Sequence[Photo], side: int) -> dict[str, float]:
+    if not held_out:
+        return {}
+    found = detect(network, held_out, side)
+    return {"ap50": round(evaluate_ap(found, [photo.boxes_xyxy for photo in held_out]), 4)}
+
+
+def _log(options: DetectorOptions, line: dict[str, Any]) -> None:
+    with (options.out / LOG).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def _save(
+    options: DetectorOptions, network: PicoDet, average: PicoDet, optimizer: torch.optim.Optimizer, step: int
+) -> None:
+    """Write all that going on needs; what is drawn depends on seed and step alone and has no state."""
+    save_checkpoint(
+        options.out / CHECKPOINT,
+        {
+            "kind": "detector",
+            "config": asdict(network.config),
+            "options": options.facts(),
+            "network": average.state_dict(),
+            "learner": network.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "step": step,
+        },
+    )
+
+
+def _resume(options: DetectorOptions, network: PicoDet, average: PicoDet, optimizer: torch.optim.Optimizer) -> int:
+    """Load an interrupted run; return the first step that is left."""
+    path = options.out / CHECKPOINT
+    if not path.exists():
+        return 0
+    state, facts = load_checkpoint(path, "detector"), options.facts()
+    if state["options"] != facts:
+        other = [name for name in facts if state["options"].get(name) != facts[name]]
+        raise ValueError(f"{path}: was started with other options ({', '.join(other)}): name another folder, or these")
+    network.load_state_dict(state["learner"])
+    average.load_state_dict(state["network"])
+    optimizer.load_state_dict(state["optimizer"])
+    return int(state["step"])

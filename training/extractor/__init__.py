@@ -1,0 +1,1 @@
+"""Training of the extractor: pictures → packs → batches of views → losses → weights."""

@@ -1,0 +1,169 @@
+"""Batches: P things × K views from each pack, drawn by numbers alone, so that a step is the same after a restart."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .packs import Pack
+from .teacher import VECTORS
+from .views import cut, part_of
+
+_AHEAD = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """A pack and what is learnt from it.
+
+    Attributes:
+        pack: the pictures.
+        share: of a batch, relative to the other packs'.
+        per_label: K, the views of one label in a batch.
+        classify: whether labels are products to be told apart by ArcMargin; else they only bind views together.
+        teacher: float16 (N, views, T) or None, standardised by `centre` and `spread`.
+    """
+
+    pack: Pack
+    share: float
+    per_label: int
+    classify: bool
+    teacher: NDArray[np.float16] | None
+
+    @classmethod
+    def open(cls, folder: Path, share: float, classify: bool, distil: bool) -> Course:
+        """Open a pack with its teacher's vectors, if it has any and they are wanted."""
+        pack = Pack.open(folder)
+        vectors = np.load(folder / VECTORS, mmap_mode="r") if distil and (folder / VECTORS).is_file() else None
+        return cls(pack, share, 4 if classify else 2, classify, vectors)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Pictures and what is known of them.
+
+    Attributes:
+        images: uint8 (N, 3, side, side).
+        labels: int64 (N,), distinct over all packs.
+        classes: of the first rows, which are to be classified: int64 (C,).
+        taught: the rows that have a teacher's vector, int64 (T,).
+        teacher: float32 (T, D).
+    """
+
+    images: Tensor
+    labels: Tensor
+    classes: Tensor
+    taught: Tensor
+    teacher: Tensor
+
+
+class Batches:
+    """Draws batches of all courses.
+
+    Args:
+        courses: the packs; those to be classified come first in every batch.
+        size: pictures a batch.
+        seed: decides, with a step's number and the rank, what a batch holds.
+        rank: which of several processes this is; each draws other pictures.
+    """
+
+    def __init__(self, courses: Sequence[Course], size: int, seed: int, rank: int = 0) -> None:
+        self._courses = sorted(courses, key=lambda course: not course.classify)
+        self._rows = [course.pack.by_label() for course in self._courses]
+        total = sum(course.share for course in courses)
+        self._groups = [max(1, round(size * course.share / total / course.per_label)) for course in self._courses]
+        counts = [len(rows) for rows in self._rows]
+        self._offsets = np.concatenate([[0], np.cumsum(counts)])
+        self.classes = sum(n for n, course in zip(counts, self._courses, strict=True) if course.classify)
+        self._seed, self._rank = seed, rank
+        vectors = [
+            course.teacher.reshape(-1, course.teacher.shape[-1]) for course in courses if course.teacher is not None
+        ]
+        self.teacher_dim = vectors[0].shape[-1] if vectors else 0
+        if vectors:
+            every = np.concatenate([v[:: max(1, len(v) // 5000)] for v in vectors]).astype(np.float32)
+            self._centre, self._spread = every.mean(0), every.std(0) + 1e-3
+
+    def batch(self, step: int, side: int) -> Batch:
+        """Return the batch of a step, with pictures of `side` pixels."""
+        rng = np.random.default_rng((self._seed, step, self._rank))
+        images: list[NDArray[np.uint8]] = []
+        vectors: list[NDArray[np.float16]] = []
+        labels: list[int] = []
+        taught: list[int] = []
+        classified = 0
+        for course, rows, groups, offset in zip(
+            self._courses, self._rows, self._groups, self._offsets[:-1], strict=True
+        ):
+            for label in rng.choice(len(rows), groups, replace=groups > len(rows)):
+                views = course.teacher.shape[1] if course.teacher is not None else 1 << 30
+                chosen = _draw(rng, rows[label], views, course.per_label)
+                for row, view in chosen:
+                    if course.teacher is not None:
+                        taught.append(len(images))
+                        vectors.append(course.teacher[row, view])
+                    images.append(cut(course.pack.pixels_rgb[row], part_of(row, view), side))
+                    labels.append(int(offset + label))
+                classified += len(chosen) * course.classify
+        teacher = np.zeros((0, 0), np.float32)
+        if vectors:
+            teacher = (np.stack(vectors).astype(np.float32) - self._centre) / self._spread
+        numbers = torch.tensor(np.array(labels))
+        return Batch(
+            torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2),
+            numbers,
+            numbers[:classified],
+            torch.tensor(taught, dtype=torch.int64),
+            torch.from_numpy(teacher),
+        )
+
+    def ahead(self, first: int, last: int, sides: Sequence[int]) -> Iterator[tuple[int, Batch]]:
+        """Yield the steps `first` to `last` - 1 and their batches, made in a thread while the caller learns."""
+        ready: queue.Queue[tuple[int, Batch] | BaseException] = queue.Queue(_AHEAD)
+        stop = threading.Event()
+
+        def make() -> None:
+            try:
+                for step in range(first, last):
+                    made = step, self.batch(step, sides[step])
+                    while not stop.is_set():
+                        try:
+                            ready.put(made, timeout=0.2)
+                            break
+                        except queue.Full:
+                            continue
+                    if stop.is_set():
+                        return
+            except BaseException as error:  # raised again by who reads
+                ready.put(error)
+
+        thread = threading.Thread(target=make, daemon=True)
+        thread.start()
+        try:
+            for _ in range(first, last):
+                made = ready.get()
+                if isinstance(made, BaseException):
+                    raise made
+                yield made
+        finally:
+            stop.set()
+            thread.join()
+
+
+def _draw(rng: np.random.Generator, rows: NDArray[np.int64], views: int, count: int) -> list[tuple[int, int]]:
+    """Draw (row, view) pairs: different pictures as far as there are any, and never a pair twice."""
+    chosen: list[tuple[int, int]] = []
+    order = rng.permutation(rows)
+    while len(chosen) < min(count, views * len(rows)):
+        pair = int(order[len(chosen) % len(order)]), int(rng.integers(views))
+        if pair not in chosen:
+            chosen.append(pair)
+    return chosen

@@ -1,0 +1,279 @@
+"""The training loop of the extractor."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import os
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from ..checkpoint import load_checkpoint, save_checkpoint
+from ..networks.extractor import Backbone, Extractor
+from .batches import Batch, Batches, Course
+from .evaluate import evaluate
+from .losses import ArcMargin, Distillation, triplet_angular_margin
+from .packs import Pack, Progress
+from .views import normalise, relight
+
+CHECKPOINT, LOG = "extractor.pt", "extractor.jsonl"
+_SAVE_EVERY = 200
+_EMA_HORIZON = 400
+_MARGIN_WARM_UP = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class ExtractorOptions:
+    """What the extractor is trained with.
+
+    Attributes:
+        out: folder of checkpoint and log; an interrupted run there goes on.
+        products: packs whose labels are products, each with its share of a batch.
+        varied: packs in which every picture is a thing of its own, each with its share.
+        gallery, queries: packs to measure on, if any.
+        backbone, scale, dim: PP-LCNet or PP-LCNetV2, its width, and numbers an embedding.
+        steps, batch: how long, and pictures a step over all processes.
+        side, final_side, final_share: pixels a side, and in the last share of the steps.
+        eval_side: pixels a side when measuring.
+        learning_rate, weight_decay: of AdamW, at the peak of a cosine with warm-up.
+        margin: ArcMargin's angle, reached after a quarter of the steps.
+        triplet, distil: weights of these losses; 0 leaves them out.
+        eval_every: steps between measurements.
+        seed: of everything drawn.
+        threads: of PyTorch; None leaves its default.
+    """
+
+    out: Path
+    products: tuple[tuple[Path, float], ...]
+    varied: tuple[tuple[Path, float], ...] = ()
+    gallery: Path | None = None
+    queries: Path | None = None
+    backbone: Backbone = "lcnet"
+    scale: float = 1.0
+    dim: int = 256
+    steps: int = 4000
+    batch: int = 128
+    side: int = 112
+    final_side: int = 160
+    final_share: float = 0.3
+    eval_side: int = 176
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.03
+    margin: float = 0.25
+    triplet: float = 1.0
+    distil: float = 4.0
+    eval_every: int = 250
+    seed: int = 1
+    threads: int | None = field(default=None, compare=False)
+
+    def schedule(self) -> list[int]:
+        """Return the pixels a side of every step."""
+        first = round(self.steps * (1 - self.final_share))
+        return [self.side if step < first else self.final_side for step in range(self.steps)]
+
+    def margin_at(self, step: int) -> float:
+        """Return a step's margin: none at first, since a network that knows nothing learns nothing against one."""
+        return self.margin * min(1.0, step / (_MARGIN_WARM_UP * self.steps))
+
+    def rate(self, step: int) -> float:
+        """Return a step's learning rate."""
+        warm_up = max(1, min(self.steps // 20, 200))
+        if step < warm_up:
+            return self.learning_rate * (step + 1) / warm_up
+        done = (step - warm_up) / max(1, self.steps - warm_up)
+        return self.learning_rate * (0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2)
+
+
+class _Learner(nn.Module):
+    """The extractor and its losses: one forward pass gives what a batch costs."""
+
+    def __init__(self, options: ExtractorOptions, classes: int, teacher_dim: int) -> None:
+        super().__init__()
+        self.extractor = Extractor(options.scale, options.dim, backbone=options.backbone)
+        self.arc = ArcMargin(options.dim, classes, options.margin) if classes else None
+        self.distillation = Distillation(options.dim, teacher_dim) if teacher_dim else None
+        self._options = options
+
+    def forward(self, images: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """Return each loss, weighted."""
+        before, after = self.extractor.embed(self.extractor.pooled(images))
+        losses = {}
+        if self.arc is not None:
+            losses["arc"] = self.arc(after[: len(batch.classes)], batch.classes)
+        if self._options.triplet:
+            losses["triplet"] = self._options.triplet * triplet_angular_margin(before, batch.labels)
+        if self.distillation is not None and len(batch.taught):
+            losses["distil"] = self._options.distil * self.distillation(after[batch.taught], batch.teacher)
+        return losses
+
+
+def train_extractor(options: ExtractorOptions, progress: Progress) -> Extractor:
+    """Train an extractor, or go on with an interrupted run; return it with its averaged weights.
+
+    Args:
+        options: see there.
+        progress: called with the steps done and in all.
+
+    Raises:
+        ValueError: a pack is not one, or the run in `out` was started with other options.
+    """
+    rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    torch.manual_seed(options.seed)
+    device = _device()
+    if world > 1 and not torch.distributed.is_initialized():
+        torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    courses = [Course.open(path, share, True, options.distil > 0) for path, share in options.products]
+    courses += [Course.open(path, share, False, options.distil > 0) for path, share in options.varied]
+    batches = Batches(courses, options.batch // world, options.seed, rank)
+    learner = _Learner(options, batches.classes, batches.teacher_dim).to(device, memory_format=torch.channels_last)
+    average = copy.deepcopy(learner.extractor)
+    optimizer = torch.optim.AdamW(_groups(learner, options.weight_decay), options.learning_rate, fused=True)
+    options.out.mkdir(parents=True, exist_ok=True)
+    first = _resume(options, learner, average, optimizer)
+    wrapped = DistributedDataParallel(learner) if world > 1 else learner
+
+    started, seen = time.perf_counter(), first
+    sums: dict[str, float] = {}
+    for step, batch in batches.ahead(first, options.steps, options.schedule()):
+        for group in optimizer.param_groups:
+            group["lr"] = options.rate(step)
+        if learner.arc is not None:
+            learner.arc.margin = options.margin_at(step)
+        wrapped.train()
+        images = _prepare(batch.images, options.seed, step, rank).to(device)
+        losses = wrapped(images, _to(batch, device))
+        optimizer.zero_grad()
+        torch.stack(list(losses.values())).sum().backward()
+        nn.utils.clip_grad_norm_(learner.parameters(), 5.0)
+        optimizer.step()
+        _follow(average, learner.extractor, step)
+        for name, loss in losses.items():
+            sums[name] = sums.get(name, 0.0) + float(loss.detach())
+        done = step + 1
+        if rank == 0:
+            progress(done, options.steps)
+            if done % options.eval_every == 0 or done == options.steps:
+                speed = (done - seen) * options.batch / (time.perf_counter() - started)
+                figures = {name: round(value / (done - seen), 4) for name, value in sums.items()}
+                _log(
+                    options, {"step": done, **figures, "pictures_per_s": round(speed, 1), **_measure(average, options)}
+                )
+                started, seen, sums = time.perf_counter(), done, {}
+            if done % _SAVE_EVERY == 0 or done == options.steps:
+                _save(options, learner, average, optimizer, done)
+    return average
+
+
+def _device() -> torch.device:
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+        return torch.device("cuda")
+    return torch.device("cpu")
+
+
+def _prepare(images: Tensor, seed: int, step: int, rank: int) -> Tensor:
+    generator = torch.Generator().manual_seed((seed * 1_000_003 + step) * 64 + rank)
+    return normalise(relight(images.float(), generator)).contiguous(memory_format=torch.channels_last)
+
+
+def _to(batch: Batch, device: torch.device) -> Batch:
+    return Batch(
+        batch.images,
+        batch.labels.to(device),
+        batch.classes.to(device),
+        batch.taught.to(device),
+        batch.teacher.to(device),
+    )
+
+
+def _groups(learner: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Return the parameters in two groups: only weights of convolutions and linear maps decay."""
+    weights = [value for value in learner.parameters() if value.ndim > 1]
+    others = [value for value in learner.parameters() if value.ndim <= 1]
+    return [{"params": weights, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+
+
+@torch.no_grad()
+def _follow(average: nn.Module, current: nn.Module, step: int) -> None:
+    """Move the averaged weights towards the current ones, faster in the beginning."""
+    decay = min(1 - 1 / _EMA_HORIZON, (step + 1) / (step + 10))
+    for kept, new in zip(average.state_dict().values(), current.state_dict().values(), strict=True):
+        if kept.is_floating_point():
+            kept.lerp_(new, 1 - decay)
+        else:
+            kept.copy_(new)
+
+
+def _measure(extractor: Extractor, options: ExtractorOptions) -> dict[str, float]:
+    if options.gallery is None or options.queries is None:
+        return {}
+    found = evaluate(extractor, Pack.open(options.gallery), Pack.open(options.queries), options.eval_side)
+    return {"recall_at_1": round(found.recall_at_1, 4), "map": round(found.mean_average_precision, 4)}
+
+
+def _log(options: ExtractorOptions, line: dict[str, Any]) -> None:
+    with (options.out / LOG).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def _facts(options: ExtractorOptions) -> dict[str, Any]:
+    """Return the options that decide what a run computes."""
+    facts = json.loads(json.dumps(asdict(options), default=str))
+    for name in ("out", "threads", "eval_every", "gallery", "queries"):
+        del facts[name]
+    if facts["backbone"] == "lcnet":  # runs from before there was a choice do not name it
+        del facts["backbone"]
+    return facts
+
+
+def _save(
+    options: ExtractorOptions, learner: _Learner, average: Extractor, optimizer: torch.optim.Optimizer, step: int
+) -> None:
+    save_checkpoint(
+        options.out / CHECKPOINT,
+        {
+            "kind": "extractor",
+            "options": _facts(options),
+            "network": average.state_dict(),
+            "learner": learner.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "step": step,
+        },
+    )
+
+
+def _resume(options: ExtractorOptions, learner: _Learner, average: Extractor, optimizer: torch.optim.Optimizer) -> int:
+    """Load an interrupted run; return the first step that is left."""
+    path = options.out / CHECKPOINT
+    if not path.exists():
+        return 0
+    state = load_checkpoint(path, "extractor")
+    if state["options"] != _facts(options):
+        other = [name for name, value in _facts(options).items() if state["options"].get(name) != value]
+        raise ValueError(f"{path}: was started with other options ({', '.join(other)}): name another folder, or these")
+    learner.load_state_dict(state["learner"])
+    average.load_state_dict(state["network"])
+    optimizer.load_state_dict(state["optimizer"])
+    return int(state["step"])
+
+
+def load_extractor(path: Path) -> Extractor:
+    """Return the trained extractor of a checkpoint, ready to run.
+
+    Raises:
+        ValueError: it is no checkpoint of an extractor.
+    """
+    state = load_checkpoint(path, "extractor")
+    options = state["options"]
+    extractor = Extractor(options["scale"], options["dim"], backbone=options.get("backbone", "lcnet"))
+    extractor.load_state_dict(state["network"])
+    return extractor.eval()

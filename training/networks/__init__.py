@@ -1,0 +1,1 @@
+"""The networks in PyTorch, parameter for parameter those of PaddleClas and PaddleDetection."""

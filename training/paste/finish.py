@@ -1,0 +1,43 @@
+"""What a camera does to a scene: light, colour, blur and noise."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from .masks import Pixels, Plane
+
+
+def camera(rng: np.random.Generator, pixels_rgb: Plane) -> Pixels:
+    """Take the picture of a scene (H, W, 3) float32 RGB 0..255; sizes stay, so boxes do.
+
+    Uneven light, white balance, exposure, blur (out of focus or moved), noise, JPEG at quality 45 to 95.
+    """
+    height, width = pixels_rgb.shape[:2]
+    y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
+    slope = rng.normal(0, 0.1, 2)
+    light = 1 + slope[0] * x + slope[1] * y - rng.uniform(0, 0.15) * (x * x + y * y)
+    balance = rng.normal(1, 0.05, 3) * rng.uniform(0.65, 1.15)
+    picture = np.clip(pixels_rgb * (light[..., None] * balance).astype(np.float32) / 255, 0, 1)
+    picture = 255 * cv2.pow(picture, float(rng.uniform(0.8, 1.25)))
+    if rng.random() < 0.3:
+        picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.4, 1.6))
+    elif rng.random() < 0.2:
+        picture = cv2.filter2D(picture, -1, _motion(rng))
+    picture += np.float32(rng.uniform(0.5, 7)) * rng.standard_normal(picture.shape, np.float32)
+    bgr = np.clip(picture, 0, 255).astype(np.uint8)[..., ::-1]
+    encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(45, 96))])[1]
+    decoded: Pixels = cv2.cvtColor(cv2.imdecode(encoded, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    return decoded
+
+
+def _motion(rng: np.random.Generator) -> Plane:
+    """Return the kernel of a short straight movement."""
+    length = int(rng.integers(3, 9))
+    kernel = np.zeros((length, length), np.float32)
+    angle, centre = rng.uniform(0, np.pi), (length - 1) / 2
+    reach = centre * np.array([np.cos(angle), np.sin(angle)])
+    start, end = np.rint(centre - reach).astype(int), np.rint(centre + reach).astype(int)
+    cv2.line(kernel, start.tolist(), end.tolist(), 1.0)
+    blurred: Plane = kernel / kernel.sum()
+    return blurred

@@ -1,0 +1,1 @@
+"""Drawn retail products: crops of single products and scenes with boxes, endless and seeded."""

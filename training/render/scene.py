@@ -1,0 +1,204 @@
+"""Photos with several products: on a counter, lying about, on a shelf, in a hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .camera import photographed
+from .occluders import hand, price_tag, rail
+from .placing import cast_shadow, ground_shadow, mirror, pose
+from .product import Product
+from .sprite import Light, View
+from .stage import Scene, Stage
+from .surfaces import Surfaces, backdrop, counter, surface
+
+Pixels = NDArray[np.uint8]
+
+
+def draw_scene(
+    rng: np.random.Generator,
+    products: Sequence[Product],
+    width: int,
+    height: int,
+    surfaces: Surfaces | None = None,
+) -> Scene:
+    """Draw a photo of products: standing on a counter, lying on it, on a shelf, or one in a hand.
+
+    On a counter each product stands once. A shelf repeats them side by side until it is full. A hand holds the first,
+    and the others are left out. Of what is painted, only products that are at least 30 % visible have boxes.
+
+    Args:
+        rng: decides the photo.
+        products: 1 to 12.
+        width: of the photo in px.
+        height: of the photo in px.
+        surfaces: photos of surfaces for the background, from `load_surfaces`.
+
+    Raises:
+        ValueError: where there is no product.
+    """
+    if not products:
+        raise ValueError("expected one product or more, found none")
+    light = Light.draw(rng)
+    kind = str(rng.choice(["counter", "lying", "shelf", "hand"], p=[0.42, 0.16, 0.27, 0.15]))
+    if kind == "counter":
+        stage = _counter(rng, products, width, height, light, surfaces)
+    elif kind == "lying":
+        stage = _lying(rng, products, width, height, light, surfaces)
+    elif kind == "shelf":
+        stage = shelf(rng, products, width, height, light, surfaces)
+    else:
+        stage = _in_hand(rng, products[0], width, height, light, surfaces)
+    if rng.random() < 0.25:
+        stage.tilt(float(rng.normal(0, 0.12)))
+    return stage.scene(photographed(rng, stage.canvas))
+
+
+def _counter(
+    rng: np.random.Generator,
+    products: Sequence[Product],
+    width: int,
+    height: int,
+    light: Light,
+    surfaces: Surfaces | None,
+) -> Stage:
+    """Stand products on a table; those farther away are smaller, higher in the picture, and painted first."""
+    pitch = float(rng.uniform(0.05, 0.6))
+    edge = float(np.clip(0.62 - 0.75 * pitch + rng.normal(0, 0.08), 0.0, 0.8))
+    stage = Stage(counter(rng, height, width, surfaces, edge) if edge > 0.05 else surface(rng, height, width, surfaces))
+    fill = float(rng.uniform(0.8, 1.5)) / len(products) ** 0.33
+    unit = height * float(np.clip(0.66 * fill, 0.12, 0.72))
+    shine = float(rng.uniform(0.05, 0.3)) if rng.random() < 0.4 else 0.0
+    strength = float(rng.uniform(0.2, 0.6))
+    places = _places(rng, len(products), edge)
+    for product, (x, y) in zip(products, places, strict=True):
+        far = (y - edge) / (1.0 - edge + 1e-6)
+        size = max(0.06 * height, unit * product.height * (0.72 + 0.4 * far))
+        view = View(float(rng.normal(0, 0.45)), pitch * float(rng.uniform(0.85, 1.0)), light)
+        sprite = product.draw(view, round(size))
+        h, w = sprite.mask.shape
+        left, top = round(x * width - w / 2), round(y * height) - h
+        ground_shadow(stage.canvas, sprite.mask, left, top, light, pitch, strength)
+        if shine:
+            mirror(stage.canvas, sprite, left, top, shine)
+        stage.put(product.seed, sprite, left, top)
+    return stage
+
+
+def _places(rng: np.random.Generator, n: int, edge: float) -> list[tuple[float, float]]:
+    """Return where n feet stand, as shares of width and height, from the back to the front; apart as far as it goes."""
+    places: list[tuple[float, float]] = []
+    tried = int(rng.integers(2, 10))  # few: they stand in each other's way
+    low = min(0.93, max(edge + 0.06, 0.42))
+    for _ in range(n):
+        tries = [(float(rng.uniform(0.06, 0.94)), float(rng.uniform(low, 0.99))) for _ in range(tried)]
+        apart = [min((np.hypot(x - a, 0.7 * (y - b)) for a, b in places), default=1.0) for x, y in tries]
+        places.append(tries[int(np.argmax(apart))])
+    return sorted(places, key=lambda place: place[1])
+
+
+def _lying(
+    rng: np.random.Generator,
+    products: Sequence[Product],
+    width: int,
+    height: int,
+    light: Light,
+    surfaces: Surfaces | None,
+) -> Stage:
+    """Lay products on a table that is seen from above, turned any way."""
+    stage = Stage(surface(rng, height, width, surfaces))
+    unit = min(width, height) * float(np.clip(1.1 / len(products) ** 0.45 * rng.uniform(0.7, 1.2), 0.14, 0.7))
+    for product, (x, y) in zip(products, _places(rng, len(products), -0.3), strict=True):
+        view = View(float(rng.normal(0, 0.5)), float(rng.normal(0, 0.12)), light)
+        roll = float(rng.uniform(-np.pi, np.pi)) if rng.random() < 0.6 else float(rng.normal(0, 0.2))
+        sprite = pose(product, view, max(24, round(unit * product.height)), rng, roll)
+        h, w = sprite.mask.shape
+        left, top = round(x * width - w / 2), round((y - 0.4) / 0.6 * 0.84 * height + 0.08 * height - h / 2)
+        cast_shadow(stage.canvas, sprite.mask, left, top, light, 0.5)
+        stage.put(product.seed, sprite, left, top)
+    return stage
+
+
+def shelf(
+    rng: np.random.Generator,
+    products: Sequence[Product],
+    width: int,
+    height: int,
+    light: Light,
+    surfaces: Surfaces | None,
+) -> Stage:
+    """Fill the boards of a shelf from left to right, the same product several times side by side."""
+    rows = 1 if len(products) < 3 else int(rng.integers(1, 4))
+    stage = Stage(backdrop(rng, height, width, surfaces))
+    dark = float(rng.uniform(0.25, 0.8))
+    stage.canvas = np.clip(cv2.GaussianBlur(stage.canvas, (0, 0), 3) * dark, 0, 255).astype(np.uint8)
+    start = -float(rng.uniform(0, 0.3))
+    board = height / (rows - start * 0.5)
+    turn = 0
+    for row in range(rows + 1):
+        foot = round((row + 1 + start * 0.7) * board)
+        if foot - board > height:
+            break
+        turn = _board(stage, rng, products, turn, light, foot, board)
+    return stage
+
+
+def _board(
+    stage: Stage,
+    rng: np.random.Generator,
+    products: Sequence[Product],
+    turn: int,
+    light: Light,
+    foot: int,
+    board: float,
+) -> int:
+    """Fill one board; return how many kinds have been set up so far."""
+    width = stage.canvas.shape[1]
+    pitch = float(rng.uniform(0.0, 0.22))
+    tight = float(rng.uniform(0.0, 0.12))
+    edge = max(6, round(board * float(rng.uniform(0.06, 0.12))))
+    x = -int(rng.integers(0, round(0.15 * board) + 1))
+    yaw_spread = float(rng.uniform(0.05, 0.35))
+    while x < width:
+        product = products[turn % len(products)]
+        turn += 1
+        size = round(min(0.86, 0.3 + 0.55 * product.height) * board)
+        for _ in range(int(rng.choice([1, 2, 3, 4], p=[0.35, 0.3, 0.2, 0.15]))):
+            view = View(float(rng.normal(0, yaw_spread)), pitch, light)
+            sprite = product.draw(view, size)
+            h, w = sprite.mask.shape
+            if x >= width:
+                break
+            cast_shadow(stage.canvas, sprite.mask, x, foot - edge // 2 - h, light, 0.5)
+            stage.put(product.seed, sprite, x, foot - edge // 2 - h)
+            x += max(8, round(w * (1 + tight * float(rng.uniform(-0.5, 1)))))
+        x += round(float(rng.exponential(0.06)) * board)
+    front = rail(rng, edge, width)
+    stage.put(None, front, 0, foot - edge // 2)
+    return turn
+
+
+def _in_hand(
+    rng: np.random.Generator, product: Product, width: int, height: int, light: Light, surfaces: Surfaces | None
+) -> Stage:
+    stage = Stage(backdrop(rng, height, width, surfaces))
+    view = View(float(rng.normal(0, 0.4)), float(rng.uniform(-0.15, 0.4)), light)
+    sprite = pose(
+        product, view, round(min(width, height) * float(rng.uniform(0.35, 0.7))), rng, float(rng.normal(0, 0.25))
+    )
+    h, w = sprite.mask.shape
+    x, y = (
+        int(rng.integers(width // 12, max(width // 12 + 1, width * 11 // 12 - w))),
+        int(rng.integers(0, max(1, height - h))),
+    )
+    behind, before = hand(rng, height, width, (x, y, x + w, y + h))
+    stage.put(None, behind, 0, 0)
+    stage.put(product.seed, sprite, x, y)
+    stage.put(None, before, 0, 0)
+    if rng.random() < 0.1:
+        stage.put(None, price_tag(rng, height // 14, width // 7), int(rng.integers(width)), int(rng.integers(height)))
+    return stage
