@@ -1,5 +1,6 @@
-# make demo: set up and see it work.  make test: set up and pass the tests.  make check: what CI runs.
+# make demo: set up and recognise real photos.  make test: set up and pass the tests.  make check: what CI runs.
 # make exporter: set up shitu-edge-export, with Paddle, in an environment of its own (build/export).
+# make trainer: set up the training, with PyTorch, in the same environment.
 
 PYTHON ?= python3
 SHARED ?= ../shared
@@ -13,16 +14,10 @@ EXPORT := build/export
 # hnswlib is compiled on the spot. Without this it would be compiled for this very CPU and die on an older one.
 export HNSWLIB_NO_NATIVE := 1
 
-.PHONY: demo demo-drinks test check format exporter test-export networks clean
+.PHONY: demo test check format exporter test-export networks trainer test-training clean
 
 demo: $(STAMP)
-	$(BIN)/shitu-edge demo --out build/demo
-
-# Real photos, which are not part of the project.
-demo-drinks: $(STAMP)
-	mkdir -p build/drinks
-	$(BIN)/shitu-edge gallery build $(SHARED)/data/drinks/gallery/drink_label_all.txt build/drinks/drinks.gallery --replace
-	$(BIN)/shitu-edge recognize $(SHARED)/data/drinks/queries --gallery build/drinks/drinks.gallery --draw build/drinks/seen
+	$(BIN)/python examples/demo.py $(SHARED)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest
@@ -54,6 +49,17 @@ $(EXPORT)/installed: pyproject.toml export/pyproject.toml
 	$(EXPORT_PYTHON) -m venv $(EXPORT)
 	$(EXPORT)/bin/python -m pip install --quiet --upgrade pip
 	$(EXPORT)/bin/python -m pip install --quiet --no-cache-dir --editable '.[dev]' --editable ./export
+	touch $@
+
+# PyTorch, and the network definitions of PaddleClas and PaddleDetection, which ask for more than those need.
+trainer: $(EXPORT)/trainer
+
+test-training: $(EXPORT)/trainer
+	$(EXPORT)/bin/python -m pytest tests/training
+
+$(EXPORT)/trainer: training/requirements.txt $(EXPORT)/installed
+	$(EXPORT)/bin/python -m pip install --quiet --no-cache-dir --requirement $<
+	$(EXPORT)/bin/python -m pip install --quiet --no-cache-dir --no-deps paddleclas==2.6.0 paddledet==2.6.0
 	touch $@
 
 $(STAMP): pyproject.toml

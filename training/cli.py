@@ -43,6 +43,13 @@ class Network(str, Enum):
     detector = "detector"
 
 
+class Backbone(str, Enum):
+    """Values of --backbone."""
+
+    lcnet = "lcnet"
+    lcnet_v2 = "lcnet_v2"
+
+
 Out = Annotated[Path, typer.Option(help="Folder to write.")]
 Seed = Annotated[int, typer.Option(help="Another seed draws other data.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="Threads of PyTorch.", show_default="PyTorch's")]
@@ -124,7 +131,11 @@ def extractor(
     ] = None,
     gallery: Annotated[Path | None, typer.Option(help="Pack to measure against, with --queries.")] = None,
     queries: Annotated[Path | None, typer.Option(help="Pack whose pictures are looked up in --gallery.")] = None,
-    scale: Annotated[float, typer.Option(help="Width of PP-LCNet.")] = _DEFAULT.scale,
+    initial: Annotated[
+        Path | None, typer.Option(help="Checkpoint to start from, of the same backbone and width.")
+    ] = None,
+    backbone: Annotated[Backbone, typer.Option(help="PP-LCNet or PP-LCNetV2.")] = Backbone.lcnet,
+    scale: Annotated[float, typer.Option(help="Width of the backbone.")] = _DEFAULT.scale,
     dim: Annotated[int, typer.Option(help="Numbers an embedding.")] = _DEFAULT.dim,
     steps: Annotated[int, typer.Option(min=1)] = _DEFAULT.steps,
     batch: Annotated[int, typer.Option(min=8)] = _DEFAULT.batch,
@@ -148,6 +159,8 @@ def extractor(
         varied=_shares(varied or []),
         gallery=gallery,
         queries=queries,
+        initial=initial,
+        backbone=backbone.value,
         scale=scale,
         dim=dim,
         steps=steps,
@@ -196,6 +209,9 @@ def detector(
     backbone: Annotated[
         Path | None, typer.Option(help="Checkpoint of an extractor of the same width to start from.")
     ] = None,
+    initial: Annotated[
+        Path | None, typer.Option(help="Checkpoint of a detector of the same size to start from.")
+    ] = None,
     eval_every: Annotated[int, typer.Option(min=1, help="Steps between measurements.")] = 250,
     seed: Seed = 1,
     threads: Threads = None,
@@ -218,6 +234,7 @@ def detector(
         batch=batch,
         learning_rate=learning_rate,
         backbone=backbone,
+        initial=initial,
         eval_every=eval_every,
         seed=seed,
         threads=threads,
@@ -295,12 +312,15 @@ def weights(
     checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT")],
     out: Out,
     side: Annotated[int, typer.Option(min=32, help="Pixels a side of the network's input.")],
+    pictures: Annotated[
+        list[Path] | None, typer.Option(help="Photos to compare the networks on, beside noise.")
+    ] = None,
 ) -> None:
     """Write weights, and answers to check them by, for `python -m training.paddle`.
 
     Example: python -m training export-weights extractor build/extractor/extractor.pt --out build/parcel --side 176
     """
-    export_weights(kind.value, checkpoint, out, side)
+    export_weights(kind.value, checkpoint, out, side, pictures or ())
 
 
 def main() -> None:

@@ -26,7 +26,7 @@ from shitu_edge.results import Detections
 
 from .calibration import Calibration
 from .card import write_card
-from .checks import check_detector, check_extractor, simplify
+from .checks import check_detector, check_extractor, onnx_for_both, simplify
 from .endtoend import Agreement, best_boxes, cut_crops, measure_agreement
 from .folders import appearing, scratch_folder
 from .kinds import Extractor, PicoDet
@@ -56,6 +56,7 @@ class Options:
     input_size: int | None = None
     crop_size: int | None = None
     half: bool = False
+    compact: bool = False
     tolerances: Tolerances = field(default_factory=Tolerances)
 
 
@@ -138,11 +139,15 @@ def _measure_detector(
     checks, reference = check_detector(network, pictures, options.tolerances, progress)
     forms, simplified = simplify(network, checks, work / "detector", reference, pictures, options.tolerances, progress)
     made = []
-    if options.half:
-        made += halve_detector(network.spec, forms, work / "detector", pictures, progress)
+    if halved := _to_halve(forms, options):
+        made += halve_detector(network.spec, halved, work / "detector", pictures, progress)
     if calibration:
         made += quantise_detector(network.spec, forms, work / "detector", calibration, progress)
-    return _measured(network, forms, checks + simplified, made), reference
+    checks += simplified
+    if options.compact:
+        forms, read = onnx_for_both(network, forms, reference, pictures, options.tolerances, progress)
+        checks += read
+    return _measured(network, forms, checks, made), reference
 
 
 def _measure_extractor(
@@ -157,12 +162,22 @@ def _measure_extractor(
     checks, reference = check_extractor(network, crops, options.tolerances, progress)
     forms, simplified = simplify(network, checks, work / "extractor", reference, crops, options.tolerances, progress)
     made = []
-    if options.half:
-        made += halve_extractor(network.spec, forms, work / "extractor", crops, progress)
+    if halved := _to_halve(forms, options):
+        made += halve_extractor(network.spec, halved, work / "extractor", crops, progress)
     if calibration:
         boxes = (detector[1].forms["fp32"][0], detector[0].spec)
         made += quantise_extractor(network.spec, forms, work / "extractor", boxes, calibration, progress)
-    return _measured(network, forms, checks + simplified, made), reference
+    checks += simplified
+    if options.compact:
+        forms, read = onnx_for_both(network, forms, reference, crops, options.tolerances, progress)
+        checks += read
+    return _measured(network, forms, checks, made), reference
+
+
+def _to_halve(forms: Sequence[Form], options: Options) -> Sequence[Form]:
+    """Return the forms to store in half precision too; of a compact bundle the IR alone."""
+    kept = forms if options.half else ()
+    return [form for form in kept if form.format == "openvino" or not options.compact]
 
 
 def _measured(

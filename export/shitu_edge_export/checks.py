@@ -118,6 +118,28 @@ def simplify(
     return forms, ()
 
 
+def onnx_for_both(
+    network: Converted[DetectorSpec, PicoDet] | Converted[ExtractorSpec, Extractor],
+    forms: Sequence[Form],
+    reference: Sequence[Detections] | NDArray[np.float32],
+    pictures: Sequence[Pixels],
+    tolerances: Tolerances,
+    progress: Progress,
+) -> tuple[tuple[Form, ...], tuple[Check, ...]]:
+    """Leave the IR out of the float32 forms and have OpenVINO read the ONNX, where there is one.
+
+    Returns:
+        The forms, and the check of ONNX on OpenVINO.
+    """
+    plain = next((form for form in forms if form.format == "onnx"), None)
+    if plain is None:
+        return tuple(forms), ()
+    read = Form(plain.file, "openvino")
+    with progress.step("Boxes or embeddings by OpenVINO from the ONNX"):
+        parity = _parity(network, read, reference, pictures)
+    return (read, plain), (check(f"{network.best.name}, read by OpenVINO", read, parity, tolerances),)
+
+
 def _parity(
     network: Converted[DetectorSpec, PicoDet] | Converted[ExtractorSpec, Extractor],
     form: Form,

@@ -55,6 +55,13 @@ InputSize = Annotated[
 ]
 CropSize = Annotated[int | None, typer.Option(min=32, help="Sides of the extractor's input.", show_default=False)]
 Half = Annotated[bool, typer.Option("--half", help="Also store weights in half precision: half the size.")]
+Compact = Annotated[
+    bool,
+    typer.Option(
+        "--compact",
+        help="Store float32 once, as ONNX, which both engines read; OpenVINO IR is for other precisions alone.",
+    ),
+]
 TolerancePx = Annotated[float, typer.Option(min=0, help="Pixels that a box may be off its source.")]
 ToleranceScore = Annotated[float, typer.Option(min=0, help="What a score may be off.")]
 ToleranceCosine = Annotated[float, typer.Option(max=1, help="Least cosine of an embedding with its source.")]
@@ -101,6 +108,7 @@ def bundle(
     input_size: InputSize = None,
     crop_size: CropSize = None,
     half: Half = False,
+    compact: Compact = False,
     description: Annotated[str, typer.Option(help="What to say of the bundle.")] = "",
     licence: Annotated[str, typer.Option(help="Licence of the weights.")] = "unstated",
     tolerance_px: TolerancePx = _PX,
@@ -121,6 +129,7 @@ def bundle(
         input_size=input_size,
         crop_size=crop_size,
         half=half,
+        compact=compact,
         tolerances=Tolerances(tolerance_px, tolerance_score, tolerance_cosine),
     )
     _print(export_bundle(detector, extractor, out, options, Progress()), out, as_json)

@@ -64,7 +64,11 @@ def test_from_folders_of_products_to_a_better_extractor(tmp_path: Path) -> None:
     untrained = tmp_path / "untrained.pt"
     save_checkpoint(
         untrained,
-        {"kind": "extractor", "options": {"scale": 0.5, "dim": 64}, "network": Extractor(0.5, 64).state_dict()},
+        {
+            "kind": "extractor",
+            "options": {"scale": 0.5, "dim": 64, "backbone": "lcnet"},
+            "network": Extractor(0.5, 64).state_dict(),
+        },
     )
     before = json.loads(train("evaluate", untrained, *measured, "--side", SIDE))
     after = json.loads(train("evaluate", tmp_path / "run" / "extractor.pt", *measured, "--side", SIDE))

@@ -46,6 +46,7 @@ class DetectorOptions:
         eval_every: steps between measurements; each writes the checkpoint.
         seed: of everything drawn.
         backbone: checkpoint of a trained extractor of the same width, to start the backbone from.
+        initial: checkpoint of a trained detector of the same size to start from.
         workers: processes that make batches; 0 makes them between the steps.
         threads: of PyTorch; None leaves its default.
     """
@@ -61,6 +62,7 @@ class DetectorOptions:
     eval_every: int = 250
     seed: int = 1
     backbone: Path | None = None
+    initial: Path | None = None
     workers: int = field(default=0, compare=False)
     threads: int | None = field(default=None, compare=False)
 

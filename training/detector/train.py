@@ -56,6 +56,8 @@ def train_detector(options: DetectorOptions, progress: Progress) -> PicoDet:
     network = PicoDet(PicoDetConfig(options.scale, options.channels)).to(device, memory_format=torch.channels_last)
     if options.backbone is not None:
         load_backbone(network, options.backbone)
+    if options.initial is not None:
+        start_from(network, options.initial)
     average = copy.deepcopy(network)
     optimizer = torch.optim.AdamW(_groups(network), options.learning_rate)
     options.out.mkdir(parents=True, exist_ok=True)
@@ -108,11 +110,24 @@ def load_backbone(network: PicoDet, path: Path) -> None:
     """
     state = load_checkpoint(path, "extractor")
     found, wanted = state["options"]["scale"], network.config.scale
-    if found != wanted:
-        raise ValueError(f"{path}: expected a backbone of scale {wanted}, as the detector's, found {found}")
+    kind = state["options"]["backbone"]
+    if found != wanted or kind != "lcnet":
+        raise ValueError(f"{path}: expected lcnet of scale {wanted}, as the detector's, found {kind} of scale {found}")
     prefix = "backbone."
     named = {name: value for name, value in state["network"].items() if name.startswith(prefix)}
     network.backbone.load_state_dict({name.removeprefix(prefix): value for name, value in named.items()})
+
+
+def start_from(network: PicoDet, path: Path) -> None:
+    """Fill a detector with the weights of a trained one.
+
+    Raises:
+        ValueError: it is no checkpoint of a detector, or one of another size.
+    """
+    trained = load_detector(path)
+    if trained.config != network.config:
+        raise ValueError(f"{path}: expected a detector of {network.config}, found {trained.config}")
+    network.load_state_dict(trained.state_dict())
 
 
 def held_out_names(source: Source) -> tuple[list[str], list[str]]:

@@ -29,7 +29,7 @@ class Course:
         share: of a batch, relative to the other packs'.
         per_label: K, the views of one label in a batch.
         classify: whether labels are products to be told apart by ArcMargin; else they only bind views together.
-        teacher: float16 (N, views, T) or None, standardised by `centre` and `spread`.
+        teacher: float16 (N, views, T) or None.
     """
 
     pack: Pack
@@ -55,7 +55,7 @@ class Batch:
         labels: int64 (N,), distinct over all packs.
         classes: of the first rows, which are to be classified: int64 (C,).
         taught: the rows that have a teacher's vector, int64 (T,).
-        teacher: float32 (T, D).
+        teacher: float32 (T, D), centred over all packs.
     """
 
     images: Tensor
@@ -90,7 +90,7 @@ class Batches:
         self.teacher_dim = vectors[0].shape[-1] if vectors else 0
         if vectors:
             every = np.concatenate([v[:: max(1, len(v) // 5000)] for v in vectors]).astype(np.float32)
-            self._centre, self._spread = every.mean(0), every.std(0) + 1e-3
+            self._centre = every.mean(0)
 
     def batch(self, step: int, side: int) -> Batch:
         """Return the batch of a step, with pictures of `side` pixels."""
@@ -115,7 +115,7 @@ class Batches:
                 classified += len(chosen) * course.classify
         teacher = np.zeros((0, 0), np.float32)
         if vectors:
-            teacher = (np.stack(vectors).astype(np.float32) - self._centre) / self._spread
+            teacher = np.stack(vectors).astype(np.float32) - self._centre
         numbers = torch.tensor(np.array(labels))
         return Batch(
             torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2),

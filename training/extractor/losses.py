@@ -67,7 +67,7 @@ def triplet_angular_margin(
 
 
 class Distillation(nn.Module):
-    """How far a linear map of the embedding is from a teacher's standardised vector: 1 - cosine.
+    """How far a linear map of the embedding is from a teacher's centred vector: 1 - cosine.
 
     Args:
         dim: numbers an embedding.
@@ -79,5 +79,5 @@ class Distillation(nn.Module):
         self.map = nn.Linear(dim, teacher_dim)
 
     def forward(self, embeddings: Tensor, teacher: Tensor) -> Tensor:
-        """Return the mean over embeddings (N, D) and teacher's vectors (N, T), which have mean 0 and deviation 1."""
+        """Return the mean over embeddings (N, D) and teacher's vectors (N, T), whose mean is 0."""
         return 1 - functional.cosine_similarity(self.map(embeddings), teacher).mean()

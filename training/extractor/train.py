@@ -27,6 +27,7 @@ CHECKPOINT, LOG = "extractor.pt", "extractor.jsonl"
 _SAVE_EVERY = 200
 _EMA_HORIZON = 400
 _MARGIN_WARM_UP = 0.25
+_LIGHT_WARM_UP = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ class ExtractorOptions:
         out: folder of checkpoint and log; an interrupted run there goes on.
         products: packs whose labels are products, each with its share of a batch.
         varied: packs in which every picture is a thing of its own, each with its share.
+        initial: checkpoint whose network the training starts from, of the same width, if any.
         gallery, queries: packs to measure on, if any.
         backbone, scale, dim: PP-LCNet or PP-LCNetV2, its width, and numbers an embedding.
         steps, batch: how long, and pictures a step over all processes.
@@ -53,6 +55,7 @@ class ExtractorOptions:
     out: Path
     products: tuple[tuple[Path, float], ...]
     varied: tuple[tuple[Path, float], ...] = ()
+    initial: Path | None = None
     gallery: Path | None = None
     queries: Path | None = None
     backbone: Backbone = "lcnet"
@@ -81,6 +84,10 @@ class ExtractorOptions:
     def margin_at(self, step: int) -> float:
         """Return a step's margin: none at first, since a network that knows nothing learns nothing against one."""
         return self.margin * min(1.0, step / (_MARGIN_WARM_UP * self.steps))
+
+    def light_at(self, step: int) -> float:
+        """Return how much a step's light varies, 0..1: little at first, while colours are all that is understood."""
+        return min(1.0, step / (_LIGHT_WARM_UP * self.steps))
 
     def rate(self, step: int) -> float:
         """Return a step's learning rate."""
@@ -135,6 +142,8 @@ def train_extractor(options: ExtractorOptions, progress: Progress) -> Extractor:
     courses += [Course.open(path, share, False, options.distil > 0) for path, share in options.varied]
     batches = Batches(courses, options.batch // world, options.seed, rank)
     learner = _Learner(options, batches.classes, batches.teacher_dim).to(device, memory_format=torch.channels_last)
+    if options.initial is not None:
+        _start_from(learner.extractor, options.initial)
     average = copy.deepcopy(learner.extractor)
     optimizer = torch.optim.AdamW(_groups(learner, options.weight_decay), options.learning_rate, fused=True)
     options.out.mkdir(parents=True, exist_ok=True)
@@ -149,7 +158,7 @@ def train_extractor(options: ExtractorOptions, progress: Progress) -> Extractor:
         if learner.arc is not None:
             learner.arc.margin = options.margin_at(step)
         wrapped.train()
-        images = _prepare(batch.images, options.seed, step, rank).to(device)
+        images = _prepare(batch.images, options, step, rank).to(device)
         losses = wrapped(images, _to(batch, device))
         optimizer.zero_grad()
         torch.stack(list(losses.values())).sum().backward()
@@ -180,9 +189,10 @@ def _device() -> torch.device:
     return torch.device("cpu")
 
 
-def _prepare(images: Tensor, seed: int, step: int, rank: int) -> Tensor:
-    generator = torch.Generator().manual_seed((seed * 1_000_003 + step) * 64 + rank)
-    return normalise(relight(images.float(), generator)).contiguous(memory_format=torch.channels_last)
+def _prepare(images: Tensor, options: ExtractorOptions, step: int, rank: int) -> Tensor:
+    generator = torch.Generator().manual_seed((options.seed * 1_000_003 + step) * 64 + rank)
+    seen = relight(images.float(), generator, options.light_at(step))
+    return normalise(seen).contiguous(memory_format=torch.channels_last)
 
 
 def _to(batch: Batch, device: torch.device) -> Batch:
@@ -230,8 +240,6 @@ def _facts(options: ExtractorOptions) -> dict[str, Any]:
     facts = json.loads(json.dumps(asdict(options), default=str))
     for name in ("out", "threads", "eval_every", "gallery", "queries"):
         del facts[name]
-    if facts["backbone"] == "lcnet":  # runs from before there was a choice do not name it
-        del facts["backbone"]
     return facts
 
 
@@ -266,6 +274,20 @@ def _resume(options: ExtractorOptions, learner: _Learner, average: Extractor, op
     return int(state["step"])
 
 
+def _start_from(extractor: Extractor, path: Path) -> None:
+    """Take over a checkpoint's weights; those of last layer and neck only where they are of the same size.
+
+    Raises:
+        ValueError: it is no checkpoint of an extractor, or its backbone is another.
+    """
+    state = load_checkpoint(path, "extractor")
+    own = extractor.state_dict()
+    fitting = {n: value for n, value in state["network"].items() if n in own and own[n].shape == value.shape}
+    if any(name.startswith("backbone.") for name in own.keys() - fitting.keys()):
+        raise ValueError(f"{path}: its backbone is another, of width {state['options']['scale']}")
+    extractor.load_state_dict(own | fitting)
+
+
 def load_extractor(path: Path) -> Extractor:
     """Return the trained extractor of a checkpoint, ready to run.
 
@@ -274,6 +296,6 @@ def load_extractor(path: Path) -> Extractor:
     """
     state = load_checkpoint(path, "extractor")
     options = state["options"]
-    extractor = Extractor(options["scale"], options["dim"], backbone=options.get("backbone", "lcnet"))
+    extractor = Extractor(options["scale"], options["dim"], backbone=options["backbone"])
     extractor.load_state_dict(state["network"])
     return extractor.eval()

@@ -56,36 +56,40 @@ def normalise(images: Tensor) -> Tensor:
     return (images - MEAN) / STD
 
 
-def relight(images: Tensor, generator: torch.Generator) -> Tensor:
+def relight(images: Tensor, generator: torch.Generator, strength: float = 1.0) -> Tensor:
     """Change light, colour and sharpness of pictures (N, 3, H, W) in 0..255, and hide parts of some.
 
     Saturation, contrast and gain are linear in a pixel's colour, so that one matrix a picture does them all.
+    `strength` 0 leaves pictures as they are, 1 changes them as much as shops do.
     """
     count, _, height, width = images.shape
     colours = images.permute(0, 2, 3, 1).reshape(count, -1, 3)  # no copy where channels lie last in memory
 
-    def draw(low: float, high: float, channels: int = 1) -> Tensor:
-        return torch.rand(count, 1, channels, generator=generator) * (high - low) + low
+    def around_one(reach: float, channels: int = 1) -> Tensor:
+        return 1 + (torch.rand(count, 1, channels, generator=generator) * 2 - 1) * reach * strength
 
-    saturation = torch.where(draw(0, 1) < 0.05, torch.zeros(1), draw(0.6, 1.4))
-    contrast = draw(0.65, 1.35)
-    gain = draw(0.65, 1.35) * draw(0.9, 1.1, 3)
+    def some(share: float) -> Tensor:
+        return torch.rand(count, generator=generator) < share * strength
+
+    saturation = torch.where(some(0.05)[:, None, None], torch.zeros(1), around_one(0.4))
+    contrast = around_one(0.35)
+    gain = around_one(0.35) * around_one(0.1, 3)
     mixing = (torch.eye(3) * saturation + (1 - saturation) / 3) * contrast * gain
     level = colours.mean((1, 2), keepdim=True) * (1 - contrast) * gain
     seen = torch.baddbmm(level, colours, mixing).clamp_(0, 255).reshape(count, height, width, 3).permute(0, 3, 1, 2)
-    soft = torch.nonzero(torch.rand(count, generator=generator) < 0.15).flatten()
+    soft = torch.nonzero(some(0.15)).flatten()
     seen[soft] = torch.nn.functional.avg_pool2d(seen[soft], 3, 1, 1, count_include_pad=False)
-    return _hide(seen, generator)
+    return _hide(seen, some(0.25), generator)
 
 
-def _hide(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Cover a rectangle of a quarter of the pictures with one colour, as hands and other products do."""
-    count, _, height, width = images.shape
-    drawn = torch.rand(count, 8, generator=generator)
-    for index in torch.nonzero(drawn[:, 0] < 0.25).flatten().tolist():
-        high, wide = (drawn[index, 1:3] * 0.4 + 0.1).tolist()
-        top, left = (drawn[index, 3:5] * (1 - torch.tensor([high, wide]))).tolist()
+def _hide(images: Tensor, chosen: Tensor, generator: torch.Generator) -> Tensor:
+    """Cover a rectangle of the chosen pictures with one colour, as hands and other products do."""
+    height, width = images.shape[2:]
+    drawn = torch.rand(len(images), 7, generator=generator)
+    for index in torch.nonzero(chosen).flatten().tolist():
+        high, wide = (drawn[index, :2] * 0.4 + 0.1).tolist()
+        top, left = (drawn[index, 2:4] * (1 - torch.tensor([high, wide]))).tolist()
         rows = slice(int(top * height), int((top + high) * height))
         columns = slice(int(left * width), int((left + wide) * width))
-        images[index, :, rows, columns] = drawn[index, 5:8, None, None] * 255
+        images[index, :, rows, columns] = drawn[index, 4:7, None, None] * 255
     return images

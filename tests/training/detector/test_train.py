@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -66,13 +67,25 @@ def test_refuses_to_go_on_with_other_options(drawn: Path, tmp_path: Path) -> Non
 def test_starts_from_an_extractor_of_its_width(drawn: Path, tmp_path: Path) -> None:
     torch.manual_seed(9)
     extractor, path = Extractor(0.25, 8), tmp_path / "extractor.pt"
-    state = {"kind": "extractor", "options": {"scale": 0.25, "dim": 8}, "network": extractor.state_dict()}
+    state: dict[str, Any] = {"kind": "extractor", "options": {"scale": 0.25, "dim": 8, "backbone": "lcnet"}}
+    state["network"] = extractor.state_dict()
     save_checkpoint(path, state)
     still = replace(options(drawn, tmp_path / "out"), steps=1, learning_rate=0.0, backbone=path)
     network = train_detector(still, lambda done, of: None)
     for name, value in extractor.backbone.named_parameters():
         torch.testing.assert_close(network.backbone.get_parameter(name), value)
-    with pytest.raises(ValueError, match=r"of scale 0\.5, as the detector's, found 0\.25"):
+    with pytest.raises(ValueError, match=r"lcnet of scale 0\.5, as the detector's, found lcnet of scale 0\.25"):
+        train_detector(replace(still, out=tmp_path / "wide", scale=0.5), lambda done, of: None)
+
+
+def test_starts_from_a_detector_of_its_size(drawn: Path, tmp_path: Path) -> None:
+    first = train_detector(replace(options(drawn, tmp_path / "first"), steps=2), lambda done, of: None)
+    path = tmp_path / "first" / "detector.pt"
+    still = replace(options(drawn, tmp_path / "out"), steps=1, learning_rate=0.0, initial=path)
+    network = train_detector(still, lambda done, of: None)
+    for name, value in first.named_parameters():
+        torch.testing.assert_close(network.get_parameter(name), value)
+    with pytest.raises(ValueError, match=r"expected a detector of PicoDetConfig\(scale=0\.5"):
         train_detector(replace(still, out=tmp_path / "wide", scale=0.5), lambda done, of: None)
 
 

@@ -56,7 +56,7 @@ def options(packs: Path, out: Path, steps: int = 30) -> ExtractorOptions:
 
 
 def test_training_beats_the_untrained_network(packs: Path, tmp_path: Path) -> None:
-    trained = train_extractor(options(packs, tmp_path, 60), ignore)
+    trained = train_extractor(options(packs, tmp_path, 200), ignore)
     torch.manual_seed(1)
     gallery, queries = Pack.open(packs / "gallery"), Pack.open(packs / "queries")
     before, after = evaluate(Extractor(0.25, 32), gallery, queries, 40), evaluate(trained, gallery, queries, 40)
@@ -107,6 +107,22 @@ def test_the_log_measures_and_the_checkpoint_gives_the_network(packs: Path, tmp_
     assert lines[-1]["recall_at_1"] == pytest.approx(found.recall_at_1, abs=1e-4)
     images = torch.randn(2, 3, 40, 40)
     assert torch.allclose(load_extractor(tmp_path / CHECKPOINT)(images), trained.eval()(images), atol=1e-6)
+
+
+def test_a_run_may_start_from_a_trained_network(packs: Path, tmp_path: Path) -> None:
+    train_extractor(options(packs, tmp_path / "first", 20), ignore)
+    first = load_extractor(tmp_path / "first" / CHECKPOINT)
+    still = replace(options(packs, tmp_path / "second", 1), initial=tmp_path / "first" / CHECKPOINT, learning_rate=0.0)
+    train_extractor(still, ignore)
+    second = load_extractor(tmp_path / "second" / CHECKPOINT)
+    for one, other in zip(first.parameters(), second.parameters(), strict=True):
+        assert torch.equal(one, other)
+    other_size = replace(still, out=tmp_path / "third", dim=16)
+    train_extractor(other_size, ignore)
+    third = load_extractor(tmp_path / "third" / CHECKPOINT)
+    assert torch.equal(third.backbone.conv1.conv.weight, first.backbone.conv1.conv.weight)
+    with pytest.raises(ValueError, match=r"its backbone is another, of width 0\.25"):
+        train_extractor(replace(still, out=tmp_path / "fourth", scale=0.5), ignore)
 
 
 def test_two_processes_learn_together(packs: Path, tmp_path: Path) -> None:

@@ -20,8 +20,6 @@ def test_a_checkpoint_gives_the_extractor_back(tmp_path: Path, backbone: Backbon
     torch.manual_seed(1)
     extractor = Extractor(0.25, 24, backbone=backbone).eval()
     options = {"scale": 0.25, "dim": 24, "backbone": backbone}
-    if backbone == "lcnet":
-        del options["backbone"]  # as runs without the choice wrote it
     state = {"kind": "extractor", "options": options, "network": extractor.state_dict()}
     save_checkpoint(tmp_path / "extractor.pt", state)
     images = torch.randn(2, 3, 64, 64)

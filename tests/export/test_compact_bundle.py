@@ -1,0 +1,61 @@
+"""A compact bundle, made of ONNX: float32 once for both engines, half precision as IR; all of it in the receipt."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from shitu_edge_export.cli import app
+from typer.testing import CliRunner
+
+from shitu_edge import Bundle, EngineError
+from shitu_edge.engines import ENGINES, EngineName, Resources
+from shitu_edge.networks import open_network
+
+from .programs import Pico, extractor, write
+
+STORED = [f"{role}.{name}" for role in ("detector", "extractor") for name in ("fp16.bin", "fp16.xml", "onnx")]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("compact")
+    detector = write(Pico(end="raw", scores="sigmoid", batch=1).build()[0], folder / "det", "onnx")
+    embedder = write(extractor("V2", dim=300), folder / "rec", "onnx")
+    arguments = ["bundle", "--detector", detector, "--extractor", embedder, "--out", folder / "mine"]
+    done = CliRunner().invoke(app, [*map(str, arguments), "--half", "--compact"])
+    assert done.exit_code == 0, done.output
+    return folder / "mine"
+
+
+def test_what_is_stored(made: Path) -> None:
+    assert sorted(path.name for path in made.iterdir() if path.stem not in ("bundle", "receipt", "README")) == STORED
+    assert Bundle.open(made).verify() == len(STORED)
+
+
+def test_the_receipt_covers_every_form_on_every_engine_that_reads_it(made: Path) -> None:
+    receipt = json.loads((made / "receipt.json").read_text(encoding="utf-8"))
+    for network, role in zip(receipt["networks"], ("detector", "extractor"), strict=True):
+        size = (made / f"{role}.onnx").stat().st_size
+        checked = {one["engine"] for one in network["checks"] if (one["format"], one["bytes"]) == ("onnx", size)}
+        assert checked == set(ENGINES)
+        assert all(check["passed"] for check in network["checks"])
+        halves = [(one["precision"], one["engine"], one["format"]) for one in network["precisions"]]
+        assert halves == [("fp16", "openvino", "openvino")]
+    ways = [(one["precision"], one["engine"]) for one in receipt["agreement"]]
+    assert ways == [("fp32", "openvino"), ("fp32", "onnxruntime"), ("fp16", "openvino")]
+
+
+@pytest.mark.parametrize(("engine", "precision"), [("openvino", None), ("onnxruntime", None), ("openvino", "fp16")])
+def test_the_runtime_opens_it(made: Path, engine: EngineName, precision: str | None) -> None:
+    bundle = Bundle.open(made)
+    for network in (bundle.manifest.detector.network, bundle.manifest.extractor.network):
+        info = open_network(bundle, network, engine, precision, Resources(1)).info
+        assert (info.engine, info.precision, info.fallback) == (engine, precision or "fp32", None)
+
+
+def test_half_precision_is_for_openvino_alone(made: Path) -> None:
+    bundle = Bundle.open(made)
+    with pytest.raises(EngineError, match="needs fp16 files as onnx; there are openvino"):
+        open_network(bundle, bundle.manifest.extractor.network, "onnxruntime", "fp16", Resources(1))

@@ -1,0 +1,124 @@
+"""The networks as PaddleClas 2.6 and PaddleDetection 2.6 define them.
+
+Both packages import all of what they can do, down to trackers and video readers, when any part is imported. Only the
+definitions are wanted here, so the `__init__` of their folders is not run (`_Bare`).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from typing import Any
+
+import paddle
+
+_PACKAGES = ("paddleclas", "ppdet")
+_V2_DEPTHS = [2, 2, 6, 2]
+_STRIDES = [8, 16, 32, 64]
+_REG_MAX = 7
+
+
+class _Bare(MetaPathFinder):
+    """Finds the folders of `_PACKAGES` as packages without an `__init__`."""
+
+    def find_spec(self, name: str, path: Sequence[str] | None = None, target: Any = None) -> ModuleSpec | None:
+        """See `MetaPathFinder.find_spec`."""
+        found = PathFinder.find_spec(name, path) if name.partition(".")[0] in _PACKAGES else None
+        if found is None or found.submodule_search_locations is None:
+            return found
+        bare = ModuleSpec(name, None, is_package=True)
+        bare.submodule_search_locations = found.submodule_search_locations
+        return bare
+
+
+@contextmanager
+def _definitions_alone() -> Iterator[None]:
+    finder = _Bare()
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
+
+
+def build_extractor(backbone: str, scale: float, dim: int, last_stride: int) -> Any:
+    """Build an extractor as PP-ShiTu V2's: backbone, embedding by `last_conv` with bias, batch-norm neck.
+
+    Args:
+        backbone, scale, dim, last_stride: as of `training.networks.extractor.Extractor`.
+
+    Returns:
+        A Paddle layer: pictures (N, 3, H, W) to embeddings (N, dim).
+    """
+    with _definitions_alone():
+        from paddleclas.ppcls.arch.backbone.legendary_models.pp_lcnet import PPLCNet
+        from paddleclas.ppcls.arch.backbone.legendary_models.pp_lcnet_v2 import PPLCNetV2, RepDepthwiseSeparable
+        from paddleclas.ppcls.arch.gears.bnneck import BNNeck
+    if backbone == "lcnet":
+        strides = [2, 2, 2, 2, last_stride]
+        # Their dropout scales what it answers in inference, so it has to be switched off.
+        network = PPLCNet(scale=scale, class_expand=dim, stride_list=strides, dropout_prob=0.0)
+    else:
+        network = PPLCNetV2(scale=scale, depths=_V2_DEPTHS, class_expand=dim, dropout_prob=0.0)
+
+        def unstride(block: Any, _: str) -> Any:
+            kept = ("in_channels", "out_channels", "dw_size", "split_pw", "use_rep", "use_se", "use_shortcut")
+            return RepDepthwiseSeparable(stride=last_stride, **{name: getattr(block, name) for name in kept})
+
+        network.upgrade_sublayer("stages[3][0]", unstride)
+    channels = network.last_conv.weight.shape[1]
+    network.upgrade_sublayer("last_conv", lambda *_: paddle.nn.Conv2D(channels, dim, 1))
+    network.upgrade_sublayer("act", lambda *_: paddle.nn.Identity())
+    network.stop_after("flatten")
+    return paddle.nn.Sequential(("backbone", network), ("neck", BNNeck(num_features=dim)))
+
+
+class Detector(paddle.nn.Layer):
+    """PaddleDetection's parts in the order of its `PicoDet`, whose own file needs all other detectors."""
+
+    def __init__(self, backbone: Any, neck: Any, head: Any) -> None:
+        super().__init__()
+        self.backbone, self.neck, self.head = backbone, neck, head
+
+    def forward(self, image: Any, scale_factor: Any) -> Any:
+        """Map a picture (1, 3, H, W) and its scale (1, 2) to rows (M, 6) of class, score and box, and their number."""
+        return self.head.post_process(self.head(self.neck(self.backbone({"image": image}))), scale_factor)
+
+    def levels(self, image: Any) -> Any:
+        """Return what the head says of a picture: per level scores (1, A, 1) and distances (1, A, 4 (REG_MAX + 1))."""
+        return self.head(self.neck(self.backbone({"image": image})), export_post_process=False)
+
+
+def build_detector(scale: float, channels: int, head_convs: int) -> Any:
+    """Build a one-class PicoDet as PP-ShiTu's mainbody detector, with its decoding and suppression.
+
+    Args:
+        scale, channels, head_convs: as of `training.networks.picodet.PicoDetConfig`.
+
+    Returns:
+        A Paddle layer, see `Detector`.
+    """
+    with _definitions_alone():
+        from ppdet.modeling.backbones.lcnet import LCNet
+        from ppdet.modeling.heads.pico_head import PicoFeat, PicoHead
+        from ppdet.modeling.layers import MultiClassNMS
+        from ppdet.modeling.losses.varifocal_loss import VarifocalLoss
+        from ppdet.modeling.necks.lc_pan import LCPAN
+    backbone = LCNet(scale=scale, feature_maps=[3, 4, 5])
+    scales = [1 / stride for stride in _STRIDES[:3]]  # a list of its own: LCPAN appends to it, even to its default
+    neck = LCPAN([shape.channels for shape in backbone.out_shape], channels, num_features=4, spatial_scales=scales)
+    features = PicoFeat(channels, channels, len(_STRIDES), head_convs, share_cls_reg=True)
+    head = PicoHead(
+        conv_feat=features,
+        num_classes=1,
+        fpn_stride=_STRIDES,
+        loss_class=VarifocalLoss(use_sigmoid=True),
+        reg_max=_REG_MAX,
+        feat_in_chan=channels,
+        nms=MultiClassNMS(score_threshold=0.025, nms_top_k=1000, keep_top_k=100, nms_threshold=0.6),
+        cell_offset=0.5,
+    )
+    return Detector(backbone, neck, head)

@@ -1,0 +1,89 @@
+"""PyTorch's side: the weights of a checkpoint, with answers to compare with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..detector.photos import read_rgb
+from ..detector.train import load_detector
+from ..extractor.train import load_extractor
+from ..extractor.views import normalise
+from ..networks.extractor import Extractor
+from ..networks.picodet import HeadOutputs, PicoDet
+from .parcel import Kind, Parcel
+
+_GRAINS = (4, 16, 48, None)
+_COUNTER = "num_batches_tracked"
+"""A batch norm's counter: of use to training alone, and unknown to Paddle."""
+
+
+def export_weights(kind: Kind, checkpoint: Path, out: Path, side: int, pictures: Sequence[Path] = ()) -> Parcel:
+    """Write a checkpoint's weights as a parcel for Paddle.
+
+    Args:
+        kind: `extractor` or `detector`.
+        checkpoint: of `train_extractor` or `train_detector`.
+        out: folder of the parcel.
+        side: pixels a side of the network's input.
+        pictures: files to compare the networks on, beside drawn noise.
+
+    Raises:
+        ValueError: the checkpoint is none of that kind, or a picture cannot be decoded.
+    """
+    resize = cv2.INTER_LINEAR if kind == "extractor" else cv2.INTER_CUBIC  # as the runtime resizes
+    photos = [cv2.resize(read_rgb(path), (side, side), interpolation=resize) for path in pictures]
+    pixels = torch.from_numpy(np.stack([*_noise(side), *photos])).permute(0, 3, 1, 2)
+    images = normalise(pixels.float()).contiguous()
+    network: Extractor | PicoDet
+    if kind == "extractor":
+        network = extractor = load_extractor(checkpoint)
+        facts = extractor.facts
+    else:
+        network = detector = load_detector(checkpoint)
+        facts = asdict(detector.config)
+    weights = {name: value.clone() for name, value in network.state_dict().items() if not name.endswith(_COUNTER)}
+    rounded = _answers(network, images)
+    answers = _answers(network.double(), images.double())
+    rounding = {name: (rounded[name] - value).abs().flatten(1).amax(1) for name, value in answers.items()}
+    parcel = Parcel(
+        kind=kind,
+        facts=facts,
+        pictures=[f"noise of {grain or side} squares" for grain in _GRAINS] + [path.name for path in pictures],
+        made_with={"torch": torch.__version__},
+        weights=_arrays(weights),
+        images=images.numpy(),
+        answers=_arrays(answers),
+        rounding=_arrays(rounding),
+    )
+    parcel.write(out)
+    return parcel
+
+
+def _noise(side: int) -> list[NDArray[np.uint8]]:
+    """Return pictures (side, side, 3) of coloured squares, from a few large ones to one each pixel."""
+    rng = np.random.default_rng(0)
+    drawn = [rng.integers(0, 256, (grain or side, grain or side, 3), np.uint8) for grain in _GRAINS]
+    return [cv2.resize(squares, (side, side), interpolation=cv2.INTER_NEAREST) for squares in drawn]
+
+
+@torch.no_grad()
+def _answers(network: Extractor | PicoDet, images: Tensor) -> dict[str, Tensor]:
+    """Return `Parcel.answers`, in the precision of network and images."""
+    if isinstance(network, Extractor):
+        return {"embedding": network(images)}
+    outputs: HeadOutputs = network(images)
+    scores = [logits.sigmoid().flatten(1) for logits in outputs.logits]
+    distances = [bins.flatten(2).transpose(1, 2) for bins in outputs.bins]
+    return {"scores": torch.cat(scores, 1), "distances": torch.cat(distances, 1)}
+
+
+def _arrays(tensors: Mapping[str, Tensor]) -> dict[str, NDArray[np.float32]]:
+    return {name: value.float().contiguous().numpy() for name, value in tensors.items()}

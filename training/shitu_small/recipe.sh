@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# Makes models/shitu-small, from the data sets to the bundle. Started again, it goes on where it stopped.
+#
+#   make trainer && training/shitu_small/recipe.sh [SHARED]
+#
+# SHARED (default ../shared) holds data/{grocery,caltech101,trashnet,textures,beverage} and models/. The photos of drinks there
+# have no part in it. Every step is seeded.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+shared=${1:-../shared}
+work=build/shitu-small
+train="build/export/bin/python -m training"
+data=$shared/data
+grocery=$data/grocery/images
+
+step() { # step RESULT COMMAND...: leaves out what is there already
+    if [ ! -e "$1" ]; then echo "== ${*:2}" && "${@:2}"; fi
+}
+
+# Pictures, and what a teacher says of them.
+step $work/grocery/labels.npy $train pack "$grocery/train" "$grocery/val" --out $work/grocery --side 192
+step $work/trashnet/labels.npy $train pack "$data/trashnet" --out $work/trashnet --side 192 --each-its-own
+step $work/caltech101/labels.npy $train pack "$data/caltech101" --out $work/caltech101 --side 176 --each-its-own
+step $work/gallery/labels.npy $train pack "$grocery/train" --out $work/gallery --side 224
+step $work/queries/labels.npy $train pack "$grocery/test" --out $work/queries --side 224
+teacher=$shared/models/mobilenet_v1_embedding.tflite
+step $work/grocery/teacher.npy $train teach $work/grocery --model "$teacher" --views 4
+step $work/trashnet/teacher.npy $train teach $work/trashnet --model "$teacher" --views 4
+step $work/caltech101/teacher.npy $train teach $work/caltech101 --model "$teacher" --views 2
+
+# Drawn products, drawn and pasted scenes, and grocery photos with the localizer's boxes.
+step $work/drawn/labels.npy $train draw-crops --out $work/drawn --surfaces "$data/textures"
+step $work/scenes/labels $train draw-scenes --out $work/scenes --surfaces "$data/textures"
+step $work/pasted/labels $train paste-scenes --out $work/pasted --shared "$shared"
+step $work/labelled/labels $train label-photos --out $work/labelled --shared "$shared"
+
+# The networks. Both go on where they stopped.
+$train extractor --out $work/extractor \
+    --products $work/grocery=3 --products $work/drawn=2.5 --varied $work/caltech101=2 --varied $work/trashnet=1.5 \
+    --gallery $work/gallery --queries $work/queries --steps 2400
+$train detector --out $work/detector --steps 2000 \
+    --photos "$data/beverage=0.35" --photos $work/scenes=0.25 --photos $work/pasted=0.25 --photos $work/labelled=0.15
+
+# Paddle inference models, equal to PyTorch's, and the bundle from those.
+$train export-weights extractor $work/extractor/extractor.pt --out $work/parcels/extractor --side 160
+$train export-weights detector $work/detector/detector.pt --out $work/parcels/detector --side 320
+python=build/export/bin/python
+step $work/paddle/extractor/inference.pdmodel $python -m training.paddle extractor $work/parcels/extractor --out $work/paddle/extractor
+step $work/paddle/detector/inference.pdmodel $python -m training.paddle detector $work/parcels/detector --out $work/paddle/detector
+build/export/bin/shitu-edge-export bundle --out models/shitu-small --compact \
+    --detector $work/paddle/detector --extractor $work/paddle/extractor --licence Apache-2.0 \
+    --pictures "$data/beverage/images" --calibrate "$data/beverage" --calibrate "$grocery/train" --products "$grocery/train"
