@@ -19,6 +19,16 @@ STAGES: dict[str, tuple[tuple[int, int, int, bool], ...]] = {
 _STEM_CHANNELS = 16
 
 
+_FIRST_BIAS = 1.0
+"""What h-swish's input is around at first, rather than 0.
+
+H-swish halves small numbers and keeps large ones, so around 0 each layer doubles what a picture of high contrast is
+ahead of the others. Untrained, 27 layers of it leave embeddings in which little but that is left (an effective rank of
+2.5 of 256 on groceries), and training takes thousands of steps to recover; around 1 the rank is 38, and recall@1 after
+200 steps was 23 % instead of under 8 % after 400.
+"""
+
+
 class ConvBN(nn.Module):
     """Convolution, batch normalisation and h-swish."""
 
@@ -28,6 +38,7 @@ class ConvBN(nn.Module):
         self.bn = nn.BatchNorm2d(channels_out)
         self.act = nn.Hardswish()
         nn.init.kaiming_normal_(self.conv.weight, mode="fan_in", nonlinearity="relu")
+        nn.init.constant_(self.bn.bias, _FIRST_BIAS)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to (N, C', H', W')."""
