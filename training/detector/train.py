@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import copy
-import json
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import cv2
 import torch
@@ -18,6 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
 from ..checkpoint import load_checkpoint, save_checkpoint
+from ..learning import decay_groups, follow, join_processes, log_line
 from ..networks.picodet import PicoDet, PicoDetConfig
 from .batches import Batches
 from .evaluation import detect, evaluate_ap, normalise
@@ -29,7 +27,6 @@ from .split import split_photos
 CHECKPOINT, LOG = "detector.pt", "detector.jsonl"
 _WEIGHT_DECAY = 0.05
 _GRADIENT_NORM = 10.0
-_EMA_HORIZON = 400
 
 Progress = Callable[[int, int], None]
 
@@ -44,14 +41,11 @@ def train_detector(options: DetectorOptions, progress: Progress) -> PicoDet:
     Raises:
         ValueError: a photo, a label or the backbone cannot be used, or the run in `out` was started with other options.
     """
-    rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     if options.threads:
         torch.set_num_threads(options.threads)
     cv2.setNumThreads(1)  # photos are too small for more to pay
     torch.manual_seed(options.seed)
-    device = _device()
-    if world > 1 and not torch.distributed.is_initialized():
-        torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    device, rank, world = join_processes()
     folders, held_out = _read(options.sources)
     network = PicoDet(PicoDetConfig(options.scale, options.channels)).to(device, memory_format=torch.channels_last)
     if options.backbone is not None:
@@ -59,7 +53,7 @@ def train_detector(options: DetectorOptions, progress: Progress) -> PicoDet:
     if options.initial is not None:
         start_from(network, options.initial)
     average = copy.deepcopy(network)
-    optimizer = torch.optim.AdamW(_groups(network), options.learning_rate)
+    optimizer = torch.optim.AdamW(decay_groups(network, _WEIGHT_DECAY), options.learning_rate)
     options.out.mkdir(parents=True, exist_ok=True)
     first = _resume(options, network, average, optimizer)
     learner = DistributedDataParallel(network) if world > 1 else network
@@ -72,7 +66,7 @@ def train_detector(options: DetectorOptions, progress: Progress) -> PicoDet:
         for group in optimizer.param_groups:
             group["lr"] = options.rate(step)
         losses = _learn(learner.train(), optimizer, (images.to(device), boxes.to(device), picture.to(device)))
-        _follow(average, network, step)
+        follow(average, network, step)
         sums = {name: sums.get(name, 0) + loss for name, loss in losses.items()}
         done = step + 1
         if rank:
@@ -82,7 +76,7 @@ def train_detector(options: DetectorOptions, progress: Progress) -> PicoDet:
             speed = (done - seen) * options.batch / (time.perf_counter() - started)
             figures = {name: round(float(total) / (done - seen), 4) for name, total in sums.items()}
             measured = _measure(average, held_out, options.side)
-            _log(options, {"step": done, **figures, "pictures_per_s": round(speed, 1), **measured})
+            log_line(options.out / LOG, {"step": done, **figures, "pictures_per_s": round(speed, 1), **measured})
             _save(options, network, average, optimizer, done)
             started, seen, sums = time.perf_counter(), done, {}
     average.eval()
@@ -150,13 +144,6 @@ def _learn(learner: nn.Module, optimizer: torch.optim.Optimizer, batch: tuple[Te
     return {name: loss.detach() for name, loss in losses.items()}
 
 
-def _device() -> torch.device:
-    if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-        return torch.device("cuda")
-    return torch.device("cpu")
-
-
 def _read(sources: Sequence[Source]) -> tuple[list[list[Photo]], list[Photo]]:
     folders: list[list[Photo]] = []
     held_out: list[Photo] = []
@@ -167,34 +154,11 @@ def _read(sources: Sequence[Source]) -> tuple[list[list[Photo]], list[Photo]]:
     return folders, held_out
 
 
-def _groups(network: nn.Module) -> list[dict[str, Any]]:
-    """Return the parameters in two groups: only weights of convolutions decay."""
-    weights = [value for value in network.parameters() if value.ndim > 1]
-    others = [value for value in network.parameters() if value.ndim <= 1]
-    return [{"params": weights, "weight_decay": _WEIGHT_DECAY}, {"params": others, "weight_decay": 0.0}]
-
-
-@torch.no_grad()
-def _follow(average: nn.Module, current: nn.Module, step: int) -> None:
-    """Move the averaged weights towards the current ones, faster in the beginning."""
-    decay = min(1 - 1 / _EMA_HORIZON, (step + 1) / (step + 10))
-    for kept, new in zip(average.state_dict().values(), current.state_dict().values(), strict=True):
-        if kept.is_floating_point():
-            kept.lerp_(new, 1 - decay)
-        else:
-            kept.copy_(new)
-
-
 def _measure(network: PicoDet, held_out: Sequence[Photo], side: int) -> dict[str, float]:
     if not held_out:
         return {}
     found = detect(network, held_out, side)
     return {"ap50": round(evaluate_ap(found, [photo.boxes_xyxy for photo in held_out]), 4)}
-
-
-def _log(options: DetectorOptions, line: dict[str, Any]) -> None:
-    with (options.out / LOG).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
 
 
 def _save(

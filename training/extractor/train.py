@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import math
-import os
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ..checkpoint import load_checkpoint, save_checkpoint
+from ..learning import decay_groups, follow, join_processes, log_line
 from ..networks.extractor import Backbone, Extractor
 from .batches import Batch, Batches, Course
 from .evaluate import evaluate
@@ -25,7 +25,6 @@ from .views import normalise, relight
 
 CHECKPOINT, LOG = "extractor.pt", "extractor.jsonl"
 _SAVE_EVERY = 200
-_EMA_HORIZON = 400
 _MARGIN_WARM_UP = 0.25
 _LIGHT_WARM_UP = 0.5
 
@@ -131,13 +130,10 @@ def train_extractor(options: ExtractorOptions, progress: Progress) -> Extractor:
     Raises:
         ValueError: a pack is not one, or the run in `out` was started with other options.
     """
-    rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     if options.threads:
         torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
-    device = _device()
-    if world > 1 and not torch.distributed.is_initialized():
-        torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    device, rank, world = join_processes()
     courses = [Course.open(path, share, True, options.distil > 0) for path, share in options.products]
     courses += [Course.open(path, share, False, options.distil > 0) for path, share in options.varied]
     batches = Batches(courses, options.batch // world, options.seed, rank)
@@ -145,7 +141,7 @@ def train_extractor(options: ExtractorOptions, progress: Progress) -> Extractor:
     if options.initial is not None:
         _start_from(learner.extractor, options.initial)
     average = copy.deepcopy(learner.extractor)
-    optimizer = torch.optim.AdamW(_groups(learner, options.weight_decay), options.learning_rate, fused=True)
+    optimizer = torch.optim.AdamW(decay_groups(learner, options.weight_decay), options.learning_rate, fused=True)
     options.out.mkdir(parents=True, exist_ok=True)
     first = _resume(options, learner, average, optimizer)
     wrapped = DistributedDataParallel(learner) if world > 1 else learner
@@ -164,7 +160,7 @@ def train_extractor(options: ExtractorOptions, progress: Progress) -> Extractor:
         torch.stack(list(losses.values())).sum().backward()
         nn.utils.clip_grad_norm_(learner.parameters(), 5.0)
         optimizer.step()
-        _follow(average, learner.extractor, step)
+        follow(average, learner.extractor, step)
         for name, loss in losses.items():
             sums[name] = sums.get(name, 0.0) + float(loss.detach())
         done = step + 1
@@ -173,20 +169,14 @@ def train_extractor(options: ExtractorOptions, progress: Progress) -> Extractor:
             if done % options.eval_every == 0 or done == options.steps:
                 speed = (done - seen) * options.batch / (time.perf_counter() - started)
                 figures = {name: round(value / (done - seen), 4) for name, value in sums.items()}
-                _log(
-                    options, {"step": done, **figures, "pictures_per_s": round(speed, 1), **_measure(average, options)}
+                log_line(
+                    options.out / LOG,
+                    {"step": done, **figures, "pictures_per_s": round(speed, 1), **_measure(average, options)},
                 )
                 started, seen, sums = time.perf_counter(), done, {}
             if done % _SAVE_EVERY == 0 or done == options.steps:
                 _save(options, learner, average, optimizer, done)
     return average
-
-
-def _device() -> torch.device:
-    if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-        return torch.device("cuda")
-    return torch.device("cpu")
 
 
 def _prepare(images: Tensor, options: ExtractorOptions, step: int, rank: int) -> Tensor:
@@ -205,34 +195,11 @@ def _to(batch: Batch, device: torch.device) -> Batch:
     )
 
 
-def _groups(learner: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Return the parameters in two groups: only weights of convolutions and linear maps decay."""
-    weights = [value for value in learner.parameters() if value.ndim > 1]
-    others = [value for value in learner.parameters() if value.ndim <= 1]
-    return [{"params": weights, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
-
-
-@torch.no_grad()
-def _follow(average: nn.Module, current: nn.Module, step: int) -> None:
-    """Move the averaged weights towards the current ones, faster in the beginning."""
-    decay = min(1 - 1 / _EMA_HORIZON, (step + 1) / (step + 10))
-    for kept, new in zip(average.state_dict().values(), current.state_dict().values(), strict=True):
-        if kept.is_floating_point():
-            kept.lerp_(new, 1 - decay)
-        else:
-            kept.copy_(new)
-
-
 def _measure(extractor: Extractor, options: ExtractorOptions) -> dict[str, float]:
     if options.gallery is None or options.queries is None:
         return {}
     found = evaluate(extractor, Pack.open(options.gallery), Pack.open(options.queries), options.eval_side)
     return {"recall_at_1": round(found.recall_at_1, 4), "map": round(found.mean_average_precision, 4)}
-
-
-def _log(options: ExtractorOptions, line: dict[str, Any]) -> None:
-    with (options.out / LOG).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
 
 
 def _facts(options: ExtractorOptions) -> dict[str, Any]:

@@ -34,11 +34,12 @@ step $work/scenes/labels $train draw-scenes --out $work/scenes --surfaces "$data
 step $work/pasted/labels $train paste-scenes --out $work/pasted --shared "$shared"
 step $work/labelled/labels $train label-photos --out $work/labelled --shared "$shared"
 
-# The networks. Both go on where they stopped.
-$train extractor --out $work/extractor \
+# The networks: a process a core. Both go on where they stopped.
+learn() { OMP_NUM_THREADS=1 build/export/bin/python -m torch.distributed.run --standalone --nproc-per-node="$(nproc)" -m training "$@" --threads 1; }
+learn extractor --out $work/extractor --scale 0.75 --batch 96 --side 96 --final-side 128 --steps 12000 \
     --products $work/grocery=3 --products $work/drawn=2.5 --varied $work/caltech101=2 --varied $work/trashnet=1.5 \
-    --gallery $work/gallery --queries $work/queries --steps 2400
-$train detector --out $work/detector --steps 2000 \
+    --gallery $work/gallery --queries $work/queries --eval-side 144 --eval-every 1000
+learn detector --out $work/detector --steps 4000 \
     --photos "$data/beverage=0.35" --photos $work/scenes=0.25 --photos $work/pasted=0.25 --photos $work/labelled=0.15
 
 # Paddle inference models, equal to PyTorch's, and the bundle from those.
