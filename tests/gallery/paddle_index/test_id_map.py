@@ -263,8 +263,9 @@ def test_numbers_in_a_yaml_map_stay_as_they_are_written(tmp_path: Path) -> None:
         ("id_map: {1: !!python/object/apply:os.system [ls]}", "expected plain text, found an anchor, alias or tag"),
         ("id_map: {1: a", "is no YAML: "),
         ("id_map: {1: a\x01}", "is no YAML: "),
-        ("{id_map: {" + "{" * 50_000, "expected only id_map"),
-        ("id_map: " + "[" * 50_000, "expected only id_map"),
+        # PyYAML 6.0.4 and newer refuse deep nesting themselves.
+        ("{id_map: {" + "{" * 50_000, "(expected only id_map|is no YAML: .*nesting depth)"),
+        ("id_map: " + "[" * 50_000, "(expected only id_map|is no YAML: .*nesting depth)"),
     ],
 )
 def test_other_yaml_is_refused(tmp_path: Path, text: str, message: str) -> None:
