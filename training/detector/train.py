@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
-from ..checkpoint import load_checkpoint, save_checkpoint
+from ..checkpoint import load_checkpoint, resume_run, save_checkpoint
 from ..learning import decay_groups, follow, join_processes, log_line
 from ..networks.picodet import PicoDet, PicoDetConfig
 from .batches import Batches
@@ -55,7 +55,7 @@ def train_detector(options: DetectorOptions, progress: Progress) -> PicoDet:
     average = copy.deepcopy(network)
     optimizer = torch.optim.AdamW(decay_groups(network, _WEIGHT_DECAY), options.learning_rate)
     options.out.mkdir(parents=True, exist_ok=True)
-    first = _resume(options, network, average, optimizer)
+    first = resume_run(options.out / CHECKPOINT, "detector", options.facts(), network, average, optimizer)
     learner = DistributedDataParallel(network) if world > 1 else network
     weights = [source.weight for source in options.sources]
     batches = Batches(folders, weights, options.batch // world, options.sides, options.seed, rank)
@@ -177,18 +177,3 @@ def _save(
             "step": step,
         },
     )
-
-
-def _resume(options: DetectorOptions, network: PicoDet, average: PicoDet, optimizer: torch.optim.Optimizer) -> int:
-    """Load an interrupted run; return the first step that is left."""
-    path = options.out / CHECKPOINT
-    if not path.exists():
-        return 0
-    state, facts = load_checkpoint(path, "detector"), options.facts()
-    if state["options"] != facts:
-        other = [name for name in facts if state["options"].get(name) != facts[name]]
-        raise ValueError(f"{path}: was started with other options ({', '.join(other)}): name another folder, or these")
-    network.load_state_dict(state["learner"])
-    average.load_state_dict(state["network"])
-    optimizer.load_state_dict(state["optimizer"])
-    return int(state["step"])

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from ..checkpoint import load_checkpoint, save_checkpoint
+from ..checkpoint import load_checkpoint, resume_run, save_checkpoint
 from ..learning import decay_groups, follow, join_processes, log_line
 from ..networks.extractor import Backbone, Extractor
 from .batches import Batch, Batches, Course
@@ -143,7 +143,7 @@ def train_extractor(options: ExtractorOptions, progress: Progress) -> Extractor:
     average = copy.deepcopy(learner.extractor)
     optimizer = torch.optim.AdamW(decay_groups(learner, options.weight_decay), options.learning_rate, fused=True)
     options.out.mkdir(parents=True, exist_ok=True)
-    first = _resume(options, learner, average, optimizer)
+    first = resume_run(options.out / CHECKPOINT, "extractor", _facts(options), learner, average, optimizer)
     wrapped = DistributedDataParallel(learner) if world > 1 else learner
 
     started, seen = time.perf_counter(), first
@@ -224,21 +224,6 @@ def _save(
             "step": step,
         },
     )
-
-
-def _resume(options: ExtractorOptions, learner: _Learner, average: Extractor, optimizer: torch.optim.Optimizer) -> int:
-    """Load an interrupted run; return the first step that is left."""
-    path = options.out / CHECKPOINT
-    if not path.exists():
-        return 0
-    state = load_checkpoint(path, "extractor")
-    if state["options"] != _facts(options):
-        other = [name for name, value in _facts(options).items() if state["options"].get(name) != value]
-        raise ValueError(f"{path}: was started with other options ({', '.join(other)}): name another folder, or these")
-    learner.load_state_dict(state["learner"])
-    average.load_state_dict(state["network"])
-    optimizer.load_state_dict(state["optimizer"])
-    return int(state["step"])
 
 
 def _start_from(extractor: Extractor, path: Path) -> None:
