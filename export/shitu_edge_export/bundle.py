@@ -20,6 +20,7 @@ from shitu_edge.bundle import (
     Network,
     NetworkFile,
     Precision,
+    Rule,
     write_manifest,
 )
 from shitu_edge.results import Detections
@@ -49,6 +50,10 @@ class Options:
 
     description: str = ""
     licence: str = "unstated"
+    notes: str = ""
+    score_threshold: float | None = None
+    max_boxes: int | None = None
+    rule: Rule = field(default_factory=Rule)
     downloads: tuple[tuple[str, int, str], ...] = ()
     pictures: tuple[Path, ...] = ()
     calibrate: tuple[Path, ...] = ()
@@ -88,6 +93,7 @@ def export_bundle(detector: Path, extractor: Path, out: Path, options: Options, 
         calibration = Calibration.load(options.calibrate, options.products) if options.calibrate else None
         pictures, origin = load_pictures(options.pictures or options.calibrate)
         boxes = convert_detector(detector, work / "detector", options.input_size, progress.of("Detector"))
+        boxes = replace(boxes, spec=_limited(boxes.spec, options))
         rows = convert_extractor(extractor, work / "extractor", options.crop_size, progress.of("Extractor"))
         found, reference = _measure_detector(boxes, pictures, calibration, work, options, progress.of("Detector"))
         crops = cut_crops(pictures, [best_boxes(one, boxes.spec.max_boxes) for one in reference])
@@ -111,10 +117,11 @@ def export_bundle(detector: Path, extractor: Path, out: Path, options: Options, 
             options.licence,
             _store(boxes.spec, found, "detector", folder),
             _store(rows.spec, embedded, "extractor", folder),
+            options.rule,
         )
         write_manifest(folder, manifest)
         receipt.write(folder)
-        write_card(folder, manifest, receipt)
+        write_card(folder, manifest, receipt, options.notes)
     return receipt
 
 
@@ -126,6 +133,12 @@ def load_pictures(folders: Sequence[Path]) -> tuple[list[Pixels], str]:
     paths = spread(find_pictures(folders), _PICTURES)
     names = ", ".join(folder.name for folder in folders)
     return [load_sample(path).pixels_rgb for path in paths], f"{len(paths)} pictures of {names}"
+
+
+def _limited(spec: DetectorSpec, options: Options) -> DetectorSpec:
+    """Take the user's limits instead of PP-ShiTu's where there are any."""
+    threshold = spec.score_threshold if options.score_threshold is None else options.score_threshold
+    return replace(spec, score_threshold=threshold, max_boxes=options.max_boxes or spec.max_boxes)
 
 
 def _measure_detector(

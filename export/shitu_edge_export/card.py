@@ -10,9 +10,11 @@ from shitu_edge.bundle import Manifest, Network
 from .receipt import RECEIPT, NetworkReceipt, Receipt, describe
 
 
-def write_card(folder: Path, manifest: Manifest, receipt: Receipt) -> None:
-    """Write `README.md` into a bundle's folder."""
+def write_card(folder: Path, manifest: Manifest, receipt: Receipt, notes: str) -> None:
+    """Write `README.md` into a bundle's folder; it ends with `notes`, Markdown, if there are any."""
     text = "\n".join(_lines(manifest, receipt)) + "\n"
+    if notes:
+        text += f"\n{notes.strip()}\n"
     (folder / "README.md").write_text(text, encoding="utf-8", newline="\n")
 
 
@@ -28,7 +30,8 @@ def _lines(manifest: Manifest, receipt: Receipt) -> Iterator[str]:
     yield ""
     detector, rule = manifest.detector, manifest.recognition
     yield f"Boxes from a score of {detector.score_threshold} on, at most {detector.max_boxes}; a product is named from"
-    yield f"a cosine of {rule.similarity_threshold} on. These are PP-ShiTu's values, not tuned to any gallery."
+    yield f"a cosine of {rule.similarity_threshold} on, and drops others that it overlaps by more than"
+    yield f"{rule.suppression_iou:.0%}. (PP-ShiTu: 0.2, 5, 0.5, 5%.)"
     yield ""
     yield f"Measured on {receipt.pictures}; everything in [`{RECEIPT}`]({RECEIPT}). Open it with"
     yield f'`Recognizer.open("{manifest.name}")` or `shitu-edge recognize PHOTO --models {manifest.name}`.'

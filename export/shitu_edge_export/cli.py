@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from shitu_edge.bundle import Rule
 from shitu_edge.engines.cache import user_cache
 from shitu_edge.errors import ShituError
 
@@ -67,6 +68,7 @@ ToleranceScore = Annotated[float, typer.Option(min=0, help="What a score may be 
 ToleranceCosine = Annotated[float, typer.Option(max=1, help="Least cosine of an embedding with its source.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
+_RULE = Rule()
 _PX, _SCORE, _COSINE = Tolerances().max_px, Tolerances().max_score, Tolerances().min_cosine
 
 
@@ -111,6 +113,22 @@ def bundle(
     compact: Compact = False,
     description: Annotated[str, typer.Option(help="What to say of the bundle.")] = "",
     licence: Annotated[str, typer.Option(help="Licence of the weights.")] = "unstated",
+    notes: Annotated[
+        Path | None, typer.Option(help="Markdown to end the model card with.", exists=True, dir_okay=False)
+    ] = None,
+    detection_threshold: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Score from which a box counts. [default: 0.2]", show_default=False),
+    ] = None,
+    max_boxes: Annotated[
+        int | None, typer.Option(min=1, help="How many boxes are looked at. [default: 5]", show_default=False)
+    ] = None,
+    similarity_threshold: Annotated[
+        float, typer.Option(min=-1, max=1, help="Cosine from which a product is named.")
+    ] = _RULE.similarity_threshold,
+    suppression_iou: Annotated[
+        float, typer.Option(min=0, max=1, help="Overlap from which a surer item drops another.")
+    ] = _RULE.suppression_iou,
     tolerance_px: TolerancePx = _PX,
     tolerance_score: ToleranceScore = _SCORE,
     tolerance_cosine: ToleranceCosine = _COSINE,
@@ -123,6 +141,10 @@ def bundle(
     options = Options(
         description=description,
         licence=licence,
+        notes=notes.read_text(encoding="utf-8") if notes else "",
+        score_threshold=detection_threshold,
+        max_boxes=max_boxes,
+        rule=Rule(similarity_threshold=similarity_threshold, suppression_iou=suppression_iou),
         pictures=tuple(pictures or ()),
         calibrate=tuple(calibrate or ()),
         products=products,

@@ -9,7 +9,7 @@ import pytest
 from shitu_edge_export.cli import app
 from typer.testing import CliRunner
 
-from shitu_edge import Bundle, EngineError
+from shitu_edge import Bundle, EngineError, Rule
 from shitu_edge.engines import ENGINES, EngineName, Resources
 from shitu_edge.networks import open_network
 
@@ -17,14 +17,27 @@ from .programs import Pico, extractor, write
 
 STORED = [f"{role}.{name}" for role in ("detector", "extractor") for name in ("fp16.bin", "fp16.xml", "onnx")]
 
+SETTINGS = [
+    "--max-boxes",
+    "7",
+    "--detection-threshold",
+    "0.25",
+    "--similarity-threshold",
+    "0.6",
+    "--suppression-iou",
+    "0.1",
+]
+
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("compact")
     detector = write(Pico(end="raw", scores="sigmoid", batch=1).build()[0], folder / "det", "onnx")
     embedder = write(extractor("V2", dim=300), folder / "rec", "onnx")
-    arguments = ["bundle", "--detector", detector, "--extractor", embedder, "--out", folder / "mine"]
-    done = CliRunner().invoke(app, [*map(str, arguments), "--half", "--compact"])
+    notes = folder / "notes.md"
+    notes.write_text("## Data\n\nNobody's.\n", encoding="utf-8")
+    arguments = ["bundle", "--detector", detector, "--extractor", embedder, "--out", folder / "mine", "--notes", notes]
+    done = CliRunner().invoke(app, [*map(str, arguments), *SETTINGS, "--half", "--compact"])
     assert done.exit_code == 0, done.output
     return folder / "mine"
 
@@ -32,6 +45,15 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_what_is_stored(made: Path) -> None:
     assert sorted(path.name for path in made.iterdir() if path.stem not in ("bundle", "receipt", "README")) == STORED
     assert Bundle.open(made).verify() == len(STORED)
+
+
+def test_settings_and_notes_of_the_maker(made: Path) -> None:
+    manifest = Bundle.open(made).manifest
+    assert (manifest.detector.max_boxes, manifest.detector.score_threshold) == (7, 0.25)
+    assert manifest.recognition == Rule(similarity_threshold=0.6, suppression_iou=0.1)
+    card = (made / "README.md").read_text(encoding="utf-8")
+    assert card.endswith("\n\n## Data\n\nNobody's.\n")
+    assert "score of 0.25 on, at most 7" in card
 
 
 def test_the_receipt_covers_every_form_on_every_engine_that_reads_it(made: Path) -> None:

@@ -19,9 +19,9 @@ Affine = NDArray[np.float32]
 MEAN = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1) * 255
 STD = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1) * 255
 
-_AREA = (0.35, 1.0)
-_ASPECT = 1.3
-_SLIGHT_DEGREES, _STRONG_DEGREES, _STRONG_SHARE = 15.0, 180.0, 0.15
+_AREA = (0.45, 1.0)
+_ASPECT = 1.25
+_SLIGHT_DEGREES, _STRONG_DEGREES, _STRONG_SHARE = 12.0, 180.0, 0.1
 
 
 def part_of(row: int, view: int) -> Affine:

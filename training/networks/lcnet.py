@@ -19,8 +19,8 @@ STAGES: dict[str, tuple[tuple[int, int, int, bool], ...]] = {
 _STEM_CHANNELS = 16
 
 
-_FIRST_BIAS = 1.0
-"""What h-swish's input is around at first, rather than 0.
+FIRST_BIAS = 1.0
+"""What batch norms before an h-swish shift their numbers to at first, rather than 0.
 
 H-swish halves small numbers and keeps large ones, so around 0 each layer doubles what a picture of high contrast is
 ahead of the others. Untrained, 27 layers of it leave embeddings in which little but that is left (an effective rank of
@@ -38,7 +38,7 @@ class ConvBN(nn.Module):
         self.bn = nn.BatchNorm2d(channels_out)
         self.act = nn.Hardswish()
         nn.init.kaiming_normal_(self.conv.weight, mode="fan_in", nonlinearity="relu")
-        nn.init.constant_(self.bn.bias, _FIRST_BIAS)
+        nn.init.constant_(self.bn.bias, FIRST_BIAS)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to (N, C', H', W')."""

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .lcnet import ConvBN, DepthwiseSeparable, LCNet
+from .lcnet import FIRST_BIAS, ConvBN, DepthwiseSeparable, LCNet
 
 STRIDES = (8, 16, 32, 64)
 REG_MAX = 7
@@ -81,7 +81,9 @@ class DPModule(nn.Module):
         self.pwconv = nn.Conv2d(channels, channels, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(channels)
         for conv in (self.dwconv, self.pwconv):
-            nn.init.kaiming_uniform_(conv.weight, nonlinearity="relu")
+            nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+        for norm in (self.bn1, self.bn2):
+            nn.init.constant_(norm.bias, FIRST_BIAS)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to (N, C, ⌈H / stride⌉, ⌈W / stride⌉)."""
@@ -141,7 +143,8 @@ class ConvNorm(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(channels, channels, kernel, 1, kernel // 2, groups=groups, bias=False)
         self.norm = nn.BatchNorm2d(channels)
-        nn.init.normal_(self.conv.weight, std=0.01)
+        nn.init.kaiming_normal_(self.conv.weight, nonlinearity="relu")
+        nn.init.constant_(self.norm.bias, FIRST_BIAS)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to the same shape."""
