@@ -55,20 +55,25 @@ def run_source(graph_path: Path, weights_path: Path, feeds: Sequence[Feeds]) -> 
 
 
 def reference_detections(
-    model: Model, kind: PicoDet, part: Part, spec: DetectorSpec, pictures: Sequence[NDArray[np.uint8]], threshold: float
+    model: Model,
+    kind: PicoDet,
+    part: Part | None,
+    spec: DetectorSpec,
+    pictures: Sequence[NDArray[np.uint8]],
+    threshold: float,
 ) -> list[Detections]:
     """Detect things with the source, down to a score of `threshold`.
 
-    The uncut graph is run where it decodes boxes; a raw head says nothing about boxes, so that the part is run and its
-    levels are read as the runtime reads them.
+    The uncut graph is run where it decodes boxes. A raw head says nothing about boxes: there the part is run, which
+    only then has to be given, and its levels are read as the runtime reads them.
     """
-    raw = not kind.decodes
+    raw = part if not kind.decodes else None
     names = [spec.network.input.name] if raw else list(model.graph.input_names)
     feeds = [_feeds(names, spec, pixels, boxes_in_input=kind.suppression is None) for pixels in pictures]
-    source = (part.path, part.weights) if raw else (model.path, model.weights_path)
+    source = (raw.path, raw.weights) if raw else (model.path, model.weights_path)
     outputs = run_source(*source, feeds)
     return [
-        _read(kind, part.outputs, spec, arrays, pixels, threshold)
+        _read(kind, raw.outputs if raw else (), spec, arrays, pixels, threshold)
         for arrays, pixels in zip(outputs, pictures, strict=True)
     ]
 
