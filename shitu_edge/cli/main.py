@@ -11,7 +11,7 @@ import typer
 
 from .. import __version__
 from ..errors import ShituError
-from . import demo, doctor, gallery, models, recognize
+from . import bench, demo, doctor, gallery, models, recognize
 
 app = typer.Typer(
     name="shitu-edge",
@@ -26,6 +26,7 @@ app.command("demo")(demo.demo)
 app.command("recognize")(recognize.recognize)
 app.add_typer(gallery.app, name="gallery")
 app.add_typer(models.app, name="models")
+app.command("bench")(bench.bench)
 app.command("doctor")(doctor.doctor)
 
 

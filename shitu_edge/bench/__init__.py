@@ -1,0 +1,1 @@
+"""The harness behind `shitu-edge bench`: work, measuring, statistics, environment, verdict, report."""

@@ -1,0 +1,89 @@
+"""How long a fresh process takes to its first answer.
+
+    python -m shitu_edge.bench.cold '{"bundle": ..., "gallery": ..., "picture": ..., ...}'
+
+opens a recognizer, answers once, prints what it took as JSON, and ends.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ..engines import EngineName
+from ..errors import ShituError
+
+
+@dataclass(frozen=True, slots=True)
+class ColdStart:
+    """Milliseconds from the process's start: to the interpreter's first line, to an open recognizer, to an answer."""
+
+    python_ms: float
+    open_ms: float
+    answer_ms: float
+
+
+def cold_start(
+    bundle: Path,
+    gallery: Path,
+    picture: bytes,
+    *,
+    engine: EngineName = "auto",
+    precision: str | None = None,
+    threads: int | None = None,
+    cached: bool = True,
+) -> ColdStart:
+    """Start a process that answers one picture.
+
+    Args:
+        bundle, gallery, engine, precision, threads: as of `Recognizer.open`.
+        picture: encoded.
+        cached: whether compiled models may be taken from, and are kept in, the user's cache folder; else an empty one.
+
+    Raises:
+        ShituError: the process failed; with its last words.
+    """
+    with tempfile.TemporaryDirectory(prefix="shitu-edge-bench-") as scratch:
+        photo = Path(scratch, "picture")
+        photo.write_bytes(picture)
+        task = {
+            "picture": str(photo),
+            "bundle": str(bundle),
+            "gallery": str(gallery),
+            "engine": engine,
+            "precision": precision,
+            "threads": threads,
+            "cache": None if cached else str(Path(scratch, "cache")),
+        }
+        begun = time.time()
+        command = [sys.executable, "-m", __spec__.name, json.dumps(task)]
+        environment = {**os.environ, "PYTHONSAFEPATH": "1"}
+        done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", env=environment, check=False)
+    if done.returncode:
+        lines = done.stderr.strip().splitlines()
+        raise ShituError(f"a fresh process failed: {lines[-1] if lines else f'status {done.returncode}'}")
+    moments = json.loads(done.stdout.splitlines()[-1])
+    return ColdStart(**{name: (moment - begun) * 1e3 for name, moment in moments.items()})
+
+
+def _main() -> None:
+    python = time.time()
+    from ..recognizer import Recognizer  # an import is part of what is measured
+
+    task = json.loads(sys.argv[1])
+    picture = Path(task.pop("picture")).read_bytes()
+    with Recognizer.open(task.pop("bundle"), task.pop("gallery"), **task) as recognizer:
+        opened = time.time()
+        recognizer.recognize(picture)
+        answered = time.time()
+    print(json.dumps(asdict(ColdStart(python, opened, answered))))
+
+
+if __name__ == "__main__":
+    _main()

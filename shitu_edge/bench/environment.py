@@ -1,0 +1,100 @@
+"""What a figure belongs to: machine, versions, and how busy the machine was."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from .. import __version__
+from ..engines.cpu import Cpu, read_cpu
+
+_PACKAGES = ("numpy", "pillow", "openvino", "onnxruntime", "hnswlib")
+_KIB = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """A machine as a process may use it.
+
+    Attributes:
+        cpu: model, features and limits.
+        governor: how the clock is chosen (`performance`, `powersave`, ...); empty where the system does not say.
+        load: runnable processes, mean of the last minute; None where the system does not say.
+        system, python: what it runs.
+        versions: of this package and what it computes with.
+    """
+
+    cpu: Cpu
+    governor: str
+    load: float | None
+    system: str
+    python: str
+    versions: dict[str, str]
+
+    def warnings(self) -> list[str]:
+        """Return what makes figures from here doubtful."""
+        found = []
+        if self.load is not None and self.load > 0.5:
+            found.append(f"the machine was busy before the benchmark began: load {self.load:.1f}")
+        if self.governor == "powersave":
+            found.append("the CPU's governor is powersave: the clock follows the load, and short work runs slowly")
+        if self.cpu.quota_cpus is not None and self.cpu.quota_cpus < self.cpu.physical_cores:
+            found.append(f"this process may use {self.cpu.quota_cpus:g} of {self.cpu.physical_cores} cores on average")
+        return found
+
+
+def read_environment(root: Path = Path("/")) -> Environment:
+    """Read the environment of this process; `root` is the file system's root, for tests."""
+    governor = root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"
+    versions = {"shitu-edge": __version__} | {name: _version(name) for name in _PACKAGES}
+    return Environment(
+        read_cpu(root),
+        governor.read_text(encoding="utf-8").strip() if governor.is_file() else "",
+        os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        platform.platform(),
+        platform.python_version(),
+        versions,
+    )
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes that this process has in memory, and the most it ever had; None where the system does not say."""
+
+    resident: int | None
+    peak: int | None
+
+
+def read_memory(root: Path = Path("/")) -> Memory:
+    """Read this process's memory; the peak also where only POSIX is there."""
+    facts = {}
+    status = root / "proc/self/status"
+    if status.is_file():
+        for line in status.read_text(encoding="utf-8").splitlines():
+            name, _, value = line.partition(":")
+            facts[name] = value
+    return Memory(_bytes(facts.get("VmRSS")), _bytes(facts.get("VmHWM")) or _peak())
+
+
+def _bytes(value: str | None) -> int | None:
+    return int(value.split()[0]) * _KIB if value else None
+
+
+def _peak() -> int | None:
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak: int = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * _KIB

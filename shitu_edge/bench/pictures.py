@@ -1,0 +1,49 @@
+"""Photos to recognise: the user's, or the package's scenes, as the bytes that a camera would deliver."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image
+
+from ..built_in import SAMPLES
+from ..decode import DecodeLimits, Picture, decode, pictures_in
+from ..errors import OptionError
+
+_QUALITY = 90
+
+
+def load_pictures(folder: Path | None, size: tuple[int, int] | None) -> list[bytes]:
+    """Return encoded pictures.
+
+    Args:
+        folder: of pictures, or one picture; the package's scenes (1280 × 720 JPEG) when None.
+        size: width and height in pixels that all are brought to, as JPEG; as they are when None.
+
+    Raises:
+        ImageError: there are none, or one cannot be read.
+    """
+    paths = [folder] if folder and folder.is_file() else pictures_in(folder or SAMPLES / "scenes")
+    decoded = [decode(path) for path in paths]  # all of them before the clock runs
+    if size:
+        return [_encoded(picture, size) for picture in decoded]
+    return [path.read_bytes() for path in paths]
+
+
+def _encoded(picture: Picture, size: tuple[int, int]) -> bytes:
+    stream = BytesIO()
+    Image.fromarray(picture.pixels_rgb).resize(size, Image.Resampling.BICUBIC).save(stream, "JPEG", quality=_QUALITY)
+    return stream.getvalue()
+
+
+def read_size(text: str) -> tuple[int, int]:
+    """Read `1920x1080`.
+
+    Raises:
+        OptionError: it is none.
+    """
+    width, _, height = text.lower().replace("×", "x").partition("x")
+    if not (width.isdecimal() and height.isdecimal() and 0 < int(width) * int(height) <= DecodeLimits().max_pixels):
+        raise OptionError(f"{text}: expected WIDTHxHEIGHT in pixels, for instance 1920x1080")
+    return int(width), int(height)

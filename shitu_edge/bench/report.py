@@ -1,0 +1,128 @@
+"""A result in words: tables for the terminal, the same as Markdown."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .run import Result
+from .statistics import Quantile, Summary, summarise
+from .verdict import Verdict
+
+_MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A title, headings and rows of text."""
+
+    title: str
+    headings: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    def markdown(self) -> Iterator[str]:
+        """Yield the lines of a Markdown table."""
+        yield f"## {self.title}"
+        yield ""
+        yield f"| {' | '.join(self.headings)} |"
+        yield f"| {' | '.join('---' for _ in self.headings)} |"
+        for row in self.rows:
+            yield f"| {' | '.join(row)} |"
+        yield ""
+
+
+def tables(result: Result) -> list[Table]:
+    """Return what was measured."""
+    return [_latency(result), _machine_use(result)]
+
+
+def facts(result: Result) -> dict[str, str]:
+    """Return what was measured on, by name."""
+    environment, made_by = result.environment, result.made_by
+    cpu = environment.cpu
+    sizes = ", ".join(f"{width} × {height}" for width, height in result.sizes[:3])
+    return {
+        "CPU": f"{cpu.model}, {cpu.physical_cores} cores ({' '.join(cpu.features)})",
+        "versions": ", ".join(f"{name} {number}" for name, number in environment.versions.items()),
+        "bundle": f"{made_by['bundle']} ({made_by['bundle_digest'][:12]})",
+        "detector": _network(made_by["detector"]),
+        "extractor": _network(made_by["extractor"]),
+        "pictures": f"{result.pictures} of {sizes}{', ...' if len(result.sizes) > 3 else ''}",
+        "boxes a picture": f"{statistics.mean(result.boxes):.1f}, the whole picture included",
+        "gallery": f"{result.gallery_items} items, "
+        + (f"searched by {result.search.how}" if result.search else "nothing to search"),
+    }
+
+
+def markdown(result: Result, verdict: Verdict | None) -> str:
+    """Return the whole report as Markdown."""
+    lines = ["# shitu-edge bench", ""]
+    lines += [f"- {name}: {value}" for name, value in facts(result).items()]
+    lines += [f"- **{warning}**" for warning in result.environment.warnings()]
+    lines.append("")
+    for table in tables(result):
+        lines += table.markdown()
+    if verdict:
+        lines += ["## Verdict", "", *verdict_lines(verdict)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def verdict_lines(verdict: Verdict) -> list[str]:
+    """Return the verdict, and what would help, a line each."""
+    doubt = "" if verdict.sure else " (within the error of so few pictures: measure more, --count)"
+    if verdict.met:
+        return [f"within the budget of {verdict.budget_ms:g} ms at p95{doubt}"]
+    lines = [f"over the budget of {verdict.budget_ms:g} ms at p95{doubt}; {verdict.blame} takes most of it"]
+    for remedy in verdict.remedies:
+        verb = "would do" if remedy.enough else "would not be enough"
+        lines.append(f"  {remedy.what}: p50 {remedy.ms.p50.value:.1f}, p95 {remedy.ms.p95.value:.1f} ms, {verb}")
+    if not any(remedy.enough for remedy in verdict.remedies):
+        lines.append("  nothing that was tried is enough: a smaller network or input, or a faster machine")
+    return lines
+
+
+def _latency(result: Result) -> Table:
+    rows = [(name, *_milliseconds(summary)) for name, summary in result.summaries().items()]
+    if result.search:
+        rows.append(("search alone, a query", *_milliseconds(result.search.ms)))
+    rate, due = result.at_rate
+    rows.append((f"at {rate:.1f} pictures/s, since due", *_milliseconds(summarise(due))))
+    return Table("Milliseconds a picture", ("", "p50", "p95", "p99", "max", "p95, 95 % sure"), tuple(rows))
+
+
+def _machine_use(result: Result) -> Table:
+    latency, memory = result.latency, result.memory
+    rows = [
+        ("most pictures a second", f"{result.per_second:.1f} by {result.callers} callers"),
+        ("processor time a picture", f"{latency.cpu_ms:.1f} ms"),
+        ("first picture after opening", f"{latency.first_ms:.1f} ms"),
+        ("memory, resident and peak", f"{_size(memory.resident)}, {_size(memory.peak)}"),
+        ("processor while idle", f"{100 * result.idle_cpu:.2f} % of a core"),
+    ]
+    if result.search:
+        found = f"{result.search.recall_at_1:.3f} of the nearest, {result.search.recall_at_10:.3f} of the nearest ten"
+        rows.append(("search against exact", found))
+    for name, cold in result.cold.items():
+        rows.append((f"fresh process, {name}", f"answers after {cold.answer_ms / 1e3:.2f} s"))
+    return Table("The machine", ("", ""), tuple(rows))
+
+
+def _milliseconds(summary: Summary) -> Sequence[str]:
+    values = (summary.p50.value, summary.p95.value, summary.p99.value, summary.max)
+    return (*(f"{value:.2f}" for value in values), _interval(summary.p95))
+
+
+def _interval(quantile: Quantile) -> str:
+    ends = ["?" if end is None else f"{end:.2f}" for end in (quantile.low, quantile.high)]
+    return " to ".join(ends)
+
+
+def _network(info: dict[str, Any]) -> str:
+    fallback = f" ({info['fallback']})" if info["fallback"] else ""
+    return f"{info['engine']} {info['version']}, {info['precision']}, {info['threads']} threads{fallback}"
+
+
+def _size(count: int | None) -> str:
+    return "unknown" if count is None else f"{count / _MIB:.0f} MiB"

@@ -1,0 +1,252 @@
+"""The benchmark itself: open, warm up, measure, ask why, and put it all together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..engines import EngineName
+from ..gallery import Gallery
+from ..gallery.index import ExactIndex, merge
+from ..recognizer import Recognizer
+from ..results import Match, Recognition
+from .cold import ColdStart, cold_start
+from .environment import Environment, Memory, read_environment, read_memory
+from .galleries import Rows, further_pictures, prepared_gallery
+from .measure import Recording, as_many_as_possible, at_a_rate, idle_cpu, one_by_one
+from .statistics import Summary, summarise
+
+SCHEMA_VERSION = 1
+STAGES = ("decode", "detect", "extract", "search", "decide")
+_QUERIES, _NEAREST, _PART = 200, 10, 20_000
+_IDLE_S = 2.0
+_LOAD = 0.7
+"""The fixed rate, as a share of what was the most."""
+
+Report = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it, and the total."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What is measured.
+
+    Attributes:
+        bundle: folder or known name; the built-in one when None.
+        gallery: a gallery file; a synthetic one of `gallery_size` items when None.
+        gallery_size: of the synthetic gallery.
+        objects: boxes looked at in every picture, besides the whole one.
+        engine, precision, threads: as of `Recognizer.open`.
+        count: pictures that count.
+        seconds: of each measurement of throughput.
+        seed: of the synthetic gallery.
+        keep: folder for synthetic galleries.
+    """
+
+    keep: Path
+    bundle: str | None = None
+    gallery: Path | None = None
+    gallery_size: int = 100_000
+    objects: int = 5
+    engine: EngineName = "auto"
+    precision: str | None = None
+    threads: int | None = None
+    count: int = 200
+    seconds: float = 5.0
+    seed: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """The gallery's search alone: how it searches, milliseconds a query, and how much of the exact answer it finds."""
+
+    how: str
+    ms: Summary
+    recall_at_1: float
+    recall_at_10: float
+    queries: int
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What was measured, on what.
+
+    Attributes:
+        boxes: boxes looked at in each picture, the whole one included; fewer than asked for where the detector finds
+            no more.
+        made_by: engines, precisions and threads of both networks, and digests.
+        latency: one picture after the other.
+        per_second: pictures, with as many callers as give the most.
+        callers: how many those were.
+        at_rate: rate in pictures a second, and milliseconds from when a picture was due.
+        cold: fresh processes, with and without compiled models at hand; None where they were left out.
+        search: None for an empty gallery.
+        memory, idle_cpu: of this process, after the work.
+    """
+
+    setup: Setup
+    environment: Environment
+    pictures: int
+    sizes: tuple[tuple[int, int], ...]
+    bundle_folder: Path
+    gallery_items: int
+    boxes: tuple[int, ...]
+    made_by: Mapping[str, Any]
+    latency: Recording
+    per_second: float
+    callers: int
+    at_rate: tuple[float, tuple[float, ...]]
+    memory: Memory
+    idle_cpu: float
+    search: Search | None
+    cold: Mapping[str, ColdStart] = field(default_factory=dict)
+
+    def summaries(self) -> dict[str, Summary]:
+        """Summarise the stages, in their order, and `total`."""
+        found = {name: summarise(self.latency.stages[name]) for name in STAGES}
+        return found | {"total": summarise(self.latency.total_ms)}
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything, raw samples included, as values that `json.dumps` takes with `default=str`."""
+        summaries = {name: asdict(summary) for name, summary in self.summaries().items()}
+        return {"schema_version": SCHEMA_VERSION, **asdict(self), "summaries_ms": summaries}
+
+
+def run(setup: Setup, pictures: Sequence[bytes], *, cold: bool = True, report: Report) -> Result:
+    """Measure.
+
+    Args:
+        setup: what.
+        pictures: encoded; taken in turn.
+        cold: also start fresh processes.
+        report: called while it goes on.
+
+    Raises:
+        ShituError: as of `Recognizer.open` and `Recognizer.recognize`.
+    """
+    environment = read_environment()
+    with opened(setup, report) as recognizer:
+        boxes: list[int] = []
+        sizes: set[tuple[int, int]] = set()
+
+        def recognize(number: int) -> Mapping[str, float]:
+            answer = answer_to(recognizer, pictures[number % len(pictures)], setup.objects)
+            boxes.append(len(answer.items) + len(answer.dropped))
+            sizes.add((answer.width, answer.height))
+            return {name: getattr(answer.stage_ms, name) for name in STAGES}
+
+        latency = one_by_one(
+            recognize, count=setup.count, progress=lambda done, total: report("one by one", done, total)
+        )
+        memory, idle = read_memory(), idle_cpu(_IDLE_S)
+        callers, per_second = _throughput(recognize, recognizer.threads, setup.seconds, report)
+        rate = _LOAD * per_second
+        report("at a fixed rate", 0, 1)
+        due = at_a_rate(recognize, per_second=rate, seconds=setup.seconds, callers=callers)
+        report("at a fixed rate", 1, 1)
+        gallery = recognizer.gallery
+        assert isinstance(gallery, Gallery)
+        answer = answer_to(recognizer, pictures[0], setup.objects)
+        return Result(
+            setup=setup,
+            environment=environment,
+            pictures=len(pictures),
+            sizes=tuple(sorted(sizes)),
+            bundle_folder=recognizer.bundle.folder,
+            gallery_items=len(gallery),
+            boxes=tuple(boxes[-setup.count :]),
+            made_by=asdict(answer.made_by),
+            latency=latency,
+            per_second=per_second,
+            callers=callers,
+            at_rate=(rate, due),
+            memory=memory,
+            idle_cpu=idle,
+            search=_measure_search(gallery, setup, report) if len(gallery) else None,
+            cold=_cold(recognizer, gallery, pictures[0], setup, report) if cold else {},
+        )
+
+
+@contextmanager
+def opened(setup: Setup, report: Report) -> Iterator[Recognizer]:
+    """Open a recognizer as the setup says, with its gallery, which is made first where it has to be."""
+    options: dict[str, Any] = {"engine": setup.engine, "precision": setup.precision, "threads": setup.threads}
+    path = setup.gallery
+    if path is None:
+        with Recognizer.open(setup.bundle, **options) as maker:
+            extractor, threads = maker.bundle.manifest.extractor, maker.threads
+        path = prepared_gallery(
+            setup.keep, setup.gallery_size, extractor, seed=setup.seed, threads=threads, progress=report
+        )
+    with Recognizer.open(setup.bundle, path, **options) as recognizer:
+        yield recognizer
+
+
+def answer_to(recognizer: Recognizer, picture: bytes, objects: int) -> Recognition:
+    """Recognise a picture with the detector's `objects` best boxes, however unsure it is of them."""
+    return recognizer.recognize(picture, max_boxes=objects, detection_threshold=0.0)
+
+
+def _throughput(task: Callable[[int], object], threads: int, seconds: float, report: Report) -> tuple[int, float]:
+    """Return how many callers get the most pictures a second done, and how many those are."""
+    tried = sorted({1, 2, threads})
+    found = {}
+    for number, callers in enumerate(tried):
+        report("as many as possible", number, len(tried))
+        found[callers] = as_many_as_possible(task, callers=callers, seconds=seconds)
+    report("as many as possible", len(tried), len(tried))
+    best = max(found, key=lambda callers: found[callers])
+    return best, found[best]
+
+
+def _measure_search(gallery: Gallery, setup: Setup, report: Report) -> Search:
+    """Search the gallery alone, one query after the other, and compare with the exact answers."""
+    ids = np.array([entry.id for entry in gallery.entries()], np.int64)
+    info = gallery.info()
+    if setup.gallery is None:
+        queries = further_pictures(_QUERIES, len(ids), info.dim, setup.seed)
+    else:
+        queries = gallery.embeddings(np.random.default_rng(setup.seed).choice(ids, _QUERIES).tolist())
+    answers: list[tuple[Match, ...]] = [()] * _QUERIES
+
+    def search(number: int) -> Mapping[str, float]:
+        (answers[number],) = gallery.search(queries[[number]], _NEAREST)
+        return {}
+
+    recording = one_by_one(search, count=_QUERIES, progress=lambda done, total: report("search", done, total))
+    exact = _exact(gallery, ids, queries)
+    first = np.mean([found[0].item_id == right[0] for found, right in zip(answers, exact, strict=True)])
+    shared = [
+        len({match.item_id for match in found} & set(right)) / len(right)
+        for found, right in zip(answers, exact, strict=True)
+    ]
+    return Search(info.search, summarise(recording.total_ms), float(first), float(np.mean(shared)), _QUERIES)
+
+
+def _exact(gallery: Gallery, ids: NDArray[np.int64], queries: Rows) -> list[list[int]]:
+    """Return the ids of the items nearest to each query, by brute force over a part of the gallery at a time."""
+    nearest = min(_NEAREST, len(ids))
+    best = ExactIndex.empty(queries.shape[1]).search(queries, nearest)
+    for start in range(0, len(ids), _PART):
+        some = ids[start : start + _PART]
+        best = merge(best, ExactIndex(some, gallery.embeddings(some.tolist())).search(queries, nearest), nearest)
+    found: list[list[int]] = best[0].tolist()
+    return found
+
+
+def _cold(
+    recognizer: Recognizer, gallery: Gallery, picture: bytes, setup: Setup, report: Report
+) -> dict[str, ColdStart]:
+    options: dict[str, Any] = {"engine": setup.engine, "precision": setup.precision, "threads": setup.threads}
+    found = {}
+    for number, (name, cached) in enumerate({"without cache": False, "with cache": True}.items()):
+        report("fresh processes", number, 2)
+        found[name] = cold_start(recognizer.bundle.folder, gallery.path, picture, cached=cached, **options)
+    report("fresh processes", 2, 2)
+    return found

@@ -1,0 +1,95 @@
+"""Whether the budget holds, which stage is to blame where it does not, and what would bring it under."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from ..bundle import Bundle
+from .measure import one_by_one
+from .run import STAGES, Report, Result, Setup, answer_to, opened
+from .statistics import Summary, summarise
+
+
+@dataclass(frozen=True, slots=True)
+class Remedy:
+    """A change that was tried, and the milliseconds with it."""
+
+    what: str
+    ms: Summary
+    enough: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of a budget.
+
+    Attributes:
+        budget_ms: that 95 of 100 pictures may take.
+        met: whether the 95th percentile is within it.
+        sure: whether its whole confidence interval is on that side of it.
+        blame: the stage that takes most; None where the budget is met.
+        remedies: what was tried where it is not, the fastest first.
+    """
+
+    budget_ms: float
+    met: bool
+    sure: bool
+    blame: str | None
+    remedies: tuple[Remedy, ...] = ()
+
+
+def judge(result: Result, budget_ms: float) -> Verdict:
+    """Compare the 95th percentile of the total with a budget."""
+    p95 = result.summaries()["total"].p95
+    met = p95.value <= budget_ms
+    end = p95.high if met else p95.low
+    sure = end is not None and (end <= budget_ms) == met
+    medians = {name: result.summaries()[name].p50.value for name in STAGES}
+    return Verdict(budget_ms, met, sure, None if met else max(medians, key=lambda name: medians[name]))
+
+
+def try_remedies(
+    result: Result, verdict: Verdict, pictures: Sequence[bytes], *, count: int = 40, report: Report
+) -> Verdict:
+    """Try what could be faster, one change at a time, and add it to a verdict."""
+    remedies = []
+    wanted = list(_changes(result))
+    for number, (what, setup) in enumerate(wanted):
+        report("remedies", number, len(wanted))
+        ms = _measure(setup, pictures, count, report)
+        remedies.append(Remedy(what, ms, ms.p95.value <= verdict.budget_ms))
+    report("remedies", len(wanted), len(wanted))
+    return replace(verdict, remedies=tuple(sorted(remedies, key=lambda remedy: remedy.ms.p95.value)))
+
+
+def _changes(result: Result) -> Iterator[tuple[str, Setup]]:
+    """Yield what could be done, and the setup with it."""
+    setup, cpu = result.setup, result.environment.cpu
+    used = result.made_by["detector"]
+    if used["threads"] < cpu.threads:
+        yield f"{cpu.threads} threads (--threads {cpu.threads})", replace(setup, threads=cpu.threads)
+    manifest = Bundle.open(result.bundle_folder).manifest
+    both = set(manifest.detector.network.files) & set(manifest.extractor.network.files)
+    precisions = {network["precision"] for network in (used, result.made_by["extractor"])}
+    if "int8" in both and precisions != {"int8"} and used["engine"] == "openvino":
+        yield "both networks in INT8 (--precision int8)", replace(setup, precision="int8")
+    if "openvino" not in used["engine"]:
+        yield "OpenVINO instead of onnxruntime (pip install openvino)", replace(setup, engine="openvino")
+    objects = setup.objects
+    while objects > 1:
+        objects = max(1, objects // 2)
+        yield (
+            f"{objects} boxes a picture instead of {setup.objects} (--objects {objects})",
+            replace(setup, objects=objects),
+        )
+
+
+def _measure(setup: Setup, pictures: Sequence[bytes], count: int, report: Report) -> Summary:
+    with opened(setup, report) as recognizer:
+
+        def recognize(number: int) -> dict[str, float]:
+            answer_to(recognizer, pictures[number % len(pictures)], setup.objects)
+            return {}
+
+        return summarise(one_by_one(recognize, count=count).total_ms)
