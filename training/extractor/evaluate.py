@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -51,12 +52,12 @@ def retrieval(
 
 @torch.no_grad()
 def embed_pack(network: nn.Module, pack: Pack, side: int) -> NDArray[np.float32]:
-    """Return unit rows (N, D) of a pack's pictures, seen whole at `side` pixels."""
+    """Return unit rows (N, D) of a pack's pictures, seen whole at `side` pixels, resized as the runtime does."""
     network.eval()
     rows = []
     for start in range(0, len(pack), _ROWS):
-        pixels = torch.from_numpy(np.array(pack.pixels_rgb[start : start + _ROWS])).permute(0, 3, 1, 2).float()
-        sized = nn.functional.interpolate(pixels, (side, side), mode="bilinear", antialias=True)
+        pixels = [cv2.resize(picture, (side, side)) for picture in pack.pixels_rgb[start : start + _ROWS]]
+        sized = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).float()
         rows.append(nn.functional.normalize(network(normalise(sized).contiguous(memory_format=torch.channels_last))))
     return torch.cat(rows).numpy()
 

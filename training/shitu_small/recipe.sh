@@ -29,17 +29,18 @@ step $work/trashnet/teacher.npy $train teach $work/trashnet --model "$teacher" -
 step $work/caltech101/teacher.npy $train teach $work/caltech101 --model "$teacher" --views 2
 
 # Drawn products, drawn and pasted scenes, and grocery photos with the localizer's boxes.
-step $work/drawn/labels.npy $train draw-crops --out $work/drawn --surfaces "$data/textures"
-step $work/scenes/labels $train draw-scenes --out $work/scenes --surfaces "$data/textures"
-step $work/pasted/labels $train paste-scenes --out $work/pasted --shared "$shared"
+at_once=(--processes "$(nproc)")
+step $work/drawn/labels.npy $train draw-crops --out $work/drawn --surfaces "$data/textures" "${at_once[@]}"
+step $work/scenes/labels $train draw-scenes --out $work/scenes --count 800 --surfaces "$data/textures" "${at_once[@]}"
+step $work/pasted/labels $train paste-scenes --out $work/pasted --count 800 --shared "$shared"
 step $work/labelled/labels $train label-photos --out $work/labelled --shared "$shared"
 
 # The networks: a process a core. Both go on where they stopped.
 learn() { OMP_NUM_THREADS=1 build/export/bin/python -m torch.distributed.run --standalone --nproc-per-node="$(nproc)" -m training "$@" --threads 1; }
-learn extractor --out $work/extractor --scale 0.75 --batch 96 --side 96 --final-side 128 --steps 12000 \
-    --products $work/grocery=3 --products $work/drawn=2.5 --varied $work/caltech101=2 --varied $work/trashnet=1.5 \
-    --gallery $work/gallery --queries $work/queries --eval-side 144 --eval-every 1000
-learn detector --out $work/detector --steps 4000 \
+learn extractor --out $work/extractor --scale 0.75 --batch 96 --side 96 --final-side 128 --steps 7500 --distil 8 \
+    --products $work/grocery=4 --products $work/drawn=2 --varied $work/caltech101=2 --varied $work/trashnet=1 \
+    --gallery $work/gallery --queries $work/queries --eval-side 128 --eval-every 1000
+learn detector --out $work/detector --scale 0.75 --backbone $work/extractor/extractor.pt --steps 3000 \
     --photos "$data/beverage=0.35" --photos $work/scenes=0.25 --photos $work/pasted=0.25 --photos $work/labelled=0.15
 
 # Paddle inference models, equal to PyTorch's, and the bundle from those.
