@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -30,6 +31,15 @@ app = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,
 )
+
+
+class WholeImageOption(str, Enum):
+    """Values of --whole-image."""
+
+    always = "always"
+    fallback = "fallback"
+    never = "never"
+
 
 ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a model, or its graph's file.")]
 Pictures = Annotated[
@@ -129,6 +139,9 @@ def bundle(
     suppression_iou: Annotated[
         float, typer.Option(min=0, max=1, help="Overlap from which a surer item drops another.")
     ] = _RULE.suppression_iou,
+    whole_image: Annotated[
+        WholeImageOption, typer.Option(help="Whether the whole picture is looked up, too.")
+    ] = WholeImageOption.always,
     tolerance_px: TolerancePx = _PX,
     tolerance_score: ToleranceScore = _SCORE,
     tolerance_cosine: ToleranceCosine = _COSINE,
@@ -144,7 +157,9 @@ def bundle(
         notes=notes.read_text(encoding="utf-8") if notes else "",
         score_threshold=detection_threshold,
         max_boxes=max_boxes,
-        rule=Rule(similarity_threshold=similarity_threshold, suppression_iou=suppression_iou),
+        rule=Rule(
+            similarity_threshold=similarity_threshold, suppression_iou=suppression_iou, whole_image=whole_image.value
+        ),
         pictures=tuple(pictures or ()),
         calibrate=tuple(calibrate or ()),
         products=products,

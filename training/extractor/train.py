@@ -109,12 +109,14 @@ class _Learner(nn.Module):
 
     def forward(self, images: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Return each loss, weighted."""
-        before, after = self.extractor.embed(self.extractor.pooled(images))
+        # All losses see what the neck has centred: before it a common offset makes all cosines nearly 1, and their
+        # gradients nothing.
+        _, after = self.extractor.embed(self.extractor.pooled(images))
         losses = {}
         if self.arc is not None:
             losses["arc"] = self.arc(after[: len(batch.classes)], batch.classes)
         if self._options.triplet:
-            losses["triplet"] = self._options.triplet * triplet_angular_margin(before, batch.labels)
+            losses["triplet"] = self._options.triplet * triplet_angular_margin(after, batch.labels)
         if self.distillation is not None and len(batch.taught):
             losses["distil"] = self._options.distil * self.distillation(after[batch.taught], batch.teacher)
         return losses

@@ -17,6 +17,7 @@ import torch
 
 from training.checkpoint import load_checkpoint, save_checkpoint
 from training.extractor.evaluate import evaluate
+from training.extractor.losses import triplet_angular_margin
 from training.extractor.packs import Pack, pack_pictures
 from training.extractor.train import CHECKPOINT, LOG, ExtractorOptions, load_extractor, train_extractor
 from training.networks.extractor import Extractor
@@ -61,6 +62,25 @@ def test_training_beats_the_untrained_network(packs: Path, tmp_path: Path) -> No
     gallery, queries = Pack.open(packs / "gallery"), Pack.open(packs / "queries")
     before, after = evaluate(Extractor(0.25, 32), gallery, queries, 40), evaluate(trained, gallery, queries, 40)
     assert after.mean_average_precision > before.mean_average_precision + 0.05
+
+
+def test_the_triplet_loss_sees_embeddings_that_point_everywhere(
+    packs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the neck all cosines are near 1: the loss stays at what it is where all are equal, and teaches nothing."""
+    import training.extractor.train as module
+
+    cosines: list[float] = []
+
+    def watch(embeddings: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        unit = torch.nn.functional.normalize(embeddings.detach())
+        cosines.append(float((unit @ unit.T).fill_diagonal_(0).mean()))
+        return triplet_angular_margin(embeddings, labels)
+
+    monkeypatch.setattr(module, "triplet_angular_margin", watch)
+    train_extractor(options(packs, tmp_path, 10), ignore)
+    assert len(cosines) == 10
+    assert max(map(abs, cosines)) < 0.2
 
 
 def test_an_interrupted_run_ends_as_if_it_had_not_been(
