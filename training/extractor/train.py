@@ -207,7 +207,7 @@ def _measure(extractor: Extractor, options: ExtractorOptions) -> dict[str, float
 def _facts(options: ExtractorOptions) -> dict[str, Any]:
     """Return the options that decide what a run computes."""
     facts = json.loads(json.dumps(asdict(options), default=str))
-    for name in ("out", "threads", "eval_every", "gallery", "queries"):
+    for name in ("out", "threads", "eval_every", "eval_side", "gallery", "queries"):
         del facts[name]
     return facts
 

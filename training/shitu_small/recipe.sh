@@ -37,13 +37,9 @@ step $work/labelled/labels $train label-photos --out $work/labelled --shared "$s
 
 # The networks: a process a core. Both go on where they stopped.
 learn() { OMP_NUM_THREADS=1 build/export/bin/python -m torch.distributed.run --standalone --nproc-per-node="$(nproc)" -m training "$@" --threads 1; }
-learn extractor --out $work/extractor-96 --scale 0.75 --batch 96 --side 96 --final-side 96 --steps 5200 --distil 8 \
-    --products $work/grocery=4 --products $work/drawn=2 --varied $work/caltech101=2 --varied $work/trashnet=1 \
-    --gallery $work/gallery --queries $work/queries --eval-side 96 --eval-every 1000
-learn extractor --out $work/extractor --initial $work/extractor-96/extractor.pt --scale 0.75 --batch 64 --side 160 \
-    --final-side 160 --steps 2400 --learning-rate 0.001 --distil 8 --products $work/grocery=4 --products $work/drawn=2 \
-    --varied $work/caltech101=1.5 --varied $work/trashnet=0.5 \
-    --gallery $work/gallery --queries $work/queries --eval-side 160 --eval-every 400
+learn extractor --out $work/extractor --scale 0.75 --batch 96 --side 96 --final-side 144 --steps 9500 --distil 8 \
+    --products $work/grocery=4 --products $work/drawn=3 --varied $work/caltech101=1.5 --varied $work/trashnet=0.5 \
+    --gallery $work/gallery --queries $work/queries --eval-side 128 --eval-every 1000
 learn detector --out $work/detector --scale 0.75 --backbone $work/extractor/extractor.pt --steps 3000 \
     --photos "$data/beverage=0.35" --photos $work/scenes=0.25 --photos $work/pasted=0.25 --photos $work/labelled=0.15
 
