@@ -50,7 +50,7 @@ def facts(result: Result) -> dict[str, str]:
         "detector": _network(made_by["detector"]),
         "extractor": _network(made_by["extractor"]),
         "pictures": f"{result.pictures} of {sizes}{', ...' if len(result.sizes) > 3 else ''}",
-        "boxes a picture": f"{statistics.mean(result.boxes):.1f}, the whole picture included",
+        "boxes a picture": f"{statistics.mean(result.boxes):.1f} looked up",
         "gallery": f"{result.gallery_items} items, "
         + (f"searched by {result.search.how}" if result.search else "nothing to search"),
     }

@@ -26,6 +26,8 @@ SETTINGS = [
     "0.6",
     "--suppression-iou",
     "0.1",
+    "--whole-image",
+    "fallback",
 ]
 
 
