@@ -50,15 +50,19 @@ class Environment:
 def read_environment(root: Path = Path("/")) -> Environment:
     """Read the environment of this process; `root` is the file system's root, for tests."""
     governor = root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"
-    versions = {"shitu-edge": __version__} | {name: _version(name) for name in _PACKAGES}
     return Environment(
         read_cpu(root),
         governor.read_text(encoding="utf-8").strip() if governor.is_file() else "",
         os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         platform.platform(),
         platform.python_version(),
-        versions,
+        read_versions(),
     )
+
+
+def read_versions() -> dict[str, str]:
+    """Return the versions of this package and of what it computes with."""
+    return {"shitu-edge": __version__} | {name: _version(name) for name in _PACKAGES}
 
 
 def _version(package: str) -> str:

@@ -61,6 +61,11 @@ class Setup:
     seconds: float = 5.0
     seed: int = 1
 
+    @property
+    def inference(self) -> dict[str, Any]:
+        """What `Recognizer.open` is told about engines."""
+        return {"engine": self.engine, "precision": self.precision, "threads": self.threads}
+
 
 @dataclass(frozen=True, slots=True)
 class Search:
@@ -176,15 +181,14 @@ def run(setup: Setup, pictures: Sequence[bytes], *, cold: bool = True, report: R
 @contextmanager
 def opened(setup: Setup, report: Report) -> Iterator[Recognizer]:
     """Open a recognizer as the setup says, with its gallery, which is made first where it has to be."""
-    options: dict[str, Any] = {"engine": setup.engine, "precision": setup.precision, "threads": setup.threads}
     path = setup.gallery
     if path is None:
-        with Recognizer.open(setup.bundle, **options) as maker:
+        with Recognizer.open(setup.bundle, **setup.inference) as maker:
             extractor, threads = maker.bundle.manifest.extractor, maker.threads
         path = prepared_gallery(
             setup.keep, setup.gallery_size, extractor, seed=setup.seed, threads=threads, progress=report
         )
-    with Recognizer.open(setup.bundle, path, **options) as recognizer:
+    with Recognizer.open(setup.bundle, path, **setup.inference) as recognizer:
         yield recognizer
 
 
@@ -243,10 +247,9 @@ def _exact(gallery: Gallery, ids: NDArray[np.int64], queries: Rows) -> list[list
 def _cold(
     recognizer: Recognizer, gallery: Gallery, picture: bytes, setup: Setup, report: Report
 ) -> dict[str, ColdStart]:
-    options: dict[str, Any] = {"engine": setup.engine, "precision": setup.precision, "threads": setup.threads}
     found = {}
     for number, (name, cached) in enumerate({"without cache": False, "with cache": True}.items()):
         report("fresh processes", number, 2)
-        found[name] = cold_start(recognizer.bundle.folder, gallery.path, picture, cached=cached, **options)
+        found[name] = cold_start(recognizer.bundle.folder, gallery.path, picture, cached=cached, **setup.inference)
     report("fresh processes", 2, 2)
     return found

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from ..bench.pictures import load_pictures, read_size
 from ..bench.report import facts, markdown, tables, verdict_lines
-from ..bench.run import Report, Setup, run
+from ..bench.run import Setup, run
 from ..bench.verdict import judge, try_remedies
 from ..engines.cache import user_cache
 from .options import Engine, EngineOption, Models, PrecisionOption, Threads
-from .tables import print_facts, print_table
+from .tables import print_facts, print_table, progress_bar
 
 _KEPT = "bench"
 _DEFAULT = Setup(Path())
@@ -78,7 +74,7 @@ def bench(
         count,
         seconds,
     )
-    with _progress() as report:
+    with progress_bar() as report:
         result = run(setup, pictures, cold=cold, report=report)
         verdict = judge(result, budget_ms) if budget_ms is not None else None
         if verdict and not verdict.met:
@@ -102,18 +98,3 @@ def bench(
             print("\n" + "\n".join(verdict_lines(verdict)))
     if verdict and not verdict.met:
         raise typer.Exit(1)
-
-
-@contextmanager
-def _progress() -> Iterator[Report]:
-    """Show a bar on stderr for what is being done; on no terminal, nothing."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bars:
-        tasks: dict[str, TaskID] = {}
-
-        def report(step: str, done: int, total: int) -> None:
-            if step not in tasks:
-                tasks[step] = bars.add_task(step)
-            bars.update(tasks[step], completed=done, total=total)
-
-        yield report

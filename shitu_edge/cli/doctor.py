@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import platform
 import tempfile
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import typer
 
-from .. import __version__
+from ..bench.environment import read_versions
 from ..engines import ENGINES
 from ..engines.cache import CACHE_VARIABLE, user_cache
 from ..engines.cpu import Cpu, read_cpu
@@ -18,8 +17,6 @@ from ..gallery import GRAPH_FROM
 from ..selftest import SUBJECTS, SelfTest, run_selftest
 from .options import AsJson
 from .tables import print_facts, print_json
-
-_PACKAGES = ("numpy", "pillow", "openvino", "onnxruntime", "hnswlib")
 
 
 def doctor(as_json: AsJson = False) -> None:
@@ -30,12 +27,12 @@ def doctor(as_json: AsJson = False) -> None:
     Example: shitu-edge doctor
     """
     cpu = read_cpu()
-    cache = user_cache()
+    cache, versions = user_cache(), read_versions()
     tests = [run_selftest(subject) for subject in SUBJECTS]
     facts: dict[str, object] = {
-        "shitu-edge": __version__,
+        "shitu-edge": versions.pop("shitu-edge"),
         "Python": f"{platform.python_version()} on {platform.platform()}",
-        **{package: _installed(package) for package in _PACKAGES},
+        **versions,
         "CPU": cpu.model,
         "features": ", ".join(cpu.features) or "unknown",
         "CPUs": _describe_cpus(cpu),
@@ -54,13 +51,6 @@ def doctor(as_json: AsJson = False) -> None:
         print("\n".join(f"- {line}" for line in advice) if advice else "All is well.")
     if failing:
         raise typer.Exit(1)
-
-
-def _installed(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"
 
 
 def _describe_cpus(cpu: Cpu) -> str:

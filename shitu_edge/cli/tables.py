@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -53,9 +53,11 @@ def progress_bar() -> Iterator[Report]:
     """Show a bar on stderr for each step that reports; on no terminal, nothing."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bars:
-        tasks = {step: bars.add_task(name, visible=False) for step, name in _STEPS.items()}
+        tasks: dict[str, TaskID] = {}
 
         def report(step: str, done: int, total: int) -> None:
-            bars.update(tasks[step], completed=done, total=total, visible=True)
+            if step not in tasks:
+                tasks[step] = bars.add_task(_STEPS.get(step, step))
+            bars.update(tasks[step], completed=done, total=total)
 
         yield report
