@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .packs import Pack
-from .teacher import VECTORS
+from .teacher import Lessons, centre
 from .views import cut, part_of
 
 _AHEAD = 4
@@ -29,21 +29,20 @@ class Course:
         share: of a batch, relative to the other packs'.
         per_label: K, the views of one label in a batch.
         classify: whether labels are products to be told apart by ArcMargin; else they only bind views together.
-        teacher: float16 (N, views, T) or None.
+        lessons: what a teacher says of it, or None.
     """
 
     pack: Pack
     share: float
     per_label: int
     classify: bool
-    teacher: NDArray[np.float16] | None
+    lessons: Lessons | None
 
     @classmethod
     def open(cls, folder: Path, share: float, classify: bool, distil: bool) -> Course:
-        """Open a pack with its teacher's vectors, if it has any and they are wanted."""
+        """Open a pack with what a teacher says of it, if there is any and it is wanted."""
         pack = Pack.open(folder)
-        vectors = np.load(folder / VECTORS, mmap_mode="r") if distil and (folder / VECTORS).is_file() else None
-        return cls(pack, share, 4 if classify else 2, classify, vectors)
+        return cls(pack, share, 4 if classify else 2, classify, Lessons.open(folder) if distil else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +53,17 @@ class Batch:
         images: uint8 (N, 3, side, side).
         labels: int64 (N,), distinct over all packs.
         classes: of the first rows, which are to be classified: int64 (C,).
-        taught: the rows that have a teacher's vector, int64 (T,).
-        teacher: float32 (T, D), centred over all packs.
+        taught: the rows of which a teacher says something, int64 (T,).
+        vectors: float32 (T, D), the teacher's, centred over all packs.
+        maps: float32 (T, M, S, S), the same of its feature maps.
     """
 
     images: Tensor
     labels: Tensor
     classes: Tensor
     taught: Tensor
-    teacher: Tensor
+    vectors: Tensor
+    maps: Tensor
 
 
 class Batches:
@@ -84,19 +85,15 @@ class Batches:
         self._offsets = np.concatenate([[0], np.cumsum(counts)])
         self.classes = sum(n for n, course in zip(counts, self._courses, strict=True) if course.classify)
         self._seed, self._rank = seed, rank
-        vectors = [
-            course.teacher.reshape(-1, course.teacher.shape[-1]) for course in courses if course.teacher is not None
-        ]
-        self.teacher_dim = vectors[0].shape[-1] if vectors else 0
-        if vectors:
-            every = np.concatenate([v[:: max(1, len(v) // 5000)] for v in vectors]).astype(np.float32)
-            self._centre = every.mean(0)
+        self._centre = centre([course.lessons for course in courses if course.lessons is not None])
+        self.teacher_dim = len(self._centre[0])
 
     def batch(self, step: int, side: int) -> Batch:
         """Return the batch of a step, with pictures of `side` pixels."""
         rng = np.random.default_rng((self._seed, step, self._rank))
         images: list[NDArray[np.uint8]] = []
         vectors: list[NDArray[np.float16]] = []
+        maps: list[NDArray[np.float16]] = []
         labels: list[int] = []
         taught: list[int] = []
         classified = 0
@@ -104,25 +101,24 @@ class Batches:
             self._courses, self._rows, self._groups, self._offsets[:-1], strict=True
         ):
             for label in rng.choice(len(rows), groups, replace=groups > len(rows)):
-                views = course.teacher.shape[1] if course.teacher is not None else 1 << 30
+                views = course.lessons.vectors.shape[1] if course.lessons is not None else 1 << 30
                 chosen = _draw(rng, rows[label], views, course.per_label)
                 for row, view in chosen:
-                    if course.teacher is not None:
+                    if course.lessons is not None:
                         taught.append(len(images))
-                        vectors.append(course.teacher[row, view])
+                        vectors.append(course.lessons.vectors[row, view])
+                        maps.append(course.lessons.maps[row, view])
                     images.append(cut(course.pack.pixels_rgb[row], part_of(row, view), side))
                     labels.append(int(offset + label))
                 classified += len(chosen) * course.classify
-        teacher = np.zeros((0, 0), np.float32)
-        if vectors:
-            teacher = np.stack(vectors).astype(np.float32) - self._centre
         numbers = torch.tensor(np.array(labels))
         return Batch(
             torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2),
             numbers,
             numbers[:classified],
             torch.tensor(taught, dtype=torch.int64),
-            torch.from_numpy(teacher),
+            _centred(vectors, self._centre[0]),
+            _centred(maps, self._centre[1]),
         )
 
     def ahead(self, first: int, last: int, sides: Sequence[int]) -> Iterator[tuple[int, Batch]]:
@@ -167,3 +163,7 @@ def _draw(rng: np.random.Generator, rows: NDArray[np.int64], views: int, count: 
         if pair not in chosen:
             chosen.append(pair)
     return chosen
+
+
+def _centred(rows: list[NDArray[np.float16]], centre: NDArray[np.float32]) -> Tensor:
+    return torch.from_numpy(np.stack(rows).astype(np.float32) - centre) if rows else torch.zeros(0)

@@ -19,8 +19,9 @@ from ..learning import decay_groups, follow, join_processes, log_line
 from ..networks.extractor import Backbone, Extractor
 from .batches import Batch, Batches, Course
 from .evaluate import evaluate
-from .losses import ArcMargin, Distillation, triplet_angular_margin
+from .losses import ArcMargin, Distillation, MapDistillation, triplet_angular_margin
 from .packs import Pack, Progress
+from .teacher import MAP_DEPTHS
 from .views import normalise, relight
 
 CHECKPOINT, LOG = "extractor.pt", "extractor.jsonl"
@@ -105,20 +106,26 @@ class _Learner(nn.Module):
         self.extractor = Extractor(options.scale, options.dim, backbone=options.backbone)
         self.arc = ArcMargin(options.dim, classes, options.margin) if classes else None
         self.distillation = Distillation(options.dim, teacher_dim) if teacher_dim else None
+        last_channels = self.extractor.backbone.last_channels
+        self.map_distillation = MapDistillation(last_channels, MAP_DEPTHS) if teacher_dim else None
         self._options = options
 
     def forward(self, images: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Return each loss, weighted."""
-        # All losses see what the neck has centred: before it a common offset makes all cosines nearly 1, and their
+        maps = self.extractor.backbone.last_maps(images)
+        # The neck has centred what all losses see: before it a common offset makes all cosines nearly 1, and their
         # gradients nothing.
-        _, after = self.extractor.embed(self.extractor.pooled(images))
+        after = self.extractor.embed(maps[0])
         losses = {}
         if self.arc is not None:
             losses["arc"] = self.arc(after[: len(batch.classes)], batch.classes)
         if self._options.triplet:
             losses["triplet"] = self._options.triplet * triplet_angular_margin(after, batch.labels)
         if self.distillation is not None and len(batch.taught):
-            losses["distil"] = self._options.distil * self.distillation(after[batch.taught], batch.teacher)
+            losses["distil"] = self._options.distil * self.distillation(after[batch.taught], batch.vectors)
+        if self.map_distillation is not None and len(batch.taught):
+            taught = [features[batch.taught] for features in maps]
+            losses["maps"] = self._options.distil * self.map_distillation(taught, batch.maps)
         return losses
 
 
@@ -193,7 +200,8 @@ def _to(batch: Batch, device: torch.device) -> Batch:
         batch.labels.to(device),
         batch.classes.to(device),
         batch.taught.to(device),
-        batch.teacher.to(device),
+        batch.vectors.to(device),
+        batch.maps.to(device),
     )
 
 

@@ -31,26 +31,16 @@ class Extractor(nn.Module):
         super().__init__()
         self.facts = {"backbone": backbone, "scale": scale, "dim": dim, "last_stride": last_stride}
         self.backbone: LCNet | LCNetV2
-        if backbone == "lcnet":
-            self.backbone = LCNet(scale, last_stride)
-            channels = self.backbone.channels["blocks6"]
-        else:
-            self.backbone = LCNetV2(scale, last_stride)
-            channels = self.backbone.out_channels
+        self.backbone = LCNet(scale, last_stride) if backbone == "lcnet" else LCNetV2(scale, last_stride)
         self.avg_pool = nn.AdaptiveAvgPool2d(1)
-        self.last_conv = nn.Conv2d(channels, dim, 1)
+        self.last_conv = nn.Conv2d(self.backbone.last_channels[0], dim, 1)
         self.neck = nn.BatchNorm1d(dim)
 
-    def pooled(self, images: Tensor) -> Tensor:
-        """Return the averaged features (N, C, 1, 1) of pictures (N, 3, H, W)."""
-        pooled: Tensor = self.avg_pool(self.backbone(images))
-        return pooled
-
-    def embed(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
-        """Map averaged features to embeddings (N, D) before and after the neck."""
-        before = self.last_conv(pooled).flatten(1)
-        return before, self.neck(before)
+    def embed(self, features: Tensor) -> Tensor:
+        """Map the backbone's features (N, C, H', W') to embeddings (N, D)."""
+        embeddings: Tensor = self.neck(self.last_conv(self.avg_pool(features)).flatten(1))
+        return embeddings
 
     def forward(self, images: Tensor) -> Tensor:
         """Return embeddings (N, D), not normalised, of pictures (N, 3, H, W)."""
-        return self.embed(self.pooled(images))[1]
+        return self.embed(self.backbone(images))

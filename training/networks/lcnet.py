@@ -98,6 +98,7 @@ class LCNet(nn.Module):
                 channels = wanted
             self.add_module(name, nn.Sequential(*layers))
             self.channels[name] = channels
+        self.last_channels = self.channels["blocks6"], self.channels["blocks5"]
 
     def features(self, x: Tensor) -> dict[str, Tensor]:
         """Return each stage's output for pictures (N, 3, H, W), by the stage's name."""
@@ -107,9 +108,14 @@ class LCNet(nn.Module):
             outputs[name] = x = self.get_submodule(name)(x)
         return outputs
 
+    def last_maps(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the outputs (N, C, H', W') of the last stage and of the one before for pictures (N, 3, H, W)."""
+        outputs = self.features(x)
+        return outputs["blocks6"], outputs["blocks5"]
+
     def forward(self, x: Tensor) -> Tensor:
         """Map pictures (N, 3, H, W) to the last stage's features (N, C, H', W')."""
-        return self.features(x)["blocks6"]
+        return self.last_maps(x)[0]
 
 
 def round_channels(width: float, divisor: int = 8) -> int:

@@ -48,14 +48,18 @@ class LCNetV2(nn.Module):
             stages.append(nn.Sequential(*blocks))
             channels = wanted
         self.stages = nn.ModuleList(stages)
-        self.out_channels = channels
+        self.last_channels = channels, round_channels(_STAGES[-2][1] * scale)
+
+    def last_maps(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the outputs (N, C, H', W') of the last stage and of the one before for pictures (N, 3, H, W)."""
+        before = x = self.stem(x)
+        for stage in self.stages:
+            before, x = x, stage(x)
+        return x, before
 
     def forward(self, x: Tensor) -> Tensor:
         """Map pictures (N, 3, H, W) to the last stage's features (N, C, H', W')."""
-        x = self.stem(x)
-        for stage in self.stages:
-            x = stage(x)
-        return x
+        return self.last_maps(x)[0]
 
     def re_parameterize(self) -> None:
         """Make one convolution of each block's branches, for inference: the same answers, faster; no way back."""

@@ -11,7 +11,7 @@ import torch
 
 from training.extractor.batches import Batches, Course
 from training.extractor.packs import pack_pictures
-from training.extractor.teacher import VECTORS
+from training.extractor.teacher import MAPS, VECTORS
 
 from .pictures import write_products
 from .test_packs import ignore
@@ -25,7 +25,9 @@ def courses(tmp_path_factory: pytest.TempPathFactory) -> list[Course]:
     write_products(folder / "varied", range(20, 22), range(5))
     pack_pictures([folder / "products"], folder / "a", 32, False, ignore)
     pack_pictures([folder / "varied"], folder / "b", 32, True, ignore)
-    np.save(folder / "b" / VECTORS, np.arange(10 * 3 * 4, dtype=np.float16).reshape(10, 3, 4))
+    vectors = np.arange(10 * 3 * 4, dtype=np.float16).reshape(10, 3, 4)
+    np.save(folder / "b" / VECTORS, vectors)
+    np.save(folder / "b" / MAPS, np.broadcast_to(vectors[..., :2, None, None], (10, 3, 2, 7, 7)))
     return [Course.open(folder / "b", 1, False, True), Course.open(folder / "a", 2, True, True)]
 
 
@@ -41,13 +43,16 @@ def test_labels_stand_together_and_classes_come_first(courses: list[Course]) -> 
 
 def test_teachers_vectors_are_those_of_their_rows_and_centred(courses: list[Course]) -> None:
     batches = Batches(courses, 24, seed=1)
-    vectors = courses[0].teacher
-    assert vectors is not None
-    flat = vectors.reshape(-1, 4).astype(np.float32)
+    lessons = courses[0].lessons
+    assert lessons is not None
+    flat = lessons.vectors.reshape(-1, 4).astype(np.float32)
     known = {tuple(np.round(row, 3)) for row in flat - flat.mean(0)}
     batch = batches.batch(3, 16)
     assert batch.taught.tolist() == list(range(16, 24))
-    assert {tuple(np.round(row, 3)) for row in batch.teacher.numpy()} <= known
+    rows = batch.vectors.numpy()
+    assert {tuple(np.round(row, 3)) for row in rows} <= known
+    assert batch.maps.shape == (8, 2, 7, 7)
+    np.testing.assert_allclose(batch.maps.numpy(), np.broadcast_to(rows[:, :2, None, None], batch.maps.shape))
 
 
 def test_a_step_is_the_same_again_and_others_differ(courses: list[Course]) -> None:

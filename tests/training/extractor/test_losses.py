@@ -12,7 +12,7 @@ pytest.importorskip("torch", reason="PyTorch is not installed")
 
 import torch
 
-from training.extractor.losses import ArcMargin, Distillation, triplet_angular_margin
+from training.extractor.losses import ArcMargin, Distillation, MapDistillation, triplet_angular_margin
 
 
 def test_arc_margin_turns_the_right_class_away() -> None:
@@ -78,3 +78,13 @@ def test_distillation_is_zero_where_the_map_gives_the_teacher() -> None:
     embeddings = torch.randn(8, 4)
     assert distillation(embeddings, 3 * distillation.map(embeddings).detach()).item() == pytest.approx(0, abs=1e-6)
     assert distillation(embeddings, -distillation.map(embeddings).detach()).item() == pytest.approx(2, abs=1e-6)
+
+
+def test_map_distillation_compares_place_by_place() -> None:
+    distillation = MapDistillation([3, 5], [4, 2])
+    features = torch.randn(2, 3, 7, 7), torch.randn(2, 5, 7, 7)
+    answers = torch.cat([own(feature).detach() for own, feature in zip(distillation.maps, features, strict=True)], 1)
+    assert distillation(features, 2 * answers).item() == pytest.approx(0, abs=1e-6)
+    assert distillation(features, answers.flip(3)).item() > 0.1
+    answers[:, 4:] *= -1  # all of the second level is the contrary
+    assert distillation(features, answers).item() == pytest.approx(1, abs=1e-6)

@@ -23,7 +23,7 @@ def test_it_has_as_many_parameters_as_the_official_one() -> None:
 @pytest.mark.parametrize(("last_stride", "side"), [(2, 2), (1, 4)])
 def test_the_last_stride(last_stride: int, side: int) -> None:
     network = LCNetV2(0.25, last_stride).eval()
-    assert network(torch.zeros(1, 3, 64, 64)).shape == (1, network.out_channels, side, side)
+    assert network(torch.zeros(1, 3, 64, 64)).shape == (1, network.last_channels[0], side, side)
 
 
 @pytest.mark.parametrize("last_stride", [1, 2])

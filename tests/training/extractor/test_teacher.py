@@ -1,0 +1,70 @@
+"""A teacher's vectors and maps are those of the views, with a teacher of two convolutions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("openvino", reason="OpenVINO is not installed")
+
+import openvino as ov
+from openvino import opset13 as ops
+
+from training.extractor.packs import Pack, pack_pictures
+from training.extractor.teacher import Lessons, centre, teach
+from training.extractor.views import cut, part_of
+
+from .pictures import write_products
+from .test_packs import ignore
+
+SIDE = 56
+
+
+def write_teacher(path: Path, halves: bool = True) -> None:
+    """Write a network whose maps average 4 × 4 and 8 × 8 pixels, and whose vector is the picture's mean colour."""
+    picture = ops.parameter([1, SIDE, SIDE, 3], np.uint8)
+    features = ops.transpose(ops.convert(picture, np.float32), np.array([0, 3, 1, 2]))
+    for size in (4, 2 if halves else 14):
+        kernel = np.eye(3, dtype=np.float32)[:, :, None, None] * np.full((size, size), 1 / size**2, np.float32)
+        features = ops.convolution(features, kernel, [size, size], [0, 0], [0, 0], [1, 1])
+    ov.save_model(ov.Model([ops.reduce_mean(features, np.array([2, 3]))], [picture]), path, compress_to_fp16=False)
+
+
+@pytest.fixture(scope="module")
+def pack(tmp_path_factory: pytest.TempPathFactory) -> Pack:
+    """Two products of two pictures, taught in three views."""
+    folder = tmp_path_factory.mktemp("taught")
+    write_products(folder / "products", range(2), range(2))
+    write_teacher(folder / "teacher.xml")
+    made = pack_pictures([folder / "products"], folder / "pack", 64, False, ignore)
+    teach(made, folder / "teacher.xml", 3, ignore)
+    return made
+
+
+def test_vectors_and_maps_are_those_of_their_views(pack: Pack) -> None:
+    lessons = Lessons.open(pack.folder)
+    assert lessons is not None
+    assert lessons.maps.shape == (4, 3, 192, 7, 7)
+    for row, view in ((0, 0), (3, 2)):
+        seen = cut(pack.pixels_rgb[row], part_of(row, view), SIDE).astype(np.float32)
+        np.testing.assert_allclose(lessons.vectors[row, view], seen.mean((0, 1)), rtol=2e-3)
+        places = seen.reshape(7, 8, 7, 8, 3).mean((1, 3)).transpose(2, 0, 1)
+        projection = np.random.default_rng(128).standard_normal((128, 3, 1, 1), np.float32)[..., 0, 0] / 128**0.5
+        expected = np.einsum("dc,chw->dhw", projection, places)
+        np.testing.assert_allclose(lessons.maps[row, view, :128], expected, atol=0.3)
+
+
+def test_what_is_taught_has_its_mean(pack: Pack) -> None:
+    lessons = Lessons.open(pack.folder)
+    assert lessons is not None
+    vector, place = centre([lessons, lessons])
+    np.testing.assert_allclose(vector, lessons.vectors.mean((0, 1), dtype=np.float32), rtol=1e-4)
+    np.testing.assert_allclose(place[:, 0, 0], lessons.maps.mean((0, 1, 3, 4), dtype=np.float32), atol=1e-3)
+
+
+def test_a_teacher_without_maps_is_refused(pack: Pack, tmp_path: Path) -> None:
+    write_teacher(tmp_path / "other.xml", halves=False)
+    with pytest.raises(ValueError, match="halves its maps' resolution"):
+        teach(pack, tmp_path / "other.xml", 1, ignore)
