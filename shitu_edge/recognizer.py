@@ -23,6 +23,7 @@ from .extract import Extractor
 from .gallery import Gallery, GallerySearch, NewItem
 from .geometry import Boxes, clip_boxes
 from .networks import cache_folder, open_bundle, open_network
+from .profile import Profile
 from .results import Box, Detections, Dropped, Provenance, Recognition, StageTimes
 
 _MAX_STREAMS = 4
@@ -75,8 +76,9 @@ class Recognizer:
         gallery: GallerySearch | str | os.PathLike[str] | None = None,
         *,
         engine: EngineName = "auto",
-        precision: str | None = None,
+        precision: str | tuple[str, str] | None = None,
         threads: int | None = None,
+        profile: Profile | str | os.PathLike[str] | None = None,
         cache: str | os.PathLike[str] | None = None,
         limits: DecodeLimits = DEFAULT_LIMITS,
     ) -> Recognizer:
@@ -87,8 +89,10 @@ class Recognizer:
             gallery: file, or what is open already and stays the caller's to close (a `Gallery`, or another
                 `GallerySearch` such as a `MilvusGallery`); None to detect and embed only.
             engine: `auto` tries OpenVINO, then onnxruntime, and logs why; another name is a demand.
-            precision: `fp32`, `fp16`, `int8` or `bf16` for both networks; each one's default in the bundle when None.
+            precision: `fp32`, `fp16`, `int8` or `bf16` for both networks, or two: detector's and extractor's;
+                each one's default in the bundle when None.
             threads: for inference; one a physical core that this process may use when None.
+            profile: file that `shitu-edge tune` wrote on this machine; it decides what the three above leave open.
             cache: folder for compiled models; the user's cache folder when None (see `engines.cache.user_cache`), and
                 none at all when empty.
             limits: pictures that are larger are refused.
@@ -96,9 +100,17 @@ class Recognizer:
         Raises:
             BundleError, EngineError: the networks cannot be loaded.
             GalleryError: the gallery cannot be opened; FingerprintError: another extractor made it.
+            OptionError: the profile cannot be read, or was measured with another bundle.
         """
         opened = open_bundle(bundle)
         manifest = opened.manifest
+        if profile is not None:
+            profile = profile if isinstance(profile, Profile) else Profile.read(profile)
+            profile.require(opened)
+            engine = profile.engine if engine == "auto" else engine
+            precision = precision or (profile.detector_precision, profile.extractor_precision)
+            threads = threads or profile.threads
+        of_detector, of_extractor = precision if isinstance(precision, tuple) else (precision, precision)
         threads = threads or read_cpu().threads
         streams = min(threads, _MAX_STREAMS)
         folder = cache_folder(cache)
@@ -107,10 +119,12 @@ class Recognizer:
                 gallery = stack.enter_context(Gallery.open(gallery))
             if gallery is not None:
                 gallery.require(manifest.extractor.network.name, manifest.extractor.fingerprint)
-            session = open_network(opened, manifest.detector.network, engine, precision, Resources(threads, 1, folder))
+            session = open_network(
+                opened, manifest.detector.network, engine, of_detector, Resources(threads, 1, folder)
+            )
             detector = Detector(session, manifest.detector)
             session = open_network(
-                opened, manifest.extractor.network, engine, precision, Resources(threads, streams, folder)
+                opened, manifest.extractor.network, engine, of_extractor, Resources(threads, streams, folder)
             )
             extractor = Extractor(session, manifest.extractor, streams)
             stack.callback(extractor.close)

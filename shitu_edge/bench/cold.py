@@ -35,7 +35,7 @@ def cold_start(
     picture: bytes,
     *,
     engine: EngineName = "auto",
-    precision: str | None = None,
+    precision: str | tuple[str, str] | None = None,
     threads: int | None = None,
     cached: bool = True,
 ) -> ColdStart:
@@ -77,6 +77,8 @@ def _main() -> None:
     from ..recognizer import Recognizer  # an import is part of what is measured
 
     task = json.loads(sys.argv[1])
+    if isinstance(task["precision"], list):
+        task["precision"] = tuple(task["precision"])
     picture = Path(task.pop("picture")).read_bytes()
     with Recognizer.open(task.pop("bundle"), task.pop("gallery"), **task) as recognizer:
         opened = time.time()

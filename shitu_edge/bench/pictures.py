@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 
 from PIL import Image
 
 from ..built_in import SAMPLES
-from ..decode import DecodeLimits, Picture, decode, pictures_in
+from ..decode import DecodeLimits, decode, pictures_in
 from ..errors import OptionError
 
 _QUALITY = 90
@@ -25,15 +26,21 @@ def load_pictures(folder: Path | None, size: tuple[int, int] | None) -> list[byt
         ImageError: there are none, or one cannot be read.
     """
     paths = [folder] if folder and folder.is_file() else pictures_in(folder or SAMPLES / "scenes")
-    decoded = [decode(path) for path in paths]  # all of them before the clock runs
-    if size:
-        return [_encoded(picture, size) for picture in decoded]
-    return [path.read_bytes() for path in paths]
+    for path in paths:  # all of them before the clock runs
+        decode(path)
+    pictures = [path.read_bytes() for path in paths]
+    return resized(pictures, size) if size else pictures
 
 
-def _encoded(picture: Picture, size: tuple[int, int]) -> bytes:
+def resized(pictures: Sequence[bytes], size: tuple[int, int]) -> list[bytes]:
+    """Return encoded pictures as JPEG of another size, width and height in pixels."""
+    return [_resized(picture, size) for picture in pictures]
+
+
+def _resized(picture: bytes, size: tuple[int, int]) -> bytes:
     stream = BytesIO()
-    Image.fromarray(picture.pixels_rgb).resize(size, Image.Resampling.BICUBIC).save(stream, "JPEG", quality=_QUALITY)
+    whole = Image.fromarray(decode(picture).pixels_rgb)
+    whole.resize(size, Image.Resampling.BICUBIC).save(stream, "JPEG", quality=_QUALITY)
     return stream.getvalue()
 
 

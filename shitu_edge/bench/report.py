@@ -7,8 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .run import Result
+from .run import STAGES, Result
 from .statistics import Quantile, Summary, summarise
+from .sweep import Axis
+from .trial import Outcome
 from .verdict import Verdict
 
 _MIB = 1 << 20
@@ -38,6 +40,27 @@ def tables(result: Result) -> list[Table]:
     return [_latency(result), _machine_use(result)]
 
 
+def sweep_tables(swept: Sequence[Axis]) -> list[Table]:
+    """Return a table an axis."""
+    return [outcome_table(f"By {axis.name}", axis.name, axis.outcomes) for axis in swept]
+
+
+def outcome_table(title: str, heading: str, outcomes: Sequence[Outcome]) -> Table:
+    """Return what was tried, a row each."""
+    refused = any(outcome.ms is None for outcome in outcomes)
+    rows = []
+    for outcome in outcomes:
+        if outcome.ms is None:
+            row = (outcome.what, *("",) * (len(STAGES) + 2), outcome.refused or "")
+        else:
+            stages = outcome.stages_ms or {}
+            figures = (*(f"{stages[name]:.2f}" for name in STAGES), f"{outcome.ms.p50.value:.1f}")
+            row = (outcome.what, *figures, f"{outcome.ms.p95.value:.1f}", "")
+        rows.append(row if refused else row[:-1])
+    headings = (heading, *STAGES, "p50", "p95", *([""] if refused else []))
+    return Table(title, headings, tuple(rows))
+
+
 def facts(result: Result) -> dict[str, str]:
     """Return what was measured on, by name."""
     environment, made_by = result.environment, result.made_by
@@ -56,13 +79,13 @@ def facts(result: Result) -> dict[str, str]:
     }
 
 
-def markdown(result: Result, verdict: Verdict | None) -> str:
+def markdown(result: Result, verdict: Verdict | None, swept: Sequence[Axis] = ()) -> str:
     """Return the whole report as Markdown."""
     lines = ["# shitu-edge bench", ""]
     lines += [f"- {name}: {value}" for name, value in facts(result).items()]
     lines += [f"- **{warning}**" for warning in result.environment.warnings()]
     lines.append("")
-    for table in tables(result):
+    for table in [*tables(result), *sweep_tables(swept)]:
         lines += table.markdown()
     if verdict:
         lines += ["## Verdict", "", *verdict_lines(verdict)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..engines import EngineName
+from ..engines.cpu import read_cpu
 from ..gallery import Gallery
 from ..gallery.index import ExactIndex, merge
+from ..networks import open_bundle
+from ..profile import Profile
 from ..recognizer import Recognizer
 from ..results import Match, Recognition
 from .cold import ColdStart, cold_start
@@ -55,7 +58,7 @@ class Setup:
     gallery_size: int = 100_000
     objects: int = 5
     engine: EngineName = "auto"
-    precision: str | None = None
+    precision: str | tuple[str, str] | None = None
     threads: int | None = None
     count: int = 200
     seconds: float = 5.0
@@ -65,6 +68,16 @@ class Setup:
     def inference(self) -> dict[str, Any]:
         """What `Recognizer.open` is told about engines."""
         return {"engine": self.engine, "precision": self.precision, "threads": self.threads}
+
+    def profiled(self, profile: Profile) -> Setup:
+        """Return the setup with a profile's engine, precisions and threads.
+
+        Raises:
+            OptionError: the profile was measured with another bundle.
+        """
+        profile.require(open_bundle(self.bundle))
+        precision = profile.detector_precision, profile.extractor_precision
+        return replace(self, engine=profile.engine, precision=precision, threads=profile.threads)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,18 +150,15 @@ def run(setup: Setup, pictures: Sequence[bytes], *, cold: bool = True, report: R
     """
     environment = read_environment()
     with opened(setup, report) as recognizer:
-        boxes: list[int] = []
-        sizes: set[tuple[int, int]] = set()
-
-        def recognize(number: int) -> Mapping[str, float]:
-            answer = answer_to(recognizer, pictures[number % len(pictures)], setup.objects)
-            boxes.append(len(answer.items) + len(answer.dropped))
-            sizes.add((answer.width, answer.height))
-            return {name: getattr(answer.stage_ms, name) for name in STAGES}
-
+        seen: list[Recognition] = []
+        recognize = recognizing(recognizer, pictures, setup.objects)
         latency = one_by_one(
-            recognize, count=setup.count, progress=lambda done, total: report("one by one", done, total)
+            recognizing(recognizer, pictures, setup.objects, seen),
+            count=setup.count,
+            progress=lambda done, total: report("one by one", done, total),
         )
+        boxes = tuple(len(answer.items) + len(answer.dropped) for answer in seen[-setup.count :])
+        sizes = sorted({(answer.width, answer.height) for answer in seen})
         memory, idle = read_memory(), idle_cpu(_IDLE_S)
         callers, per_second = _throughput(recognize, recognizer.threads, setup.seconds, report)
         rate = _LOAD * per_second
@@ -162,10 +172,10 @@ def run(setup: Setup, pictures: Sequence[bytes], *, cold: bool = True, report: R
             setup=setup,
             environment=environment,
             pictures=len(pictures),
-            sizes=tuple(sorted(sizes)),
+            sizes=tuple(sizes),
             bundle_folder=recognizer.bundle.folder,
             gallery_items=len(gallery),
-            boxes=tuple(boxes[-setup.count :]),
+            boxes=boxes,
             made_by=asdict(answer.made_by),
             latency=latency,
             per_second=per_second,
@@ -183,13 +193,26 @@ def opened(setup: Setup, report: Report) -> Iterator[Recognizer]:
     """Open a recognizer as the setup says, with its gallery, which is made first where it has to be."""
     path = setup.gallery
     if path is None:
-        with Recognizer.open(setup.bundle, **setup.inference) as maker:
-            extractor, threads = maker.bundle.manifest.extractor, maker.threads
+        extractor, threads = open_bundle(setup.bundle).manifest.extractor, setup.threads or read_cpu().threads
         path = prepared_gallery(
             setup.keep, setup.gallery_size, extractor, seed=setup.seed, threads=threads, progress=report
         )
     with Recognizer.open(setup.bundle, path, **setup.inference) as recognizer:
         yield recognizer
+
+
+def recognizing(
+    recognizer: Recognizer, pictures: Sequence[bytes], objects: int, seen: list[Recognition] | None = None
+) -> Callable[[int], Mapping[str, float]]:
+    """Return the task of recognising picture after picture; it gives stages' milliseconds, and `seen` the answers."""
+
+    def recognize(number: int) -> Mapping[str, float]:
+        answer = answer_to(recognizer, pictures[number % len(pictures)], objects)
+        if seen is not None:
+            seen.append(answer)
+        return {name: getattr(answer.stage_ms, name) for name in STAGES}
+
+    return recognize
 
 
 def answer_to(recognizer: Recognizer, picture: bytes, objects: int) -> Recognition:

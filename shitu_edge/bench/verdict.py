@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from ..bundle import Bundle
-from .measure import one_by_one
-from .run import STAGES, Report, Result, Setup, answer_to, opened
-from .statistics import Summary, summarise
+from .run import STAGES, Report, Result, Setup
+from .statistics import Summary
+from .sweep import precision_pairs
+from .trial import Trial, measure_trials
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,28 +54,25 @@ def try_remedies(
     result: Result, verdict: Verdict, pictures: Sequence[bytes], *, count: int = 40, report: Report
 ) -> Verdict:
     """Try what could be faster, one change at a time, and add it to a verdict."""
-    remedies = []
-    wanted = list(_changes(result))
-    for number, (what, setup) in enumerate(wanted):
-        report("remedies", number, len(wanted))
-        ms = _measure(setup, pictures, count, report)
-        remedies.append(Remedy(what, ms, ms.p95.value <= verdict.budget_ms))
-    report("remedies", len(wanted), len(wanted))
+    trials = [Trial(what, setup, pictures) for what, setup in _changes(result)]
+    remedies = [
+        Remedy(outcome.what, outcome.ms, outcome.ms.p95.value <= verdict.budget_ms)
+        for outcome in measure_trials(trials, count=count, report=report)
+        if outcome.ms
+    ]
     return replace(verdict, remedies=tuple(sorted(remedies, key=lambda remedy: remedy.ms.p95.value)))
 
 
 def _changes(result: Result) -> Iterator[tuple[str, Setup]]:
     """Yield what could be done, and the setup with it."""
     setup, cpu = result.setup, result.environment.cpu
-    used = result.made_by["detector"]
-    if used["threads"] < cpu.threads:
+    used = result.made_by["detector"], result.made_by["extractor"]
+    if used[0]["threads"] < cpu.threads:
         yield f"{cpu.threads} threads (--threads {cpu.threads})", replace(setup, threads=cpu.threads)
-    manifest = Bundle.open(result.bundle_folder).manifest
-    both = set(manifest.detector.network.files) & set(manifest.extractor.network.files)
-    precisions = {network["precision"] for network in (used, result.made_by["extractor"])}
-    if "int8" in both and precisions != {"int8"} and used["engine"] == "openvino":
-        yield "both networks in INT8 (--precision int8)", replace(setup, precision="int8")
-    if "openvino" not in used["engine"]:
+    for pair in precision_pairs(setup):
+        if "int8" in pair and pair != (used[0]["precision"], used[1]["precision"]):
+            yield f"{' + '.join(pair)} (shitu-edge tune)", replace(setup, precision=pair)
+    if "openvino" not in used[0]["engine"]:
         yield "OpenVINO instead of onnxruntime (pip install openvino)", replace(setup, engine="openvino")
     objects = setup.objects
     while objects > 1:
@@ -84,13 +81,3 @@ def _changes(result: Result) -> Iterator[tuple[str, Setup]]:
             f"{objects} boxes a picture instead of {setup.objects} (--objects {objects})",
             replace(setup, objects=objects),
         )
-
-
-def _measure(setup: Setup, pictures: Sequence[bytes], count: int, report: Report) -> Summary:
-    with opened(setup, report) as recognizer:
-
-        def recognize(number: int) -> dict[str, float]:
-            answer_to(recognizer, pictures[number % len(pictures)], setup.objects)
-            return {}
-
-        return summarise(one_by_one(recognize, count=count).total_ms)

@@ -1,57 +1,78 @@
-"""`shitu-edge bench`: how fast this machine recognises, and whether that is fast enough."""
+"""`shitu-edge bench` and `tune`: how fast this machine recognises, whether that will do, and what is fastest."""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ..bench.compare import conditions, differences, load_result
+from ..bench.page import page
 from ..bench.pictures import load_pictures, read_size
-from ..bench.report import facts, markdown, tables, verdict_lines
-from ..bench.run import Setup, run
-from ..bench.verdict import judge, try_remedies
+from ..bench.report import Table, facts, markdown, outcome_table, sweep_tables, tables, verdict_lines
+from ..bench.run import Result, Setup, run
+from ..bench.sweep import Axis, sweep
+from ..bench.tune import tune
+from ..bench.verdict import Verdict, judge, try_remedies
 from ..engines.cache import user_cache
-from .options import Engine, EngineOption, Models, PrecisionOption, Threads
+from ..profile import Profile
+from .options import Engine, EngineOption, Models, PrecisionOption, ProfileOption, Threads
 from .tables import print_facts, print_table, progress_bar
 
 _KEPT = "bench"
 _DEFAULT = Setup(Path())
 
+Images = Annotated[
+    Path | None, typer.Option(help="Picture, or folder of them. [default: the sample scenes]", show_default=False)
+]
+ImageSize = Annotated[
+    str | None,
+    typer.Option(metavar="WxH", help="Bring the pictures to this size. [default: as they are]", show_default=False),
+]
+OwnGallery = Annotated[
+    Path | None,
+    typer.Option("--gallery", "-g", help="Gallery file. [default: a synthetic one]", show_default=False),
+]
+GallerySize = Annotated[int, typer.Option(min=1, help="Items of the synthetic gallery.")]
+Objects = Annotated[int, typer.Option(min=0, help="Boxes looked at, besides the whole picture.")]
 
+app = typer.Typer()
+
+
+@app.callback(invoke_without_command=True)
 def bench(
+    context: typer.Context,
     models: Models = None,
-    images: Annotated[
-        Path | None, typer.Option(help="Picture, or folder of them. [default: the sample scenes]", show_default=False)
-    ] = None,
-    image_size: Annotated[
-        str | None,
-        typer.Option(metavar="WxH", help="Bring the pictures to this size. [default: as they are]", show_default=False),
-    ] = None,
-    gallery: Annotated[
-        Path | None,
-        typer.Option("--gallery", "-g", help="Gallery file. [default: a synthetic one]", show_default=False),
-    ] = None,
-    gallery_size: Annotated[int, typer.Option(min=1, help="Items of the synthetic gallery.")] = _DEFAULT.gallery_size,
-    objects: Annotated[int, typer.Option(min=0, help="Boxes looked at, besides the whole picture.")] = _DEFAULT.objects,
+    images: Images = None,
+    image_size: ImageSize = None,
+    gallery: OwnGallery = None,
+    gallery_size: GallerySize = _DEFAULT.gallery_size,
+    objects: Objects = _DEFAULT.objects,
     engine: EngineOption = Engine.auto,
     precision: PrecisionOption = None,
     threads: Threads = None,
+    profile: ProfileOption = None,
     count: Annotated[int, typer.Option(min=1, help="Pictures that are measured one by one.")] = _DEFAULT.count,
     seconds: Annotated[float, typer.Option(min=0.1, help="For each measurement of throughput.")] = _DEFAULT.seconds,
     budget_ms: Annotated[
         float | None, typer.Option(min=0, help="Fail where 95 of 100 pictures do not keep to it.", show_default=False)
     ] = None,
     cold: Annotated[bool, typer.Option("--cold/--no-cold", help="Start fresh processes, too.")] = True,
+    vary: Annotated[
+        bool, typer.Option("--sweep", help="Vary objects, pictures, gallery, threads, precision and engine, too.")
+    ] = False,
     json_to: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write all of it as JSON; - prints it.")
     ] = None,
     markdown_to: Annotated[
         Path | None, typer.Option("--markdown", metavar="FILE", help="Write the report as Markdown.")
     ] = None,
+    html_to: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a page with plots.")] = None,
 ) -> None:
     """Measure how long recognising takes here, from a photo's bytes to named products.
 
@@ -60,10 +81,11 @@ def bench(
 
     Example: shitu-edge bench --budget-ms 200 --gallery-size 100000 --objects 5
     """
+    if context.invoked_subcommand:
+        return
     pictures = load_pictures(images, read_size(image_size) if image_size else None)
-    keep = (user_cache() or Path.home() / ".cache" / "shitu-edge") / _KEPT
     setup = Setup(
-        keep,
+        _kept(),
         models,
         gallery,
         gallery_size,
@@ -74,27 +96,105 @@ def bench(
         count,
         seconds,
     )
+    if profile:
+        setup = setup.profiled(Profile.read(profile))
     with progress_bar() as report:
         result = run(setup, pictures, cold=cold, report=report)
+        swept = sweep(setup, pictures, report=report) if vary else []
         verdict = judge(result, budget_ms) if budget_ms is not None else None
         if verdict and not verdict.met:
             verdict = try_remedies(result, verdict, pictures, report=report)
     if json_to:
-        text = json.dumps({**result.as_dict(), "verdict": asdict(verdict) if verdict else None}, default=str)
+        text = json.dumps(_as_json(result, verdict, swept), default=str)
         if str(json_to) == "-":
             print(text)
         else:
             json_to.write_text(text + "\n", encoding="utf-8")
     if markdown_to:
-        markdown_to.write_text(markdown(result, verdict), encoding="utf-8")
+        markdown_to.write_text(markdown(result, verdict, swept), encoding="utf-8")
+    if html_to:
+        html_to.write_text(page(result, verdict, swept), encoding="utf-8")
     if str(json_to) != "-":
-        print_facts(dict(facts(result)))
-        for table in tables(result):
-            print(f"\n{table.title}\n")
-            print_table(table.headings, table.rows)
-        for warning in result.environment.warnings():
-            print(f"warning: {warning}", file=sys.stderr)
-        if verdict:
-            print("\n" + "\n".join(verdict_lines(verdict)))
+        _print(result, verdict, swept)
     if verdict and not verdict.met:
         raise typer.Exit(1)
+
+
+@app.command("compare")
+def compare_results(
+    before: Annotated[Path, typer.Argument(metavar="BEFORE.json")],
+    after: Annotated[Path, typer.Argument(metavar="AFTER.json")],
+) -> None:
+    """Say what changed from one stored result to another beyond noise, and what else was different.
+
+    The interval holds the true ratio of the medians 95 times in 100, as far as the machine was the same both times.
+
+    Example: shitu-edge bench compare monday.json today.json
+    """
+    first, second = load_result(before), load_result(after)
+    rows = []
+    for difference in differences(first, second):
+        change = difference.change
+        word = ("faster" if change.ratio < 1 else "slower") if change.beyond_noise else "no change"
+        interval = f"{100 * (change.low - 1):+.1f} to {100 * (change.high - 1):+.1f} %"
+        medians = f"{difference.before_ms:.2f}", f"{difference.after_ms:.2f}"
+        rows.append((difference.name, *medians, f"{100 * (change.ratio - 1):+.1f} %", interval, word))
+    print_table(("median, ms", str(before), str(after), "change", "95 % sure", ""), rows)
+    for name, (old, new) in conditions(first, second).items():
+        print(f"not the same: {name}: {old} | {new}")
+
+
+def tune_here(
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Profile to write.")] = Path("profile.json"),
+    models: Models = None,
+    images: Images = None,
+    image_size: ImageSize = None,
+    gallery: OwnGallery = None,
+    gallery_size: GallerySize = 10_000,
+    objects: Objects = _DEFAULT.objects,
+    count: Annotated[int, typer.Option(min=2, help="Pictures for each trial.")] = 40,
+) -> None:
+    """Find the fastest engine, precisions and threads on this machine, and write them as a profile.
+
+    Only precisions that the bundle holds are tried, and those passed the export's gate of accuracy. `recognize` and
+    `bench` take the profile with --profile, programs with Recognizer.open(profile=...).
+
+    Example: shitu-edge tune --out kiosk.json
+    """
+    pictures = load_pictures(images, read_size(image_size) if image_size else None)
+    with progress_bar() as report:
+        tuned = tune(Setup(_kept(), models, gallery, gallery_size, objects), pictures, count=count, report=report)
+    _print_tables([outcome_table("Milliseconds a picture", "", tuned.outcomes)])
+    tuned.profile.write(out)
+    found = tuned.profile
+    print(
+        f"\n{out}: {found.engine}, detector {found.detector_precision}, extractor {found.extractor_precision}, "
+        f"{found.threads} threads: p50 {found.p50_ms:.1f}, p95 {found.p95_ms:.1f} ms"
+    )
+
+
+def _kept() -> Path:
+    return (user_cache() or Path.home() / ".cache" / "shitu-edge") / _KEPT
+
+
+def _as_json(result: Result, verdict: Verdict | None, swept: Sequence[Axis]) -> dict[str, object]:
+    return {
+        **result.as_dict(),
+        "sweep": [asdict(axis) for axis in swept],
+        "verdict": asdict(verdict) if verdict else None,
+    }
+
+
+def _print(result: Result, verdict: Verdict | None, swept: Sequence[Axis]) -> None:
+    print_facts(dict(facts(result)))
+    _print_tables([*tables(result), *sweep_tables(swept)])
+    for warning in result.environment.warnings():
+        print(f"warning: {warning}", file=sys.stderr)
+    if verdict:
+        print("\n" + "\n".join(verdict_lines(verdict)))
+
+
+def _print_tables(shown: Sequence[Table]) -> None:
+    for table in shown:
+        print(f"\n{table.title}\n")
+        print_table(table.headings, table.rows)

@@ -26,7 +26,8 @@ app.command("demo")(demo.demo)
 app.command("recognize")(recognize.recognize)
 app.add_typer(gallery.app, name="gallery")
 app.add_typer(models.app, name="models")
-app.command("bench")(bench.bench)
+app.add_typer(bench.app, name="bench")
+app.command("tune")(bench.tune_here)
 app.command("doctor")(doctor.doctor)
 
 

@@ -16,6 +16,7 @@ from ..networks import BUNDLE_VARIABLE, open_bundle
 from ..recognizer import Recognizer
 
 GALLERY_VARIABLE = "SHITU_EDGE_GALLERY"
+PROFILE_VARIABLE = "SHITU_EDGE_PROFILE"
 
 
 class Engine(str, Enum):
@@ -58,6 +59,16 @@ Threads = Annotated[
     int | None,
     typer.Option(min=1, help="Threads for inference. [default: a physical core each]", show_default=False),
 ]
+ProfileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--profile",
+        envvar=PROFILE_VARIABLE,
+        metavar="FILE",
+        help="Engine, precisions and threads that `tune` found. [default: none]",
+        show_default=False,
+    ),
+]
 Note = Annotated[str, typer.Option(help="Why, for the gallery's log.", show_default=False)]
 Author = Annotated[
     str | None, typer.Option(help="Who, for the gallery's log. [default: your user name]", show_default=False)
@@ -82,10 +93,20 @@ def extractor_of(models: str | None) -> Meta:
 
 
 def open_recognizer(
-    models: str | None, gallery: Gallery | Path | None, engine: Engine, precision: Precision | None, threads: int | None
+    models: str | None,
+    gallery: Gallery | Path | None,
+    engine: Engine,
+    precision: Precision | None,
+    threads: int | None,
+    profile: Path | None = None,
 ) -> Recognizer:
     """Open a recognizer as the options say."""
     name: EngineName = engine.value
     return Recognizer.open(
-        models, gallery, engine=name, precision=precision.value if precision else None, threads=threads
+        models,
+        gallery,
+        engine=name,
+        precision=precision.value if precision else None,
+        threads=threads,
+        profile=profile,
     )

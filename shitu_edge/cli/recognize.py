@@ -23,6 +23,7 @@ from .options import (
     GalleryPath,
     Models,
     PrecisionOption,
+    ProfileOption,
     Threads,
     open_recognizer,
 )
@@ -79,6 +80,7 @@ def recognize(
     engine: EngineOption = Engine.auto,
     precision: PrecisionOption = None,
     threads: Threads = None,
+    profile: ProfileOption = None,
 ) -> None:
     """Say which products photos show.
 
@@ -86,7 +88,7 @@ def recognize(
     """
     mode: DecodeMode = decode.value
     failed = False
-    with open_recognizer(models, gallery, engine, precision, threads) as recognizer:
+    with open_recognizer(models, gallery, engine, precision, threads, profile) as recognizer:
         rule = recognizer.bundle.manifest.recognition
         rule = replace(
             rule,

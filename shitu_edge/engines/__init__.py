@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 EngineName = Literal["auto", "openvino", "onnxruntime"]
 Tensors = Mapping[str, NDArray[Any]]
 
-ENGINES = ("openvino", "onnxruntime")
+ENGINES: tuple[EngineName, ...] = ("openvino", "onnxruntime")
 """In the order in which `auto` tries them."""
 
 

@@ -16,31 +16,11 @@ from shitu_edge.bench.verdict import judge, try_remedies
 from shitu_edge.decode import decode
 from shitu_edge.errors import ImageError, OptionError, ShituError
 from shitu_edge.extract import Extractor
-from tests.networks import write_bundle
 from tests.shell import Shell
 
+from . import quiet
+
 SIZE = 300
-
-
-def quiet(*_: object) -> None:
-    """Report to nobody."""
-
-
-@pytest.fixture(scope="module")
-def setup(tmp_path_factory: pytest.TempPathFactory) -> Setup:
-    folder = tmp_path_factory.mktemp("bench")
-    write_bundle(folder / "tiny")
-    return Setup(folder / "kept", str(folder / "tiny"), gallery_size=SIZE, objects=3, count=12, seconds=0.2)
-
-
-@pytest.fixture(scope="module")
-def pictures() -> list[bytes]:
-    return load_pictures(None, (320, 180))
-
-
-@pytest.fixture(scope="module")
-def result(setup: Setup, pictures: list[bytes]) -> Result:
-    return run(setup, pictures, report=quiet)
 
 
 def test_what_was_measured_adds_up(result: Result) -> None:

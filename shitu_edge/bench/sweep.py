@@ -1,0 +1,76 @@
+"""How the time grows: one thing varied at a time, all else as in the setup."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+
+from ..engines import ENGINES
+from ..engines.cpu import read_cpu
+from ..networks import open_bundle
+from .pictures import resized
+from .run import Report, Setup
+from .trial import Outcome, Trial, measure_trials
+
+OBJECTS = (1, 2, 5, 10, 20)
+SIZES = ((640, 360), (1280, 720), (1920, 1080), (3840, 2160))
+SMALLEST_GALLERY = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """What was varied, and an outcome for each value."""
+
+    name: str
+    outcomes: tuple[Outcome, ...]
+
+
+def sweep(setup: Setup, pictures: Sequence[bytes], *, count: int = 40, report: Report) -> list[Axis]:
+    """Vary objects, sizes of pictures, sizes of the synthetic gallery, threads, precisions and engines.
+
+    Args:
+        setup: where it starts from.
+        pictures: encoded.
+        count: pictures of each variation.
+        report: called while it goes on.
+
+    Raises:
+        ShituError: as of `run.run`.
+    """
+    named = list(_variations(setup, pictures))
+    outcomes = measure_trials([trial for _, trial in named], count=count, report=report)
+    pairs = zip((name for name, _ in named), outcomes, strict=True)
+    return [
+        Axis(name, tuple(outcome for _, outcome in group)) for name, group in groupby(pairs, key=lambda pair: pair[0])
+    ]
+
+
+def precision_pairs(setup: Setup) -> list[tuple[str, str]]:
+    """Return the precisions that a bundle has files for: the detector's with each of the extractor's."""
+    manifest = open_bundle(setup.bundle).manifest
+    return [
+        (of_one, of_other)
+        for of_one in manifest.detector.network.files
+        for of_other in manifest.extractor.network.files
+    ]
+
+
+def _variations(setup: Setup, pictures: Sequence[bytes]) -> Iterator[tuple[str, Trial]]:
+    for objects in OBJECTS:
+        yield "objects", Trial(str(objects), replace(setup, objects=objects), pictures)
+    for width, height in SIZES:
+        yield "picture", Trial(f"{width} × {height}", setup, resized(pictures, (width, height)))
+    if setup.gallery is None:
+        size = SMALLEST_GALLERY
+        while size <= setup.gallery_size:
+            yield "gallery", Trial(str(size), replace(setup, gallery_size=size), pictures)
+            size *= 10
+    threads = 1
+    while threads <= read_cpu().physical_cores:
+        yield "threads", Trial(str(threads), replace(setup, threads=threads), pictures)
+        threads *= 2
+    for pair in precision_pairs(setup):
+        yield "precision", Trial(" + ".join(pair), replace(setup, precision=pair), pictures)
+    for engine in ENGINES:
+        yield "engine", Trial(engine, replace(setup, engine=engine), pictures)

@@ -1,0 +1,80 @@
+"""Several setups measured side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ..errors import BundleError, EngineError
+from .measure import one_by_one
+from .run import Report, Setup, opened, recognizing
+from .statistics import Summary, summarise
+
+_ROUNDS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What to measure: how it is called, the setup, and encoded pictures."""
+
+    what: str
+    setup: Setup
+    pictures: Sequence[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Milliseconds a picture, in all and the stages' medians; none where it could not run: `refused` says why."""
+
+    what: str
+    setup: Setup
+    ms: Summary | None = None
+    stages_ms: Mapping[str, float] | None = None
+    refused: str | None = None
+
+
+def measure_trials(trials: Sequence[Trial], *, count: int, report: Report) -> list[Outcome]:
+    """Measure each in two rounds, the second in the opposite order, so that a machine that slows down is fair to all.
+
+    Args:
+        trials: what to measure.
+        count: pictures of each, over both rounds.
+        report: called while it goes on.
+
+    Raises:
+        ShituError: as of `Recognizer.recognize` and `Gallery.open`.
+    """
+    totals: list[list[float]] = [[] for _ in trials]
+    stages: list[dict[str, list[float]]] = [{} for _ in trials]
+    refused: dict[int, str] = {}
+    numbers = list(range(len(trials)))
+    done = 0
+    for order in (numbers, numbers[::-1])[:_ROUNDS]:
+        for number in order:
+            report("setups", done, _ROUNDS * len(trials))
+            done += 1
+            if number in refused:
+                continue
+            trial = trials[number]
+            try:
+                with opened(trial.setup, report) as recognizer:
+                    task = recognizing(recognizer, trial.pictures, trial.setup.objects)
+                    recording = one_by_one(task, count=-(-count // _ROUNDS), warm_up=3)
+            except (EngineError, BundleError) as error:
+                refused[number] = str(error)
+                continue
+            totals[number] += recording.total_ms
+            for name, values in recording.stages.items():
+                stages[number].setdefault(name, []).extend(values)
+    report("setups", done, _ROUNDS * len(trials))
+    return [
+        Outcome(trial.what, trial.setup, refused=refused[number])
+        if number in refused
+        else Outcome(
+            trial.what,
+            trial.setup,
+            summarise(totals[number]),
+            {name: summarise(values).p50.value for name, values in stages[number].items()},
+        )
+        for number, trial in enumerate(trials)
+    ]

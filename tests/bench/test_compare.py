@@ -1,0 +1,68 @@
+"""Two stored results side by side."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shitu_edge.bench.compare import conditions, differences, load_result
+from shitu_edge.bench.run import STAGES, Result
+from shitu_edge.errors import OptionError
+from tests.shell import Shell
+
+
+@pytest.fixture
+def stored(result: Result) -> dict[str, Any]:
+    """A result as JSON has it, with a hundred samples that vary by a tenth."""
+    found: dict[str, Any] = json.loads(json.dumps(result.as_dict(), default=str))
+    found["latency"]["total_ms"] = [10 + number % 7 / 7 for number in range(100)]
+    found["latency"]["stages"] = {name: [2 + number % 5 / 25 for number in range(100)] for name in STAGES}
+    return found
+
+
+def changed(stored: dict[str, Any], factor: float) -> dict[str, Any]:
+    """Return a result whose extraction takes so much longer."""
+    other: dict[str, Any] = json.loads(json.dumps(stored))
+    stages = other["latency"]["stages"]
+    stages["extract"] = [factor * value for value in stages["extract"]]
+    return other
+
+
+def test_only_what_is_beyond_noise_has_changed(stored: dict[str, Any]) -> None:
+    found = {difference.name: difference for difference in differences(stored, changed(stored, 1.3))}
+    assert list(found) == [*STAGES, "total"]
+    assert found["extract"].change.ratio == pytest.approx(1.3)
+    assert [name for name, difference in found.items() if difference.change.beyond_noise] == ["extract"]
+
+
+def test_what_else_is_different_is_named(stored: dict[str, Any]) -> None:
+    other = changed(stored, 1)
+    assert conditions(stored, other) == {}
+    del other["environment"]["versions"]["hnswlib"]
+    other["made_by"]["detector"]["precision"] = "int8"
+    found = conditions(stored, other)
+    assert set(found) == {"hnswlib", "detector"}
+    assert found["hnswlib"][1] == "none"
+
+
+def test_the_command(stored: dict[str, Any], shell: Shell) -> None:
+    Path("a.json").write_text(json.dumps(stored), encoding="utf-8")
+    Path("b.json").write_text(json.dumps(changed(stored, 0.5)), encoding="utf-8")
+    done = shell("bench", "compare", "a.json", "b.json")
+    assert (done.code, done.err) == (0, "")
+    rows = {line.split()[0]: line for line in done.out.splitlines() if line.strip()}
+    assert "-50.0 %" in rows["extract"]
+    assert rows["extract"].split()[-1] == "faster"
+    assert rows["total"].rstrip().endswith("no change")
+
+
+@pytest.mark.parametrize("content", ["", "[1]", "{}", '{"schema_version": 1, "latency": {}}', '{"schema_version": 9}'])
+def test_files_that_are_no_result(content: str, tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text(content, encoding="utf-8")
+    with pytest.raises(OptionError, match=r"x\.json: is no result of `shitu-edge bench --json`"):
+        load_result(tmp_path / "x.json")
+    with pytest.raises(OptionError, match=r"y\.json: No such file"):
+        load_result(tmp_path / "y.json")
