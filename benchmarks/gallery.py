@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.measure import describe_machine, interleave
-from benchmarks.search import synthetic_embeddings
+from shitu_edge.bench.galleries import synthetic_embeddings
 from shitu_edge.gallery import Gallery, NewItem
 
 Rows = NDArray[np.float32]
@@ -60,7 +60,7 @@ def main() -> None:
     args = parser.parse_args()
     print(describe_machine())
     print(f"{args.size} × {args.dim}")
-    rows = synthetic_embeddings(args.size + 2 * SEARCHES + args.size // 50, 1, args.dim)
+    rows = synthetic_embeddings(args.size + 2 * SEARCHES + args.size // 50, args.dim, seed=1)
     order = np.random.default_rng(0).permutation(len(rows))
     stored, queries, more = np.split(rows[order], [args.size, args.size + 2 * SEARCHES])
     kept = _kept(args.folder, stored, args.threads)

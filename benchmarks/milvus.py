@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.measure import describe_machine
-from benchmarks.search import DIM, synthetic_embeddings
+from shitu_edge.bench.galleries import synthetic_embeddings
 from shitu_edge.gallery import Gallery, NewItem
 from shitu_edge.gallery.index import ExactIndex
 from shitu_edge.gallery.milvus import MilvusGallery, push
@@ -41,7 +41,7 @@ WARM_UP = 10
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, default=100_000)
-    parser.add_argument("--dim", type=int, default=DIM)
+    parser.add_argument("--dim", type=int, default=512)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--uri")
     parser.add_argument("--token", default="")
@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def _compare(folder: Path, size: int, dim: int, threads: int, uri: str, token: str) -> None:
-    rows = _unit(synthetic_embeddings(size + SEARCHES * CROPS, seed=1)[:, :dim])
+    rows = synthetic_embeddings(size + SEARCHES * CROPS, dim, seed=1)
     order = np.random.default_rng(0).permutation(len(rows))
     queries, vectors = rows[order[: SEARCHES * CROPS]], rows[order[SEARCHES * CROPS :]]
     truth = ExactIndex(np.arange(1, size + 1), vectors).search(queries, K)[0]
@@ -130,11 +130,6 @@ def _resident_mib() -> float:
     """Return this process's resident memory, from Linux's `/proc`."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
-
-
-def _unit(rows: Rows) -> Rows:
-    unit: Rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
-    return unit
 
 
 if __name__ == "__main__":

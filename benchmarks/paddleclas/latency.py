@@ -1,0 +1,158 @@
+"""The same photos, weights and gallery in PaddleClas 2.6.0 and in shitu-edge, photo by photo in turn.
+
+    python -m benchmarks.paddleclas.latency [--shared ../shared] [--size 100000] [--rounds 3]
+
+Needs the bundles and the environment of `benchmarks/paddleclas/README.md` (`build/ppshitu`, `build/peer`). PaddleClas
+runs in a process of its own, which sleeps while the others have their turn. Photos are those of `data/drinks/queries`
+as 1920 × 1080 JPEG; each gives its five best boxes and the whole picture, as PP-ShiTu is configured. The gallery holds
+PaddleClas' embeddings of 212 drinks and synthetic ones up to the size. Milliseconds are from a file's bytes to the
+items. `--models NAME=BUNDLE` adds what else is to be compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.measure import describe_machine, print_times
+from shitu_edge import Gallery, NewItem, Recognizer
+from shitu_edge.bench.galleries import synthetic_embeddings
+from shitu_edge.bench.pictures import load_pictures
+
+GOLDEN = Path("tests/golden/paddleclas_v2.npz")
+NETWORKS = Path("build/ppshitu")
+SIZE = 1920, 1080
+
+Answer = tuple[float, list[tuple[str, list[int]]]]
+"""Milliseconds, and each item's label and box in whole pixels."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shared", type=Path, default=Path("../shared"))
+    parser.add_argument("--peer", type=Path, default=Path("build/peer/bin/python"))
+    parser.add_argument("--size", type=int, default=100_000)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--models", action="append", default=[], metavar="NAME=BUNDLE[:PRECISION]")
+    args = parser.parse_args()
+
+    print(describe_machine(), flush=True)
+    bundles = {"shitu-edge": str(NETWORKS / "ppshitu-v2-seeded")}
+    bundles |= dict(entry.split("=", 1) for entry in args.models)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        photos = _photos(args.shared / "data" / "drinks" / "queries", folder)
+        rows, labels = _gallery_rows(args.size)
+        contestants: dict[str, Callable[[Path], Answer]] = {
+            "PaddleClas": stack.enter_context(_peer(args.peer, rows, labels, args.threads, folder))
+        }
+        gallery = stack.enter_context(_gallery(folder, bundles["shitu-edge"], rows, labels, args.threads))
+        for name, bundle in bundles.items():
+            path, _, precision = bundle.partition(":")
+            recognizer = Recognizer.open(path, gallery, precision=precision or None, threads=args.threads)
+            contestants[name] = _ours(stack.enter_context(recognizer))
+        _compare(contestants, photos, args.rounds)
+
+
+def _compare(contestants: dict[str, Callable[[Path], Answer]], photos: list[Path], rounds: int) -> None:
+    times: dict[str, list[float]] = {name: [] for name in contestants}
+    equal, items = dict.fromkeys(contestants, 0), 0
+    for turn in range(rounds + 1):  # the first warms up
+        for photo in photos:
+            expected: list[tuple[str, list[int]]] = []
+            for name, answer in contestants.items():
+                ms, found = answer(photo)
+                if not turn:
+                    continue
+                times[name].append(ms)
+                if name == "PaddleClas":
+                    expected, items = found, items + len(found)
+                equal[name] += sum(item in found for item in expected)
+    measured = {name: np.array(values) for name, values in times.items()}
+    print_times(measured)
+    for name in contestants:
+        ratio = float(np.median(measured["PaddleClas"] / measured[name]))
+        print(f"{name}: {ratio:.2f} × as fast as PaddleClas (median over photos), {equal[name]} of its {items} items")
+
+
+def _photos(queries: Path, folder: Path) -> list[Path]:
+    paths = []
+    for number, picture in enumerate(load_pictures(queries, SIZE)):
+        paths.append(folder / f"{number}.jpg")
+        paths[-1].write_bytes(picture)
+    return paths
+
+
+def _gallery_rows(size: int) -> tuple[NDArray[np.float32], list[str]]:
+    golden = np.load(GOLDEN)
+    known = golden["gallery_embeddings"] / np.linalg.norm(golden["gallery_embeddings"], axis=1, keepdims=True)
+    others = synthetic_embeddings(size - len(known), known.shape[1], seed=1)
+    labels = [str(label) for label in golden["gallery_labels"]] + [f"other{n // 10}" for n in range(len(others))]
+    return np.concatenate([known, others]).astype(np.float32), labels
+
+
+@contextmanager
+def _peer(
+    python: Path, rows: NDArray[np.float32], labels: list[str], threads: int, folder: Path
+) -> Iterator[Callable[[Path], Answer]]:
+    """Start PaddleClas, and end it."""
+    np.save(folder / "rows.npy", rows)
+    (folder / "labels.txt").write_text("\n".join(labels) + "\n", encoding="utf-8")
+    script = Path(__file__).with_name("serve.py")
+    files = {"--networks": NETWORKS, "--vectors": folder / "rows.npy", "--labels": folder / "labels.txt"}
+    options = [str(word) for pair in files.items() for word in pair]
+    command = [str(python), str(script), *options, "--threads", str(threads)]
+    log = (folder / "paddleclas.log").open("w", encoding="utf-8")
+    with (
+        log,
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True) as process,
+    ):
+        assert process.stdin
+        assert process.stdout
+        if process.stdout.readline().strip() != "ready":
+            raise SystemExit((folder / "paddleclas.log").read_text(encoding="utf-8")[-2000:])
+
+        def answer(photo: Path) -> Answer:
+            print(photo, file=process.stdin, flush=True)
+            found = json.loads(process.stdout.readline())  # type: ignore[union-attr]  # it is a pipe
+            return found["ms"], [(label, box) for label, box in found["items"]]
+
+        yield answer
+        process.stdin.close()
+
+
+@contextmanager
+def _gallery(
+    folder: Path, bundle: str, rows: NDArray[np.float32], labels: list[str], threads: int
+) -> Iterator[Gallery]:
+    with Recognizer.open(bundle) as recognizer:
+        gallery = recognizer.create_gallery(folder / "both.gallery", background=False)
+    with gallery:
+        gallery.add(NewItem(label, "", row) for label, row in zip(labels, rows, strict=True))
+        gallery.reindex(threads=threads)
+        yield gallery
+
+
+def _ours(recognizer: Recognizer) -> Callable[[Path], Answer]:
+    def answer(photo: Path) -> Answer:
+        begun = time.perf_counter_ns()
+        found = recognizer.recognize(photo)
+        ms = (time.perf_counter_ns() - begun) / 1e6
+        known = [item for item in found.items if item.label]
+        return ms, [(str(item.label), [int(edge) for edge in item.box_xyxy]) for item in known]
+
+    return answer
+
+
+if __name__ == "__main__":
+    main()
