@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from ..bundle import ExtractorSpec
 from ..errors import GalleryError
 from ..gallery import Gallery, NewItem
-from ..gallery.unfinished import publish, unfinished
 
 Rows = NDArray[np.float32]
 Progress = Callable[[str, int, int], None]
@@ -90,22 +89,17 @@ def prepared_gallery(
         GalleryError: the folder cannot be written.
     """
     path = folder / f"{size}x{extractor.dim}-{seed}-{extractor.fingerprint[:12]}.gallery"
-    if not path.exists():
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise GalleryError(f"{folder}: cannot be made: {error.strerror}") from error
-        _fill(path, size, extractor, seed, progress)
-    with Gallery.open(path, background=False) as gallery:
-        if gallery.needs_graph():
-            gallery.reindex(threads=threads, progress=lambda done, total: progress("index", done, total))
-    return path
-
-
-def _fill(path: Path, size: int, extractor: ExtractorSpec, seed: int, progress: Progress) -> None:
-    with unfinished(path) as partial:
-        name, fingerprint, dim = extractor.network.name, extractor.fingerprint, extractor.dim
-        with Gallery.create(partial, extractor=name, fingerprint=fingerprint, dim=dim, background=False) as gallery:
+    if path.exists():
+        return path
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        scratch = TemporaryDirectory(dir=folder)
+    except OSError as error:
+        raise GalleryError(f"{folder}: cannot be made: {error.strerror}") from error
+    name, fingerprint, dim = extractor.network.name, extractor.fingerprint, extractor.dim
+    with scratch as unfinished:
+        new = Path(unfinished, "new.gallery")
+        with Gallery.create(new, extractor=name, fingerprint=fingerprint, dim=dim, background=False) as gallery:
             with gallery.change(note="synthetic items for a benchmark") as change:
                 done = 0
                 for rows in _pictures(size, dim, seed):
@@ -113,6 +107,8 @@ def _fill(path: Path, size: int, extractor: ExtractorSpec, seed: int, progress: 
                         change.add(NewItem(f"product {done // PICTURES}", "", row))
                         done += 1
                     progress("items", done, size)
-            gallery.compact()
-        with suppress(FileExistsError):  # another process was faster, and made the same
-            publish(partial, path)
+            if gallery.needs_graph():
+                gallery.reindex(threads=threads, progress=lambda done, total: progress("index", done, total))
+            if not path.exists():  # else another process was faster, and made the same
+                gallery.copy(path)
+    return path
