@@ -68,7 +68,7 @@ def compare(recognizer: Recognizer, photos: list[bytes], rounds: int) -> None:
     noise = np.random.default_rng(0)
     scene = noise.standard_normal(detector._spec.network.input.shape(), np.float32)
     crop = noise.standard_normal(extractor._spec.network.input.shape(), np.float32)
-    workers = ThreadPoolExecutor(extractor.streams)
+    workers = ThreadPoolExecutor(extractor.workers.count)
     bare_ms: dict[str, list[float]] = {"bare detect": [], "bare extract": []}
 
     def bare() -> None:

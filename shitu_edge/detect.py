@@ -14,6 +14,7 @@ from .errors import EngineError, OptionError
 from .geometry import Boxes, clip_boxes, suppress
 from .preprocess import InputBuilder
 from .results import Detections
+from .workers import Workers
 
 Outputs = Mapping[str, NDArray[Any]]
 _Candidates = tuple[Boxes, NDArray[np.float32], NDArray[np.int32]]
@@ -25,11 +26,12 @@ _FIRST_LOOK = 64
 class Detector:
     """Finds things in a picture. Safe from several threads."""
 
-    def __init__(self, session: Session, spec: DetectorSpec) -> None:
+    def __init__(self, session: Session, spec: DetectorSpec, workers: Workers | None = None) -> None:
+        """`workers` are threads to share the resizing of pictures with, if any."""
         self.engine = session.info
         self._session = session
         self._spec = spec
-        self._input = InputBuilder(spec.network.input)
+        self._input = InputBuilder(spec.network.input, workers)
         self._constants = {name: np.array(value, np.float32) for name, value in spec.network.constants.items()}
 
     def detect(
@@ -49,7 +51,7 @@ class Detector:
         limit = spec.max_boxes if max_boxes is None else max_boxes
         if limit < 0:
             raise OptionError(f"max_boxes: expected 0 or more, found {limit}")
-        tensor = self._input.tensors(1)
+        tensor = self._input.tensor()
         self._input.fill(tensor[0], pixels_rgb)
         outputs = self._session.run({spec.network.input.name: tensor, **self._constants})
         boxes, scores, classes = decode_head(spec, outputs, threshold, limit)

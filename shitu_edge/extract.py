@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,23 +10,24 @@ from .engines import Session
 from .errors import EmbeddingError, EngineError
 from .geometry import Boxes
 from .preprocess import InputBuilder
+from .workers import Workers
 
 
 class Extractor:
     """Turns crops into unit vectors. Safe from several threads.
 
-    Crops run side by side, one a stream, while the next one is being resized. Measured on two cores, that is as fast as
-    one large batch and faster than all threads on one crop (`benchmarks/extract.py`), and takes any number of crops.
+    Each crop is resized and run by one worker, as many side by side as the session has streams. Measured on two cores,
+    that is as fast as one large batch and faster than all threads on one crop (`benchmarks/extract.py`), and takes any
+    number of crops.
     """
 
     def __init__(self, session: Session, spec: ExtractorSpec, streams: int) -> None:
         """`streams` is how many runs the session takes at a time."""
         self.engine = session.info
-        self.streams = streams
+        self.workers = Workers(streams)
         self._session = session
         self._spec = spec
         self._input = InputBuilder(spec.network.input)
-        self._runs = ThreadPoolExecutor(streams, "shitu-extract")
 
     def embed(self, pixels_rgb: NDArray[np.uint8], boxes_xyxy: Boxes) -> NDArray[np.float32]:
         """Embed the parts of pixels (H, W, 3) uint8 RGB inside boxes (N, 4) in pixels.
@@ -46,28 +44,15 @@ class Extractor:
         """Embed whole pictures, each (h, w, 3) uint8 RGB; see `embed`."""
         if not crops:
             return np.empty((0, self._spec.dim), np.float32)
-        slots = 2 * self.streams  # as many are resized or run at a time; further crops wait for a free one
-        tensors = self._input.tensors(slots)
-        runs: list[Future[NDArray[np.float32]]] = []
-        for number, pixels_rgb in enumerate(crops):
-            slot = number % slots
-            if number >= slots:
-                runs[number - slots].result()
-            self._input.fill(tensors[slot], pixels_rgb)
-            runs.append(self._start(tensors[slot : slot + 1]))
-        return _unit(np.stack([run.result() for run in runs]))
-
-    def _start(self, tensor: NDArray[Any]) -> Future[NDArray[np.float32]]:
-        try:
-            return self._runs.submit(self._run, tensor)
-        except RuntimeError as error:
-            raise EngineError("the recognizer is closed") from error
+        return _unit(np.stack(list(self.workers.map(self._embed, crops))))
 
     def close(self) -> None:
         """End the worker threads."""
-        self._runs.shutdown()
+        self.workers.shutdown()
 
-    def _run(self, tensor: NDArray[Any]) -> NDArray[np.float32]:
+    def _embed(self, pixels_rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+        tensor = self._input.tensor()
+        self._input.fill(tensor[0], pixels_rgb)
         outputs = self._session.run({self._spec.network.input.name: tensor})
         row = outputs.get(self._spec.output)
         if row is None or row.size != self._spec.dim:

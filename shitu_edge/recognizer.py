@@ -120,14 +120,14 @@ class Recognizer:
             if gallery is not None:
                 gallery.require(manifest.extractor.network.name, manifest.extractor.fingerprint)
             session = open_network(
-                opened, manifest.detector.network, engine, of_detector, Resources(threads, 1, folder)
-            )
-            detector = Detector(session, manifest.detector)
-            session = open_network(
                 opened, manifest.extractor.network, engine, of_extractor, Resources(threads, streams, folder)
             )
             extractor = Extractor(session, manifest.extractor, streams)
             stack.callback(extractor.close)
+            session = open_network(
+                opened, manifest.detector.network, engine, of_detector, Resources(threads, 1, folder)
+            )
+            detector = Detector(session, manifest.detector, extractor.workers)
             wave_ms = _warm_up(opened, detector, extractor)
             return cls(opened, detector, extractor, gallery, threads, limits, wave_ms, stack.pop_all())
 
@@ -261,7 +261,7 @@ class Recognizer:
         if deadline_ms is None:
             return self._extractor.embed(picture.pixels_rgb, boxes)
         rows = [np.empty((0, self.bundle.manifest.extractor.dim), np.float32)]
-        wave = self._extractor.streams
+        wave = self._extractor.workers.count
         for start in range(0, len(boxes), wave):
             before = clock.elapsed_ms()
             if before + self._wave_ms > deadline_ms:
@@ -310,7 +310,7 @@ class _Clock:
 def _warm_up(bundle: Bundle, detector: Detector, extractor: Extractor) -> float:
     """Run the networks, whose first inference is the slowest; return the milliseconds of a wave of crops when warm."""
     detector.detect(_noise(bundle.manifest.detector.network.input))
-    crops = [_noise(bundle.manifest.extractor.network.input)] * extractor.streams
+    crops = [_noise(bundle.manifest.extractor.network.input)] * extractor.workers.count
     times = []
     for _ in range(_WARM_UP_WAVES):
         clock = _Clock()

@@ -10,6 +10,7 @@ engine's graph (`benchmarks/resample.py`).
 
 from __future__ import annotations
 
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
@@ -71,6 +72,7 @@ def resize(
     out: Planes | None = None,
     gain: Planes | None = None,
     bias: Planes | None = None,
+    workers: Executor | None = None,
 ) -> Planes:
     """Resize like `cv2.resize`, then normalise, and return planes (3, height, width) float32.
 
@@ -80,6 +82,7 @@ def resize(
         out: where to write, to spare the allocation.
         gain, bias: (3,) float32; planes hold `grey level * gain + bias` per channel. Without them, whole grey levels
             0..255.
+        workers: threads among which a cubic resize is divided, if any.
     """
     rows, columns = _axis(image_rgb.shape[0], height, kernel), _axis(image_rgb.shape[1], width, kernel)
     column_bands = _bands(image_rgb.shape[1], width, kernel, _COLUMN_BLOCK)
@@ -93,13 +96,17 @@ def resize(
     if row_bands is None:
         _mix_rows(_resize_columns(_planes(image_rgb), column_bands, width), rows, out)
         return _normalise(out, gain, bias)
-    for start in range(0, height, _STRIP):
+
+    def fill(start: int) -> None:
         strip = out[:, start : start + _STRIP]
         tall = _resize_rows(image_rgb, row_bands, start // _ROW_BLOCK, strip.shape[1])
         levels = _resize_columns(_planes(tall), column_bands, width)
         np.rint(levels, out=levels)
         np.clip(levels, 0, 255, out=strip)
         _normalise(strip, gain, bias)
+
+    for _ in (workers.map if workers else map)(fill, range(0, height, _STRIP)):
+        pass
     return out
 
 

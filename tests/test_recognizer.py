@@ -212,13 +212,11 @@ def test_closed_recognizer_says_so(tiny_bundle: Path) -> None:
         recognizer.embed(scene())
 
 
-def test_many_boxes_need_no_more_memory_than_few(recognizer: Recognizer) -> None:
+def test_many_boxes_give_what_each_gives_alone(recognizer: Recognizer) -> None:
     boxes = np.array([[x, y, x + 40, y + 40] for x in range(0, 200, 10) for y in range(0, 200, 10)], np.float32)
     rows = recognizer.embed(scene((1, 1, RED), (5, 5, GREEN)), boxes)
     alone = np.concatenate([recognizer.embed(scene((1, 1, RED), (5, 5, GREEN)), box[None]) for box in boxes[::37]])
     np.testing.assert_allclose(rows[::37], alone, atol=1e-6)
-    extractor = recognizer._extractor
-    assert len(extractor._input._local.tensors) <= 2 * extractor.streams
 
 
 def test_options_of_a_call_change_no_other_call(recognizer: Recognizer) -> None:

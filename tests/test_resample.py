@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from shitu_edge.resample import Kernel, Pixels, Planes, resize
+from shitu_edge.workers import Workers
 
 Content = Literal["noise", "gradient", "extremes"]
 CONTENTS: tuple[Content, ...] = ("noise", "gradient", "extremes")
@@ -147,6 +148,16 @@ def test_same_size_is_the_identity(kernel: Kernel) -> None:
 def test_flat_stays_flat(kernel: Kernel, level: int) -> None:
     image = np.full((57, 31, 3), level, np.uint8)
     assert (resize(image, 224, 19, kernel) == level).all()
+
+
+@pytest.mark.parametrize("kernel", ["bilinear", "cubic"])
+def test_shared_among_workers_it_is_the_same(kernel: Kernel) -> None:
+    image = picture("noise", 300, 417)
+    gain, bias = np.array([0.1, 0.2, 0.3], np.float32), np.array([1, 2, 3], np.float32)
+    workers = Workers(3)
+    alone = resize(image, 331, 200, kernel, None, gain, bias)
+    assert np.array_equal(resize(image, 331, 200, kernel, None, gain, bias, workers), alone)
+    workers.shutdown()
 
 
 def test_bilinear_by_hand() -> None:

@@ -83,7 +83,7 @@ def _feeds(names: Sequence[str], spec: DetectorSpec, pixels_rgb: NDArray[np.uint
     height, width = pixels_rgb.shape[:2]
     entry = spec.network.input
     builder = InputBuilder(entry)
-    image = builder.tensors(1)
+    image = builder.tensor()
     builder.fill(image[0], pixels_rgb)
     scale = [1.0, 1.0] if boxes_in_input else [entry.height / height, entry.width / width]
     known = {
