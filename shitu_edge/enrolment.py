@@ -61,11 +61,12 @@ def build_gallery(
     pictures: Sequence[LabelledPicture],
     *,
     replace: bool = False,
+    crop: bool = False,
     author: str = "",
     note: str = "",
     progress: Progress | None = None,
 ) -> Enrolment:
-    """Make a gallery file of pictures, each as a whole.
+    """Make a gallery file of pictures, each as a whole or, with `crop`, the product that it shows (`Recognizer.embed`).
 
     The file appears at `path` when it is finished; until then, and when interrupted, there is nothing, or what was
     there before.
@@ -79,7 +80,7 @@ def build_gallery(
     _refuse_open(path)
     with unfinished(path) as partial_path:
         with recognizer.create_gallery(partial_path, background=False) as gallery:
-            items, unreadable = _read(recognizer, gallery, pictures, progress)
+            items, unreadable = _read(recognizer, gallery, pictures, crop, progress)
             gallery.add(items, author=author, note=note or "built")
             gallery.compact()
         _refuse_open(path)  # again, minutes later: a log applied to another file would spoil it
@@ -99,17 +100,18 @@ def add_pictures(
     gallery: Gallery,
     pictures: Sequence[LabelledPicture],
     *,
+    crop: bool = False,
     author: str = "",
     note: str = "",
     progress: Progress | None = None,
 ) -> Enrolment:
-    """Add pictures, each as a whole, to a gallery as one revision: all that can be read or, when interrupted, none.
+    """Add pictures to a gallery as one revision: all that can be read or, when interrupted, none; see `build_gallery`.
 
     Raises:
         FingerprintError: the gallery was made with another extractor.
         NothingReadableError: no picture can be read.
     """
-    items, unreadable = _read(recognizer, gallery, pictures, progress)
+    items, unreadable = _read(recognizer, gallery, pictures, crop, progress)
     gallery.add(items, author=author, note=note)
     bring_up_to_date(gallery, recognizer.threads, progress)
     return Enrolment(len(items), unreadable)
@@ -121,18 +123,19 @@ def replace_pictures(
     label: str,
     pictures: Sequence[LabelledPicture],
     *,
+    crop: bool = False,
     author: str = "",
     note: str = "",
     progress: Progress | None = None,
 ) -> Enrolment:
-    """Put pictures, each as a whole, in the place of all that a label has, as one revision.
+    """Put pictures in the place of all that a label has, as one revision; see `build_gallery`.
 
     Raises:
         FingerprintError: the gallery was made with another extractor.
         NothingReadableError: no picture can be read.
         GalleryError: no item has the label.
     """
-    items, unreadable = _read(recognizer, gallery, pictures, progress)
+    items, unreadable = _read(recognizer, gallery, pictures, crop, progress)
     gallery.replace(label, items, author=author, note=note or f"new pictures of {label}")
     bring_up_to_date(gallery, recognizer.threads, progress)
     return Enrolment(len(items), unreadable)
@@ -164,14 +167,18 @@ def check_vectors(recognizer: Recognizer, items: Sequence[NewItem], pictures: Pa
 
 
 def _read(
-    recognizer: Recognizer, gallery: Gallery, pictures: Sequence[LabelledPicture], progress: Progress | None
+    recognizer: Recognizer,
+    gallery: Gallery,
+    pictures: Sequence[LabelledPicture],
+    crop: bool,
+    progress: Progress | None,
 ) -> tuple[list[NewItem], tuple[Unreadable, ...]]:
     """Embed all there is before anything is written, so that nobody waits for a transaction of minutes."""
     extractor = recognizer.bundle.manifest.extractor
     gallery.require(extractor.network.name, extractor.fingerprint)
     items: list[NewItem] = []
     unreadable: list[Unreadable] = []
-    for done, answer in enumerate(_embedded(recognizer, pictures), start=1):
+    for done, answer in enumerate(_embedded(recognizer, pictures, crop), start=1):
         if isinstance(answer, NewItem):
             items.append(answer)
         else:
@@ -185,12 +192,14 @@ def _read(
     return items, tuple(unreadable)
 
 
-def _embedded(recognizer: Recognizer, pictures: Sequence[LabelledPicture]) -> Iterator[NewItem | Unreadable]:
+def _embedded(
+    recognizer: Recognizer, pictures: Sequence[LabelledPicture], crop: bool
+) -> Iterator[NewItem | Unreadable]:
     """Embed pictures side by side, in order; at most `_AT_ONCE` are decoded at a time."""
 
     def embed(picture: LabelledPicture) -> NewItem | Unreadable:
         try:
-            return NewItem(picture.label, picture.source, recognizer.embed(picture.path)[0])
+            return NewItem(picture.label, picture.source, recognizer.embed(picture.path, crop=crop)[0])
         except ImageError as error:
             return Unreadable(picture.source, str(error))
         except EmbeddingError as error:

@@ -205,16 +205,25 @@ class Recognizer:
         boxes = np.array(_in_original_pixels(found.boxes_xyxy, picture), np.float32).reshape(-1, 4)
         return replace(found, boxes_xyxy=boxes)
 
-    def embed(self, image: Source, boxes_xyxy: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
-        """Return unit rows (N, D) float32 of boxes (N, 4) in pixels of the picture; of the whole one (1, D) without.
+    def embed(
+        self, image: Source, boxes_xyxy: NDArray[np.float32] | None = None, *, crop: bool = False
+    ) -> NDArray[np.float32]:
+        """Return unit rows (N, D) float32 of boxes (N, 4) in pixels of the picture; without any one row (1, D).
+
+        That one is of the whole picture or, with `crop`, of the product that it shows: the surest box near the middle,
+        or all of it where the detector finds nothing.
 
         Raises:
             ImageError: the picture cannot be used, or the boxes have another shape or lie outside of it.
         """
         picture = self._decode(image, "exact")
-        if boxes_xyxy is None:
-            return self._extractor.embed_crops([picture.pixels_rgb])
-        return self._extractor.embed(picture.pixels_rgb, _checked_boxes(boxes_xyxy, picture))
+        if boxes_xyxy is not None:
+            boxes = _checked_boxes(boxes_xyxy, picture)
+        elif crop:
+            boxes = _box_of_product(self._detector.detect(picture.pixels_rgb, max_boxes=_RIVALS), picture)
+        else:
+            boxes = _whole(picture)
+        return self._extractor.embed(picture.pixels_rgb, boxes)
 
     def create_gallery(self, path: str | os.PathLike[str], *, background: bool = True) -> Gallery:
         """Make an empty gallery file for this recognizer's embeddings, and open it; see `Gallery.open`.
@@ -231,8 +240,10 @@ class Recognizer:
             background=background,
         )
 
-    def enroll(self, label: str, image: Source, box_xyxy: Box | None = None) -> int:
+    def enroll(self, label: str, image: Source, box_xyxy: Box | None = None, *, crop: bool = False) -> int:
         """Add a product to the gallery from a photo, or the part of it inside a box; return the item's id.
+
+        With `crop` the detector looks for the product in the photo (see `embed`).
 
         The item counts from the next search on, in every process that has the gallery open.
 
@@ -245,7 +256,7 @@ class Recognizer:
             raise GalleryError("products are enrolled in a gallery file; open it, and push what it holds")
         boxes = None if box_xyxy is None else np.array([box_xyxy], np.float32)
         source = os.fspath(image) if isinstance(image, (str, os.PathLike)) else ""
-        embedding = self.embed(image, boxes)[0]
+        embedding = self.embed(image, boxes, crop=crop)[0]
         return gallery.add([NewItem(label, str(source), embedding)], note=f"enrolled {label}")[0]
 
     def _decode(self, image: Source, mode: DecodeMode) -> Picture:
@@ -327,10 +338,28 @@ def _regions(found: Detections, picture: Picture, rule: Rule) -> _Regions:
     """Return the detections and, as the rule's policy has it, the whole image after them."""
     boxes, scores = found.boxes_xyxy, tuple(map(float, found.scores))
     if rule.whole_image == "always" or (rule.whole_image == "fallback" and not len(found)):
-        height, width = picture.pixels_rgb.shape[:2]
-        boxes = np.concatenate([boxes, np.array([[0, 0, width, height]], np.float32)])
-        return _Regions(boxes, (*scores, None))
+        return _Regions(np.concatenate([boxes, _whole(picture)]), (*scores, None))
     return _Regions(boxes, scores)
+
+
+def _whole(picture: Picture) -> Boxes:
+    height, width = picture.pixels_rgb.shape[:2]
+    return np.array([[0, 0, width, height]], np.float32)
+
+
+def _box_of_product(found: Detections, picture: Picture) -> Boxes:
+    """Return the box (1, 4) of what a photo of one product shows, in decoded pixels; without detections all of it.
+
+    Who takes such a photo puts the product in the middle: each score counts the less, the further the box's centre is
+    from the picture's, down to 0.29 of it in a corner.
+    """
+    if not len(found):
+        return _whole(picture)
+    height, width = picture.pixels_rgb.shape[:2]
+    boxes = found.boxes_xyxy
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2 / np.array([width, height], np.float32)
+    best = int(np.argmax(found.scores * (1 - np.hypot(*(centres - 0.5).T))))
+    return boxes[[best]]
 
 
 def _looked_at(rule: Rule) -> int:

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from shitu_edge import Recognizer
 from shitu_edge.cli import main
 from shitu_edge.gallery import Gallery, NewItem
 from shitu_edge.gallery.intake import take_in
@@ -94,6 +95,22 @@ def test_build(shell: Shell, path: Path, pictures: Path, tiny_bundle: Path) -> N
     assert again == Run(1, "", f"error: {path}: exists already; --replace builds it anew, `gallery add` adds to it\n")
     replaced = shell("build", pictures, path, "--models", tiny_bundle, "--replace")
     assert replaced == Run(0, f"{path}: 4 pictures added, 0 passed over; 4 items in revision 2\n", "")
+
+
+def test_cropped_to_the_product(shell: Shell, path: Path, tmp_path: Path, tiny_bundle: Path) -> None:
+    """A thing in a corner of its photo is known where it stands alone, as the photo as a whole would not make it."""
+    photo = np.full((256, 256, 3), 255, np.uint8)
+    photo[96:128, 96:128] = (0, 160, 160)
+    Image.fromarray(photo).save(tmp_path / "cyan.png")
+    options = ["--label", "Cyan", "--models", tiny_bundle]
+    whole = shell("add", path, tmp_path / "cyan.png", *options)
+    cropped = shell("add", path, tmp_path / "cyan.png", *options, "--crop")
+    assert (whole.code, cropped.code) == (0, 0)
+    with Gallery.open(path, background=False) as gallery, Recognizer.open(tiny_bundle) as recognizer:
+        last, crop = gallery.embeddings([entry.id for entry in gallery.entries()][-2:])
+        np.testing.assert_allclose(last, recognizer.embed(photo)[0], atol=1e-5)
+        np.testing.assert_allclose(crop, recognizer.embed(photo, crop=True)[0], atol=1e-5)
+    assert float(last @ crop) < 0.99
 
 
 def test_add_and_who_did_it(shell: Shell, path: Path, pictures: Path, tiny_bundle: Path) -> None:

@@ -19,7 +19,7 @@ from shitu_edge.decode import decode
 from shitu_edge.gallery import Gallery
 from tests.networks import write_bundle
 from tests.shell import Shell
-from tests.test_recognizer import BLUE, GREEN, RED, STRICT, product, scene
+from tests.test_recognizer import BLUE, GREEN, RED, STRICT, scene
 
 RED_BOX, GREEN_BOX, BLUE_BOX = [16, 16, 80, 80], [144, 16, 208, 80], [16, 144, 80, 208]
 
@@ -37,7 +37,7 @@ def photos(tmp_path: Path) -> Path:
     folder = tmp_path / "photos"
     for name, colour in (("Red thing", RED), ("绿色 的东西", GREEN)):
         (folder / "gallery" / name).mkdir(parents=True)
-        Image.fromarray(product(colour)).save(folder / "gallery" / name / "1.png")
+        Image.fromarray(scene((3, 3, colour))).save(folder / "gallery" / name / "1.png")
     (folder / "scenes").mkdir()
     Image.fromarray(scene((1, 1, RED), (5, 1, GREEN), (1, 5, BLUE))).save(folder / "scenes" / "counter.png")
     return folder

@@ -139,6 +139,21 @@ def test_enrolled_thing_is_found_at_once(recognizer: Recognizer) -> None:
     assert answer.made_by.gallery_revision == revision + 1
 
 
+def test_a_photo_of_one_product_can_be_cropped_to_it(recognizer: Recognizer) -> None:
+    """Of the red thing and the blue one nearer to the middle, the blue one is meant."""
+    photo = scene((1, 1, RED), (4, 3, BLUE))
+    found = recognizer.detect(photo).boxes_xyxy
+    (meant,) = [box for box in found if box[0] > 80]
+    np.testing.assert_allclose(recognizer.embed(photo, crop=True), recognizer.embed(photo, meant[None]), atol=1e-6)
+    assert float(recognizer.embed(photo, crop=True)[0] @ recognizer.embed(photo)[0]) < 0.99
+    recognizer.enroll("blue", photo, crop=True)
+    assert recognizer.recognize(scene((5, 6, BLUE)), rule=STRICT).items[0].label == "blue"
+
+
+def test_a_photo_in_which_nothing_is_found_is_taken_whole(recognizer: Recognizer) -> None:
+    np.testing.assert_array_equal(recognizer.embed(scene(), crop=True), recognizer.embed(scene()))
+
+
 def test_deadline_keeps_the_best_boxes_and_names_the_rest(recognizer: Recognizer) -> None:
     picture = scene((1, 1, RED), (5, 1, GREEN), (1, 5, BLUE))
     late = recognizer.recognize(picture, rule=STRICT, deadline_ms=0)

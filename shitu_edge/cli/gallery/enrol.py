@@ -43,10 +43,16 @@ Pictures = Annotated[
 ]
 
 
+Crop = Annotated[
+    bool, typer.Option("--crop", help="Enrol the product that the detector finds in a photo, not the whole photo.")
+]
+
+
 def build(
     pictures: Pictures,
     gallery: GalleryArgument,
     models: Models = None,
+    crop: Crop = False,
     replace: Annotated[bool, typer.Option("--replace", help="Build anew a gallery that exists.")] = False,
     note: Note = "",
     author: Author = None,
@@ -69,6 +75,7 @@ def build(
             gallery,
             found,
             replace=replace,
+            crop=crop,
             author=author_or_user(author),
             note=note,
             progress=report,
@@ -84,6 +91,7 @@ def add(
     ],
     label: Annotated[str | None, typer.Option(help="The label of all these photos.", show_default=False)] = None,
     models: Models = None,
+    crop: Crop = False,
     note: Note = "",
     author: Author = None,
     engine: EngineOption = Engine.auto,
@@ -105,7 +113,7 @@ def add(
     ):
         with progress_bar() as report:
             enrolment = add_pictures(
-                recognizer, opened, found, author=author_or_user(author), note=note, progress=report
+                recognizer, opened, found, crop=crop, author=author_or_user(author), note=note, progress=report
             )
         _report(enrolment, gallery, opened)
 
@@ -115,6 +123,7 @@ def replace(
     pictures: Annotated[list[Path], typer.Argument(metavar="PHOTOS...", help="The product's new photos.")],
     label: Annotated[str, typer.Option(help="The product: its label, which stays.")],
     models: Models = None,
+    crop: Crop = False,
     note: Note = "",
     author: Author = None,
     engine: EngineOption = Engine.auto,
@@ -136,6 +145,7 @@ def replace(
                 opened,
                 label,
                 _photos(pictures, label),
+                crop=crop,
                 author=author_or_user(author),
                 note=note,
                 progress=report,
