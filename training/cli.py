@@ -11,16 +11,19 @@ from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from .checkpoint import load_checkpoint, save_checkpoint
 from .detector.options import DetectorOptions, Source
 from .detector.train import train_detector
 from .extractor.evaluate import evaluate
 from .extractor.packs import Pack, pack_pictures
+from .extractor.refit import refit
 from .extractor.teacher import teach
-from .extractor.train import ExtractorOptions, load_extractor, train_extractor
+from .extractor.train import CHECKPOINT, ExtractorOptions, load_extractor, train_extractor
 from .paddle.weights import export_weights
 from .paste.pseudo_labels import grocery_photos, label_photos
 from .paste.scenes import paste_scenes
@@ -126,6 +129,10 @@ _DEFAULT = ExtractorOptions(Path(), ())
 def extractor(
     products: Annotated[list[str], typer.Option(metavar="PACK[=SHARE]", help="Packs of products to tell apart.")],
     out: Out,
+    shallow: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PACK[=SHARE]", help="Packs of products that teach the backbone through a teacher alone."),
+    ] = None,
     varied: Annotated[
         list[str] | None, typer.Option(metavar="PACK[=SHARE]", help="Packs in which each picture is its own thing.")
     ] = None,
@@ -156,6 +163,7 @@ def extractor(
     options = ExtractorOptions(
         out=out,
         products=_shares(products),
+        shallow=_shares(shallow or []),
         varied=_shares(varied or []),
         gallery=gallery,
         queries=queries,
@@ -177,6 +185,32 @@ def extractor(
     )
     with _bar("Training the extractor") as progress:
         train_extractor(options, progress)
+
+
+@app.command("refit")
+def refit_extractor(
+    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT")],
+    products: Annotated[list[str], typer.Option(metavar="PACK[=SHARE]", help="Packs of products to tell apart.")],
+    out: Out,
+    side: Annotated[int, typer.Option(min=32, help="Pixels a side.")] = _DEFAULT.final_side,
+    views: Annotated[int, typer.Option(min=0, help="Of each picture, besides the whole.")] = 1,
+    threads: Threads = None,
+) -> None:
+    """Give a trained extractor another last layer, that tells the products of some packs apart; no training.
+
+    Example: python -m training refit build/extractor/extractor.pt --products build/products --out build/refit
+    """
+    if threads:
+        torch.set_num_threads(threads)
+    state = load_checkpoint(checkpoint, "extractor")
+    shares = _shares(products)
+    packs = [(Pack.open(path), share) for path, share in shares]
+    with _bar("Looking at products") as progress:
+        made = refit(load_extractor(checkpoint), packs, side, views, progress)
+    facts = {"products": [[str(path), share] for path, share in shares], "side": side, "views": views}
+    out.mkdir(parents=True, exist_ok=True)
+    options = state["options"] | {"refit": facts}
+    save_checkpoint(out / CHECKPOINT, {"kind": "extractor", "options": options, "network": made.state_dict()})
 
 
 @app.command("evaluate")

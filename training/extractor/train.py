@@ -37,6 +37,8 @@ class ExtractorOptions:
     Attributes:
         out: folder of checkpoint and log; an interrupted run there goes on.
         products: packs whose labels are products, each with its share of a batch.
+        shallow: packs of products whose labels teach the last layer alone, and the backbone nothing but what a teacher
+            says of them: it would learn a few pictures by heart, and find nothing of that in others.
         varied: packs in which every picture is a thing of its own, each with its share.
         initial: checkpoint whose network the training starts from, of the same width, if any.
         gallery, queries: packs to measure on, if any.
@@ -54,6 +56,7 @@ class ExtractorOptions:
 
     out: Path
     products: tuple[tuple[Path, float], ...]
+    shallow: tuple[tuple[Path, float], ...] = ()
     varied: tuple[tuple[Path, float], ...] = ()
     initial: Path | None = None
     gallery: Path | None = None
@@ -115,7 +118,8 @@ class _Learner(nn.Module):
         maps = self.extractor.backbone.last_maps(images)
         # The neck has centred what all losses see: before it a common offset makes all cosines nearly 1, and their
         # gradients nothing.
-        after = self.extractor.embed(maps[0])
+        features = torch.where(batch.shallow[:, None, None, None], maps[0].detach(), maps[0])
+        after = self.extractor.embed(features)
         losses = {}
         if self.arc is not None:
             losses["arc"] = self.arc(after[: len(batch.classes)], batch.classes)
@@ -143,8 +147,10 @@ def train_extractor(options: ExtractorOptions, progress: Progress) -> Extractor:
         torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     device, rank, world = join_processes()
-    courses = [Course.open(path, share, True, options.distil > 0) for path, share in options.products]
-    courses += [Course.open(path, share, False, options.distil > 0) for path, share in options.varied]
+    distil = options.distil > 0
+    courses = [Course.open(path, share, classify=True, distil=distil) for path, share in options.products]
+    courses += [Course.open(*pair, classify=True, distil=distil, shallow=True) for pair in options.shallow]
+    courses += [Course.open(*pair, classify=False, distil=distil) for pair in options.varied]
     batches = Batches(courses, options.batch // world, options.seed, rank)
     learner = _Learner(options, batches.classes, batches.teacher_dim).to(device, memory_format=torch.channels_last)
     if options.initial is not None:
@@ -199,6 +205,7 @@ def _to(batch: Batch, device: torch.device) -> Batch:
         batch.images,
         batch.labels.to(device),
         batch.classes.to(device),
+        batch.shallow.to(device),
         batch.taught.to(device),
         batch.vectors.to(device),
         batch.maps.to(device),

@@ -37,11 +37,13 @@ step $work/labelled/labels $train label-photos --out $work/labelled --shared "$s
 
 # The networks: a process a core. Both go on where they stopped.
 learn() { OMP_NUM_THREADS=1 build/export/bin/python -m torch.distributed.run --standalone --nproc-per-node="$(nproc)" -m training "$@" --threads 1; }
-learn extractor --out $work/extractor --scale 0.75 --batch 96 --side 96 --final-side 144 --steps 9500 --distil 8 \
-    --products $work/grocery=4 --products $work/drawn=3 --varied $work/caltech101=1.5 --varied $work/trashnet=0.5 \
-    --gallery $work/gallery --queries $work/queries --eval-side 128 --eval-every 1000
-learn detector --out $work/detector --scale 0.75 --backbone $work/extractor/extractor.pt --steps 3000 \
-    --photos "$data/beverage=0.35" --photos $work/scenes=0.25 --photos $work/pasted=0.25 --photos $work/labelled=0.15
+packs=(--products $work/grocery=3 --products $work/drawn=2.5 --varied $work/caltech101=2.5 --varied $work/trashnet=1
+    --gallery $work/gallery --queries $work/queries --scale 0.75 --batch 96 --distil 8)
+learn extractor --out $work/extractor-first "${packs[@]}" --side 96 --final-side 128 --steps 6000 --eval-side 128 --eval-every 1000
+learn extractor --out $work/extractor "${packs[@]}" --initial $work/extractor-first/extractor.pt --learning-rate 0.0015 \
+    --side 112 --final-side 144 --steps 5600 --eval-side 144 --eval-every 700
+learn detector --out $work/detector --scale 0.75 --backbone $work/extractor/extractor.pt --steps 2000 \
+    --photos "$data/beverage=0.45" --photos $work/scenes=0.2 --photos $work/pasted=0.2 --photos $work/labelled=0.15
 
 # Paddle inference models, equal to PyTorch's, and the bundle from those.
 $train export-weights extractor $work/extractor/extractor.pt --out $work/parcels/extractor --side 160

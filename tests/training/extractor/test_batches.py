@@ -28,7 +28,10 @@ def courses(tmp_path_factory: pytest.TempPathFactory) -> list[Course]:
     vectors = np.arange(10 * 3 * 4, dtype=np.float16).reshape(10, 3, 4)
     np.save(folder / "b" / VECTORS, vectors)
     np.save(folder / "b" / MAPS, np.broadcast_to(vectors[..., :2, None, None], (10, 3, 2, 7, 7)))
-    return [Course.open(folder / "b", 1, False, True), Course.open(folder / "a", 2, True, True)]
+    return [
+        Course.open(folder / "b", 1, classify=False, distil=True),
+        Course.open(folder / "a", 2, classify=True, distil=True),
+    ]
 
 
 def test_labels_stand_together_and_classes_come_first(courses: list[Course]) -> None:

@@ -83,6 +83,24 @@ def test_the_triplet_loss_sees_embeddings_that_point_everywhere(
     assert max(map(abs, cosines)) < 0.2
 
 
+def test_shallow_packs_teach_the_last_layer_alone(packs: Path, tmp_path: Path) -> None:
+    """The backbone's weights shrink by their decay, and turn nowhere."""
+    shallow = replace(options(packs, tmp_path), products=(), shallow=((packs / "train", 1.0),))
+    trained = train_extractor(shallow, ignore)
+    torch.manual_seed(1)
+    untrained = Extractor(0.25, 32)
+
+    def turned(name: str) -> float:
+        before, after = (network.get_parameter(name).detach().flatten() for network in (untrained, trained))
+        return float(1 - torch.nn.functional.cosine_similarity(before, after, dim=0))
+
+    names = [name for name, value in trained.named_parameters() if value.ndim == 4]
+    backbone = [name for name in names if name.startswith("backbone.")]
+    assert len(backbone) > 20
+    assert max(map(turned, backbone)) < 1e-5
+    assert turned("last_conv.weight") > 1e-3
+
+
 def test_an_interrupted_run_ends_as_if_it_had_not_been(
     packs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,127 @@
+"""The last layer in closed form: what a trained backbone sees of products, by linear discriminant analysis.
+
+Gradients fit the last layer to the pictures of the training as closely as they fit the backbone. Here it follows from
+two covariances of the backbone's features alone: within products and between them. It takes minutes, so that a shop can
+fit a trained network to its own products without training it.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from ..networks.extractor import Extractor
+from .packs import Pack, Progress
+from .views import cut, normalise, part_of
+
+SHRINKAGE = 0.03
+"""Of the mean variance within products, added to every direction: few pictures do not measure the small ones."""
+_ROWS = 64
+
+Features = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Scatter:
+    """Covariances (C, C) of features within products and between their means, and the mean (C,) of all."""
+
+    within: Features
+    between: Features
+    mean: Features
+
+    @classmethod
+    def of(cls, features: Features, labels: NDArray[np.int32]) -> Scatter:
+        """Measure features (N, C) of labels (N,)."""
+        _, product = np.unique(labels, return_inverse=True)
+        counts = np.bincount(product)
+        means = np.zeros((len(counts), features.shape[1]))
+        np.add.at(means, product, features)
+        means /= counts[:, None]
+        rest = features - means[product]
+        within = rest.T @ rest / max(1, len(features) - len(counts))
+        return cls(within, np.cov(means, rowvar=False), features.mean(0))
+
+
+def refit(
+    extractor: Extractor, packs: Sequence[tuple[Pack, float]], side: int, views: int, progress: Progress
+) -> Extractor:
+    """Return an extractor with the same backbone and another last layer.
+
+    Args:
+        extractor: trained.
+        packs: pictures of products, several of each, and each pack's share in the covariances.
+        side: pixels a side at which the pictures are seen.
+        views: of each picture (`views.part_of`), besides the whole.
+        progress: called with the pictures done and in all.
+
+    Raises:
+        ValueError: the extractor's embeddings have more numbers than its backbone's features.
+    """
+    channels, dim = extractor.last_conv.in_channels, extractor.last_conv.out_channels
+    if dim > channels:
+        raise ValueError(f"refit: {dim} numbers an embedding are more than the {channels} of the backbone's features")
+    total = sum(len(pack) for pack, _ in packs)
+    done, scatters = 0, []
+    for pack, _ in packs:
+        rows = []
+        for start in range(0, len(pack), _ROWS):
+            chosen = range(start, min(start + _ROWS, len(pack)))
+            rows.append(_features(extractor, pack, chosen, side, views))
+            done += len(chosen)
+            progress(done, total)
+        scatters.append(Scatter.of(np.concatenate(rows), np.repeat(pack.labels, 1 + views)))
+    shares = np.array([share for _, share in packs]) / sum(share for _, share in packs)
+    parts = ("within", "between", "mean")
+    mixed = (np.tensordot(shares, np.stack([getattr(one, part) for one in scatters]), 1) for part in parts)
+    return _with_last_layer(extractor, *discriminant(Scatter(*mixed), dim))
+
+
+def discriminant(scatter: Scatter, dim: int) -> tuple[Features, Features]:
+    """Return the linear map (dim, C) and offset (dim,) whose outputs' inner products tell products apart.
+
+    Directions in which the variance within is 1 and that between is e weigh sqrt(e / (1 + e)): inner products are then
+    those of the products' means that are to be expected (Ioffe, "Probabilistic Linear Discriminant Analysis", 2006).
+    """
+    count = len(scatter.within)
+    within = scatter.within + SHRINKAGE * np.trace(scatter.within) / count * np.eye(count)
+    variances, axes = np.linalg.eigh(within)
+    whiten = axes / np.sqrt(variances)
+    between, turn = np.linalg.eigh(whiten.T @ scatter.between @ whiten)
+    between, turn = np.maximum(between[-dim:], 0), turn[:, -dim:]
+    matrix = (whiten @ turn * np.sqrt(between / (1 + between))).T
+    return matrix, -matrix @ scatter.mean
+
+
+@torch.no_grad()
+def _features(extractor: Extractor, pack: Pack, rows: Sequence[int], side: int, views: int) -> Features:
+    """Return a picture's averaged features, of the whole and its views, one after the other."""
+    extractor.eval()
+    pixels = []
+    for row in rows:
+        picture = pack.pixels_rgb[row]
+        pixels.append(cv2.resize(picture, (side, side)))
+        pixels += [cut(picture, part_of(row, view), side) for view in range(views)]
+    images = normalise(torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).float())
+    features = extractor.backbone(images.contiguous(memory_format=torch.channels_last))
+    averaged: Features = extractor.avg_pool(features).flatten(1).double().numpy()
+    return averaged
+
+
+@torch.no_grad()
+def _with_last_layer(extractor: Extractor, matrix: Features, offset: Features) -> Extractor:
+    made = copy.deepcopy(extractor)
+    made.last_conv.weight.copy_(torch.from_numpy(matrix)[:, :, None, None])
+    assert made.last_conv.bias is not None
+    made.last_conv.bias.copy_(torch.from_numpy(offset))
+    neck: nn.BatchNorm1d = made.neck  # does nothing any more
+    neck.reset_running_stats()
+    neck.weight.fill_((1 + neck.eps) ** 0.5)
+    neck.bias.zero_()
+    return made
