@@ -1,4 +1,4 @@
-# make demo: set up and recognise real photos.  make test: set up and pass the tests.  make check: what CI runs.
+# make demo: set up and see it work.  make test: set up and pass the tests.  make check: what CI runs.
 # make exporter: set up shitu-edge-export, with Paddle, in an environment of its own (build/export).
 # make trainer: set up the training, with PyTorch, in the same environment.
 
@@ -14,10 +14,16 @@ EXPORT := build/export
 # hnswlib is compiled on the spot. Without this it would be compiled for this very CPU and die on an older one.
 export HNSWLIB_NO_NATIVE := 1
 
-.PHONY: demo test check format exporter test-export networks trainer test-training clean
+.PHONY: demo demo-drinks test check format exporter test-export networks trainer test-training clean
 
 demo: $(STAMP)
-	$(BIN)/python examples/demo.py $(SHARED)
+	$(BIN)/shitu-edge demo --out build/demo
+
+# Real photos, which are not part of the project.
+demo-drinks: $(STAMP)
+	mkdir -p build/drinks
+	$(BIN)/shitu-edge gallery build $(SHARED)/data/drinks/gallery/drink_label_all.txt build/drinks/drinks.gallery --replace
+	$(BIN)/shitu-edge recognize $(SHARED)/data/drinks/queries --gallery build/drinks/drinks.gallery --draw build/drinks/seen
 
 test: $(STAMP)
 	$(BIN)/python -m pytest

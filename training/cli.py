@@ -68,10 +68,13 @@ def _bar(title: str) -> Iterator[Callable[[int, int], None]]:
     columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
         task = bars.add_task(title)
+        said = 0
 
         def report(done: int, total: int) -> None:
+            nonlocal said
             bars.update(task, completed=done, total=total)
-            if not console.is_terminal and (done == total or done % max(1, total // 20) == 0):
+            if not console.is_terminal and 20 * done // total > said:
+                said = 20 * done // total
                 console.print(f"{title}: {done} of {total}")
 
         yield report

@@ -28,7 +28,6 @@ SCENES = sorted((SAMPLES / "scenes").glob("*.jpg"))
 PRODUCTS = sorted((SAMPLES / "gallery").glob("*/*.jpg"))
 LIMITS = Tolerances()
 
-pytestmark = pytest.mark.skipif(not BUNDLE.is_dir(), reason="there is no built-in bundle yet")
 needs_paddle = pytest.mark.skipif(
     importlib.util.find_spec("paddle") is None, reason="paddle not installed: `make test-export` sets it up"
 )

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from . import surfaces
 from .camera import developed
 from .demo_products import samples
-from .demo_scenes import FINE, HEIGHT, SCENES, TEXTURES, WIDTH, friendly_light, shop
-from .occluders import hand
-from .placing import ground_shadow, pose
+from .demo_scenes import FINE, HEIGHT, SCENES, TEXTURES, WIDTH, friendly_light
+from .placing import cast_shadow, ground_shadow, pose
 from .product import Product
 from .sprite import Sprite, View
 from .stage import Stage
@@ -26,7 +25,7 @@ _SIDE = 320
 def draw_demo(out: Path, seed: int) -> None:
     """Draw the sample pictures of the demo into a folder.
 
-    Writes `gallery/<name>/1.jpg` to `3.jpg` (320 px: alone on white, in a hand, on a counter) for each of a dozen
+    Writes `gallery/<name>/1.jpg` to `3.jpg` (320 px: alone on white, lying, standing on a counter) for each of a dozen
     products, five `scenes/*.jpg` (1280 × 720) with several of them and some that are not enrolled, and
     `scenes/scenes.json`: `{"<file>": [{"box_xyxy": [x1, y1, x2, y2], "label": name or null}]}`, boxes in px.
 
@@ -40,7 +39,7 @@ def draw_demo(out: Path, seed: int) -> None:
         if sample.name is not None:
             folder = out / "gallery" / sample.name
             folder.mkdir(parents=True, exist_ok=True)
-            for view, draw in enumerate((_catalogue, _held, _standing)):
+            for view, draw in enumerate((_catalogue, _lying, _standing)):
                 rng = np.random.default_rng((seed, number, view))
                 _write(folder / f"{view + 1}.jpg", draw(rng, sample.product), 85)
     (out / "scenes").mkdir(parents=True, exist_ok=True)
@@ -87,18 +86,19 @@ def _with(canvas: Pixels, sprite: Sprite, x: int, y: int) -> Pixels:
     return stage.canvas
 
 
-def _held(rng: np.random.Generator, product: Product) -> Pixels:
+def _lying(rng: np.random.Generator, product: Product) -> Pixels:
+    """Draw a product that lies on its side, as a camera above the counter sees it."""
     side = _SIDE * FINE
     light = friendly_light(rng)
-    stage = Stage(shop(rng, side, side, light))
-    view = View(float(rng.uniform(-0.35, 0.35)), float(rng.uniform(0.02, 0.2)), light)
-    sprite = pose(product, view, round(0.78 * side), rng, float(rng.normal(0, 0.09)), TEXTURES)
+    draw = (surfaces.wood, surfaces.marble, surfaces.stone)[int(rng.integers(3))]
+    canvas = draw(rng, side, side)
+    roll = float(rng.choice([-1, 1])) * float(rng.uniform(1.2, 1.9))
+    view = View(float(rng.uniform(-0.2, 0.2)), 0.03, light)
+    sprite = pose(product, view, round(0.78 * side), rng, roll, TEXTURES)
     height, width = sprite.mask.shape
-    x, y = (side - width) // 2, round(0.45 * (side - height))
-    behind, before = hand(rng, side, side, (x, y, x + width, y + height))
-    for layer, left, top in ((behind, 0, 0), (sprite, x, y), (before, 0, 0)):
-        stage.put(None, layer, left, top)
-    return _photo(rng, stage.canvas, (_SIDE, _SIDE))
+    x, y = (side - width) // 2, (side - height) // 2
+    cast_shadow(canvas, sprite.mask, x, y, light, 0.5)
+    return _photo(rng, _with(canvas, sprite, x, y), (_SIDE, _SIDE))
 
 
 def _standing(rng: np.random.Generator, product: Product) -> Pixels:

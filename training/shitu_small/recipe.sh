@@ -37,20 +37,24 @@ step $work/labelled/labels $train label-photos --out $work/labelled --shared "$s
 
 # The networks: a process a core. Both go on where they stopped.
 learn() { OMP_NUM_THREADS=1 build/export/bin/python -m torch.distributed.run --standalone --nproc-per-node="$(nproc)" -m training "$@" --threads 1; }
-packs=(--products $work/grocery=3 --products $work/drawn=2.5 --varied $work/caltech101=2.5 --varied $work/trashnet=1
-    --gallery $work/gallery --queries $work/queries --scale 0.75 --batch 96 --distil 8)
-learn extractor --out $work/extractor-first "${packs[@]}" --side 96 --final-side 128 --steps 6000 --eval-side 128 --eval-every 1000
-learn extractor --out $work/extractor "${packs[@]}" --initial $work/extractor-first/extractor.pt --learning-rate 0.0015 \
-    --side 112 --final-side 144 --steps 5600 --eval-side 144 --eval-every 700
-learn detector --out $work/detector --scale 0.75 --backbone $work/extractor/extractor.pt --steps 2000 \
+packs=(--products $work/drawn=2.5 --varied $work/caltech101=2.5 --varied $work/trashnet=1 --gallery $work/gallery
+    --queries $work/queries --scale 0.75 --batch 96 --distil 8)
+learn extractor --out $work/extractor-first "${packs[@]}" --products $work/grocery=3 --side 96 --final-side 128 --steps 8000 \
+    --eval-side 128 --eval-every 1000
+learn extractor --out $work/extractor "${packs[@]}" --shallow $work/grocery=3 --initial $work/extractor-first/extractor.pt \
+    --learning-rate 0.0015 --side 128 --final-side 144 --steps 2000 --eval-side 160 --eval-every 250
+step $work/refit/extractor.pt $train refit $work/extractor/extractor.pt --products $work/grocery=3 --products $work/drawn=1 \
+    --side 160 --views 0 --out $work/refit
+learn detector --out $work/detector --scale 0.75 --backbone $work/extractor/extractor.pt --steps 1500 \
     --photos "$data/beverage=0.45" --photos $work/scenes=0.2 --photos $work/pasted=0.2 --photos $work/labelled=0.15
 
 # Paddle inference models, equal to PyTorch's, and the bundle from those.
-$train export-weights extractor $work/extractor/extractor.pt --out $work/parcels/extractor --side 160
-$train export-weights detector $work/detector/detector.pt --out $work/parcels/detector --side 320
-python=build/export/bin/python
-step $work/paddle/extractor/inference.pdmodel $python -m training.paddle extractor $work/parcels/extractor --out $work/paddle/extractor
-step $work/paddle/detector/inference.pdmodel $python -m training.paddle detector $work/parcels/detector --out $work/paddle/detector
-build/export/bin/shitu-edge-export bundle --out models/shitu-small --compact \
-    --detector $work/paddle/detector --extractor $work/paddle/extractor --licence Apache-2.0 \
-    --pictures "$data/beverage/images" --calibrate "$data/beverage" --calibrate "$grocery/train" --products "$grocery/train"
+step $work/parcels/extractor $train export-weights extractor $work/refit/extractor.pt --out $work/parcels/extractor --side 160
+step $work/parcels/detector $train export-weights detector $work/detector/detector.pt --out $work/parcels/detector --side 320
+paddle=training/shitu_small/paddle
+step $paddle/extractor build/export/bin/python -m training.paddle extractor $work/parcels/extractor --out $paddle/extractor
+step $paddle/detector build/export/bin/python -m training.paddle detector $work/parcels/detector --out $paddle/detector
+build/export/bin/shitu-edge-export bundle --out models/shitu-small --compact --licence Apache-2.0 --notes training/shitu_small/card.md \
+    --detector $paddle/detector --extractor $paddle/extractor --pictures "$data/beverage/images" \
+    --calibrate "$data/beverage" --calibrate "$grocery/train" --products "$grocery/train" \
+    --detection-threshold 0.5 --max-boxes 20 --suppression-iou 0.2 --similarity-threshold 0.64 --whole-image fallback
