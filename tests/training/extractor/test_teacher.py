@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("openvino", reason="OpenVINO is not installed")
+pytest.importorskip("torch", reason="PyTorch is not installed")
 
 import openvino as ov
 from openvino import opset13 as ops
