@@ -2,7 +2,7 @@
 
     python -m benchmarks.soak [--models BUNDLE] [--count 20000] [--gallery-size 10000]
 
-Recognises the sample scenes at sizes that are never the same for long, as JPEG, and prints the resident memory on the
+Recognises a sample scene at sizes that are never the same for long, as JPEG, and prints the resident memory on the
 way. Flat is: the mean of the last quarter is within 2 % of that of the second (the first one warms up).
 """
 
@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmarks.measure import describe_machine
 from shitu_edge.bench.environment import read_memory
-from shitu_edge.bench.pictures import load_pictures
+from shitu_edge.bench.pictures import load_pictures, resized
 from shitu_edge.bench.run import Setup, answer_to, opened
 
 SIZES = 60
@@ -38,7 +38,8 @@ def main() -> None:
     print(describe_machine())
     rng = random.Random(0)
     sizes = [(rng.randint(64, 1920), rng.randint(64, 1080)) for _ in range(SIZES)]
-    pictures = [picture for size in sizes for picture in load_pictures(None, size)[:1]]
+    scene = load_pictures(None, None)[:1]
+    pictures = [picture for size in sizes for picture in resized(scene, size)]
     resident: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
         setup = Setup(Path(folder), args.models, gallery_size=args.gallery_size)

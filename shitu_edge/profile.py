@@ -58,6 +58,16 @@ class Profile:
         """Write it as JSON."""
         path.write_text(json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
+    def complete(
+        self, engine: EngineName, precision: str | tuple[str, str] | None, threads: int | None
+    ) -> tuple[EngineName, str | tuple[str, str], int]:
+        """Return engine, precisions and threads: what was named and, where that leaves it open, the profile's."""
+        return (
+            self.engine if engine == "auto" else engine,
+            precision or (self.detector_precision, self.extractor_precision),
+            threads or self.threads,
+        )
+
     def require(self, bundle: Bundle) -> None:
         """Check that it is for a bundle.
 

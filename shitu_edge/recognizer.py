@@ -107,9 +107,7 @@ class Recognizer:
         if profile is not None:
             profile = profile if isinstance(profile, Profile) else Profile.read(profile)
             profile.require(opened)
-            engine = profile.engine if engine == "auto" else engine
-            precision = precision or (profile.detector_precision, profile.extractor_precision)
-            threads = threads or profile.threads
+            engine, precision, threads = profile.complete(engine, precision, threads)
         of_detector, of_extractor = precision if isinstance(precision, tuple) else (precision, precision)
         threads = threads or read_cpu().threads
         streams = min(threads, _MAX_STREAMS)

@@ -109,6 +109,9 @@ def prepared_gallery(
                     progress("items", done, size)
             if gallery.needs_graph():
                 gallery.reindex(threads=threads, progress=lambda done, total: progress("index", done, total))
-            if not path.exists():  # else another process was faster, and made the same
+            try:
                 gallery.copy(path)
+            except GalleryError:
+                if not path.exists():  # else another process was faster, and made the same
+                    raise
     return path

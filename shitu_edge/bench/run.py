@@ -70,14 +70,14 @@ class Setup:
         return {"engine": self.engine, "precision": self.precision, "threads": self.threads}
 
     def profiled(self, profile: Profile) -> Setup:
-        """Return the setup with a profile's engine, precisions and threads.
+        """Return the setup with a profile's engine, precisions and threads where it names none.
 
         Raises:
             OptionError: the profile was measured with another bundle.
         """
         profile.require(open_bundle(self.bundle))
-        precision = profile.detector_precision, profile.extractor_precision
-        return replace(self, engine=profile.engine, precision=precision, threads=profile.threads)
+        engine, precision, threads = profile.complete(self.engine, self.precision, self.threads)
+        return replace(self, engine=engine, precision=precision, threads=threads)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +167,6 @@ def run(setup: Setup, pictures: Sequence[bytes], *, cold: bool = True, report: R
         report("at a fixed rate", 1, 1)
         gallery = recognizer.gallery
         assert isinstance(gallery, Gallery)
-        answer = answer_to(recognizer, pictures[0], setup.objects)
         return Result(
             setup=setup,
             environment=environment,
@@ -176,7 +175,7 @@ def run(setup: Setup, pictures: Sequence[bytes], *, cold: bool = True, report: R
             bundle_folder=recognizer.bundle.folder,
             gallery_items=len(gallery),
             boxes=boxes,
-            made_by=asdict(answer.made_by),
+            made_by=asdict(seen[-1].made_by),
             latency=latency,
             per_second=per_second,
             callers=callers,

@@ -10,8 +10,6 @@ from .measure import one_by_one
 from .run import Report, Setup, opened, recognizing
 from .statistics import Summary, summarise
 
-_ROUNDS = 2
-
 
 @dataclass(frozen=True, slots=True)
 class Trial:
@@ -47,26 +45,23 @@ def measure_trials(trials: Sequence[Trial], *, count: int, report: Report) -> li
     totals: list[list[float]] = [[] for _ in trials]
     stages: list[dict[str, list[float]]] = [{} for _ in trials]
     refused: dict[int, str] = {}
-    numbers = list(range(len(trials)))
-    done = 0
-    for order in (numbers, numbers[::-1])[:_ROUNDS]:
-        for number in order:
-            report("setups", done, _ROUNDS * len(trials))
-            done += 1
-            if number in refused:
-                continue
-            trial = trials[number]
-            try:
-                with opened(trial.setup, report) as recognizer:
-                    task = recognizing(recognizer, trial.pictures, trial.setup.objects)
-                    recording = one_by_one(task, count=-(-count // _ROUNDS), warm_up=3)
-            except (EngineError, BundleError) as error:
-                refused[number] = str(error)
-                continue
-            totals[number] += recording.total_ms
-            for name, values in recording.stages.items():
-                stages[number].setdefault(name, []).extend(values)
-    report("setups", done, _ROUNDS * len(trials))
+    turns = [*range(len(trials)), *reversed(range(len(trials)))]
+    for done, number in enumerate(turns):
+        report("setups", done, len(turns))
+        if number in refused:
+            continue
+        trial = trials[number]
+        try:
+            with opened(trial.setup, report) as recognizer:
+                task = recognizing(recognizer, trial.pictures, trial.setup.objects)
+                recording = one_by_one(task, count=-(-count // 2), warm_up=3)
+        except (EngineError, BundleError) as error:
+            refused[number] = str(error)
+            continue
+        totals[number] += recording.total_ms
+        for name, values in recording.stages.items():
+            stages[number].setdefault(name, []).extend(values)
+    report("setups", len(turns), len(turns))
     return [
         Outcome(trial.what, trial.setup, refused=refused[number])
         if number in refused

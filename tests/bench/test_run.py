@@ -79,7 +79,7 @@ def test_a_verdict_of_few_samples_is_not_sure(result: Result) -> None:
 
 
 def test_a_gallery_of_ones_own(setup: Setup, pictures: list[bytes], result: Result) -> None:
-    (kept,) = setup.keep.glob("*.gallery")
+    (kept,) = setup.keep.glob(f"{SIZE}x*.gallery")  # other tests keep theirs beside it
     own = run(replace(setup, gallery=kept, gallery_size=1, count=2), pictures, cold=False, report=quiet)
     assert own.gallery_items == SIZE
     assert own.search is not None

@@ -109,6 +109,12 @@ def test_the_faster_engine_goes_into_the_profile_and_is_opened(
         assert recognizer.threads == 1
 
 
+def test_the_benchmark_takes_what_is_named_beside_a_profile(setup: Setup, profile: Profile) -> None:
+    named = replace(setup, engine="openvino", precision="fp32", threads=1)
+    assert named.profiled(profile) == named
+    assert setup.profiled(profile).engine == profile.engine
+
+
 def test_a_profile_of_another_bundle_is_refused(profile: Profile, tmp_path: Path) -> None:
     write_bundle(tmp_path / "other", name="other", weights="2" * 64)
     with pytest.raises(OptionError, match=r"is for another bundle, tiny .*not for other .*`shitu-edge tune`"):

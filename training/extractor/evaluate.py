@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from .packs import Pack
-from .views import normalise
+from .views import as_input
 
 _ROWS = 64
 
@@ -57,8 +57,7 @@ def embed_pack(network: nn.Module, pack: Pack, side: int) -> NDArray[np.float32]
     rows = []
     for start in range(0, len(pack), _ROWS):
         pixels = [cv2.resize(picture, (side, side)) for picture in pack.pixels_rgb[start : start + _ROWS]]
-        sized = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).float()
-        rows.append(nn.functional.normalize(network(normalise(sized).contiguous(memory_format=torch.channels_last))))
+        rows.append(nn.functional.normalize(network(as_input(pixels))))
     return torch.cat(rows).numpy()
 
 

@@ -19,7 +19,7 @@ from torch import nn
 
 from ..networks.extractor import Extractor
 from .packs import Pack, Progress
-from .views import cut, normalise, part_of
+from .views import as_input, cut, part_of
 
 SHRINKAGE = 0.03
 """Of the mean variance within products, added to every direction: few pictures do not measure the small ones."""
@@ -108,9 +108,7 @@ def _features(extractor: Extractor, pack: Pack, rows: Sequence[int], side: int, 
         picture = pack.pixels_rgb[row]
         pixels.append(cv2.resize(picture, (side, side)))
         pixels += [cut(picture, part_of(row, view), side) for view in range(views)]
-    images = normalise(torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).float())
-    features = extractor.backbone(images.contiguous(memory_format=torch.channels_last))
-    averaged: Features = extractor.avg_pool(features).flatten(1).double().numpy()
+    averaged: Features = extractor.avg_pool(extractor.backbone(as_input(pixels))).flatten(1).double().numpy()
     return averaged
 
 

@@ -7,6 +7,7 @@ sees the same view at another size. Light (`relight`) is drawn anew each time.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -54,6 +55,12 @@ def cut(pixels_rgb: NDArray[np.uint8], part: Affine, side: int) -> NDArray[np.ui
 def normalise(images: Tensor) -> Tensor:
     """Map grey levels (N, 3, H, W) in 0..255 to what the networks eat: ImageNet's mean 0 and deviation 1."""
     return (images - MEAN) / STD
+
+
+def as_input(pixels_rgb: Sequence[NDArray[np.uint8]]) -> Tensor:
+    """Return pictures (S, S, 3) as what the networks eat: (N, 3, S, S), channels last in memory."""
+    images = torch.from_numpy(np.stack(pixels_rgb)).permute(0, 3, 1, 2).float()
+    return normalise(images).contiguous(memory_format=torch.channels_last)
 
 
 def relight(images: Tensor, generator: torch.Generator, strength: float = 1.0) -> Tensor:

@@ -51,9 +51,10 @@ learn detector --out $work/detector --scale 0.75 --backbone $work/extractor/extr
 # Paddle inference models, equal to PyTorch's, and the bundle from those.
 step $work/parcels/extractor $train export-weights extractor $work/refit/extractor.pt --out $work/parcels/extractor --side 160
 step $work/parcels/detector $train export-weights detector $work/detector/detector.pt --out $work/parcels/detector --side 320
-paddle=training/shitu_small/paddle
+paddle=$work/paddle
 step $paddle/extractor build/export/bin/python -m training.paddle extractor $work/parcels/extractor --out $paddle/extractor
 step $paddle/detector build/export/bin/python -m training.paddle detector $work/parcels/detector --out $paddle/detector
+rm -rf training/shitu_small/paddle && cp -r $paddle training/shitu_small/paddle  # what the bundle is compared with
 build/export/bin/shitu-edge-export bundle --out models/shitu-small --compact --licence Apache-2.0 --notes training/shitu_small/card.md \
     --detector $paddle/detector --extractor $paddle/extractor --pictures "$data/beverage/images" \
     --calibrate "$data/beverage" --calibrate "$grocery/train" --products "$grocery/train" \
