@@ -24,7 +24,7 @@ from .extractor.packs import Pack, pack_pictures
 from .extractor.refit import refit
 from .extractor.teacher import teach
 from .extractor.train import CHECKPOINT, ExtractorOptions, load_extractor, train_extractor
-from .paddle.weights import export_weights
+from .paddle.weights import export_weights, import_weights
 from .paste.pseudo_labels import grocery_photos, label_photos
 from .paste.scenes import paste_scenes
 from .render.demo import draw_demo
@@ -147,6 +147,9 @@ def extractor(
     backbone: Annotated[Backbone, typer.Option(help="PP-LCNet or PP-LCNetV2.")] = Backbone.lcnet,
     scale: Annotated[float, typer.Option(help="Width of the backbone.")] = _DEFAULT.scale,
     dim: Annotated[int, typer.Option(help="Numbers an embedding.")] = _DEFAULT.dim,
+    stages: Annotated[
+        int, typer.Option(min=1, help="How many of the backbone's last stages the embedding is made of.")
+    ] = _DEFAULT.stages,
     steps: Annotated[int, typer.Option(min=1)] = _DEFAULT.steps,
     batch: Annotated[int, typer.Option(min=8)] = _DEFAULT.batch,
     side: Annotated[int, typer.Option(min=32, help="Pixels a side in most steps.")] = _DEFAULT.side,
@@ -174,6 +177,7 @@ def extractor(
         backbone=backbone.value,
         scale=scale,
         dim=dim,
+        stages=stages,
         steps=steps,
         batch=batch,
         side=side,
@@ -197,6 +201,10 @@ def refit_extractor(
     out: Out,
     side: Annotated[int, typer.Option(min=32, help="Pixels a side.")] = _DEFAULT.final_side,
     views: Annotated[int, typer.Option(min=0, help="Of each picture, besides the whole.")] = 1,
+    stages: Annotated[
+        int | None,
+        typer.Option(min=1, help="How many of the backbone's last stages to look at.", show_default="as before"),
+    ] = None,
     threads: Threads = None,
 ) -> None:
     """Give a trained extractor another last layer, that tells the products of some packs apart; no training.
@@ -209,10 +217,10 @@ def refit_extractor(
     shares = _shares(products)
     packs = [(Pack.open(path), share) for path, share in shares]
     with _bar("Looking at products") as progress:
-        made = refit(load_extractor(checkpoint), packs, side, views, progress)
+        made = refit(load_extractor(checkpoint), packs, side, views, progress, stages)
     facts = {"products": [[str(path), share] for path, share in shares], "side": side, "views": views}
     out.mkdir(parents=True, exist_ok=True)
-    options = state["options"] | {"refit": facts}
+    options = state["options"] | {"stages": made.stages, "refit": facts}
     save_checkpoint(out / CHECKPOINT, {"kind": "extractor", "options": options, "network": made.state_dict()})
 
 
@@ -358,6 +366,19 @@ def weights(
     Example: python -m training export-weights extractor build/extractor/extractor.pt --out build/parcel --side 176
     """
     export_weights(kind.value, checkpoint, out, side, pictures or ())
+
+
+@app.command("import-weights")
+def import_paddle(
+    kind: Annotated[Network, typer.Argument(help="What it holds.")],
+    parcel: Annotated[Path, typer.Argument(metavar="PARCEL", help="Folder of `python -m training.paddle take-back`.")],
+    out: Out,
+) -> None:
+    """Write a checkpoint of a network that came back from Paddle, for --initial and `refit`.
+
+    Example: python -m training import-weights extractor build/parcel --out build/start
+    """
+    import_weights(kind.value, parcel, out)
 
 
 def main() -> None:

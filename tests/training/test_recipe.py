@@ -66,7 +66,7 @@ def test_from_folders_of_products_to_a_better_extractor(tmp_path: Path) -> None:
         untrained,
         {
             "kind": "extractor",
-            "options": {"scale": 0.5, "dim": 64, "backbone": "lcnet"},
+            "options": {"scale": 0.5, "dim": 64, "backbone": "lcnet", "stages": 1},
             "network": Extractor(0.5, 64).state_dict(),
         },
     )

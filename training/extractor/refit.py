@@ -50,7 +50,12 @@ class Scatter:
 
 
 def refit(
-    extractor: Extractor, packs: Sequence[tuple[Pack, float]], side: int, views: int, progress: Progress
+    extractor: Extractor,
+    packs: Sequence[tuple[Pack, float]],
+    side: int,
+    views: int,
+    progress: Progress,
+    stages: int | None = None,
 ) -> Extractor:
     """Return an extractor with the same backbone and another last layer.
 
@@ -60,10 +65,13 @@ def refit(
         side: pixels a side at which the pictures are seen.
         views: of each picture (`views.part_of`), besides the whole.
         progress: called with the pictures done and in all.
+        stages: how many of the backbone's last stages the new layer looks at; None keeps the number.
 
     Raises:
         ValueError: the extractor's embeddings have more numbers than its backbone's features.
     """
+    if stages is not None:
+        extractor = _of_stages(extractor, stages)
     channels, dim = extractor.last_conv.in_channels, extractor.last_conv.out_channels
     if dim > channels:
         raise ValueError(f"refit: {dim} numbers an embedding are more than the {channels} of the backbone's features")
@@ -99,6 +107,13 @@ def discriminant(scatter: Scatter, dim: int) -> tuple[Features, Features]:
     return matrix, -matrix @ scatter.mean
 
 
+def _of_stages(extractor: Extractor, stages: int) -> Extractor:
+    """Return an extractor with the same backbone, whose last layer, still without meaning, looks at more or fewer."""
+    made = Extractor(**{**extractor.facts, "stages": stages})
+    made.backbone.load_state_dict(extractor.backbone.state_dict())
+    return made
+
+
 @torch.no_grad()
 def _features(extractor: Extractor, pack: Pack, rows: Sequence[int], side: int, views: int) -> Features:
     """Return a picture's averaged features, of the whole and its views, one after the other."""
@@ -108,8 +123,8 @@ def _features(extractor: Extractor, pack: Pack, rows: Sequence[int], side: int, 
         picture = pack.pixels_rgb[row]
         pixels.append(cv2.resize(picture, (side, side)))
         pixels += [cut(picture, part_of(row, view), side) for view in range(views)]
-    averaged: Features = extractor.avg_pool(extractor.backbone(as_input(pixels))).flatten(1).double().numpy()
-    return averaged
+    averages: Features = extractor.average(extractor.backbone(as_input(pixels))).flatten(1).double().numpy()
+    return averages
 
 
 @torch.no_grad()

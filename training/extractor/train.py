@@ -43,6 +43,7 @@ class ExtractorOptions:
         initial: checkpoint whose network the training starts from, of the same width, if any.
         gallery, queries: packs to measure on, if any.
         backbone, scale, dim: PP-LCNet or PP-LCNetV2, its width, and numbers an embedding.
+        stages: how many of the backbone's last stages the embedding is made of.
         steps, batch: how long, and pictures a step over all processes.
         side, final_side, final_share: pixels a side, and in the last share of the steps.
         eval_side: pixels a side when measuring.
@@ -64,6 +65,7 @@ class ExtractorOptions:
     backbone: Backbone = "lcnet"
     scale: float = 1.0
     dim: int = 256
+    stages: int = 1
     steps: int = 4000
     batch: int = 128
     side: int = 112
@@ -106,20 +108,20 @@ class _Learner(nn.Module):
 
     def __init__(self, options: ExtractorOptions, classes: int, teacher_dim: int) -> None:
         super().__init__()
-        self.extractor = Extractor(options.scale, options.dim, backbone=options.backbone)
+        self.extractor = Extractor(options.scale, options.dim, backbone=options.backbone, stages=options.stages)
         self.arc = ArcMargin(options.dim, classes, options.margin) if classes else None
         self.distillation = Distillation(options.dim, teacher_dim) if teacher_dim else None
-        last_channels = self.extractor.backbone.last_channels
-        self.map_distillation = MapDistillation(last_channels, MAP_DEPTHS) if teacher_dim else None
+        channels = self.extractor.backbone.stage_channels
+        self.map_distillation = MapDistillation((channels[-1], channels[-2]), MAP_DEPTHS) if teacher_dim else None
         self._options = options
 
     def forward(self, images: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Return each loss, weighted."""
-        maps = self.extractor.backbone.last_maps(images)
+        features = self.extractor.backbone(images)
+        averages = self.extractor.average(features)
         # The neck has centred what all losses see: before it a common offset makes all cosines nearly 1, and their
         # gradients nothing.
-        features = torch.where(batch.shallow[:, None, None, None], maps[0].detach(), maps[0])
-        after = self.extractor.embed(features)
+        after = self.extractor.embed(torch.where(batch.shallow[:, None, None, None], averages.detach(), averages))
         losses = {}
         if self.arc is not None:
             losses["arc"] = self.arc(after[: len(batch.classes)], batch.classes)
@@ -128,7 +130,7 @@ class _Learner(nn.Module):
         if self.distillation is not None and len(batch.taught):
             losses["distil"] = self._options.distil * self.distillation(after[batch.taught], batch.vectors)
         if self.map_distillation is not None and len(batch.taught):
-            taught = [features[batch.taught] for features in maps]
+            taught = [feature[batch.taught] for feature in (features[-1], features[-2])]
             losses["maps"] = self._options.distil * self.map_distillation(taught, batch.maps)
         return losses
 
@@ -265,6 +267,6 @@ def load_extractor(path: Path) -> Extractor:
     """
     state = load_checkpoint(path, "extractor")
     options = state["options"]
-    extractor = Extractor(options["scale"], options["dim"], backbone=options["backbone"])
+    extractor = Extractor(**{name: options[name] for name in ("scale", "dim", "backbone", "stages")})
     extractor.load_state_dict(state["network"])
     return extractor.eval()

@@ -2,13 +2,16 @@
 
 V2's end (`PPLCNetV2_base_ShiTu` in PaddleClas): features are averaged over the picture and mapped by one linear layer
 with bias, without activation and classifier; the neck (Luo et al., "Bag of Tricks", arXiv:1903.07071) normalises each
-number over the training set.
+number over the training set. Ours may look at the averages of earlier stages, too: they know colours and textures that
+the last one of a small network has given up ("hypercolumns", Hariharan et al., arXiv:1411.5752), and cost nothing.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 
 from .lcnet import LCNet
@@ -25,22 +28,47 @@ class Extractor(nn.Module):
         dim: numbers an embedding.
         last_stride: stride of the backbone's last stage.
         backbone: PP-LCNet or PP-LCNetV2.
+        stages: how many of the backbone's last stages the embedding is made of.
+
+    Raises:
+        ValueError: the backbone has fewer stages.
     """
 
-    def __init__(self, scale: float = 1.0, dim: int = 512, last_stride: int = 1, backbone: Backbone = "lcnet") -> None:
+    def __init__(
+        self,
+        scale: float = 1.0,
+        dim: int = 512,
+        last_stride: int = 1,
+        backbone: Backbone = "lcnet",
+        stages: int = 1,
+    ) -> None:
         super().__init__()
-        self.facts = {"backbone": backbone, "scale": scale, "dim": dim, "last_stride": last_stride}
+        self.facts: dict[str, Any] = {
+            "backbone": backbone,
+            "scale": scale,
+            "dim": dim,
+            "last_stride": last_stride,
+            "stages": stages,
+        }
+        self.stages = stages
         self.backbone: LCNet | LCNetV2
         self.backbone = LCNet(scale, last_stride) if backbone == "lcnet" else LCNetV2(scale, last_stride)
         self.avg_pool = nn.AdaptiveAvgPool2d(1)
-        self.last_conv = nn.Conv2d(self.backbone.last_channels[0], dim, 1)
+        channels = self.backbone.stage_channels
+        if not 1 <= stages <= len(channels):
+            raise ValueError(f"stages: expected 1 to {len(channels)}, found {stages}")
+        self.last_conv = nn.Conv2d(sum(channels[-stages:]), dim, 1)
         self.neck = nn.BatchNorm1d(dim)
 
-    def embed(self, features: Tensor) -> Tensor:
-        """Map the backbone's features (N, C, H', W') to embeddings (N, D)."""
-        embeddings: Tensor = self.neck(self.last_conv(self.avg_pool(features)).flatten(1))
+    def average(self, features: Sequence[Tensor]) -> Tensor:
+        """Average the last of all stages' features (N, C_i, H_i, W_i) over the picture, and join them: (N, C, 1, 1)."""
+        return torch.cat([self.avg_pool(feature) for feature in features[-self.stages :]], 1)
+
+    def embed(self, averages: Tensor) -> Tensor:
+        """Map averaged features (N, C, 1, 1) to embeddings (N, D)."""
+        embeddings: Tensor = self.neck(self.last_conv(averages).flatten(1))
         return embeddings
 
     def forward(self, images: Tensor) -> Tensor:
         """Return embeddings (N, D), not normalised, of pictures (N, 3, H, W)."""
-        return self.embed(self.backbone(images))
+        return self.embed(self.average(self.backbone(images)))

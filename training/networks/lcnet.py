@@ -98,7 +98,6 @@ class LCNet(nn.Module):
                 channels = wanted
             self.add_module(name, nn.Sequential(*layers))
             self.channels[name] = channels
-        self.last_channels = self.channels["blocks6"], self.channels["blocks5"]
 
     def features(self, x: Tensor) -> dict[str, Tensor]:
         """Return each stage's output for pictures (N, 3, H, W), by the stage's name."""
@@ -108,14 +107,14 @@ class LCNet(nn.Module):
             outputs[name] = x = self.get_submodule(name)(x)
         return outputs
 
-    def last_maps(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the outputs (N, C, H', W') of the last stage and of the one before for pictures (N, 3, H, W)."""
-        outputs = self.features(x)
-        return outputs["blocks6"], outputs["blocks5"]
+    @property
+    def stage_channels(self) -> list[int]:
+        """Channels of each stage's output, first to last."""
+        return list(self.channels.values())
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map pictures (N, 3, H, W) to the last stage's features (N, C, H', W')."""
-        return self.last_maps(x)[0]
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Map pictures (N, 3, H, W) to each stage's features (N, C, H', W'), first to last."""
+        return list(self.features(x).values())
 
 
 def round_channels(width: float, divisor: int = 8) -> int:

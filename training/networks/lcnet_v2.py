@@ -48,18 +48,15 @@ class LCNetV2(nn.Module):
             stages.append(nn.Sequential(*blocks))
             channels = wanted
         self.stages = nn.ModuleList(stages)
-        self.last_channels = channels, round_channels(_STAGES[-2][1] * scale)
+        self.stage_channels = [round_channels(width * scale) for _, width, *_ in _STAGES]
 
-    def last_maps(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the outputs (N, C, H', W') of the last stage and of the one before for pictures (N, 3, H, W)."""
-        before = x = self.stem(x)
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Map pictures (N, 3, H, W) to each stage's features (N, C, H', W'), first to last."""
+        x = self.stem(x)
+        features = []
         for stage in self.stages:
-            before, x = x, stage(x)
-        return x, before
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map pictures (N, 3, H, W) to the last stage's features (N, C, H', W')."""
-        return self.last_maps(x)[0]
+            features.append(x := stage(x))
+        return features
 
     def re_parameterize(self) -> None:
         """Make one convolution of each block's branches, for inference: the same answers, faster; no way back."""

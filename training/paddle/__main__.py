@@ -1,17 +1,27 @@
-"""`python -m training.paddle extractor|detector PARCEL --out FOLDER`: see `hand_over`."""
+"""`python -m training.paddle extractor|detector PARCEL --out FOLDER`: see `hand_over`; and back: `take_back`."""
 
 from __future__ import annotations
 
 import json
 import sys
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from .hand_over import Report, hand_over_detector, hand_over_extractor
+from .take_back import take_back
 
 app = typer.Typer(help="Hand trained weights to Paddle.", pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+class Network(str, Enum):
+    """Kinds of networks."""
+
+    extractor = "extractor"
+    detector = "detector"
+
 
 Parcel = Annotated[Path, typer.Argument(metavar="PARCEL", help="Folder of `python -m training export-weights`.")]
 Out = Annotated[Path, typer.Option(help="Folder for the Paddle inference model.")]
@@ -27,6 +37,16 @@ def extractor(parcel: Parcel, out: Out) -> None:
 def detector(parcel: Parcel, out: Out) -> None:
     """Make a Paddle inference model of a detector, with PaddleDetection's definitions."""
     _print(hand_over_detector(parcel, out))
+
+
+@app.command("take-back")
+def give_back(
+    kind: Annotated[Network, typer.Argument(help="What the model is.")],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a model that the commands above made.")],
+    out: Annotated[Path, typer.Option(help="Folder for `python -m training import-weights`.")],
+) -> None:
+    """Read the weights of such a Paddle inference model, to go on training them."""
+    take_back(kind.value, model, out)
 
 
 def _print(report: Report) -> None:

@@ -31,7 +31,7 @@ def copy_weights(kind: Kind, network: Any, weights: Arrays) -> None:
     Raises:
         ValueError: one side has a parameter or statistic that the other lacks, or of another shape.
     """
-    given = {_paddle_name(kind, name): value for name, value in weights.items()}
+    given = {paddle_name(kind, name): value for name, value in weights.items()}
     wanted = {name: value for name, value in network.state_dict().items() if not re.fullmatch(_OWN[kind], name)}
     if unmatched := sorted(given.keys() ^ wanted.keys()):
         sides = [f"{name} (only in {'PyTorch' if name in given else 'Paddle'})" for name in unmatched]
@@ -43,7 +43,8 @@ def copy_weights(kind: Kind, network: Any, weights: Arrays) -> None:
         tensor.set_value(given[name])
 
 
-def _paddle_name(kind: Kind, name: str) -> str:
+def paddle_name(kind: Kind, name: str) -> str:
+    """Return what Paddle calls a parameter or statistic of PyTorch's."""
     for pattern, replacement in (*_NAMES[kind], *_STATISTICS):
         name = re.sub(pattern, replacement, name)
     return name

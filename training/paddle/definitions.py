@@ -44,11 +44,38 @@ def _definitions_alone() -> Iterator[None]:
         sys.meta_path.remove(finder)
 
 
-def build_extractor(backbone: str, scale: float, dim: int, last_stride: int) -> Any:
+class JoinedStages(paddle.nn.Layer):
+    """The layers of PaddleClas' backbone, up to an embedding made of the averages of its last stages.
+
+    Args:
+        network: PPLCNet or PPLCNetV2; its layers keep their names.
+        first: its layer before the stages.
+        stages: its stages, first to last.
+        count: how many of the last ones to join.
+    """
+
+    def __init__(self, network: Any, first: Any, stages: Sequence[Any], count: int) -> None:
+        super().__init__()
+        for name, layer in network.named_children():
+            if name != "fc":
+                self.add_sublayer(name, layer)
+        self._count = count
+        self._in_order = (first, *stages)  # a tuple, so that Paddle does not take them for layers once more
+
+    def forward(self, x: Any) -> Any:
+        """Map pictures (N, 3, H, W) to embeddings (N, dim)."""
+        averages = []
+        for layer in self._in_order:
+            x = layer(x)
+            averages.append(self.avg_pool(x))
+        return paddle.flatten(self.last_conv(paddle.concat(averages[-self._count :], axis=1)), 1)
+
+
+def build_extractor(backbone: str, scale: float, dim: int, last_stride: int, stages: int) -> Any:
     """Build an extractor as PP-ShiTu V2's: backbone, embedding by `last_conv` with bias, batch-norm neck.
 
     Args:
-        backbone, scale, dim, last_stride: as of `training.networks.extractor.Extractor`.
+        backbone, scale, dim, last_stride, stages: as of `training.networks.extractor.Extractor`.
 
     Returns:
         A Paddle layer: pictures (N, 3, H, W) to embeddings (N, dim).
@@ -58,22 +85,27 @@ def build_extractor(backbone: str, scale: float, dim: int, last_stride: int) -> 
         from paddleclas.ppcls.arch.backbone.legendary_models.pp_lcnet_v2 import PPLCNetV2, RepDepthwiseSeparable
         from paddleclas.ppcls.arch.gears.bnneck import BNNeck
     if backbone == "lcnet":
-        strides = [2, 2, 2, 2, last_stride]
-        # Their dropout scales what it answers in inference, so it has to be switched off.
-        network = PPLCNet(scale=scale, class_expand=dim, stride_list=strides, dropout_prob=0.0)
+        network = PPLCNet(scale=scale, class_expand=dim, stride_list=[2, 2, 2, 2, last_stride])
+        first = network.conv1
+        in_order = [network.blocks2, network.blocks3, network.blocks4, network.blocks5, network.blocks6]
     else:
-        network = PPLCNetV2(scale=scale, depths=_V2_DEPTHS, class_expand=dim, dropout_prob=0.0)
+        network = PPLCNetV2(scale=scale, depths=_V2_DEPTHS, class_expand=dim)
 
         def unstride(block: Any, _: str) -> Any:
             kept = ("in_channels", "out_channels", "dw_size", "split_pw", "use_rep", "use_se", "use_shortcut")
             return RepDepthwiseSeparable(stride=last_stride, **{name: getattr(block, name) for name in kept})
 
         network.upgrade_sublayer("stages[3][0]", unstride)
-    channels = network.last_conv.weight.shape[1]
+        first, in_order = network.stem, list(network.stages)
+    channels = sum(_channels(stage) for stage in in_order[-stages:])
     network.upgrade_sublayer("last_conv", lambda *_: paddle.nn.Conv2D(channels, dim, 1))
-    network.upgrade_sublayer("act", lambda *_: paddle.nn.Identity())
-    network.stop_after("flatten")
-    return paddle.nn.Sequential(("backbone", network), ("neck", BNNeck(num_features=dim)))
+    joined = JoinedStages(network, first, in_order, stages)
+    return paddle.nn.Sequential(("backbone", joined), ("neck", BNNeck(num_features=dim)))
+
+
+def _channels(stage: Any) -> int:
+    """Return the channels of a stage's output: those of its last batch norm."""
+    return [layer for layer in stage.sublayers() if isinstance(layer, paddle.nn.BatchNorm2D)][-1].weight.shape[0]
 
 
 class Detector(paddle.nn.Layer):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,6 +48,18 @@ def run_detector(folder: Path, images: NDArray[np.float32]) -> dict[str, NDArray
         "scores": np.stack([np.concatenate([array.reshape(-1) for array in arrays[:split]]) for arrays in found]),
         "distances": np.stack([_anchors(arrays[split:]) for arrays in found]),
     }
+
+
+def read_weights(folder: Path) -> dict[str, NDArray[np.float32]]:
+    """Return the parameters and statistics of a saved network, by the names that its layers gave them.
+
+    As `paddle.jit.load` does, it unpickles those names: not for files of strangers.
+    """
+    told: dict[str, dict[str, Any]] = pickle.loads((folder / f"{STEM}.pdiparams.info").read_bytes())
+    with _loaded(folder) as (_, program, _):
+        scope = paddle.static.global_scope()
+        kept = [name for name in told if program.global_block().has_var(name)]
+        return {told[name]["structured_name"]: np.array(scope.find_var(name).get_tensor()) for name in kept}
 
 
 def _anchors(levels: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:

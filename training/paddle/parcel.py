@@ -16,6 +16,7 @@ Kind = Literal["extractor", "detector"]
 Arrays = Mapping[str, NDArray[np.float32]]
 
 _FACTS, _WEIGHTS, _SAMPLES = "network.json", "weights.npz", "samples.npz"
+_FACTS_OF = ("kind", "facts", "pictures", "made_with")
 _ROUNDING = "rounding of "
 
 
@@ -51,12 +52,9 @@ class Parcel:
 
     def write(self, folder: Path) -> None:
         """Write the files into a folder."""
-        folder.mkdir(parents=True, exist_ok=True)
-        np.savez(folder / _WEIGHTS, allow_pickle=False, **self.weights)
+        write_weights(folder, self.weights, {name: getattr(self, name) for name in _FACTS_OF})
         rounding = {_ROUNDING + name: value for name, value in self.rounding.items()}
         np.savez(folder / _SAMPLES, allow_pickle=False, images=self.images, **self.answers, **rounding)
-        facts = {name: getattr(self, name) for name in ("kind", "facts", "pictures", "made_with")}
-        (folder / _FACTS).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
     @classmethod
     def read(cls, folder: Path, kind: Kind) -> Parcel:
@@ -65,17 +63,38 @@ class Parcel:
         Raises:
             ValueError: there is none, or one of another kind.
         """
+        weights, facts = read_weights(folder, kind)
         try:
-            facts = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
-            weights, samples = _load(folder / _WEIGHTS), _load(folder / _SAMPLES)
+            samples = _load(folder / _SAMPLES)
         except (OSError, ValueError, BadZipFile) as error:
             raise ValueError(f"{folder}: holds no exported weights: {error}") from error
-        if facts["kind"] != kind:
-            raise ValueError(f"{folder}: expected weights of kind {kind}, found {facts['kind']}")
         images = samples.pop("images")
         rounding = {name.removeprefix(_ROUNDING): value for name, value in samples.items() if _ROUNDING in name}
         answers = {name: value for name, value in samples.items() if _ROUNDING not in name}
         return cls(**facts, weights=weights, images=images, answers=answers, rounding=rounding)
+
+
+def write_weights(folder: Path, weights: Arrays, facts: Mapping[str, Any]) -> None:
+    """Write weights and what the network is built from (`kind` and `facts`, see `Parcel`), without answers."""
+    folder.mkdir(parents=True, exist_ok=True)
+    np.savez(folder / _WEIGHTS, allow_pickle=False, **weights)
+    (folder / _FACTS).write_text(json.dumps(dict(facts), indent=2) + "\n", encoding="utf-8")
+
+
+def read_weights(folder: Path, kind: Kind) -> tuple[Arrays, dict[str, Any]]:
+    """Return what `write_weights` wrote.
+
+    Raises:
+        ValueError: there is nothing, or of another kind of network.
+    """
+    try:
+        facts: dict[str, Any] = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
+        weights = _load(folder / _WEIGHTS)
+    except (OSError, ValueError, BadZipFile) as error:
+        raise ValueError(f"{folder}: holds no exported weights: {error}") from error
+    if facts["kind"] != kind:
+        raise ValueError(f"{folder}: expected weights of kind {kind}, found {facts['kind']}")
+    return weights, facts
 
 
 def _load(path: Path) -> dict[str, NDArray[np.float32]]:

@@ -1,4 +1,4 @@
-"""PyTorch's side: the weights of a checkpoint, with answers to compare with."""
+"""PyTorch's side: the weights of a checkpoint, with answers to compare with, and the way back."""
 
 from __future__ import annotations
 
@@ -12,13 +12,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..checkpoint import save_checkpoint
 from ..detector.photos import read_rgb
+from ..detector.train import CHECKPOINT as DETECTOR_CHECKPOINT
 from ..detector.train import load_detector
+from ..extractor.train import CHECKPOINT as EXTRACTOR_CHECKPOINT
 from ..extractor.train import load_extractor
 from ..extractor.views import normalise
 from ..networks.extractor import Extractor
-from ..networks.picodet import HeadOutputs, PicoDet
-from .parcel import Kind, Parcel
+from ..networks.picodet import HeadOutputs, PicoDet, PicoDetConfig
+from .copying import paddle_name
+from .parcel import Kind, Parcel, read_weights
 
 _GRAINS = (4, 16, 48, None)
 _COUNTER = "num_batches_tracked"
@@ -65,6 +69,41 @@ def export_weights(kind: Kind, checkpoint: Path, out: Path, side: int, pictures:
     )
     parcel.write(out)
     return parcel
+
+
+def import_weights(kind: Kind, parcel: Path, out: Path) -> None:
+    """Write a checkpoint of a network that came back from Paddle (`take_back`), to start a training from.
+
+    Args:
+        kind: `extractor` or `detector`.
+        parcel: folder of weights by Paddle's names.
+        out: folder for the checkpoint.
+
+    Raises:
+        ValueError: the folder holds no such weights, or they do not fit what they are said to be built for.
+    """
+    given, told = read_weights(parcel, kind)
+    facts = told["facts"]
+    network: Extractor | PicoDet
+    if kind == "extractor":
+        network = extractor = Extractor(**facts)
+        described = {"options": extractor.facts}
+    else:
+        config = PicoDetConfig(**facts)
+        network = PicoDet(config)
+        described = {"config": asdict(config)}
+    state = network.state_dict()
+    for name, value in state.items():
+        if name.endswith(_COUNTER):
+            continue
+        found = given.get(paddle_name(kind, name))
+        if found is None or found.shape != value.shape:
+            held = "none" if found is None else found.shape
+            raise ValueError(f"{parcel}: {name}: expected weights of shape {tuple(value.shape)}, found {held}")
+        value.copy_(torch.from_numpy(found))
+    out.mkdir(parents=True, exist_ok=True)
+    name = EXTRACTOR_CHECKPOINT if kind == "extractor" else DETECTOR_CHECKPOINT
+    save_checkpoint(out / name, {"kind": kind, **described, "network": state})
 
 
 def _noise(side: int) -> list[NDArray[np.uint8]]:

@@ -67,7 +67,7 @@ def test_refuses_to_go_on_with_other_options(drawn: Path, tmp_path: Path) -> Non
 def test_starts_from_an_extractor_of_its_width(drawn: Path, tmp_path: Path) -> None:
     torch.manual_seed(9)
     extractor, path = Extractor(0.25, 8), tmp_path / "extractor.pt"
-    state: dict[str, Any] = {"kind": "extractor", "options": {"scale": 0.25, "dim": 8, "backbone": "lcnet"}}
+    state: dict[str, Any] = {"kind": "extractor", "options": extractor.facts}
     state["network"] = extractor.state_dict()
     save_checkpoint(path, state)
     still = replace(options(drawn, tmp_path / "out"), steps=1, learning_rate=0.0, backbone=path)

@@ -58,6 +58,10 @@ def test_the_network_gives_what_was_fitted(tmp_path: Path) -> None:
         evaluate(fitted, new, new, 40).mean_average_precision - evaluate(untrained, new, new, 40).mean_average_precision
     )
     assert gained > 0.05
+    wider = refit(untrained, [(own, 1.0)], 40, 0, ignore, stages=5)
+    assert wider.last_conv.in_channels == sum(untrained.backbone.stage_channels)
+    assert torch.equal(wider.backbone.conv1.conv.weight, untrained.backbone.conv1.conv.weight)
+    assert evaluate(wider, new, new, 40).mean_average_precision > 0.05
 
 
 def test_more_numbers_than_the_backbone_has_are_refused() -> None:

@@ -1,4 +1,4 @@
-"""The extractor with either backbone; checkpoints from before there was a choice."""
+"""The extractor with either backbone, made of one stage or more."""
 
 from __future__ import annotations
 
@@ -16,14 +16,27 @@ from training.networks.extractor import Backbone, Extractor
 
 
 @pytest.mark.parametrize("backbone", ["lcnet", "lcnet_v2"])
-def test_a_checkpoint_gives_the_extractor_back(tmp_path: Path, backbone: Backbone) -> None:
+@pytest.mark.parametrize("stages", [1, 3])
+def test_a_checkpoint_gives_the_extractor_back(tmp_path: Path, backbone: Backbone, stages: int) -> None:
     torch.manual_seed(1)
-    extractor = Extractor(0.25, 24, backbone=backbone).eval()
-    options = {"scale": 0.25, "dim": 24, "backbone": backbone}
-    state = {"kind": "extractor", "options": options, "network": extractor.state_dict()}
+    extractor = Extractor(0.25, 24, backbone=backbone, stages=stages).eval()
+    state = {"kind": "extractor", "options": extractor.facts, "network": extractor.state_dict()}
     save_checkpoint(tmp_path / "extractor.pt", state)
     images = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
         found = load_extractor(tmp_path / "extractor.pt")(images)
         assert found.shape == (2, 24)
         torch.testing.assert_close(found, extractor(images), rtol=0, atol=0)
+
+
+def test_the_last_layer_sees_the_averages_of_the_last_stages() -> None:
+    extractor = Extractor(0.25, 24, stages=2).eval()
+    channels = extractor.backbone.stage_channels
+    averages = extractor.average([torch.full((1, count, 4, 4), float(n)) for n, count in enumerate(channels)])
+    assert averages.flatten().tolist() == [3.0] * 64 + [4.0] * 128
+    assert extractor.last_conv.in_channels == 192
+
+
+def test_more_stages_than_there_are_are_refused() -> None:
+    with pytest.raises(ValueError, match="stages: expected 1 to 4, found 5"):
+        Extractor(0.25, 24, backbone="lcnet_v2", stages=5)

@@ -14,12 +14,15 @@ Checkpoint = Callable[[str], Path]
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
-    """Give the checkpoint of a `detector` or of an extractor with the backbone of that name; skips without PyTorch."""
+    """Give the checkpoint of a `detector` or of an extractor with the backbone of that name; skips without PyTorch.
+
+    `joined` is an extractor whose embedding is made of three stages.
+    """
     pytest.importorskip("torch", reason="PyTorch is not installed")
     import torch
 
     from training.checkpoint import save_checkpoint
-    from training.networks.extractor import Extractor
+    from training.networks.extractor import Backbone, Extractor
     from training.networks.picodet import PicoDet, PicoDetConfig
 
     folder = tmp_path_factory.mktemp("checkpoints")
@@ -32,9 +35,9 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
             network = detector = PicoDet(PicoDetConfig(0.25, 24, 2))
             facts = {"kind": "detector", "config": asdict(detector.config)}
         else:
-            options = {"scale": 0.25, "dim": 24, "backbone": name}
-            network = Extractor(0.25, 24, backbone="lcnet_v2" if name == "lcnet_v2" else "lcnet")
-            facts = {"kind": "extractor", "options": options}
+            backbone: Backbone = "lcnet_v2" if name == "lcnet_v2" else "lcnet"
+            network = extractor = Extractor(0.25, 24, backbone=backbone, stages=3 if name == "joined" else 1)
+            facts = {"kind": "extractor", "options": extractor.facts}
         for parameter in network.parameters():  # far from what Paddle's networks begin with
             parameter.data += 0.05 * torch.randn_like(parameter)
         with torch.no_grad():

@@ -30,7 +30,15 @@ pytestmark = pytest.mark.skipif(bool(LACKING), reason=f"{' and '.join(LACKING)} 
 
 
 def hand_over(kind: Kind, parcel: Path, out: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "training.paddle", kind, parcel, "--out", out]
+    return _run(kind, parcel, "--out", out)
+
+
+def take_back(kind: Kind, model: Path, out: Path) -> subprocess.CompletedProcess[str]:
+    return _run("take-back", kind, model, "--out", out)
+
+
+def _run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "training.paddle", *arguments]
     return subprocess.run([*map(str, command)], cwd=CHECKOUT, capture_output=True, text=True, check=False)
 
 
@@ -54,7 +62,7 @@ def _require_equal(report: dict[str, Any], *names: str) -> None:
         assert max(differences.values()) < 1e-4
 
 
-@pytest.mark.parametrize("backbone", ["lcnet", "lcnet_v2"])
+@pytest.mark.parametrize("backbone", ["lcnet", "lcnet_v2", "joined"])
 def test_extractor(checkpoint: Checkpoint, tmp_path: Path, backbone: str) -> None:
     report = handed_over("extractor", checkpoint(backbone), tmp_path)
     _require_equal(report, "embedding")
@@ -64,6 +72,33 @@ def test_extractor(checkpoint: Checkpoint, tmp_path: Path, backbone: str) -> Non
     assert (kind.dim, model.graph.shape(kind.image)) == (24, (-1, 3, SIDE, SIDE))
     found = read_preparation(find_configuration(model.path), DETECTOR)
     assert found == replace(EXTRACTOR, height=SIDE, width=SIDE)
+
+
+@pytest.mark.parametrize("kind", ["extractor", "detector"])
+def test_the_way_back(checkpoint: Checkpoint, tmp_path: Path, kind: Kind) -> None:
+    """What comes back from Paddle is, bit by bit, what went there."""
+    from training.checkpoint import load_checkpoint
+    from training.paddle.weights import export_weights, import_weights
+
+    trained = checkpoint("joined" if kind == "extractor" else kind)
+    before = load_checkpoint(trained, kind)
+    export_weights(kind, trained, tmp_path / "parcel", SIDE)
+    assert hand_over(kind, tmp_path / "parcel", tmp_path / "model").returncode == 0
+    assert take_back(kind, tmp_path / "model", tmp_path / "back").returncode == 0
+    import_weights(kind, tmp_path / "back", tmp_path / "start")
+    after = load_checkpoint(tmp_path / "start" / f"{kind}.pt", kind)
+    assert after["network"].keys() == before["network"].keys()
+    for name, value in before["network"].items():
+        assert name.endswith("num_batches_tracked") or after["network"][name].equal(value), name
+    described = "options" if kind == "extractor" else "config"
+    assert before[described].items() <= after[described].items()
+
+
+def test_only_its_own_models_are_taken_back(tmp_path: Path) -> None:
+    done = take_back("extractor", tmp_path, tmp_path / "back")
+    assert done.returncode == 1
+    assert f"error: {tmp_path}: no Paddle model that `training.paddle` made" in done.stderr
+    assert not (tmp_path / "back").exists()
 
 
 def test_detector(checkpoint: Checkpoint, tmp_path: Path) -> None:
