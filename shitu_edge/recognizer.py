@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -112,11 +113,9 @@ class Recognizer:
         threads = threads or read_cpu().threads
         streams = min(threads, _MAX_STREAMS)
         folder = cache_folder(cache)
-        with ExitStack() as stack:
-            if isinstance(gallery, (str, os.PathLike)):
-                gallery = stack.enter_context(Gallery.open(gallery))
-            if gallery is not None:
-                gallery.require(manifest.extractor.network.name, manifest.extractor.fingerprint)
+        # The gallery is read while the networks are compiled; left in this order, it is closed however that ends.
+        with ExitStack() as stack, ThreadPoolExecutor(1) as beside:
+            opening = beside.submit(_opened, gallery, stack)
             session = open_network(
                 opened, manifest.extractor.network, engine, of_extractor, Resources(threads, streams, folder)
             )
@@ -126,8 +125,11 @@ class Recognizer:
                 opened, manifest.detector.network, engine, of_detector, Resources(threads, 1, folder)
             )
             detector = Detector(session, manifest.detector, extractor.workers)
+            found = opening.result()
+            if found is not None:
+                found.require(manifest.extractor.network.name, manifest.extractor.fingerprint)
             wave_ms = _warm_up(opened, detector, extractor)
-            return cls(opened, detector, extractor, gallery, threads, limits, wave_ms, stack.pop_all())
+            return cls(opened, detector, extractor, found, threads, limits, wave_ms, stack.pop_all())
 
     def __enter__(self) -> Recognizer:
         return self
@@ -184,7 +186,7 @@ class Recognizer:
         with clock.stage("extract"):
             rows = self._extract(picture, regions, clock, deadline_ms)
         with clock.stage("search"):
-            revision, matches = gallery.search_at(rows, _looked_at(rule))
+            revision, matches = gallery.search_at(rows, _looked_at(rule), self._extractor.workers)
         with clock.stage("decide"):
             boxes = _in_original_pixels(regions.boxes_xyxy, picture)
             seen = map(Candidate, boxes, regions.scores, matches)
@@ -314,6 +316,13 @@ class _Clock:
 
     def times(self) -> StageTimes:
         return StageTimes(**self._stages, total=self.elapsed_ms())
+
+
+def _opened(gallery: GallerySearch | str | os.PathLike[str] | None, stack: ExitStack) -> GallerySearch | None:
+    """Open a gallery that is named by its file, to be closed with the rest."""
+    if isinstance(gallery, (str, os.PathLike)):
+        return stack.enter_context(Gallery.open(gallery))
+    return gallery
 
 
 def _warm_up(bundle: Bundle, detector: Detector, extractor: Extractor) -> float:

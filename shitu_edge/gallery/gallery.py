@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -149,13 +150,15 @@ class Gallery:
         """
         return self.search_at(queries, k)[1]
 
-    def search_at(self, queries: Rows, k: int = 5) -> tuple[int, list[tuple[Match, ...]]]:
-        """Search as `search` does; return the revision that answered, and the matches."""
+    def search_at(
+        self, queries: Rows, k: int = 5, workers: Executor | None = None
+    ) -> tuple[int, list[tuple[Match, ...]]]:
+        """See `GallerySearch.search_at`."""
         queries = unit_queries(queries, self.meta.dim)
         if k < 1:
             raise GalleryError(f"expected k of at least 1, found {k}")
         view = self._live.view()
-        ids, similarities = view.search(queries, k)
+        ids, similarities = view.search(queries, k, workers)
         matches = [
             tuple(map(Match, row_ids.tolist(), view.roster.labels(row_ids), row.tolist()))
             for row_ids, row in zip(ids, similarities, strict=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -239,7 +240,11 @@ class GraphIndex:
             os.fsync(stream.fileno())
 
     def search(
-        self, queries: Rows, k: int, alive: Callable[[Ids], NDArray[np.bool_]] | None = None
+        self,
+        queries: Rows,
+        k: int,
+        alive: Callable[[Ids], NDArray[np.bool_]] | None = None,
+        workers: Executor | None = None,
     ) -> tuple[Ids, Rows]:
         """Search as an exact index does, approximately, with the recall that `ef` buys.
 
@@ -247,12 +252,13 @@ class GraphIndex:
             queries: unit rows (Q, D) float32.
             k: how many, at most as many as are alive.
             alive: says which ids (Q, K) count; all when None.
+            workers: threads that share the queries; the caller's own when None.
         """
         if k == 0:
             return np.empty((len(queries), 0), np.int64), np.empty((len(queries), 0), np.float32)
         wide = k if alive is None else max(k, self.parameters.ef)  # hnswlib looks at `ef` whatever it returns
         while wide * _WIDE_SHARE <= len(self) or wide == k:
-            found = self._nearest(queries, wide)
+            found = self._nearest(queries, wide, workers)
             if found is None:
                 break
             ids, similarities = found
@@ -269,10 +275,18 @@ class GraphIndex:
         """Return the unit rows (N, D) of some of its items, as it holds them."""
         return np.asarray(self._graph.get_items(ids), np.float32)
 
-    def _nearest(self, queries: Rows, k: int) -> tuple[Ids, Rows] | None:
+    def _nearest(self, queries: Rows, k: int, workers: Executor | None) -> tuple[Ids, Rows] | None:
         """Return what hnswlib finds, None where links lead to fewer than `k` items."""
+
+        def nearest(some: Rows) -> tuple[NDArray[np.uint64], Rows]:
+            found: tuple[NDArray[np.uint64], Rows] = self._graph.knn_query(some, k=k, num_threads=1)
+            return found
+
         try:
-            ids, distances = self._graph.knn_query(queries, k=k, num_threads=1)
+            if workers is None or len(queries) < 2:
+                ids, distances = nearest(queries)
+            else:  # hnswlib's own threads take no fewer than four queries each, and are started anew for every search
+                ids, distances = map(np.concatenate, zip(*workers.map(nearest, queries[:, None]), strict=True))
         except RuntimeError:
             return None
         return ids.astype(np.int64), (1 - distances).astype(np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Executor
 from typing import Protocol
 
 from ..results import Match
@@ -21,12 +22,15 @@ class GallerySearch(Protocol):
             FingerprintError: the gallery was made with another one.
         """
 
-    def search_at(self, queries: Rows, k: int = 5) -> tuple[int, list[tuple[Match, ...]]]:
+    def search_at(
+        self, queries: Rows, k: int = 5, workers: Executor | None = None
+    ) -> tuple[int, list[tuple[Match, ...]]]:
         """Return the revision that answered, and the `k` nearest items of each query, best first; fewer if it is small.
 
         Args:
             queries: unit rows (Q, D) float32.
             k: how many items, at least 1.
+            workers: threads that may share the queries, none of which is the caller's own.
 
         Raises:
             GalleryError: the queries are no unit rows of the gallery's dimension, `k` is not positive, or whoever

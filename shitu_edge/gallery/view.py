@@ -7,6 +7,7 @@ was removed since may still be in the graph: a search passes over it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import numpy as np
@@ -106,13 +107,13 @@ class View:
             exact = exact.extended(new, fetch(new))
         return View(revision, roster, self.graph, dead, exact)
 
-    def search(self, queries: Rows, k: int) -> tuple[Ids, Rows]:
+    def search(self, queries: Rows, k: int, workers: Executor | None = None) -> tuple[Ids, Rows]:
         """Return ids and cosine similarities (Q, min(k, N)) of each query row (Q, D), best first."""
         exact = self.exact.search(queries, k)
         if self.graph is None:
             return exact
         alive = None if self.dead == 0 else self.roster.holds
-        return merge(self.graph.search(queries, min(k, len(self.graph) - self.dead), alive), exact, k)
+        return merge(self.graph.search(queries, min(k, len(self.graph) - self.dead), alive, workers), exact, k)
 
 
 def contains(ids: Ids, wanted: Ids) -> NDArray[np.bool_]:

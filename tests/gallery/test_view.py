@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -203,6 +204,18 @@ def test_the_dead_are_passed_over(dead: int) -> None:
         _check(lambda q, k: graph.search(q, k, _alive(alive)), alive, k)
 
 
+@pytest.mark.parametrize("count", [0, 1, 2, 7])
+def test_workers_change_nothing(count: int) -> None:
+    graph = _graph(np.arange(1, 121, dtype=np.int64))
+    queries = unit_rows(count, seed=5)
+    alive = _alive(set(range(1, 121, 3)))
+    with ThreadPoolExecutor(3) as workers:
+        for wanted in (None, alive):
+            expected, found = graph.search(queries, 5, wanted), graph.search(queries, 5, wanted, workers)
+            np.testing.assert_array_equal(found[0], expected[0])
+            np.testing.assert_array_equal(found[1], expected[1])
+
+
 def test_looking_for_nothing_finds_nothing() -> None:
     graph = _graph(_ids(1, 2, 3))
     assert graph.search(QUERIES, 0, _alive(set()))[0].shape == (len(QUERIES), 0)
@@ -216,7 +229,7 @@ def _torn_graph() -> tuple[Rows, GraphIndex]:
     rows = centres + 0.01 * rng.normal(size=centres.shape)
     rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
     graph = build_graph(np.arange(1, 481, dtype=np.int64), rows, GraphParameters(m=2, ef_construction=5, ef=5))
-    assert graph._nearest(rows[:2], 480) is None, "all can be reached: this tests nothing"
+    assert graph._nearest(rows[:2], 480, None) is None, "all can be reached: this tests nothing"
     return rows, graph
 
 
@@ -224,7 +237,8 @@ def test_what_no_link_leads_to_is_found_when_all_is_wanted() -> None:
     rows, graph = _torn_graph()
     queries = unit_rows(3, seed=4)
     order, cosines = brute_force(rows, queries, 480)
-    found, similarities = graph.search(queries, 480)
+    with ThreadPoolExecutor(2) as workers:
+        found, similarities = graph.search(queries, 480, workers=workers)
     np.testing.assert_array_equal(np.sort(found), np.tile(np.arange(1, 481), (3, 1)))
     np.testing.assert_allclose(similarities, cosines, atol=1e-6)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Executor
 from types import TracebackType
 
 from ...errors import GalleryError
@@ -70,7 +71,9 @@ class MilvusGallery:
         """See `GallerySearch.require`."""
         require(self._collection.place, self.meta, extractor, fingerprint)
 
-    def search_at(self, queries: Rows, k: int = 5) -> tuple[int, list[tuple[Match, ...]]]:
+    def search_at(
+        self, queries: Rows, k: int = 5, workers: Executor | None = None
+    ) -> tuple[int, list[tuple[Match, ...]]]:
         """See `GallerySearch.search_at`; all queries go in one request, after one for the revision."""
         queries = unit_queries(queries, self._state.dim)
         if k < 1:
