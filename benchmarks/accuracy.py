@@ -15,15 +15,13 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from stand_in_bundles import make_bundles
 
-from shitu_edge import Recognizer
-from shitu_edge.bundle import Bundle
+from shitu_edge import Bundle, Recognizer
 from training.detector.evaluation import Found, evaluate_ap
 from training.detector.photos import read_photos
 from training.detector.split import split_photos
@@ -40,7 +38,7 @@ def main() -> None:
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     options = parser.parse_args()
     data = options.shared / "data"
-    for precision in precisions(options.bundle):
+    for precision in Bundle.open(options.bundle).manifest.precisions:
         with Recognizer.open(options.bundle, precision=precision) as recognizer:
             grocery = measure_retrieval(recognizer, *grocery_lists(data / "grocery"))
             drinks = measure_retrieval(recognizer, *drink_lists(data / "drinks" / "gallery"))
@@ -56,12 +54,6 @@ def main() -> None:
                 with Recognizer.open(bundle.folder) as recognizer:
                     name = bundle.manifest.detector.network.name
                     print(f"{name}: AP50 {measure_detection(recognizer, data / 'beverage'):.2%}", flush=True)
-
-
-def precisions(bundle: Path) -> Iterator[str]:
-    """Yield the precisions in which both networks of a bundle can run."""
-    manifest = Bundle.open(bundle).manifest
-    yield from (name for name in manifest.detector.network.files if name in manifest.extractor.network.files)
 
 
 def grocery_lists(folder: Path) -> tuple[Listed, Listed]:

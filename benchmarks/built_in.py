@@ -23,13 +23,12 @@ import numpy as np
 from numpy.typing import NDArray
 from stand_in_bundles import make_bundles
 
-from shitu_edge import Recognizer
+from shitu_edge import Bundle, Recognizer
 from shitu_edge.built_in import SAMPLES
 from shitu_edge.decode import decode, pictures_in
 from shitu_edge.enrolment import build_gallery
 from shitu_edge.scenes import find_photos
 
-from .accuracy import precisions
 from .measure import describe_machine, interleave, print_times
 
 PRODUCTS = 3
@@ -55,7 +54,7 @@ def measure_way(stack: ExitStack, bundle: Path, folder: Path, rounds: int) -> No
     """Print the milliseconds of `recognize`, from bytes to names."""
     scenes = [path.read_bytes() for path in pictures_in(SAMPLES / "scenes")]
     tasks = {}
-    for precision in precisions(bundle):
+    for precision in Bundle.open(bundle).manifest.precisions:
         gallery = folder / f"{precision}.gallery"
         with Recognizer.open(bundle, precision=precision) as embedder:
             build_gallery(embedder, gallery, find_photos(SAMPLES).gallery)
@@ -68,7 +67,7 @@ def measure_detectors(stack: ExitStack, bundle: Path, shared: Path, folder: Path
     """Print the milliseconds of `detect` on decoded photos."""
     photos = [decode(path).pixels_rgb for path in pictures_in(shared / "data" / "beverage" / "images")[:20]]
     bundles: dict[str, tuple[Path, str | None]] = {
-        f"{bundle.name} {precision}": (bundle, precision) for precision in precisions(bundle)
+        f"{bundle.name} {precision}": (bundle, precision) for precision in Bundle.open(bundle).manifest.precisions
     }
     for other in make_bundles(shared / "models", folder):
         bundles[other.manifest.detector.network.name] = other.folder, None

@@ -216,6 +216,11 @@ class Manifest:
     extractor: ExtractorSpec
     recognition: Rule = field(default_factory=Rule)
 
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """The precisions that there are files of for both networks."""
+        return tuple(name for name in self.detector.network.files if name in self.extractor.network.files)
+
 
 @dataclass(frozen=True, slots=True)
 class Bundle:

@@ -39,9 +39,16 @@ class Lessons:
 
     @classmethod
     def open(cls, folder: Path) -> Lessons | None:
-        """Return a pack's lessons, if it has any."""
-        if not (folder / MAPS).is_file():
+        """Return a pack's lessons, if it has any.
+
+        Raises:
+            ValueError: there are vectors without maps, or the other way round.
+        """
+        there = [name for name in (VECTORS, MAPS) if (folder / name).is_file()]
+        if not there:
             return None
+        if len(there) == 1:
+            raise ValueError(f"{folder}: what a teacher said is incomplete, only {there[0]} is there: teach it again")
         return cls(np.load(folder / VECTORS, mmap_mode="r"), np.load(folder / MAPS, mmap_mode="r"))
 
 

@@ -56,6 +56,15 @@ def test_vectors_and_maps_are_those_of_their_views(pack: Pack) -> None:
         np.testing.assert_allclose(lessons.maps[row, view, :128], expected, atol=0.3)
 
 
+@pytest.mark.parametrize("left", ["teacher.npy", "teacher-maps.npy"])
+def test_half_of_a_lesson_is_refused(tmp_path: Path, left: str) -> None:
+    """As where a teacher was interrupted, or asked before there were maps."""
+    assert Lessons.open(tmp_path) is None
+    np.save(tmp_path / left, np.zeros(1))
+    with pytest.raises(ValueError, match=f"only {left} is there: teach it again"):
+        Lessons.open(tmp_path)
+
+
 def test_what_is_taught_has_its_mean(pack: Pack) -> None:
     lessons = Lessons.open(pack.folder)
     assert lessons is not None
