@@ -95,7 +95,8 @@ def discriminant(scatter: Scatter, dim: int) -> tuple[Features, Features]:
     """Return the linear map (dim, C) and offset (dim,) whose outputs' inner products tell products apart.
 
     Directions in which the variance within is 1 and that between is e weigh sqrt(e / (1 + e)): inner products are then
-    those of the products' means that are to be expected (Ioffe, "Probabilistic Linear Discriminant Analysis", 2006).
+    those of the products' means that are to be expected (Ioffe, "Probabilistic Linear Discriminant Analysis", 2006), but
+    for a factor that gives outputs a mean square length of about 1.
     """
     count = len(scatter.within)
     within = scatter.within + SHRINKAGE * np.trace(scatter.within) / count * np.eye(count)
@@ -103,7 +104,7 @@ def discriminant(scatter: Scatter, dim: int) -> tuple[Features, Features]:
     whiten = axes / np.sqrt(variances)
     between, turn = np.linalg.eigh(whiten.T @ scatter.between @ whiten)
     between, turn = np.maximum(between[-dim:], 0), turn[:, -dim:]
-    matrix = (whiten @ turn * np.sqrt(between / (1 + between))).T
+    matrix = (whiten @ turn * np.sqrt(between / (1 + between) / between.sum())).T
     return matrix, -matrix @ scatter.mean
 
 

@@ -43,14 +43,17 @@ learn extractor --out $work/extractor-first "${packs[@]}" --products $work/groce
     --eval-side 128 --eval-every 1000
 learn extractor --out $work/extractor "${packs[@]}" --shallow $work/grocery=3 --initial $work/extractor-first/extractor.pt \
     --learning-rate 0.0015 --side 128 --final-side 144 --steps 2000 --eval-side 160 --eval-every 250
+# A last layer in closed form, that looks at all stages. Training with such a one brought nothing more (run G).
 step $work/refit/extractor.pt $train refit $work/extractor/extractor.pt --products $work/grocery=3 --products $work/drawn=1 \
-    --side 160 --views 0 --out $work/refit
-learn detector --out $work/detector --scale 0.75 --backbone $work/extractor/extractor.pt --steps 1500 \
-    --photos "$data/beverage=0.45" --photos $work/scenes=0.2 --photos $work/pasted=0.2 --photos $work/labelled=0.15
+    --side 160 --views 0 --stages 5 --out $work/refit
+detector=(--scale 0.75 --photos "$data/beverage=0.5" --photos $work/scenes=0.15 --photos $work/pasted=0.2 --photos $work/labelled=0.15)
+learn detector --out $work/detector-first "${detector[@]}" --backbone $work/extractor/extractor.pt --steps 1500
+learn detector --out $work/detector-second "${detector[@]}" --initial $work/detector-first/detector.pt --steps 1400 --learning-rate 0.0012
+learn detector --out $work/detector "${detector[@]}" --initial $work/detector-second/detector.pt --steps 640 --learning-rate 0.0008 --seed 3
 
 # Paddle inference models, equal to PyTorch's, and the bundle from those.
 step $work/parcels/extractor $train export-weights extractor $work/refit/extractor.pt --out $work/parcels/extractor --side 160
-step $work/parcels/detector $train export-weights detector $work/detector/detector.pt --out $work/parcels/detector --side 320
+step $work/parcels/detector $train export-weights detector $work/detector/detector.pt --out $work/parcels/detector --side 352
 paddle=$work/paddle
 step $paddle/extractor build/export/bin/python -m training.paddle extractor $work/parcels/extractor --out $paddle/extractor
 step $paddle/detector build/export/bin/python -m training.paddle detector $work/parcels/detector --out $paddle/detector
@@ -58,4 +61,4 @@ rm -rf training/shitu_small/paddle && cp -r $paddle training/shitu_small/paddle 
 build/export/bin/shitu-edge-export bundle --out models/shitu-small --compact --licence Apache-2.0 --notes training/shitu_small/card.md \
     --detector $paddle/detector --extractor $paddle/extractor --pictures "$data/beverage/images" \
     --calibrate "$data/beverage" --calibrate "$grocery/train" --products "$grocery/train" \
-    --detection-threshold 0.5 --max-boxes 20 --suppression-iou 0.2 --similarity-threshold 0.64 --whole-image fallback
+    --detection-threshold 0.5 --max-boxes 20 --suppression-iou 0.2 --similarity-threshold 0.67 --whole-image fallback

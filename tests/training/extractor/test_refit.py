@@ -36,6 +36,7 @@ def test_directions_that_tell_products_apart_count_and_noise_does_not() -> None:
     matrix, offset = discriminant(Scatter.of(features, labels), 3)
     rows = features @ matrix.T + offset
     np.testing.assert_allclose(rows.mean(0), 0, atol=1e-9)
+    assert 0.7 < (rows**2).sum(1).mean() < 1
     assert np.abs(matrix[:, 1]).max() < 0.02 * np.abs(matrix).max()
     assert SHRINKAGE > 0
 
