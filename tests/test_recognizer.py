@@ -19,6 +19,7 @@ from shitu_edge import (
     DecodeLimits,
     EngineError,
     FingerprintError,
+    Gallery,
     GalleryError,
     ImageError,
     OptionError,
@@ -300,3 +301,38 @@ def test_gallery_of_another_extractor_is_refused_with_both_names(gallery_path: P
     other = write_bundle(tmp_path / "other", name="other", weights="f" * 64).folder
     with pytest.raises(FingerprintError, match=r"tiny extractor.*other extractor"):
         Recognizer.open(other, gallery_path)
+
+
+@pytest.mark.parametrize("broken", ["networks", "gallery"])
+def test_what_was_opened_is_closed_when_the_rest_cannot_be(
+    tiny_bundle: Path, gallery_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    """The gallery opens in a thread of its own, later here than the networks fail."""
+    opened: list[Gallery] = []
+    before = threading.active_count()
+    fail = threading.Event()
+
+    def late(path: Path) -> Gallery:
+        assert fail.wait(10)
+        if broken == "gallery":
+            raise GalleryError("broken")
+        opened.append(original(path))
+        return opened[-1]
+
+    def run(*_: object, **__: object) -> float:
+        fail.set()
+        raise EngineError("broken")
+
+    original = Gallery.open
+    monkeypatch.setattr(Gallery, "open", late)
+    if broken == "networks":
+        monkeypatch.setattr("shitu_edge.recognizer.Detector", run)
+    else:
+        fail.set()
+    with pytest.raises(EngineError if broken == "networks" else GalleryError, match=r"^broken$"):
+        Recognizer.open(tiny_bundle, gallery_path)
+    for gallery in opened:
+        with pytest.raises(GalleryError, match="closed"):
+            gallery.search(np.eye(1, gallery.info().dim, dtype=np.float32))
+    assert len(opened) == (broken == "networks")
+    assert threading.active_count() == before

@@ -95,8 +95,8 @@ def discriminant(scatter: Scatter, dim: int) -> tuple[Features, Features]:
     """Return the linear map (dim, C) and offset (dim,) whose outputs' inner products tell products apart.
 
     Directions in which the variance within is 1 and that between is e weigh sqrt(e / (1 + e)): inner products are then
-    those of the products' means that are to be expected (Ioffe, "Probabilistic Linear Discriminant Analysis", 2006), but
-    for a factor that gives outputs a mean square length of about 1.
+    those of the products' means that are to be expected (Ioffe, "Probabilistic Linear Discriminant Analysis", 2006) but
+    for a factor, which gives outputs a mean square length of about 1.
     """
     count = len(scatter.within)
     within = scatter.within + SHRINKAGE * np.trace(scatter.within) / count * np.eye(count)
