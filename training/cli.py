@@ -24,6 +24,7 @@ from .extractor.packs import Pack, pack_pictures
 from .extractor.refit import refit
 from .extractor.teacher import teach
 from .extractor.train import CHECKPOINT, ExtractorOptions, load_extractor, train_extractor
+from .paddle.parcel import Network
 from .paddle.weights import export_weights, import_weights
 from .paste.pseudo_labels import grocery_photos, label_photos
 from .paste.scenes import paste_scenes
@@ -37,13 +38,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,
 )
-
-
-class Network(str, Enum):
-    """Kinds of networks."""
-
-    extractor = "extractor"
-    detector = "detector"
 
 
 class Backbone(str, Enum):

@@ -71,9 +71,8 @@ def main() -> None:
             path, _, precision = bundle.partition(":")
             recognizer = Recognizer.open(path, gallery, precision=precision or None, threads=args.threads)
             contestants[name] = _ours(stack.enter_context(recognizer))
-        exact = stack.enter_context(Recognizer.open(bundles["shitu-edge"], _Exact(rows, labels), threads=args.threads))
-        right = {photo: _ours(exact)(photo)[1] for photo in photos}
-        exact.close()
+        with Recognizer.open(bundles["shitu-edge"], _Exact(rows, labels), threads=args.threads) as exact:
+            right = {photo: _ours(exact)(photo)[1] for photo in photos}
         _compare(contestants, right, args.rounds)
 
 

@@ -26,6 +26,7 @@ from .views import normalise, relight
 
 CHECKPOINT, LOG = "extractor.pt", "extractor.jsonl"
 _SAVE_EVERY = 200
+_FACTS = ("backbone", "scale", "dim", "last_stride", "stages")
 _MARGIN_WARM_UP = 0.25
 _LIGHT_WARM_UP = 0.5
 
@@ -266,7 +267,7 @@ def load_extractor(path: Path) -> Extractor:
         ValueError: it is no checkpoint of an extractor.
     """
     state = load_checkpoint(path, "extractor")
-    options = state["options"]
-    extractor = Extractor(**{name: options[name] for name in ("scale", "dim", "backbone", "stages")})
+    options = state["options"]  # of a training, which leaves some facts as they are by default, or facts alone
+    extractor = Extractor(**{name: options[name] for name in _FACTS if name in options})
     extractor.load_state_dict(state["network"])
     return extractor.eval()

@@ -4,25 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
-from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from .hand_over import Report, hand_over_detector, hand_over_extractor
+from .parcel import Network
 from .take_back import take_back
 
 app = typer.Typer(help="Hand trained weights to Paddle.", pretty_exceptions_enable=False, rich_markup_mode=None)
-
-
-class Network(str, Enum):
-    """Kinds of networks."""
-
-    extractor = "extractor"
-    detector = "detector"
-
-
 Parcel = Annotated[Path, typer.Argument(metavar="PARCEL", help="Folder of `python -m training export-weights`.")]
 Out = Annotated[Path, typer.Option(help="Folder for the Paddle inference model.")]
 
@@ -40,7 +31,7 @@ def detector(parcel: Parcel, out: Out) -> None:
 
 
 @app.command("take-back")
-def give_back(
+def take_back_weights(
     kind: Annotated[Network, typer.Argument(help="What the model is.")],
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a model that the commands above made.")],
     out: Annotated[Path, typer.Option(help="Folder for `python -m training import-weights`.")],

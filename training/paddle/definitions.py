@@ -64,11 +64,12 @@ class JoinedStages(paddle.nn.Layer):
 
     def forward(self, x: Any) -> Any:
         """Map pictures (N, 3, H, W) to embeddings (N, dim)."""
-        averages = []
+        features = []
         for layer in self._in_order:
             x = layer(x)
-            averages.append(self.avg_pool(x))
-        return paddle.flatten(self.last_conv(paddle.concat(averages[-self._count :], axis=1)), 1)
+            features.append(x)
+        averages = [self.avg_pool(feature) for feature in features[-self._count :]]
+        return paddle.flatten(self.last_conv(paddle.concat(averages, axis=1)), 1)
 
 
 def build_extractor(backbone: str, scale: float, dim: int, last_stride: int, stages: int) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Any, Literal
 from zipfile import BadZipFile
@@ -18,6 +19,13 @@ Arrays = Mapping[str, NDArray[np.float32]]
 _FACTS, _WEIGHTS, _SAMPLES = "network.json", "weights.npz", "samples.npz"
 _FACTS_OF = ("kind", "facts", "pictures", "made_with")
 _ROUNDING = "rounding of "
+
+
+class Network(str, Enum):
+    """The kinds, for command lines."""
+
+    extractor = "extractor"
+    detector = "detector"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ def take_back(kind: Kind, folder: Path, out: Path) -> None:
         report: dict[str, Any] = json.loads((folder / _PARITY).read_bytes())
         found, facts = report["kind"], report["built_from"]
         weights = read_weights(folder)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise ValueError(f"{folder}: no Paddle model that `training.paddle` made: {error}") from error
     if found != kind:
         raise ValueError(f"{folder}: expected a model of kind {kind}, found {found}")

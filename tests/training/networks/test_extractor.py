@@ -29,6 +29,17 @@ def test_a_checkpoint_gives_the_extractor_back(tmp_path: Path, backbone: Backbon
         torch.testing.assert_close(found, extractor(images), rtol=0, atol=0)
 
 
+def test_a_checkpoint_that_says_less_gives_the_defaults_and_one_that_says_more_is_heard(tmp_path: Path) -> None:
+    """Trainings from before there were stages say nothing of them; what came back from Paddle says all."""
+    other = Extractor(0.25, 24, last_stride=2)
+    for options, stride in (({"backbone": "lcnet", "scale": 0.25, "dim": 24}, 1), (other.facts, 2)):
+        save_checkpoint(
+            tmp_path / "extractor.pt", {"kind": "extractor", "options": options, "network": other.state_dict()}
+        )
+        found = load_extractor(tmp_path / "extractor.pt")
+        assert (found.facts["last_stride"], found.stages) == (stride, 1)
+
+
 def test_the_last_layer_sees_the_averages_of_the_last_stages() -> None:
     extractor = Extractor(0.25, 24, stages=2).eval()
     channels = extractor.backbone.stage_channels

@@ -99,6 +99,9 @@ def test_only_its_own_models_are_taken_back(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert f"error: {tmp_path}: no Paddle model that `training.paddle` made" in done.stderr
     assert not (tmp_path / "back").exists()
+    (tmp_path / "parity.json").write_text('{"kind": "extractor", "built_from": {}}', encoding="utf-8")
+    (tmp_path / "inference.pdiparams.info").write_bytes(b"\x80\x04damaged")
+    assert f"error: {tmp_path}: no Paddle model" in take_back("extractor", tmp_path, tmp_path / "back").stderr
 
 
 def test_detector(checkpoint: Checkpoint, tmp_path: Path) -> None:
