@@ -1,4 +1,4 @@
-"""Resizing here, in OpenCV, and in OpenVINO's graph.
+"""Resizing by our own products, by OpenCV as the runtime calls it where there is one, bare, and in OpenVINO's graph.
 
     python -m benchmarks.resample
 
@@ -13,7 +13,8 @@ import openvino as ov
 from openvino.preprocess import PrePostProcessor, ResizeAlgorithm
 
 from benchmarks.measure import describe_machine, interleave, print_times
-from shitu_edge.resample import Kernel, resize
+from shitu_edge import resample, resize
+from shitu_edge.resample import Kernel
 
 CASES: tuple[tuple[int, int, int, Kernel], ...] = (
     (1080, 1920, 640, "cubic"),
@@ -32,7 +33,8 @@ def main() -> None:
         print(f"\n{width} × {height} → {side} × {side}, {kernel}")
         times = interleave(
             {
-                "shitu_edge.resample": lambda: resize(pixels, side, side, kernel),  # noqa: B023
+                "our own": lambda: resample.resize(pixels, side, side, kernel),  # noqa: B023
+                "OpenCV, to planes": lambda: resize.resize(pixels, side, side, kernel),  # noqa: B023
                 "OpenVINO graph": lambda: graph.infer({0: pixels[None]}),  # noqa: B023
                 "OpenCV, to HWC bytes": lambda: cv2.resize(pixels, (side, side), interpolation=flag),  # noqa: B023
             },

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .bundle import InputSpec
-from .resample import resize
+from .resize import resize
 from .workers import Workers
 
 

@@ -95,7 +95,7 @@ def resize(
         out = np.empty((_CHANNELS, height, width), np.float32)
     if row_bands is None:
         _mix_rows(_resize_columns(_planes(image_rgb), column_bands, width), rows, out)
-        return _normalise(out, gain, bias)
+        return normalise(out, gain, bias)
 
     def fill(start: int) -> None:
         strip = out[:, start : start + _STRIP]
@@ -103,14 +103,15 @@ def resize(
         levels = _resize_columns(_planes(tall), column_bands, width)
         np.rint(levels, out=levels)
         np.clip(levels, 0, 255, out=strip)
-        _normalise(strip, gain, bias)
+        normalise(strip, gain, bias)
 
     for _ in (workers.map if workers else map)(fill, range(0, height, _STRIP)):
         pass
     return out
 
 
-def _normalise(planes: Planes, gain: Planes | None, bias: Planes | None) -> Planes:
+def normalise(planes: Planes, gain: Planes | None, bias: Planes | None) -> Planes:
+    """Map grey levels of planes (C, H, W) to `level * gain + bias` per channel, in place."""
     if gain is not None:
         planes *= gain[:, None, None]
     if bias is not None:

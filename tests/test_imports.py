@@ -15,7 +15,7 @@ def _run(code: str) -> str:
 
 
 def test_import_loads_no_engine_and_opens_no_socket() -> None:
-    heavy = ("openvino", "onnxruntime", "hnswlib", "typer", "rich", "paddle", "onnx", "ssl")
+    heavy = ("openvino", "onnxruntime", "hnswlib", "cv2", "typer", "rich", "paddle", "onnx", "ssl")
     loaded = _run(
         "import socket, sys\n"
         "def refuse(*_): raise AssertionError('a socket was opened')\n"

@@ -22,7 +22,7 @@ from .detector.train import train_detector
 from .extractor.evaluate import evaluate
 from .extractor.packs import Pack, pack_pictures
 from .extractor.refit import refit
-from .extractor.teacher import teach
+from .extractor.teaching import Focus, find_focus, teach
 from .extractor.train import CHECKPOINT, ExtractorOptions, load_extractor, train_extractor
 from .paddle.parcel import Network
 from .paddle.weights import export_weights, import_weights
@@ -92,18 +92,37 @@ def pack(
     print(f"{out}: {len(made)} pictures of {len(made.names)} things")
 
 
+@app.command("focus")
+def focus_teacher(
+    products: Annotated[list[str], typer.Option(metavar="PACK[=SHARE]", help="Packs of products to tell apart.")],
+    model: Annotated[Path, typer.Option(help="The teacher; see `teach`.")],
+    out: Annotated[Path, typer.Option(help="File to write.")],
+) -> None:
+    """Find out what of all that a teacher sees tells products apart, to teach that alone.
+
+    Example: python -m training focus --products build/products --model mobilenet_v1.tflite --out build/focus.npz
+    """
+    packs = [(Pack.open(path), share) for path, share in _shares(products)]
+    with _bar("Asking the teacher") as progress:
+        find_focus(packs, model, progress).save(out)
+
+
 @app.command("teach")
 def teach_pack(
     packed: Annotated[Path, typer.Argument(metavar="PACK")],
     model: Annotated[Path, typer.Option(help="Network that embeds uint8 RGB pictures, of a format OpenVINO reads.")],
     views: Annotated[int, typer.Option(min=1, help="Views of each picture.")] = 4,
+    focus: Annotated[
+        Path | None, typer.Option(help="What of it to teach, from `focus`; the same for all packs.")
+    ] = None,
 ) -> None:
-    """Keep a teacher's vectors beside a pack, to distil from.
+    """Keep what a teacher says beside a pack, to distil from.
 
     Example: python -m training teach build/products --model mobilenet_v1_embedding.tflite
     """
+    of_interest = Focus.load(focus) if focus else None
     with _bar("Asking the teacher") as progress:
-        vectors = teach(Pack.open(packed), model, views, progress)
+        vectors = teach(Pack.open(packed), model, views, progress, of_interest)
     print(f"{packed}: {vectors.shape[0]} × {views} vectors of {vectors.shape[2]} numbers")
 
 
@@ -150,6 +169,7 @@ def extractor(
     final_side: Annotated[int, typer.Option(min=32, help="Pixels a side in the last ones.")] = _DEFAULT.final_side,
     eval_side: Annotated[int, typer.Option(min=32, help="Pixels a side when measuring.")] = _DEFAULT.eval_side,
     distil: Annotated[float, typer.Option(min=0, help="Weight of the teacher; 0: none.")] = _DEFAULT.distil,
+    classify: Annotated[float, typer.Option(min=0, help="Weight of ArcMargin.")] = _DEFAULT.classify,
     triplet: Annotated[float, typer.Option(min=0, help="Weight of the triplet loss.")] = _DEFAULT.triplet,
     learning_rate: Annotated[float, typer.Option()] = _DEFAULT.learning_rate,
     eval_every: Annotated[int, typer.Option(min=1, help="Steps between measurements.")] = _DEFAULT.eval_every,
@@ -178,6 +198,7 @@ def extractor(
         final_side=final_side,
         eval_side=eval_side,
         distil=distil,
+        classify=classify,
         triplet=triplet,
         learning_rate=learning_rate,
         eval_every=eval_every,

@@ -11,8 +11,10 @@ from pathlib import Path
 
 from .. import __version__
 from ..engines.cpu import Cpu, read_cpu
+from ..resize import opencv
 
 _PACKAGES = ("numpy", "pillow", "openvino", "onnxruntime", "hnswlib")
+_MISSING = "not installed"
 _KIB = 1024
 
 
@@ -62,14 +64,16 @@ def read_environment(root: Path = Path("/")) -> Environment:
 
 def read_versions() -> dict[str, str]:
     """Return the versions of this package and of what it computes with."""
-    return {"shitu-edge": __version__} | {name: _version(name) for name in _PACKAGES}
+    packages = {name: _version(name) for name in _PACKAGES}
+    cv2 = opencv()
+    return {"shitu-edge": __version__} | packages | {"opencv": cv2.__version__ if cv2 else _MISSING}
 
 
 def _version(package: str) -> str:
     try:
         return version(package)
     except PackageNotFoundError:
-        return "not installed"
+        return _MISSING
 
 
 @dataclass(frozen=True, slots=True)

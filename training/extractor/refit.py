@@ -9,44 +9,19 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from ..networks.extractor import Extractor
+from .discriminant import Features, Scatter, discriminant
 from .packs import Pack, Progress
 from .views import as_input, cut, part_of
 
 SHRINKAGE = 0.03
-"""Of the mean variance within products, added to every direction: few pictures do not measure the small ones."""
 _ROWS = 64
-
-Features = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class Scatter:
-    """Covariances (C, C) of features within products and between their means, and the mean (C,) of all."""
-
-    within: Features
-    between: Features
-    mean: Features
-
-    @classmethod
-    def of(cls, features: Features, labels: NDArray[np.int32]) -> Scatter:
-        """Measure features (N, C) of labels (N,)."""
-        _, product = np.unique(labels, return_inverse=True)
-        counts = np.bincount(product)
-        means = np.zeros((len(counts), features.shape[1]))
-        np.add.at(means, product, features)
-        means /= counts[:, None]
-        rest = features - means[product]
-        within = rest.T @ rest / max(1, len(features) - len(counts))
-        return cls(within, np.cov(means, rowvar=False), features.mean(0))
 
 
 def refit(
@@ -85,27 +60,8 @@ def refit(
             done += len(chosen)
             progress(done, total)
         scatters.append(Scatter.of(np.concatenate(rows), np.repeat(pack.labels, 1 + views)))
-    shares = np.array([share for _, share in packs]) / sum(share for _, share in packs)
-    parts = ("within", "between", "mean")
-    mixed = (np.tensordot(shares, np.stack([getattr(one, part) for one in scatters]), 1) for part in parts)
-    return _with_last_layer(extractor, *discriminant(Scatter(*mixed), dim))
-
-
-def discriminant(scatter: Scatter, dim: int) -> tuple[Features, Features]:
-    """Return the linear map (dim, C) and offset (dim,) whose outputs' inner products tell products apart.
-
-    Directions in which the variance within is 1 and that between is e weigh sqrt(e / (1 + e)): inner products are then
-    those of the products' means that are to be expected (Ioffe, "Probabilistic Linear Discriminant Analysis", 2006) but
-    for a factor, which gives outputs a mean square length of about 1.
-    """
-    count = len(scatter.within)
-    within = scatter.within + SHRINKAGE * np.trace(scatter.within) / count * np.eye(count)
-    variances, axes = np.linalg.eigh(within)
-    whiten = axes / np.sqrt(variances)
-    between, turn = np.linalg.eigh(whiten.T @ scatter.between @ whiten)
-    between, turn = np.maximum(between[-dim:], 0), turn[:, -dim:]
-    matrix = (whiten @ turn * np.sqrt(between / (1 + between) / between.sum())).T
-    return matrix, -matrix @ scatter.mean
+    scatter = Scatter.mix(scatters, [share for _, share in packs])
+    return _with_last_layer(extractor, *discriminant(scatter, dim, SHRINKAGE))
 
 
 def _of_stages(extractor: Extractor, stages: int) -> Extractor:

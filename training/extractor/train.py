@@ -50,7 +50,7 @@ class ExtractorOptions:
         eval_side: pixels a side when measuring.
         learning_rate, weight_decay: of AdamW, at the peak of a cosine with warm-up.
         margin: ArcMargin's angle, reached after a quarter of the steps.
-        triplet, distil: weights of these losses; 0 leaves them out.
+        classify, triplet, distil: weights of ArcMargin, of the triplet loss and of the teacher; 0 leaves one out.
         eval_every: steps between measurements.
         seed: of everything drawn.
         threads: of PyTorch; None leaves its default.
@@ -76,6 +76,7 @@ class ExtractorOptions:
     learning_rate: float = 2e-3
     weight_decay: float = 0.03
     margin: float = 0.25
+    classify: float = 1.0
     triplet: float = 1.0
     distil: float = 4.0
     eval_every: int = 250
@@ -110,7 +111,7 @@ class _Learner(nn.Module):
     def __init__(self, options: ExtractorOptions, classes: int, teacher_dim: int) -> None:
         super().__init__()
         self.extractor = Extractor(options.scale, options.dim, backbone=options.backbone, stages=options.stages)
-        self.arc = ArcMargin(options.dim, classes, options.margin) if classes else None
+        self.arc = ArcMargin(options.dim, classes, options.margin) if classes and options.classify else None
         self.distillation = Distillation(options.dim, teacher_dim) if teacher_dim else None
         channels = self.extractor.backbone.stage_channels
         self.map_distillation = MapDistillation((channels[-1], channels[-2]), MAP_DEPTHS) if teacher_dim else None
@@ -125,7 +126,7 @@ class _Learner(nn.Module):
         after = self.extractor.embed(torch.where(batch.shallow[:, None, None, None], averages.detach(), averages))
         losses = {}
         if self.arc is not None:
-            losses["arc"] = self.arc(after[: len(batch.classes)], batch.classes)
+            losses["arc"] = self._options.classify * self.arc(after[: len(batch.classes)], batch.classes)
         if self._options.triplet:
             losses["triplet"] = self._options.triplet * triplet_angular_margin(after, batch.labels)
         if self.distillation is not None and len(batch.taught):

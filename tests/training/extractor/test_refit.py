@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 pytest.importorskip("torch", reason="PyTorch is not installed")
@@ -13,32 +12,11 @@ import torch
 
 from training.extractor.evaluate import embed_pack, evaluate
 from training.extractor.packs import Pack, pack_pictures
-from training.extractor.refit import SHRINKAGE, Scatter, discriminant, refit
+from training.extractor.refit import refit
 from training.networks.extractor import Extractor
 
 from .pictures import write_products
 from .test_packs import ignore
-
-
-def test_scatter_by_hand() -> None:
-    features = np.array([[0.0, 0.0], [2.0, 0.0], [10.0, 4.0], [10.0, 8.0]])
-    scatter = Scatter.of(features, np.array([7, 7, 3, 3], np.int32))
-    np.testing.assert_allclose(scatter.within, [[1, 0], [0, 4]])
-    np.testing.assert_allclose(scatter.between, np.cov([[1, 10], [0, 6]]))
-    np.testing.assert_allclose(scatter.mean, [5.5, 3])
-
-
-def test_directions_that_tell_products_apart_count_and_noise_does_not() -> None:
-    """Four numbers, the second of which is loud and says nothing."""
-    rng = np.random.default_rng(0)
-    labels = np.repeat(np.arange(200), 10).astype(np.int32)
-    features = rng.standard_normal((200, 4))[labels] * [3, 0, 3, 3] + rng.standard_normal((2000, 4)) * [1, 20, 1, 1]
-    matrix, offset = discriminant(Scatter.of(features, labels), 3)
-    rows = features @ matrix.T + offset
-    np.testing.assert_allclose(rows.mean(0), 0, atol=1e-9)
-    assert 0.7 < (rows**2).sum(1).mean() < 1
-    assert np.abs(matrix[:, 1]).max() < 0.02 * np.abs(matrix).max()
-    assert SHRINKAGE > 0
 
 
 def test_the_network_gives_what_was_fitted(tmp_path: Path) -> None:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 pytest.importorskip("torch", reason="PyTorch is not installed")
 
+import cv2
 import openvino as ov
+from numpy.typing import NDArray
 from openvino import opset13 as ops
 
+from training.extractor.discriminant import Scatter, discriminant
 from training.extractor.packs import Pack, pack_pictures
-from training.extractor.teacher import Lessons, centre, teach
+from training.extractor.teacher import MAP_DEPTHS, Lessons, centre
+from training.extractor.teaching import Focus, find_focus, teach
 from training.extractor.views import cut, part_of
 
 from .pictures import write_products
@@ -22,12 +27,18 @@ from .test_packs import ignore
 SIDE = 56
 
 
-def write_teacher(path: Path, halves: bool = True) -> None:
-    """Write a network whose maps average 4 × 4 and 8 × 8 pixels, and whose vector is the picture's mean colour."""
+def write_teacher(path: Path, halves: bool = True, mixing: NDArray[Any] | None = None) -> None:
+    """Write a network whose maps average 4 × 4 and 8 × 8 pixels, and whose vector is the picture's mean colour.
+
+    `mixing` (C, 3) gives it more channels than colours.
+    """
     picture = ops.parameter([1, SIDE, SIDE, 3], np.uint8)
     features = ops.transpose(ops.convert(picture, np.float32), np.array([0, 3, 1, 2]))
+    if mixing is not None:
+        features = ops.convolution(features, mixing[:, :, None, None], [1, 1], [0, 0], [0, 0], [1, 1])
+    same = np.eye(3 if mixing is None else len(mixing), dtype=np.float32)
     for size in (4, 2 if halves else 14):
-        kernel = np.eye(3, dtype=np.float32)[:, :, None, None] * np.full((size, size), 1 / size**2, np.float32)
+        kernel = same[:, :, None, None] * np.full((size, size), 1 / size**2, np.float32)
         features = ops.convolution(features, kernel, [size, size], [0, 0], [0, 0], [1, 1])
     ov.save_model(ov.Model([ops.reduce_mean(features, np.array([2, 3]))], [picture]), path, compress_to_fp16=False)
 
@@ -46,14 +57,14 @@ def pack(tmp_path_factory: pytest.TempPathFactory) -> Pack:
 def test_vectors_and_maps_are_those_of_their_views(pack: Pack) -> None:
     lessons = Lessons.open(pack.folder)
     assert lessons is not None
-    assert lessons.maps.shape == (4, 3, 192, 7, 7)
+    assert lessons.maps.shape == (4, 3, sum(MAP_DEPTHS), 7, 7)
     for row, view in ((0, 0), (3, 2)):
         seen = cut(pack.pixels_rgb[row], part_of(row, view), SIDE).astype(np.float32)
         np.testing.assert_allclose(lessons.vectors[row, view], seen.mean((0, 1)), rtol=2e-3)
         places = seen.reshape(7, 8, 7, 8, 3).mean((1, 3)).transpose(2, 0, 1)
-        projection = np.random.default_rng(128).standard_normal((128, 3, 1, 1), np.float32)[..., 0, 0] / 128**0.5
+        projection = np.random.default_rng(MAP_DEPTHS[0]).standard_normal((MAP_DEPTHS[0], 3)) / MAP_DEPTHS[0] ** 0.5
         expected = np.einsum("dc,chw->dhw", projection, places)
-        np.testing.assert_allclose(lessons.maps[row, view, :128], expected, atol=0.3)
+        np.testing.assert_allclose(lessons.maps[row, view, : MAP_DEPTHS[0]], expected, atol=0.3)
 
 
 @pytest.mark.parametrize("left", ["teacher.npy", "teacher-maps.npy"])
@@ -77,3 +88,41 @@ def test_a_teacher_without_maps_is_refused(pack: Pack, tmp_path: Path) -> None:
     write_teacher(tmp_path / "other.xml", halves=False)
     with pytest.raises(ValueError, match="halves its maps' resolution"):
         teach(pack, tmp_path / "other.xml", 1, ignore)
+
+
+def test_a_focus_is_what_tells_products_apart(tmp_path: Path) -> None:
+    """Of maps with 256 channels that are mixtures of three colours, against discriminant analysis of mean colours."""
+    mixing = np.random.default_rng(3).standard_normal((256, 3), np.float32) / np.float32(16)
+    write_teacher(tmp_path / "teacher.xml", mixing=mixing)
+    made = pack_pictures(
+        [write_products(tmp_path / "products", range(12), range(3))], tmp_path / "pack", 64, False, ignore
+    )
+    steps: list[tuple[int, int]] = []
+    focus = find_focus([(made, 1.0)], tmp_path / "teacher.xml", lambda *step: steps.append(step))
+    assert steps[-1] == (len(made), len(made))
+    colours = np.stack([cv2.resize(picture, (SIDE, SIDE)).mean((0, 1)) for picture in made.pixels_rgb])
+    matrix, offset = discriminant(Scatter.of(colours @ mixing.T, made.labels), 256, 0.1)
+    own = np.abs((colours @ mixing.T) @ focus.vector.T + focus.vector_offset)
+    np.testing.assert_allclose(own, np.abs(colours @ mixing.T @ matrix.T + offset), atol=2e-3)
+
+    focus.save(tmp_path / "focus.npz")
+    teach(made, tmp_path / "teacher.xml", 2, ignore, Focus.load(tmp_path / "focus.npz"))
+    lessons = Lessons.open(made.folder)
+    assert lessons is not None
+    seen = cut(made.pixels_rgb[5], part_of(5, 1), SIDE).astype(np.float32)
+    places = np.einsum("kc,yxc->kyx", mixing, seen.reshape(7, 8, 7, 8, 3).mean((1, 3)))
+    expected = np.einsum("dk,kyx->dyx", focus.coarse, places) + focus.coarse_offset[:, None, None]
+    np.testing.assert_allclose(lessons.maps[5, 1, : MAP_DEPTHS[0]], expected, atol=2e-3)
+    np.testing.assert_allclose(
+        lessons.vectors[5, 1], focus.vector @ places.mean((1, 2)) + focus.vector_offset, atol=2e-3
+    )
+
+
+def test_a_focus_that_cannot_be_is_refused(pack: Pack, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="256 directions are to be kept of a map that has 3 channels"):
+        find_focus([(pack, 1.0)], pack.folder.parent / "teacher.xml", ignore)
+    (tmp_path / "none.npz").write_bytes(b"no archive")
+    np.savez(tmp_path / "other.npz", vector=np.zeros(3))
+    for name in ("missing.npz", "none.npz", "other.npz"):
+        with pytest.raises(ValueError, match=f"{name}: is no teacher's focus"):
+            Focus.load(tmp_path / name)

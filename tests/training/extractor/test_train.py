@@ -83,6 +83,13 @@ def test_the_triplet_loss_sees_embeddings_that_point_everywhere(
     assert max(map(abs, cosines)) < 0.2
 
 
+def test_a_loss_of_no_weight_is_left_out(packs: Path, tmp_path: Path) -> None:
+    train_extractor(replace(options(packs, tmp_path, 2), classify=0, triplet=0.5, eval_every=2), ignore)
+    logged = json.loads((tmp_path / LOG).read_text())
+    assert "arc" not in logged
+    assert logged["triplet"] > 0
+
+
 def test_shallow_packs_teach_the_last_layer_alone(packs: Path, tmp_path: Path) -> None:
     """The backbone's weights shrink by their decay, and turn nowhere."""
     shallow = replace(options(packs, tmp_path), products=(), shallow=((packs / "train", 1.0),))
