@@ -220,6 +220,10 @@ def refit_extractor(
         int | None,
         typer.Option(min=1, help="How many of the backbone's last stages to look at.", show_default="as before"),
     ] = None,
+    mirrored: Annotated[
+        bool | None,
+        typer.Option("--mirrored/--plain", help="Whether to look at mirror images too.", show_default="as before"),
+    ] = None,
     threads: Threads = None,
 ) -> None:
     """Give a trained extractor another last layer, that tells the products of some packs apart; no training.
@@ -232,10 +236,10 @@ def refit_extractor(
     shares = _shares(products)
     packs = [(Pack.open(path), share) for path, share in shares]
     with _bar("Looking at products") as progress:
-        made = refit(load_extractor(checkpoint), packs, side, views, progress, stages)
+        made = refit(load_extractor(checkpoint), packs, side, views, progress, stages, mirrored)
     facts = {"products": [[str(path), share] for path, share in shares], "side": side, "views": views}
     out.mkdir(parents=True, exist_ok=True)
-    options = state["options"] | {"stages": made.stages, "refit": facts}
+    options = state["options"] | made.facts | {"refit": facts}
     save_checkpoint(out / CHECKPOINT, {"kind": "extractor", "options": options, "network": made.state_dict()})
 
 

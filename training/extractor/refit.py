@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -31,6 +32,7 @@ def refit(
     views: int,
     progress: Progress,
     stages: int | None = None,
+    mirrored: bool | None = None,
 ) -> Extractor:
     """Return an extractor with the same backbone and another last layer.
 
@@ -41,12 +43,13 @@ def refit(
         views: of each picture (`views.part_of`), besides the whole.
         progress: called with the pictures done and in all.
         stages: how many of the backbone's last stages the new layer looks at; None keeps the number.
+        mirrored: whether it looks at pictures and their mirror images; None leaves that as it is.
 
     Raises:
         ValueError: the extractor's embeddings have more numbers than its backbone's features.
     """
-    if stages is not None:
-        extractor = _of_stages(extractor, stages)
+    wanted = {"stages": stages, "mirrored": mirrored}
+    extractor = _rebuilt(extractor, **{name: value for name, value in wanted.items() if value is not None})
     channels, dim = extractor.last_conv.in_channels, extractor.last_conv.out_channels
     if dim > channels:
         raise ValueError(f"refit: {dim} numbers an embedding are more than the {channels} of the backbone's features")
@@ -64,9 +67,9 @@ def refit(
     return _with_last_layer(extractor, *discriminant(scatter, dim, SHRINKAGE))
 
 
-def _of_stages(extractor: Extractor, stages: int) -> Extractor:
-    """Return an extractor with the same backbone, whose last layer, still without meaning, looks at more or fewer."""
-    made = Extractor(**{**extractor.facts, "stages": stages})
+def _rebuilt(extractor: Extractor, **facts: Any) -> Extractor:
+    """Return an extractor with the same backbone, whose last layer, still without meaning, looks at something else."""
+    made = Extractor(**{**extractor.facts, **facts})
     made.backbone.load_state_dict(extractor.backbone.state_dict())
     return made
 
@@ -80,7 +83,7 @@ def _features(extractor: Extractor, pack: Pack, rows: Sequence[int], side: int, 
         picture = pack.pixels_rgb[row]
         pixels.append(cv2.resize(picture, (side, side)))
         pixels += [cut(picture, part_of(row, view), side) for view in range(views)]
-    averages: Features = extractor.average(extractor.backbone(as_input(pixels))).flatten(1).double().numpy()
+    averages: Features = extractor.look_at(as_input(pixels)).flatten(1).double().numpy()
     return averages
 
 

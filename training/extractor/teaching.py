@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -79,22 +80,9 @@ def find_focus(packs: Sequence[tuple[Pack, float]], model: Path, progress: Progr
     network = _read(model)
     network.add_outputs([ops.reduce_mean(found, np.array([2, 3])).output(0) for found in _maps(network)])
     total = sum(len(pack) for pack, _ in packs)
-    done, scatters = 0, []
+    asked, scatters = count(1), []
     for pack, _ in packs:
-        side = _side(network)
-        averages = [np.empty((len(pack), int(output.shape[1]))) for output in network.outputs[1:]]
-
-        def keep(row: int, answers: Answers, averages: list[Features] = averages) -> None:
-            for rows, answer in zip(averages, answers[1:], strict=True):
-                rows[row] = answer.reshape(-1)
-
-        whole = ((row, cv2.resize(picture, (side, side))) for row, picture in enumerate(pack.pixels_rgb))
-
-        def asked(row: int, before: int = done) -> None:
-            progress(before + row + 1, total)
-
-        _ask(network, whole, keep, asked)
-        done += len(pack)
+        averages = _look_at(network, pack, lambda: progress(next(asked), total))
         scatters.append([Scatter.of(rows, pack.labels) for rows in averages])
     shares = [share for _, share in packs]
     coarse, fine = (Scatter.mix(kind, shares) for kind in zip(*scatters, strict=True))
@@ -145,6 +133,20 @@ def teach(pack: Pack, model: Path, views: int, progress: Progress, focus: Focus 
     vectors.flush()
     maps.flush()
     return vectors
+
+
+def _look_at(network: ov.Model, pack: Pack, asked: Callable[[], None]) -> list[Features]:
+    """Return, of every output but the first, the answers (N, C) to a pack's whole pictures."""
+    side = _side(network)
+    answers = [np.empty((len(pack), int(output.shape[1]))) for output in network.outputs[1:]]
+
+    def keep(row: int, found: Answers) -> None:
+        for rows, answer in zip(answers, found[1:], strict=True):
+            rows[row] = answer.reshape(-1)
+
+    whole = ((row, cv2.resize(picture, (side, side))) for row, picture in enumerate(pack.pixels_rgb))
+    _ask(network, whole, keep, lambda _: asked())
+    return answers
 
 
 def _read(model: Path) -> ov.Model:

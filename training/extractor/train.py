@@ -26,7 +26,7 @@ from .views import normalise, relight
 
 CHECKPOINT, LOG = "extractor.pt", "extractor.jsonl"
 _SAVE_EVERY = 200
-_FACTS = ("backbone", "scale", "dim", "last_stride", "stages")
+_FACTS = ("backbone", "scale", "dim", "last_stride", "stages", "mirrored")
 _MARGIN_WARM_UP = 0.25
 _LIGHT_WARM_UP = 0.5
 

@@ -4,6 +4,7 @@ V2's end (`PPLCNetV2_base_ShiTu` in PaddleClas): features are averaged over the 
 with bias, without activation and classifier; the neck (Luo et al., "Bag of Tricks", arXiv:1903.07071) normalises each
 number over the training set. Ours may look at the averages of earlier stages, too: they know colours and textures that
 the last one of a small network has given up ("hypercolumns", Hariharan et al., arXiv:1411.5752), and cost nothing.
+And it may look at each picture twice, as it is and mirrored, and take the mean of what it sees, at twice the price.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ class Extractor(nn.Module):
         last_stride: stride of the backbone's last stage.
         backbone: PP-LCNet or PP-LCNetV2.
         stages: how many of the backbone's last stages the embedding is made of.
+        mirrored: whether an embedding is of a picture and its mirror image.
 
     Raises:
         ValueError: the backbone has fewer stages.
@@ -41,6 +43,7 @@ class Extractor(nn.Module):
         last_stride: int = 1,
         backbone: Backbone = "lcnet",
         stages: int = 1,
+        mirrored: bool = False,
     ) -> None:
         super().__init__()
         self.facts: dict[str, Any] = {
@@ -49,8 +52,9 @@ class Extractor(nn.Module):
             "dim": dim,
             "last_stride": last_stride,
             "stages": stages,
+            "mirrored": mirrored,
         }
-        self.stages = stages
+        self.stages, self.mirrored = stages, mirrored
         self.backbone: LCNet | LCNetV2
         self.backbone = LCNet(scale, last_stride) if backbone == "lcnet" else LCNetV2(scale, last_stride)
         self.avg_pool = nn.AdaptiveAvgPool2d(1)
@@ -64,6 +68,13 @@ class Extractor(nn.Module):
         """Average the last of all stages' features (N, C_i, H_i, W_i) over the picture, and join them: (N, C, 1, 1)."""
         return torch.cat([self.avg_pool(feature) for feature in features[-self.stages :]], 1)
 
+    def look_at(self, images: Tensor) -> Tensor:
+        """Return the joined averages (N, C, 1, 1) of pictures (N, 3, H, W), of their mirror images too where wanted."""
+        if not self.mirrored:
+            return self.average(self.backbone(images))
+        both = self.average(self.backbone(torch.cat([images, images.flip(3)])))
+        return both.reshape(2, -1, *both.shape[1:]).mean(0)
+
     def embed(self, averages: Tensor) -> Tensor:
         """Map averaged features (N, C, 1, 1) to embeddings (N, D)."""
         embeddings: Tensor = self.neck(self.last_conv(averages).flatten(1))
@@ -71,4 +82,4 @@ class Extractor(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return embeddings (N, D), not normalised, of pictures (N, 3, H, W)."""
-        return self.embed(self.average(self.backbone(images)))
+        return self.embed(self.look_at(images))

@@ -17,35 +17,42 @@ step() { # step RESULT COMMAND...: leaves out what is there already
     if [ ! -e "$1" ]; then echo "== ${*:2}" && "${@:2}"; fi
 }
 
-# Pictures, and what a teacher says of them.
+# Pictures, photographed and drawn.
+at_once=(--processes "$(nproc)")
 step $work/grocery/labels.npy $train pack "$grocery/train" "$grocery/val" --out $work/grocery --side 192
 step $work/trashnet/labels.npy $train pack "$data/trashnet" --out $work/trashnet --side 192 --each-its-own
 step $work/caltech101/labels.npy $train pack "$data/caltech101" --out $work/caltech101 --side 176 --each-its-own
 step $work/gallery/labels.npy $train pack "$grocery/train" --out $work/gallery --side 224
 step $work/queries/labels.npy $train pack "$grocery/test" --out $work/queries --side 224
-teacher=$shared/models/mobilenet_v1_embedding.tflite
-step $work/grocery/teacher.npy $train teach $work/grocery --model "$teacher" --views 4
-step $work/trashnet/teacher.npy $train teach $work/trashnet --model "$teacher" --views 4
-step $work/caltech101/teacher.npy $train teach $work/caltech101 --model "$teacher" --views 2
-
-# Drawn products, drawn and pasted scenes, and grocery photos with the localizer's boxes.
-at_once=(--processes "$(nproc)")
 step $work/drawn/labels.npy $train draw-crops --out $work/drawn --surfaces "$data/textures" "${at_once[@]}"
+
+# What a teacher says of them, of all that it sees what tells products apart.
+teacher=(--model "$shared/models/mobilenet_v1_embedding.tflite")
+step $work/focus.npz $train focus --products $work/grocery=0.7 --products $work/drawn=0.3 "${teacher[@]}" --out $work/focus.npz
+teacher+=(--focus $work/focus.npz)
+step $work/grocery/teacher.npy $train teach $work/grocery "${teacher[@]}" --views 4
+step $work/trashnet/teacher.npy $train teach $work/trashnet "${teacher[@]}" --views 2
+step $work/caltech101/teacher.npy $train teach $work/caltech101 "${teacher[@]}" --views 1
+step $work/drawn/teacher.npy $train teach $work/drawn "${teacher[@]}" --views 1
+
+# Drawn and pasted scenes, and grocery photos with the localizer's boxes.
 step $work/scenes/labels $train draw-scenes --out $work/scenes --count 800 --surfaces "$data/textures" "${at_once[@]}"
 step $work/pasted/labels $train paste-scenes --out $work/pasted --count 800 --shared "$shared"
 step $work/labelled/labels $train label-photos --out $work/labelled --shared "$shared"
 
 # The networks: a process a core. Both go on where they stopped.
 learn() { OMP_NUM_THREADS=1 build/export/bin/python -m torch.distributed.run --standalone --nproc-per-node="$(nproc)" -m training "$@" --threads 1; }
-packs=(--products $work/drawn=2.5 --varied $work/caltech101=2.5 --varied $work/trashnet=1 --gallery $work/gallery
-    --queries $work/queries --scale 0.75 --batch 96 --distil 8)
-learn extractor --out $work/extractor-first "${packs[@]}" --products $work/grocery=3 --side 96 --final-side 128 --steps 8000 \
-    --eval-side 128 --eval-every 1000
-learn extractor --out $work/extractor "${packs[@]}" --shallow $work/grocery=3 --initial $work/extractor-first/extractor.pt \
-    --learning-rate 0.0015 --side 128 --final-side 144 --steps 2000 --eval-side 160 --eval-every 250
-# A last layer in closed form, that looks at all stages. Training with such a one brought nothing more (run G).
+packs=(--varied $work/caltech101=2.5 --varied $work/trashnet=1 --gallery $work/gallery --queries $work/queries
+    --scale 0.75 --batch 96 --distil 8)
+learn extractor --out $work/extractor-first "${packs[@]}" --products $work/drawn=2.5 --products $work/grocery=3 --side 96 \
+    --final-side 128 --steps 8000 --eval-side 128 --eval-every 1000
+# Of groceries the backbone learns what the teacher says, never the labels: those it would learn by heart.
+learn extractor --out $work/extractor "${packs[@]}" --products $work/drawn=2.5 --varied $work/grocery=4.4 \
+    --initial $work/extractor-first/extractor.pt --stages 5 --classify 0.25 --triplet 0 --learning-rate 0.0018 --side 128 \
+    --final-side 160 --steps 4800 --eval-side 128 --eval-every 500
+# A last layer in closed form, that looks at all stages, of pictures and their mirror images.
 step $work/refit/extractor.pt $train refit $work/extractor/extractor.pt --products $work/grocery=3 --products $work/drawn=1 \
-    --side 160 --views 0 --stages 5 --out $work/refit
+    --side 160 --views 0 --stages 5 --mirrored --out $work/refit
 detector=(--scale 0.75 --photos "$data/beverage=0.5" --photos $work/scenes=0.15 --photos $work/pasted=0.2 --photos $work/labelled=0.15)
 learn detector --out $work/detector-first "${detector[@]}" --backbone $work/extractor/extractor.pt --steps 1500
 learn detector --out $work/detector-second "${detector[@]}" --initial $work/detector-first/detector.pt --steps 1400 --learning-rate 0.0012

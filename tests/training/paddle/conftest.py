@@ -16,7 +16,7 @@ Checkpoint = Callable[[str], Path]
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     """Give the checkpoint of a `detector` or of an extractor with the backbone of that name; skips without PyTorch.
 
-    `joined` is an extractor whose embedding is made of three stages.
+    `joined` is an extractor whose embedding is made of three stages, of pictures and their mirror images.
     """
     pytest.importorskip("torch", reason="PyTorch is not installed")
     import torch
@@ -36,7 +36,8 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
             facts = {"kind": "detector", "config": asdict(detector.config)}
         else:
             backbone: Backbone = "lcnet_v2" if name == "lcnet_v2" else "lcnet"
-            network = extractor = Extractor(0.25, 24, backbone=backbone, stages=3 if name == "joined" else 1)
+            joined = name == "joined"
+            network = extractor = Extractor(0.25, 24, backbone=backbone, stages=3 if joined else 1, mirrored=joined)
             facts = {"kind": "extractor", "options": extractor.facts}
         for parameter in network.parameters():  # far from what Paddle's networks begin with
             parameter.data += 0.05 * torch.randn_like(parameter)

@@ -26,7 +26,14 @@ def test_extractor(checkpoint: Checkpoint, tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "red.png"), photo)
     export_weights("extractor", checkpoint("lcnet"), tmp_path / "parcel", 64, [tmp_path / "red.png"])
     parcel = Parcel.read(tmp_path / "parcel", "extractor")
-    assert parcel.facts == {"backbone": "lcnet", "scale": 0.25, "dim": 24, "last_stride": 1, "stages": 1}
+    assert parcel.facts == {
+        "backbone": "lcnet",
+        "scale": 0.25,
+        "dim": 24,
+        "last_stride": 1,
+        "stages": 1,
+        "mirrored": False,
+    }
     assert parcel.images.shape == (5, 3, 64, 64)
     np.testing.assert_allclose(
         parcel.images[4, :, 5, 7] * (0.229, 0.224, 0.225) + (0.485, 0.456, 0.406),
