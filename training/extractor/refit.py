@@ -21,7 +21,7 @@ from .discriminant import Features, Scatter, discriminant
 from .packs import Pack, Progress
 from .views import as_input, cut, part_of
 
-SHRINKAGE = 0.03
+SHRINKAGE = 0.001
 _ROWS = 64
 
 

@@ -51,7 +51,7 @@ learn extractor --out $work/extractor "${packs[@]}" --products $work/drawn=2.5 -
     --initial $work/extractor-first/extractor.pt --stages 5 --classify 0.25 --triplet 0 --learning-rate 0.0018 --side 128 \
     --final-side 160 --steps 4800 --eval-side 128 --eval-every 500
 # A last layer in closed form, that looks at all stages, of pictures and their mirror images.
-step $work/refit/extractor.pt $train refit $work/extractor/extractor.pt --products $work/grocery=3 --products $work/drawn=1 \
+step $work/refit/extractor.pt $train refit $work/extractor/extractor.pt --products $work/grocery=4 --products $work/drawn=1 \
     --side 160 --views 0 --stages 5 --mirrored --out $work/refit
 detector=(--scale 0.75 --photos "$data/beverage=0.5" --photos $work/scenes=0.15 --photos $work/pasted=0.2 --photos $work/labelled=0.15)
 learn detector --out $work/detector-first "${detector[@]}" --backbone $work/extractor/extractor.pt --steps 1500
@@ -68,4 +68,4 @@ rm -rf training/shitu_small/paddle && cp -r $paddle training/shitu_small/paddle 
 build/export/bin/shitu-edge-export bundle --out models/shitu-small --compact --licence Apache-2.0 --notes training/shitu_small/card.md \
     --detector $paddle/detector --extractor $paddle/extractor --pictures "$data/beverage/images" \
     --calibrate "$data/beverage" --calibrate "$grocery/train" --products "$grocery/train" \
-    --detection-threshold 0.5 --max-boxes 20 --suppression-iou 0.2 --similarity-threshold 0.67 --whole-image fallback
+    --detection-threshold 0.5 --max-boxes 20 --suppression-iou 0.2 --similarity-threshold 0.63 --whole-image fallback

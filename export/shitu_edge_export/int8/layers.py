@@ -15,7 +15,8 @@ Source = tuple[str, int]
 
 _KINDS = ("Convolution", "GroupConvolution", "MatMul")
 _LEAST_INTENSITY = 30.0
-"""Multiplications for every number read or written, below which integers save no time: memory is what takes it."""
+"""Multiplications for every number read or written, weights too, below which integers save no time: memory is what
+takes it. So an embedding's last layer, whose every weight serves once, stays in float32, and exact."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,8 @@ def find_layers(model: ov.Model) -> list[Layer]:
             continue
         places = int(np.prod(_shape(node.output(0))[2:], dtype=np.int64))
         multiplications = weights_of(node).size * max(places, 1)
-        moved = int(np.prod(_shape(node.input_value(0)))) + int(np.prod(_shape(node.output(0))))
+        ends = (node.input_value(0), node.output(0))
+        moved = weights_of(node).size + sum(int(np.prod(_shape(end))) for end in ends)
         if multiplications >= _LEAST_INTENSITY * moved:
             value = node.input_value(0)
             source = (value.get_node().get_friendly_name(), value.get_index())
