@@ -1,11 +1,12 @@
 """Give a bundle of the seeded official networks INT8 forms, to see how fast they would be.
 
     build/export/bin/python -m benchmarks.paddleclas.make_int8 --out build/ppshitu/v2-int8
-    build/export/bin/python -m benchmarks.paddleclas.make_int8 --bundle build/ppshitu/v2-416 --out build/ppshitu/v2-416-int8
+    build/export/bin/python -m benchmarks.paddleclas.make_int8 --bundle build/ppshitu/v2-416 \\
+        --out build/ppshitu/v2-416-int8
 
 The accuracy gate cannot judge random weights: of their boxes none is right. The mix of precisions is therefore the one
-that the gate accepted on trained networks of the same families, those of `models/shitu-small` (its `receipt.json`): every
-layer that can be is in integers. If that receipt says otherwise, this command refuses.
+that the gate accepted on trained networks of the same families, those of `models/shitu-small` (its `receipt.json`):
+every layer that gains by it is in integers. If that receipt says otherwise, this command refuses.
 """
 
 import argparse
