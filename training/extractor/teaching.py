@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
+from zipfile import BadZipFile
 
 import cv2
 import numpy as np
@@ -54,9 +55,9 @@ class Focus:
             ValueError: it is something else.
         """
         try:
-            with np.load(path) as stored:
+            with path.open("rb") as stream, np.load(stream) as stored:  # NumPy leaves a damaged archive open
                 return cls(**stored)
-        except (OSError, TypeError, ValueError, AttributeError) as error:
+        except (OSError, TypeError, ValueError, AttributeError, BadZipFile) as error:
             raise ValueError(f"{path}: is no teacher's focus: {error}") from error
 
     def save(self, path: Path) -> None:
@@ -119,12 +120,12 @@ def teach(pack: Pack, model: Path, views: int, progress: Progress, focus: Focus 
         average = ops.reduce_mean(coarse, np.array([2, 3]), True).output(0)
         kept.append(_projected(average, focus.vector, focus.vector_offset))
     network.add_outputs(kept)
-    side, length = _side(network), int(network.output(0 if focus is None else 3).shape[1])
-    vectors = _new(pack.folder / VECTORS, (len(pack), views, length))
+    side, own = _side(network), 0 if focus is None else 3  # the output that is a vector
+    vectors = _new(pack.folder / VECTORS, (len(pack), views, int(network.output(own).shape[1])))
     maps = _new(pack.folder / MAPS, (len(pack), views, sum(MAP_DEPTHS), MAP_SIDE, MAP_SIDE))
 
     def keep(place: tuple[int, int], answers: Answers) -> None:
-        vectors[place] = answers[0 if focus is None else 3].reshape(-1)
+        vectors[place] = answers[own].reshape(-1)
         maps[place] = np.concatenate([answers[1][0], answers[2][0]])
 
     places = ((row, view) for row in range(len(pack)) for view in range(views))
@@ -200,10 +201,7 @@ def _maps(network: ov.Model) -> list[ov.Output]:
 
 
 def _random(features: ov.Output, depth: int) -> tuple[Features, Features]:
-    """Return a random projection of a map, which keeps distances: the same for every pack.
-
-    (Johnson and Lindenstrauss, 1984.)
-    """
+    """Return a random projection, which keeps distances (Johnson and Lindenstrauss, 1984): the same for every pack."""
     channels = features.get_shape()[1]
     return np.random.default_rng(depth).standard_normal((depth, channels)) / depth**0.5, np.zeros(depth)
 

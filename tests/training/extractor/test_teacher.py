@@ -123,6 +123,7 @@ def test_a_focus_that_cannot_be_is_refused(pack: Pack, tmp_path: Path) -> None:
         find_focus([(pack, 1.0)], pack.folder.parent / "teacher.xml", ignore)
     (tmp_path / "none.npz").write_bytes(b"no archive")
     np.savez(tmp_path / "other.npz", vector=np.zeros(3))
-    for name in ("missing.npz", "none.npz", "other.npz"):
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "other.npz").read_bytes()[:-30])
+    for name in ("missing.npz", "none.npz", "other.npz", "cut.npz"):
         with pytest.raises(ValueError, match=f"{name}: is no teacher's focus"):
             Focus.load(tmp_path / name)
