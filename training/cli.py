@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from .checkpoint import load_checkpoint, save_checkpoint
 from .detector.options import DetectorOptions, Source
 from .detector.train import train_detector
+from .extractor.distil import DistilOptions, distil
 from .extractor.evaluate import evaluate
 from .extractor.packs import Pack, pack_pictures
 from .extractor.refit import refit
@@ -95,10 +96,10 @@ def pack(
 @app.command("focus")
 def focus_teacher(
     products: Annotated[list[str], typer.Option(metavar="PACK[=SHARE]", help="Packs of products to tell apart.")],
-    model: Annotated[Path, typer.Option(help="The teacher; see `teach`.")],
+    model: Annotated[list[Path], typer.Option(help="A teacher, see `teach`; several side by side are one.")],
     out: Annotated[Path, typer.Option(help="File to write.")],
 ) -> None:
-    """Find out what of all that a teacher sees tells products apart, to teach that alone.
+    """Find out what of all that teachers see tells products apart, to teach that alone.
 
     Example: python -m training focus --products build/products --model mobilenet_v1.tflite --out build/focus.npz
     """
@@ -207,6 +208,58 @@ def extractor(
     )
     with _bar("Training the extractor") as progress:
         train_extractor(options, progress)
+
+
+_TAUGHT = DistilOptions(Path(), (), (), Path())
+
+
+@app.command("distil")
+def distil_extractor(
+    packs: Annotated[list[str], typer.Argument(metavar="PACK[=SHARE]...", help="Pictures to learn from.")],
+    model: Annotated[list[Path], typer.Option(help="A teacher, see `teach`; several side by side are one.")],
+    focus: Annotated[Path, typer.Option(help="What of them to teach, from `focus` with the same --model.")],
+    out: Out,
+    initial: Annotated[
+        Path | None, typer.Option(help="Checkpoint to start from, of the same backbone and width.")
+    ] = None,
+    backbone: Annotated[Backbone, typer.Option(help="PP-LCNet or PP-LCNetV2.")] = Backbone.lcnet,
+    scale: Annotated[float, typer.Option(help="Width of the backbone.")] = _TAUGHT.scale,
+    dim: Annotated[int, typer.Option(help="Numbers an embedding.")] = _TAUGHT.dim,
+    stages: Annotated[
+        int, typer.Option(min=1, help="How many of the backbone's last stages the embedding is made of.")
+    ] = _TAUGHT.stages,
+    steps: Annotated[int, typer.Option(min=1)] = _TAUGHT.steps,
+    batch: Annotated[int, typer.Option(min=8)] = _TAUGHT.batch,
+    side: Annotated[int, typer.Option(min=32, help="Pixels a side that the student sees.")] = _TAUGHT.side,
+    mixed: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the views with a box that shows another picture.")
+    ] = _TAUGHT.mixed,
+    learning_rate: Annotated[float, typer.Option()] = _TAUGHT.learning_rate,
+    seed: Seed = _TAUGHT.seed,
+) -> None:
+    """Teach an extractor by asking teachers about every view that it sees, on a GPU; `refit` it afterwards.
+
+    Example: python -m training distil build/products --model net.onnx --focus build/focus.npz --out build/taught
+    """
+    options = DistilOptions(
+        out=out,
+        packs=_shares(packs),
+        models=tuple(model),
+        focus=focus,
+        initial=initial,
+        backbone=backbone.value,
+        scale=scale,
+        dim=dim,
+        stages=stages,
+        steps=steps,
+        batch=batch,
+        side=side,
+        mixed=mixed,
+        learning_rate=learning_rate,
+        seed=seed,
+    )
+    with _bar("Distilling") as progress:
+        distil(options, progress)
 
 
 @app.command("refit")

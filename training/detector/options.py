@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..learning import cosine_rate
+
 SIDE_STEP = 32
 
-_WARM_UP = 0.05
-_LAST_RATE = 0.02
 _SMALL, _SMALL_STEPS = 0.8, 0.6
 
 
@@ -79,12 +78,8 @@ class DetectorOptions:
         return [max(SIDE_STEP, middle + offset) for offset in (-SIDE_STEP, 0, SIDE_STEP)]
 
     def rate(self, step: int) -> float:
-        """Return a step's learning rate: a linear rise, then half a cosine."""
-        warm_up = max(1, round(_WARM_UP * self.steps))
-        if step < warm_up:
-            return self.learning_rate * (step + 1) / warm_up
-        done = (step - warm_up) / max(1, self.steps - warm_up)
-        return self.learning_rate * (_LAST_RATE + (1 - _LAST_RATE) * (1 + math.cos(math.pi * done)) / 2)
+        """Return a step's learning rate."""
+        return cosine_rate(step, self.steps, self.learning_rate)
 
     def facts(self) -> dict[str, Any]:
         """Return, as JSON, the options that decide what a run computes."""

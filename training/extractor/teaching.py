@@ -60,6 +60,16 @@ class Focus:
         except (OSError, TypeError, ValueError, AttributeError, BadZipFile) as error:
             raise ValueError(f"{path}: is no teacher's focus: {error}") from error
 
+    def check(self, channels: Sequence[int], path: Path) -> None:
+        """Refuse to look at maps of other channels, coarse and fine, than it was found for.
+
+        Raises:
+            ValueError: naming `path`, where it was read.
+        """
+        own = [self.coarse.shape[1], self.fine.shape[1]]
+        if own != list(channels):
+            raise ValueError(f"{path}: the focus is of maps of {own} channels, the teachers' have {list(channels)}")
+
     def save(self, path: Path) -> None:
         """Write it as a NumPy archive."""
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -67,30 +77,33 @@ class Focus:
             np.savez(stream, **asdict(self))
 
 
-def find_focus(packs: Sequence[tuple[Pack, float]], model: Path, progress: Progress) -> Focus:
-    """Return what of a teacher's maps tells products apart.
+def find_focus(packs: Sequence[tuple[Pack, float]], models: Sequence[Path], progress: Progress) -> Focus:
+    """Return what of teachers' maps tells products apart, of all teachers' maps side by side.
 
     Args:
         packs: pictures of products, several of each, and each pack's share.
-        model: the teacher; see `teach`.
-        progress: called with the pictures done and in all.
+        models: the teachers; see `teach`.
+        progress: called with the answers there are and in all.
 
     Raises:
-        ValueError: the network has no maps to learn from, or fewer channels than are to be kept.
+        ValueError: a network has no maps to learn from, or all together fewer channels than are to be kept.
     """
-    network = _read(model)
-    network.add_outputs([ops.reduce_mean(found, np.array([2, 3])).output(0) for found in _maps(network)])
-    total = sum(len(pack) for pack, _ in packs)
+    networks = [read_teacher(model) for model in models]
+    for network in networks:
+        network.add_outputs([ops.reduce_mean(found, np.array([2, 3])).output(0) for found in find_maps(network)])
+    total = sum(len(pack) for pack, _ in packs) * len(networks)
     asked, scatters = count(1), []
     for pack, _ in packs:
-        averages = _look_at(network, pack, lambda: progress(next(asked), total))
-        scatters.append([Scatter.of(rows, pack.labels) for rows in averages])
+        answers = [_look_at(network, pack, lambda: progress(next(asked), total)) for network in networks]
+        scatters.append([Scatter.of(np.hstack(rows), pack.labels) for rows in zip(*answers, strict=True)])
     shares = [share for _, share in packs]
     coarse, fine = (Scatter.mix(kind, shares) for kind in zip(*scatters, strict=True))
     pairs = ((coarse, _VECTOR), (coarse, MAP_DEPTHS[0]), (fine, MAP_DEPTHS[1]))
     for scatter, dim in pairs:
         if len(scatter.mean) < dim:
-            raise ValueError(f"{model}: {dim} directions are to be kept of a map that has {len(scatter.mean)} channels")
+            raise ValueError(
+                f"{models[0]}: {dim} directions are to be kept of maps that have {len(scatter.mean)} channels"
+            )
     parts = [part for scatter, dim in pairs for part in discriminant(scatter, dim, _SHRINKAGE)]
     return Focus(*parts)
 
@@ -107,10 +120,12 @@ def teach(pack: Pack, model: Path, views: int, progress: Progress, focus: Focus 
         focus: what of the maps to keep; else the network's own vectors, and random projections of the maps.
 
     Raises:
-        ValueError: the network has no maps to learn from.
+        ValueError: the network has no maps to learn from, or the focus is of others.
     """
-    network = _read(model)
-    coarse, fine = _maps(network)
+    network = read_teacher(model)
+    coarse, fine = find_maps(network)
+    if focus is not None:
+        focus.check([int(found.get_shape()[1]) for found in (coarse, fine)], model)
     if focus is None:
         kept = [
             _reduced(found, *_random(found, depth)) for found, depth in zip((coarse, fine), MAP_DEPTHS, strict=True)
@@ -120,7 +135,7 @@ def teach(pack: Pack, model: Path, views: int, progress: Progress, focus: Focus 
         average = ops.reduce_mean(coarse, np.array([2, 3]), True).output(0)
         kept.append(_projected(average, focus.vector, focus.vector_offset))
     network.add_outputs(kept)
-    side, own = _side(network), 0 if focus is None else 3  # the output that is a vector
+    side, own = side_of(network), 0 if focus is None else 3  # the output that is a vector
     vectors = _new(pack.folder / VECTORS, (len(pack), views, int(network.output(own).shape[1])))
     maps = _new(pack.folder / MAPS, (len(pack), views, sum(MAP_DEPTHS), MAP_SIDE, MAP_SIDE))
 
@@ -138,7 +153,7 @@ def teach(pack: Pack, model: Path, views: int, progress: Progress, focus: Focus 
 
 def _look_at(network: ov.Model, pack: Pack, asked: Callable[[], None]) -> list[Features]:
     """Return, of every output but the first, the answers (N, C) to a pack's whole pictures."""
-    side = _side(network)
+    side = side_of(network)
     answers = [np.empty((len(pack), int(output.shape[1]))) for output in network.outputs[1:]]
 
     def keep(row: int, found: Answers) -> None:
@@ -150,11 +165,13 @@ def _look_at(network: ov.Model, pack: Pack, asked: Callable[[], None]) -> list[F
     return answers
 
 
-def _read(model: Path) -> ov.Model:
+def read_teacher(model: Path) -> ov.Model:
+    """Read a network of a format that OpenVINO knows."""
     return ov.Core().read_model(model)
 
 
-def _side(network: ov.Model) -> int:
+def side_of(network: ov.Model) -> int:
+    """Return the pixels a side of what a network looks at: (1, S, S, 3)."""
     return int(network.input(0).shape[1])
 
 
@@ -181,7 +198,7 @@ def _ask(
     queue.wait_all()
 
 
-def _maps(network: ov.Model) -> list[ov.Output]:
+def find_maps(network: ov.Model) -> list[ov.Output]:
     """Return the outputs that are a network's last map before it averages, and the last one of twice its resolution.
 
     Raises:

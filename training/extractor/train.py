@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import math
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ..checkpoint import load_checkpoint, resume_run, save_checkpoint
-from ..learning import decay_groups, follow, join_processes, log_line
+from ..learning import cosine_rate, decay_groups, follow, join_processes, log_line
 from ..networks.extractor import Backbone, Extractor
 from .batches import Batch, Batches, Course
 from .evaluate import evaluate
@@ -98,11 +97,7 @@ class ExtractorOptions:
 
     def rate(self, step: int) -> float:
         """Return a step's learning rate."""
-        warm_up = max(1, min(self.steps // 20, 200))
-        if step < warm_up:
-            return self.learning_rate * (step + 1) / warm_up
-        done = (step - warm_up) / max(1, self.steps - warm_up)
-        return self.learning_rate * (0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2)
+        return cosine_rate(step, self.steps, self.learning_rate)
 
 
 class _Learner(nn.Module):
@@ -158,7 +153,7 @@ def train_extractor(options: ExtractorOptions, progress: Progress) -> Extractor:
     batches = Batches(courses, options.batch // world, options.seed, rank)
     learner = _Learner(options, batches.classes, batches.teacher_dim).to(device, memory_format=torch.channels_last)
     if options.initial is not None:
-        _start_from(learner.extractor, options.initial)
+        start_from(learner.extractor, options.initial)
     average = copy.deepcopy(learner.extractor)
     optimizer = torch.optim.AdamW(decay_groups(learner, options.weight_decay), options.learning_rate, fused=True)
     options.out.mkdir(parents=True, exist_ok=True)
@@ -247,7 +242,7 @@ def _save(
     )
 
 
-def _start_from(extractor: Extractor, path: Path) -> None:
+def start_from(extractor: Extractor, path: Path) -> None:
     """Take over a checkpoint's weights; those of last layer and neck only where they are of the same size.
 
     Raises:

@@ -6,7 +6,6 @@ sees the same view at another size. Light (`relight`) is drawn anew each time.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import cv2
@@ -14,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 Affine = NDArray[np.float32]
 
@@ -26,19 +26,24 @@ _SLIGHT_DEGREES, _STRONG_DEGREES, _STRONG_SHARE = 12.0, 180.0, 0.1
 
 
 def part_of(row: int, view: int) -> Affine:
-    """Return the matrix (2, 3) that maps a view's unit square to a picture's: crop, stretch, turn and mirror."""
-    rng = np.random.default_rng((row, view))
-    area, aspect = rng.uniform(*_AREA), _ASPECT ** rng.uniform(-1, 1)
-    width, height = min(1.1, math.sqrt(area * aspect)), min(1.1, math.sqrt(area / aspect))
-    centre_x = 0.5 + rng.uniform(-1, 1) * max(0.0, 1 - width) / 2
-    centre_y = 0.5 + rng.uniform(-1, 1) * max(0.0, 1 - height) / 2
-    limit = _STRONG_DEGREES if rng.random() < _STRONG_SHARE else _SLIGHT_DEGREES
-    angle = math.radians(rng.uniform(-limit, limit))
-    mirror = -1.0 if rng.random() < 0.5 else 1.0
-    cos, sin = math.cos(angle), math.sin(angle)
-    linear = np.array([[cos * width * mirror, -sin * height], [sin * width * mirror, cos * height]])
-    shift = np.array([centre_x, centre_y]) - linear @ np.array([0.5, 0.5])
-    return np.concatenate([linear, shift[:, None]], axis=1).astype(np.float32)
+    """Return the part that a view shows: see `draw_parts`."""
+    part: Affine = draw_parts(np.random.default_rng((row, view)), 1)[0]
+    return part
+
+
+def draw_parts(rng: np.random.Generator, count: int) -> Affine:
+    """Return matrices (N, 2, 3) that map a view's unit square to a picture's: crop, stretch, turn and mirror."""
+    area, aspect = rng.uniform(*_AREA, count), _ASPECT ** rng.uniform(-1, 1, count)
+    width, height = np.minimum(1.1, np.sqrt(area * aspect)), np.minimum(1.1, np.sqrt(area / aspect))
+    centre_x = 0.5 + rng.uniform(-1, 1, count) * np.maximum(0.0, 1 - width) / 2
+    centre_y = 0.5 + rng.uniform(-1, 1, count) * np.maximum(0.0, 1 - height) / 2
+    limit = np.where(rng.random(count) < _STRONG_SHARE, _STRONG_DEGREES, _SLIGHT_DEGREES)
+    angle = np.radians(rng.uniform(-1, 1, count) * limit)
+    mirror = np.where(rng.random(count) < 0.5, -1.0, 1.0)
+    cos, sin = np.cos(angle), np.sin(angle)
+    linear = np.stack([cos * width * mirror, -sin * height, sin * width * mirror, cos * height], 1).reshape(-1, 2, 2)
+    shift = np.stack([centre_x, centre_y], 1) - linear.sum(2) / 2
+    return np.concatenate([linear, shift[:, :, None]], axis=2).astype(np.float32)
 
 
 def cut(pixels_rgb: NDArray[np.uint8], part: Affine, side: int) -> NDArray[np.uint8]:
@@ -52,9 +57,21 @@ def cut(pixels_rgb: NDArray[np.uint8], part: Affine, side: int) -> NDArray[np.ui
     return cv2.warpAffine(pixels_rgb, matrix, (side, side), flags=flags, borderMode=cv2.BORDER_REFLECT_101)
 
 
+def cut_all(images: Tensor, parts: Tensor, side: int) -> Tensor:
+    """Return views (N, 3, side, side) of pictures (N, 3, S, S) by matrices (N, 2, 3), on the device where they are.
+
+    As `cut` does it; where the picture ends its edge is mirrored with its last pixel, though, and there is no rounding.
+    """
+    linear, shift = parts[:, :, :2], parts[:, :, 2:]
+    # PyTorch speaks of -1..1 where a part speaks of 0..1.
+    around = torch.cat([linear, linear.sum(2, keepdim=True) + 2 * shift - 1], 2)
+    grid = functional.affine_grid(around, [len(images), 3, side, side], align_corners=False)
+    return functional.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+
+
 def normalise(images: Tensor) -> Tensor:
     """Map grey levels (N, 3, H, W) in 0..255 to what the networks eat: ImageNet's mean 0 and deviation 1."""
-    return (images - MEAN) / STD
+    return (images - MEAN.to(images.device)) / STD.to(images.device)
 
 
 def as_input(pixels_rgb: Sequence[NDArray[np.uint8]]) -> Tensor:
@@ -67,36 +84,51 @@ def relight(images: Tensor, generator: torch.Generator, strength: float = 1.0) -
     """Change light, colour and sharpness of pictures (N, 3, H, W) in 0..255, and hide parts of some.
 
     Saturation, contrast and gain are linear in a pixel's colour, so that one matrix a picture does them all.
-    `strength` 0 leaves pictures as they are, 1 changes them as much as shops do.
+    `strength` 0 leaves pictures as they are, 1 changes them as much as shops do. `generator` is of their device.
     """
     count, _, height, width = images.shape
+    device = images.device
     colours = images.permute(0, 2, 3, 1).reshape(count, -1, 3)  # no copy where channels lie last in memory
 
     def around_one(reach: float, channels: int = 1) -> Tensor:
-        return 1 + (torch.rand(count, 1, channels, generator=generator) * 2 - 1) * reach * strength
+        drawn = torch.rand(count, 1, channels, generator=generator, device=device)
+        return 1 + (drawn * 2 - 1) * reach * strength
 
     def some(share: float) -> Tensor:
-        return torch.rand(count, generator=generator) < share * strength
+        return torch.rand(count, generator=generator, device=device) < share * strength
 
-    saturation = torch.where(some(0.05)[:, None, None], torch.zeros(1), around_one(0.4))
+    saturation = torch.where(some(0.05)[:, None, None], 0.0, around_one(0.4))
     contrast = around_one(0.35)
     gain = around_one(0.35) * around_one(0.1, 3)
-    mixing = (torch.eye(3) * saturation + (1 - saturation) / 3) * contrast * gain
+    mixing = (torch.eye(3, device=device) * saturation + (1 - saturation) / 3) * contrast * gain
     level = colours.mean((1, 2), keepdim=True) * (1 - contrast) * gain
     seen = torch.baddbmm(level, colours, mixing).clamp_(0, 255).reshape(count, height, width, 3).permute(0, 3, 1, 2)
     soft = torch.nonzero(some(0.15)).flatten()
-    seen[soft] = torch.nn.functional.avg_pool2d(seen[soft], 3, 1, 1, count_include_pad=False)
-    return _hide(seen, some(0.25), generator)
+    seen[soft] = functional.avg_pool2d(seen[soft], 3, 1, 1, count_include_pad=False)
+    return _hide(seen, torch.nonzero(some(0.25)).flatten(), generator)
 
 
 def _hide(images: Tensor, chosen: Tensor, generator: torch.Generator) -> Tensor:
     """Cover a rectangle of the chosen pictures with one colour, as hands and other products do."""
-    height, width = images.shape[2:]
-    drawn = torch.rand(len(images), 7, generator=generator)
-    for index in torch.nonzero(chosen).flatten().tolist():
-        high, wide = (drawn[index, :2] * 0.4 + 0.1).tolist()
-        top, left = (drawn[index, 2:4] * (1 - torch.tensor([high, wide]))).tolist()
-        rows = slice(int(top * height), int((top + high) * height))
-        columns = slice(int(left * width), int((left + wide) * width))
-        images[index, :, rows, columns] = drawn[index, 4:7, None, None] * 255
+    drawn = torch.rand(len(images), 7, generator=generator, device=images.device)[chosen]
+    inside = draw_boxes(drawn[:, :4], (0.1, 0.5), images.shape[2:])
+    images[chosen] = torch.where(inside, drawn[:, 4:7, None, None] * 255, images[chosen])
     return images
+
+
+def draw_boxes(drawn: Tensor, reach: tuple[float, float], size: Sequence[int]) -> Tensor:
+    """Return whether a pixel is in a picture's box, bool (N, 1, H, W).
+
+    Args:
+        drawn: (N, 4) in 0..1, that decide a box's height, width, top and left.
+        reach: its least and greatest height and width, of the picture's.
+        size: H and W.
+    """
+    spans = drawn[:, :2] * (reach[1] - reach[0]) + reach[0]
+    starts = drawn[:, 2:4] * (1 - spans)
+    inside = []
+    for axis, length in enumerate(size):
+        places = (torch.arange(length, device=drawn.device) + 0.5) / length
+        start, span = starts[:, axis, None], spans[:, axis, None]
+        inside.append((places >= start) & (places < start + span))
+    return (inside[0][:, :, None] & inside[1][:, None, :])[:, None]

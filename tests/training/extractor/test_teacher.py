@@ -98,7 +98,7 @@ def test_a_focus_is_what_tells_products_apart(tmp_path: Path) -> None:
         [write_products(tmp_path / "products", range(12), range(3))], tmp_path / "pack", 64, False, ignore
     )
     steps: list[tuple[int, int]] = []
-    focus = find_focus([(made, 1.0)], tmp_path / "teacher.xml", lambda *step: steps.append(step))
+    focus = find_focus([(made, 1.0)], [tmp_path / "teacher.xml"], lambda *step: steps.append(step))
     assert steps[-1] == (len(made), len(made))
     colours = np.stack([cv2.resize(picture, (SIDE, SIDE)).mean((0, 1)) for picture in made.pixels_rgb])
     matrix, offset = discriminant(Scatter.of(colours @ mixing.T, made.labels), 256, 0.1)
@@ -118,9 +118,27 @@ def test_a_focus_is_what_tells_products_apart(tmp_path: Path) -> None:
     )
 
 
+def test_several_teachers_are_one_of_all_their_channels(tmp_path: Path) -> None:
+    """Of two whose maps are halves of a third's, the focus is that one's, up to the directions' signs."""
+    mixing = np.random.default_rng(4).standard_normal((300, 3), np.float32) / np.float32(16)
+    for name, rows in (("whole", slice(None)), ("upper", slice(200)), ("lower", slice(200, None))):
+        write_teacher(tmp_path / f"{name}.xml", mixing=mixing[rows])
+    products = write_products(tmp_path / "products", range(8), range(3))
+    made = pack_pictures([products], tmp_path / "pack", 64, False, ignore)
+    one = find_focus([(made, 1.0)], [tmp_path / "whole.xml"], ignore)
+    several = find_focus([(made, 1.0)], [tmp_path / "upper.xml", tmp_path / "lower.xml"], ignore)
+    colours = mixing @ np.random.default_rng(5).uniform(0, 255, (3, 20))
+    for part, offset in (("vector", one.vector_offset), ("coarse", one.coarse_offset), ("fine", one.fine_offset)):
+        seen = [getattr(focus, part) @ colours + offset[:, None] for focus in (one, several)]
+        np.testing.assert_allclose(seen[0].T @ seen[0], seen[1].T @ seen[1], rtol=1e-2, atol=1e-2)
+    one.save(tmp_path / "focus.npz")
+    with pytest.raises(ValueError, match=r"upper.xml: the focus is of maps of \[300, 300\] channels"):
+        teach(made, tmp_path / "upper.xml", 1, ignore, Focus.load(tmp_path / "focus.npz"))
+
+
 def test_a_focus_that_cannot_be_is_refused(pack: Pack, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="256 directions are to be kept of a map that has 3 channels"):
-        find_focus([(pack, 1.0)], pack.folder.parent / "teacher.xml", ignore)
+    with pytest.raises(ValueError, match="256 directions are to be kept of maps that have 3 channels"):
+        find_focus([(pack, 1.0)], [pack.folder.parent / "teacher.xml"], ignore)
     (tmp_path / "none.npz").write_bytes(b"no archive")
     np.savez(tmp_path / "other.npz", vector=np.zeros(3))
     (tmp_path / "cut.npz").write_bytes((tmp_path / "other.npz").read_bytes()[:-30])

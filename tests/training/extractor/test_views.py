@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
@@ -9,7 +10,7 @@ pytest.importorskip("torch", reason="PyTorch is not installed")
 
 import torch
 
-from training.extractor.views import cut, normalise, part_of, relight
+from training.extractor.views import cut, cut_all, draw_boxes, normalise, part_of, relight
 
 
 def test_the_whole_picture_is_itself() -> None:
@@ -33,6 +34,29 @@ def test_teacher_and_student_see_the_same_at_their_sizes(view: int) -> None:
     shrunk = large.reshape(32, 3, 32, 3, 3).mean((1, 3))
     # Mirrored edges bend the gradient where a view looks beyond the picture: most pixels, not all.
     assert np.quantile(np.abs(small - shrunk), 0.95) <= 3
+
+
+def test_many_views_at_once_are_the_same_views() -> None:
+    """But for rounding, and beyond the edges, where the last pixel counts twice."""
+    rng = np.random.default_rng(2)
+    picture = cv2.resize(rng.integers(0, 256, (9, 9, 3), np.uint8), (72, 72), interpolation=cv2.INTER_CUBIC)
+    parts = np.stack([part_of(3, view) for view in range(12)])
+    pictures = torch.from_numpy(picture).permute(2, 0, 1)[None].expand(12, -1, -1, -1).float()
+    seen = cut_all(pictures, torch.from_numpy(parts), 48).permute(0, 2, 3, 1).numpy()
+    for part, view in zip(parts, seen, strict=True):
+        assert np.quantile(np.abs(cut(picture, part, 48) - view), 0.85) <= 2.5
+
+
+def test_boxes_lie_inside_and_have_their_size() -> None:
+    drawn = torch.rand(200, 4, generator=torch.Generator().manual_seed(3))
+    inside = draw_boxes(drawn, (0.3, 0.7), (50, 80))
+    assert inside.shape == (200, 1, 50, 80)
+    high, wide = inside.any(3).sum(2).flatten() / 50, inside.any(2).sum(2).flatten() / 80
+    torch.testing.assert_close(high, drawn[:, 0] * 0.4 + 0.3, rtol=0, atol=0.021)
+    torch.testing.assert_close(wide, drawn[:, 1] * 0.4 + 0.3, rtol=0, atol=0.013)
+    corner = draw_boxes(torch.tensor([[0.0, 0.0, 0.0, 1.0]]), (0.3, 0.7), (10, 10))[0, 0]
+    assert corner[:3, 7:].all()
+    assert corner.sum() == 9
 
 
 def test_views_stay_near_the_picture_and_differ() -> None:
