@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from ..blas import SMALL_PRODUCT
 from ..errors import GalleryError
+from .pages import large_pages
 
 Ids = NDArray[np.int64]
 Rows = NDArray[np.float32]
@@ -218,7 +219,8 @@ class GraphIndex:
         _check_file(path, dim, count, parameters.m)
         graph = _new_graph(dim)
         try:
-            graph.load_index(str(path), max_elements=count)
+            with large_pages():
+                graph.load_index(str(path), max_elements=count)
         except RuntimeError as error:
             raise GalleryError(f"{path}: {error}") from error
         return cls(graph, parameters)

@@ -39,6 +39,7 @@ class _Teacher(nn.Module):
 
 def main(out: Path) -> None:
     """Write each variant to `out`."""
+    out.mkdir(parents=True, exist_ok=True)
     example = torch.zeros(1, _SIDE, _SIDE, 3, dtype=torch.uint8)
     for variant in _VARIANTS:
         network = ov.convert_model(_Teacher(variant).eval(), example_input=example, input=[1, _SIDE, _SIDE, 3])

@@ -40,8 +40,17 @@ def taught(tmp_path_factory: pytest.TempPathFactory) -> DistilOptions:
     products = write_products(folder / "products", range(12), range(4))
     pack = pack_pictures([products], folder / "pack", 48, False, ignore)
     find_focus([(pack, 1.0)], models, ignore).save(folder / "focus.npz")
-    facts = {"scale": 0.25, "dim": 32, "steps": 12, "batch": 16, "side": 48}
-    return DistilOptions(folder / "run", ((pack.folder, 1.0),), models, folder / "focus.npz", **facts)
+    return DistilOptions(
+        folder / "run",
+        ((pack.folder, 1.0),),
+        models,
+        folder / "focus.npz",
+        scale=0.25,
+        dim=32,
+        steps=12,
+        batch=16,
+        side=48,
+    )
 
 
 def test_a_network_answers_as_in_openvino(tmp_path: Path) -> None:
