@@ -18,7 +18,7 @@ from .photos import Boxes, Photo
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _LOWEST_SCORE = 0.01
 _PER_LEVEL = 1000
-_NMS_IOU = 0.6
+_NMS_IOU = 0.4
 _KEEP = 100
 
 
@@ -61,7 +61,7 @@ def normalise(images: Tensor) -> Tensor:
 def decode(outputs: HeadOutputs, height: int, width: int, lowest_score: float = _LOWEST_SCORE) -> list[Found]:
     """Read the head's outputs for an input of `height` × `width` as `shitu_edge.detect` reads them.
 
-    Per level the 1000 best of at least `lowest_score`; boxes clipped; suppressed at an IoU above 0.6; at most 100.
+    Per level the 1000 best of at least `lowest_score`; boxes clipped; suppressed at an IoU above 0.4; at most 100.
     """
     predictions = gather_predictions(outputs)
     anchors_by_level = [level.shape[2] * level.shape[3] for level in outputs.logits]

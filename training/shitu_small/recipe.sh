@@ -65,9 +65,9 @@ if build/export/bin/python -c 'import sys, torch; sys.exit(not torch.cuda.is_ava
 else
     echo "no GPU here: without the step that three teachers take there, expect 10 points less on groceries" >&2
 fi
-# A last layer in closed form, that looks at all stages, of pictures and their mirror images.
+# A last layer in closed form, that looks at all stages.
 step $work/refit/extractor.pt $train refit $taught/extractor.pt --products $work/grocery --products $work/drawn \
-    --side 192 --views 0 --stages 5 --mirrored --out $work/refit
+    --side 192 --views 0 --stages 5 --out $work/refit
 detector=(--scale 0.75 --photos "$data/beverage=0.5" --photos $work/scenes=0.15 --photos $work/pasted=0.2 --photos $work/labelled=0.15)
 learn detector --out $work/detector-first "${detector[@]}" --backbone $work/extractor/extractor.pt --steps 1500
 learn detector --out $work/detector-second "${detector[@]}" --initial $work/detector-first/detector.pt --steps 1400 --learning-rate 0.0012
@@ -83,4 +83,4 @@ rm -rf training/shitu_small/paddle && cp -r $paddle training/shitu_small/paddle 
 build/export/bin/shitu-edge-export bundle --out models/shitu-small --compact --licence Apache-2.0 --notes training/shitu_small/card.md \
     --detector $paddle/detector --extractor $paddle/extractor --pictures "$data/beverage/images" \
     --calibrate "$data/beverage" --calibrate "$grocery/train" --products "$grocery/train" \
-    --detection-threshold 0.5 --max-boxes 20 --suppression-iou 0.2 --similarity-threshold 0.63 --whole-image fallback
+    --detection-threshold 0.5 --max-boxes 20 --suppression-iou 0.2 --similarity-threshold 0.65 --whole-image fallback

@@ -14,8 +14,10 @@ pytest.importorskip("torch", reason="PyTorch is not installed")
 import openvino as ov
 import torch
 from openvino import opset13 as ops
+from typer.testing import CliRunner
 
 from training.checkpoint import load_checkpoint
+from training.cli import app
 from training.extractor.converted import Converted
 from training.extractor.distil import DistilOptions, Teachers, Views, distil
 from training.extractor.packs import Pack, pack_pictures
@@ -172,3 +174,18 @@ def test_teachers_that_do_not_go_together_are_refused(taught: DistilOptions, tmp
     ov.save_model(ov.Model([ops.reduce_mean(planes, np.array([2, 3]))], [picture]), small)
     with pytest.raises(ValueError, match=r"pictures of one size, found \[28, 56\]"):
         distil(replace(taught, models=(taught.models[0], small)), ignore)
+
+
+def test_the_commands_teach_what_the_functions_do(taught: DistilOptions, tmp_path: Path) -> None:
+    pack, _ = taught.packs[0]
+    models = [part for model in taught.models for part in ("--model", str(model))]
+    runner, focus, out = CliRunner(), tmp_path / "focus.npz", tmp_path / "out"
+    found = runner.invoke(app, ["focus", "--products", str(pack), *models, "--out", str(focus)])
+    assert found.exit_code == 0, found.output
+    network = ["--scale", "0.25", "--dim", "32", "--steps", "2", "--batch", "16", "--side", "48"]
+    told = ["distil", f"{pack}=2", *models, "--focus", str(focus), *network, "--out", str(out)]
+    finished = runner.invoke(app, told)
+    assert finished.exit_code == 0, finished.output
+    options = load_checkpoint(out / CHECKPOINT, "extractor")["options"]
+    assert options["packs"] == [[str(pack), 2.0]]
+    assert (options["steps"], options["batch"], options["mixed"]) == (2, 16, 0.25)

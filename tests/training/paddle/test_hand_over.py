@@ -112,7 +112,7 @@ def test_detector(checkpoint: Checkpoint, tmp_path: Path) -> None:
     assert isinstance(kind, PicoDet)
     assert (len(kind.scores), kind.decodes) == (4, True)
     assert kind.suppression is not None
-    assert (kind.suppression.iou, kind.suppression.score_threshold) == (0.6, 0.025)
+    assert (kind.suppression.iou, kind.suppression.score_threshold) == (0.4, 0.025)
     found = read_preparation(find_configuration(model.path), EXTRACTOR)
     assert found == replace(DETECTOR, height=SIDE, width=SIDE)
 
