@@ -66,7 +66,7 @@ def main() -> None:
     parser.add_argument("--dim", type=int, default=512)
     parser.add_argument("--m", type=int, default=defaults.m)
     parser.add_argument("--ef-construction", type=int, default=defaults.ef_construction)
-    parser.add_argument("--ef", type=int, nargs="+", default=[64, 128, 192, 256, 384])
+    parser.add_argument("--ef", type=int, nargs="+", default=[64, 128, 208, 256, 384])
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
 

@@ -44,7 +44,7 @@ class GraphParameters:
 
     m: int = 32
     ef_construction: int = 400
-    ef: int = 256
+    ef: int = 208
 
     def __post_init__(self) -> None:
         """Check what hnswlib would not.
