@@ -22,7 +22,7 @@ from .packs import Pack, Progress
 from .views import as_input, cut, part_of
 
 SHRINKAGE = 0.01
-"""See `discriminant`. Of products left out, 0.001 to 0.1 find the same within half a point (`shitu_small/README.md`)."""
+"""See `discriminant`. Of products left out, 0.001 to 0.1 find the same to half a point (`shitu_small/README.md`)."""
 _ROWS = 64
 
 
