@@ -18,7 +18,8 @@ from .photos import Boxes, Photo
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _LOWEST_SCORE = 0.01
 _PER_LEVEL = 1000
-_NMS_IOU = 0.4
+NMS_IOU = 0.4
+"""As `training.paddle.definitions` has it, which is imported without PyTorch."""
 _KEEP = 100
 
 
@@ -93,7 +94,7 @@ def _suppress(boxes: Tensor, scores: Tensor) -> Found:
     order = torch.arange(len(boxes), device=boxes.device)
     while len(order) and len(kept) < _KEEP:
         kept.append(int(order[0]))
-        order = order[1:][overlap(boxes[order[0]], boxes[order[1:]])[0] <= _NMS_IOU]
+        order = order[1:][overlap(boxes[order[0]], boxes[order[1:]])[0] <= NMS_IOU]
     return Found(boxes[kept].cpu().numpy(), scores[kept].cpu().numpy())
 
 

@@ -11,7 +11,7 @@ import torch
 
 from shitu_edge.bundle import DetectorSpec, InputSpec, Network, PicoDetLevels
 from shitu_edge.detect import decode_head
-from training.detector.evaluation import Found, decode, evaluate_ap
+from training.detector.evaluation import NMS_IOU, Found, decode, evaluate_ap
 from training.networks.picodet import STRIDES, HeadOutputs
 
 HEIGHT, WIDTH = 160, 352
@@ -68,7 +68,8 @@ def test_decodes_as_the_runtime(lowest_score: float) -> None:
         tuple(torch.randn(2, 32, *grid, generator=generator) * 3 for grid in grids),
     )
     names = [str(stride) for stride in STRIDES]
-    head = PicoDetLevels("picodet_levels", STRIDES, tuple(f"s{n}" for n in names), tuple(f"d{n}" for n in names))
+    scores, distances = (tuple(kind + n for n in names) for kind in "sd")
+    head = PicoDetLevels("picodet_levels", STRIDES, scores, distances, nms_iou=NMS_IOU)
     network = Network("detector", "made up", "0" * 64, {}, InputSpec("image", HEIGHT, WIDTH, "cubic"))
     for index, item in enumerate(decode(outputs, HEIGHT, WIDTH, lowest_score)):
         raw = {f"s{n}": out[index : index + 1].sigmoid() for n, out in zip(names, outputs.logits, strict=True)}
