@@ -37,6 +37,21 @@ def load_checkpoint(path: Path, kind: str) -> dict[str, Any]:
     return dict(state)
 
 
+def save_run(
+    path: Path,
+    kind: str,
+    facts: dict[str, Any],
+    learner: nn.Module,
+    average: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    step: int,
+    **more: Any,
+) -> None:
+    """Write all that `resume_run` needs to go on after `step` steps, and `more`; what is drawn has no state."""
+    state = {"network": average.state_dict(), "learner": learner.state_dict(), "optimizer": optimizer.state_dict()}
+    save_checkpoint(path, {"kind": kind, "options": facts, **state, "step": step, **more})
+
+
 def resume_run(
     path: Path,
     kind: str,

@@ -53,6 +53,11 @@ Seed = Annotated[int, typer.Option(help="Another seed draws other data.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="Threads of PyTorch.", show_default="PyTorch's")]
 Surfaces = Annotated[Path | None, typer.Option(help="Folder of photos of surfaces. [default: drawn ones]")]
 Processes = Annotated[int, typer.Option(min=1, help="How many draw at once.")]
+Initial = Annotated[Path | None, typer.Option(help="Checkpoint to start from, of the same backbone and width.")]
+BackboneKind = Annotated[Backbone, typer.Option(help="PP-LCNet or PP-LCNetV2.")]
+Scale = Annotated[float, typer.Option(help="Width of the backbone.")]
+Dim = Annotated[int, typer.Option(help="Numbers an embedding.")]
+Stages = Annotated[int, typer.Option(min=1, help="How many of the backbone's last stages the embedding is made of.")]
 Shared = Annotated[Path, typer.Option(help="Folder that holds the data sets.")]
 
 
@@ -155,15 +160,11 @@ def extractor(
     ] = None,
     gallery: Annotated[Path | None, typer.Option(help="Pack to measure against, with --queries.")] = None,
     queries: Annotated[Path | None, typer.Option(help="Pack whose pictures are looked up in --gallery.")] = None,
-    initial: Annotated[
-        Path | None, typer.Option(help="Checkpoint to start from, of the same backbone and width.")
-    ] = None,
-    backbone: Annotated[Backbone, typer.Option(help="PP-LCNet or PP-LCNetV2.")] = Backbone.lcnet,
-    scale: Annotated[float, typer.Option(help="Width of the backbone.")] = _DEFAULT.scale,
-    dim: Annotated[int, typer.Option(help="Numbers an embedding.")] = _DEFAULT.dim,
-    stages: Annotated[
-        int, typer.Option(min=1, help="How many of the backbone's last stages the embedding is made of.")
-    ] = _DEFAULT.stages,
+    initial: Initial = None,
+    backbone: BackboneKind = Backbone.lcnet,
+    scale: Scale = _DEFAULT.scale,
+    dim: Dim = _DEFAULT.dim,
+    stages: Stages = _DEFAULT.stages,
     steps: Annotated[int, typer.Option(min=1)] = _DEFAULT.steps,
     batch: Annotated[int, typer.Option(min=8)] = _DEFAULT.batch,
     side: Annotated[int, typer.Option(min=32, help="Pixels a side in most steps.")] = _DEFAULT.side,
@@ -219,15 +220,11 @@ def distil_extractor(
     model: Annotated[list[Path], typer.Option(help="A teacher, see `teach`; several side by side are one.")],
     focus: Annotated[Path, typer.Option(help="What of them to teach, from `focus` with the same --model.")],
     out: Out,
-    initial: Annotated[
-        Path | None, typer.Option(help="Checkpoint to start from, of the same backbone and width.")
-    ] = None,
-    backbone: Annotated[Backbone, typer.Option(help="PP-LCNet or PP-LCNetV2.")] = Backbone.lcnet,
-    scale: Annotated[float, typer.Option(help="Width of the backbone.")] = _TAUGHT.scale,
-    dim: Annotated[int, typer.Option(help="Numbers an embedding.")] = _TAUGHT.dim,
-    stages: Annotated[
-        int, typer.Option(min=1, help="How many of the backbone's last stages the embedding is made of.")
-    ] = _TAUGHT.stages,
+    initial: Initial = None,
+    backbone: BackboneKind = Backbone.lcnet,
+    scale: Scale = _TAUGHT.scale,
+    dim: Dim = _TAUGHT.dim,
+    stages: Stages = _TAUGHT.stages,
     steps: Annotated[int, typer.Option(min=1)] = _TAUGHT.steps,
     batch: Annotated[int, typer.Option(min=8)] = _TAUGHT.batch,
     side: Annotated[int, typer.Option(min=32, help="Pixels a side that the student sees.")] = _TAUGHT.side,

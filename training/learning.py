@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 _EMA_HORIZON = 400
-_LONGEST_WARM_UP, _LAST_RATE = 200, 0.01
+_LONGEST_WARM_UP = 200
 
 
 def join_processes() -> tuple[torch.device, int, int]:
@@ -34,24 +34,23 @@ def decay_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]
     return [{"params": weights, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
 
 
-def cosine_rate(step: int, steps: int, peak: float) -> float:
-    """Return a step's learning rate: a linear rise, then half a cosine, to a hundredth of the peak."""
+def cosine_rate(step: int, steps: int, peak: float, last: float = 0.01) -> float:
+    """Return a step's learning rate: a linear rise, then half a cosine, down to the share `last` of the peak."""
     warm_up = max(1, min(steps // 20, _LONGEST_WARM_UP))
     if step < warm_up:
         return peak * (step + 1) / warm_up
     done = (step - warm_up) / max(1, steps - warm_up)
-    return peak * (_LAST_RATE + (1 - _LAST_RATE) * (1 + math.cos(math.pi * done)) / 2)
+    return peak * (last + (1 - last) * (1 + math.cos(math.pi * done)) / 2)
 
 
 @torch.no_grad()
 def follow(average: nn.Module, current: nn.Module, step: int) -> None:
     """Move the averaged weights towards the current ones, faster in the beginning."""
     decay = min(1 - 1 / _EMA_HORIZON, (step + 1) / (step + 10))
-    pairs = list(zip(average.state_dict().values(), current.state_dict().values(), strict=True))
-    moved = [pair for pair in pairs if pair[0].is_floating_point()]
-    torch._foreach_lerp_([kept for kept, _ in moved], [new for _, new in moved], 1 - decay)
-    for kept, new in pairs:
-        if not kept.is_floating_point():
+    for kept, new in zip(average.state_dict().values(), current.state_dict().values(), strict=True):
+        if kept.is_floating_point():
+            kept.lerp_(new, 1 - decay)
+        else:
             kept.copy_(new)
 
 

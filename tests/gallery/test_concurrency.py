@@ -266,7 +266,7 @@ def _check_truth(path: Path, acknowledged: list[Any], answers: list[_Answer], ba
                 found += sum(value >= best - 1e-6 for value in values)
                 expected += _RESULTS
     assert {item: facts[:2] for item, facts in content.items()} == final
-    assert expected >= 5 * _RESULTS  # however slow the machine is
+    assert expected > 100
     assert found / expected > 0.98
     return found / expected
 

@@ -12,6 +12,7 @@ from ..learning import cosine_rate
 SIDE_STEP = 32
 
 _SMALL, _SMALL_STEPS = 0.8, 0.6
+_LAST_RATE = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ class DetectorOptions:
 
     def rate(self, step: int) -> float:
         """Return a step's learning rate."""
-        return cosine_rate(step, self.steps, self.learning_rate)
+        return cosine_rate(step, self.steps, self.learning_rate, _LAST_RATE)
 
     def facts(self) -> dict[str, Any]:
         """Return, as JSON, the options that decide what a run computes."""

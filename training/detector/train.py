@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
-from ..checkpoint import load_checkpoint, resume_run, save_checkpoint
+from ..checkpoint import load_checkpoint, resume_run, save_run
 from ..learning import decay_groups, follow, join_processes, log_line
 from ..networks.picodet import PicoDet, PicoDetConfig
 from .batches import Batches
@@ -164,16 +164,5 @@ def _measure(network: PicoDet, held_out: Sequence[Photo], side: int) -> dict[str
 def _save(
     options: DetectorOptions, network: PicoDet, average: PicoDet, optimizer: torch.optim.Optimizer, step: int
 ) -> None:
-    """Write all that going on needs; what is drawn depends on seed and step alone and has no state."""
-    save_checkpoint(
-        options.out / CHECKPOINT,
-        {
-            "kind": "detector",
-            "config": asdict(network.config),
-            "options": options.facts(),
-            "network": average.state_dict(),
-            "learner": network.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "step": step,
-        },
-    )
+    facts, config = options.facts(), asdict(network.config)
+    save_run(options.out / CHECKPOINT, "detector", facts, network, average, optimizer, step, config=config)

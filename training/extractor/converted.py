@@ -32,19 +32,19 @@ class Converted(nn.Module):
     but not their steps.
 
     Args:
-        outputs: of an OpenVINO network with one input; what they do not need is left out.
+        network: with one input.
+        outputs: of the network; what they do not need is left out.
 
     Raises:
         ValueError: on the way is an operation unknown here.
     """
 
-    def __init__(self, outputs: Sequence[ov.Output]) -> None:
+    def __init__(self, network: ov.Model, outputs: Sequence[ov.Output]) -> None:
         super().__init__()
-        network = ov.Model([output.get_node().output(output.get_index()) for output in outputs], _parameters(outputs))
         fixed: set[str] = set()
         steps = []
         needed: dict[str, ov.Output] = {}
-        for op in network.get_ordered_ops():
+        for op in ov.Model(list(outputs), network.get_parameters()).get_ordered_ops():
             name, kind = op.get_friendly_name(), op.get_type_name()
             sources = [source.get_source_output() for source in op.inputs()]
             names = [source.get_node().get_friendly_name() for source in sources]
@@ -72,20 +72,6 @@ class Converted(nn.Module):
             inputs = [values[source] for source in step.sources] or [pixels_rgb.to(kind)]
             values[step.name] = _RUN[step.kind](inputs, step.attributes)
         return [values[name] for name in self._outputs]
-
-
-def _parameters(outputs: Sequence[ov.Output]) -> list[Any]:
-    """Return the network's inputs that outputs depend on."""
-    seen, left, found = set(), [output.get_node() for output in outputs], []
-    while left:
-        node = left.pop()
-        if node.get_friendly_name() in seen:
-            continue
-        seen.add(node.get_friendly_name())
-        if node.get_type_name() == "Parameter":
-            found.append(node)
-        left += [source.get_source_output().get_node() for source in node.inputs()]
-    return found
 
 
 def _settled(step: _Step, known: Mapping[str, Tensor]) -> _Step:

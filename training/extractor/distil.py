@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
-from ..checkpoint import resume_run, save_checkpoint
+from ..checkpoint import resume_run, save_run
 from ..learning import cosine_rate, decay_groups, follow, join_processes, log_line
 from ..networks.extractor import Backbone, Extractor
 from .converted import Converted
@@ -31,7 +31,7 @@ from .packs import Pack, Progress
 from .teacher import MAP_DEPTHS, MAP_SIDE
 from .teaching import Focus, find_maps, read_teacher, side_of
 from .train import CHECKPOINT, LOG, start_from
-from .views import cut_all, draw_boxes, draw_parts, normalise, relight
+from .views import cut_all, draw_boxes, draw_parts, in_new_light
 
 _SAVE_EVERY, _LOG_EVERY = 500, 100
 _CENTRED_BY = 8
@@ -196,7 +196,8 @@ def distil(options: DistilOptions, progress: Progress) -> Extractor:
             group["lr"] = cosine_rate(step, options.steps, options.learning_rate)
         seen = views.draw((options.seed, step, rank), teacher_side)
         vectors, maps = teachers(seen)
-        images = _as_seen(seen, options, step, rank)
+        smaller = functional.interpolate(seen, (options.side, options.side), mode="bilinear", antialias=True)
+        images = in_new_light(smaller, (options.seed, step, rank))
         with torch.autocast(device.type, torch.bfloat16, enabled=fast):
             losses = wrapped(images, vectors.flatten(1) - centre_vectors, maps - centre_maps)
         loss = torch.stack(list(losses.values()))
@@ -216,9 +217,7 @@ def distil(options: DistilOptions, progress: Progress) -> Extractor:
                 log_line(options.out / LOG, {"step": done, **figures, "pictures_per_s": round(speed, 1)})
                 started, sums = time.perf_counter(), torch.zeros_like(sums)
             if done % _SAVE_EVERY == 0 or done == options.steps:
-                state = {"network": average.state_dict(), "learner": student.state_dict()}
-                state |= {"kind": "extractor", "options": facts, "optimizer": optimizer.state_dict(), "step": done}
-                save_checkpoint(options.out / CHECKPOINT, state)
+                save_run(options.out / CHECKPOINT, "extractor", facts, student, average, optimizer, done)
     return average
 
 
@@ -230,7 +229,7 @@ def _open_teachers(options: DistilOptions) -> tuple[Teachers, int]:
         raise ValueError(f"teachers: expected networks that look at pictures of one size, found {sorted(sides)}")
     focus = Focus.load(options.focus)
     focus.check([sum(int(found[kind].get_shape()[1]) for found in maps) for kind in range(2)], options.focus)
-    return Teachers([Converted(found) for found in maps], focus), sides.pop()
+    return Teachers([Converted(*pair) for pair in zip(networks, maps, strict=True)], focus), sides.pop()
 
 
 def _centre(teachers: Teachers, views: Views, seed: int, side: int) -> tuple[Tensor, Tensor]:
@@ -238,13 +237,6 @@ def _centre(teachers: Teachers, views: Views, seed: int, side: int) -> tuple[Ten
     answers = [teachers(views.draw((seed, number, 1 << 20), side)) for number in range(_CENTRED_BY)]
     vectors, maps = (torch.cat(kind).mean((0, 2, 3)) for kind in zip(*answers, strict=True))
     return vectors[None], maps[None, :, None, None]
-
-
-def _as_seen(views: Tensor, options: DistilOptions, step: int, rank: int) -> Tensor:
-    """Return views as the student sees them: smaller, and under another light."""
-    small = functional.interpolate(views, (options.side, options.side), mode="bilinear", antialias=True)
-    generator = torch.Generator(views.device).manual_seed((options.seed * 1_000_003 + step) * 64 + rank)
-    return normalise(relight(small, generator)).contiguous(memory_format=torch.channels_last)
 
 
 def _facts(options: DistilOptions) -> dict[str, Any]:

@@ -124,13 +124,12 @@ def teach(pack: Pack, model: Path, views: int, progress: Progress, focus: Focus 
     """
     network = read_teacher(model)
     coarse, fine = find_maps(network)
-    if focus is not None:
-        focus.check([int(found.get_shape()[1]) for found in (coarse, fine)], model)
     if focus is None:
         kept = [
             _reduced(found, *_random(found, depth)) for found, depth in zip((coarse, fine), MAP_DEPTHS, strict=True)
         ]
     else:
+        focus.check([int(found.get_shape()[1]) for found in (coarse, fine)], model)
         kept = [_reduced(coarse, focus.coarse, focus.coarse_offset), _reduced(fine, focus.fine, focus.fine_offset)]
         average = ops.reduce_mean(coarse, np.array([2, 3]), True).output(0)
         kept.append(_projected(average, focus.vector, focus.vector_offset))

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from ..checkpoint import load_checkpoint, resume_run, save_checkpoint
+from ..checkpoint import load_checkpoint, resume_run, save_run
 from ..learning import cosine_rate, decay_groups, follow, join_processes, log_line
 from ..networks.extractor import Backbone, Extractor
 from .batches import Batch, Batches, Course
@@ -21,7 +21,7 @@ from .evaluate import evaluate
 from .losses import ArcMargin, Distillation, MapDistillation, triplet_angular_margin
 from .packs import Pack, Progress
 from .teacher import MAP_DEPTHS
-from .views import normalise, relight
+from .views import in_new_light
 
 CHECKPOINT, LOG = "extractor.pt", "extractor.jsonl"
 _SAVE_EVERY = 200
@@ -157,7 +157,8 @@ def train_extractor(options: ExtractorOptions, progress: Progress) -> Extractor:
     average = copy.deepcopy(learner.extractor)
     optimizer = torch.optim.AdamW(decay_groups(learner, options.weight_decay), options.learning_rate, fused=True)
     options.out.mkdir(parents=True, exist_ok=True)
-    first = resume_run(options.out / CHECKPOINT, "extractor", _facts(options), learner, average, optimizer)
+    facts = _facts(options)
+    first = resume_run(options.out / CHECKPOINT, "extractor", facts, learner, average, optimizer)
     wrapped = DistributedDataParallel(learner) if world > 1 else learner
 
     started, seen = time.perf_counter(), first
@@ -168,7 +169,7 @@ def train_extractor(options: ExtractorOptions, progress: Progress) -> Extractor:
         if learner.arc is not None:
             learner.arc.margin = options.margin_at(step)
         wrapped.train()
-        images = _prepare(batch.images, options, step, rank).to(device)
+        images = in_new_light(batch.images.float(), (options.seed, step, rank), options.light_at(step)).to(device)
         losses = wrapped(images, _to(batch, device))
         optimizer.zero_grad()
         torch.stack(list(losses.values())).sum().backward()
@@ -189,14 +190,8 @@ def train_extractor(options: ExtractorOptions, progress: Progress) -> Extractor:
                 )
                 started, seen, sums = time.perf_counter(), done, {}
             if done % _SAVE_EVERY == 0 or done == options.steps:
-                _save(options, learner, average, optimizer, done)
+                save_run(options.out / CHECKPOINT, "extractor", facts, learner, average, optimizer, done)
     return average
-
-
-def _prepare(images: Tensor, options: ExtractorOptions, step: int, rank: int) -> Tensor:
-    generator = torch.Generator().manual_seed((options.seed * 1_000_003 + step) * 64 + rank)
-    seen = relight(images.float(), generator, options.light_at(step))
-    return normalise(seen).contiguous(memory_format=torch.channels_last)
 
 
 def _to(batch: Batch, device: torch.device) -> Batch:
@@ -224,22 +219,6 @@ def _facts(options: ExtractorOptions) -> dict[str, Any]:
     for name in ("out", "threads", "eval_every", "eval_side", "gallery", "queries"):
         del facts[name]
     return facts
-
-
-def _save(
-    options: ExtractorOptions, learner: _Learner, average: Extractor, optimizer: torch.optim.Optimizer, step: int
-) -> None:
-    save_checkpoint(
-        options.out / CHECKPOINT,
-        {
-            "kind": "extractor",
-            "options": _facts(options),
-            "network": average.state_dict(),
-            "learner": learner.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "step": step,
-        },
-    )
 
 
 def start_from(extractor: Extractor, path: Path) -> None:

@@ -80,6 +80,19 @@ def as_input(pixels_rgb: Sequence[NDArray[np.uint8]]) -> Tensor:
     return normalise(images).contiguous(memory_format=torch.channels_last)
 
 
+def in_new_light(images: Tensor, seed: tuple[int, int, int], strength: float = 1.0) -> Tensor:
+    """Return pictures (N, 3, H, W) in 0..255, relit, as what the networks eat.
+
+    Args:
+        images: see there.
+        seed: a run's, a step and a process, which decide the light.
+        strength: see `relight`.
+    """
+    run, step, rank = seed
+    generator = torch.Generator(images.device).manual_seed((run * 1_000_003 + step) * 64 + rank)
+    return normalise(relight(images, generator, strength)).contiguous(memory_format=torch.channels_last)
+
+
 def relight(images: Tensor, generator: torch.Generator, strength: float = 1.0) -> Tensor:
     """Change light, colour and sharpness of pictures (N, 3, H, W) in 0..255, and hide parts of some.
 

@@ -109,5 +109,5 @@ def test_small_pictures_first_and_a_rate_that_rises_and_falls(drawn: Path, tmp_p
     rates = [course.rate(step) for step in range(1000)]
     assert rates[:50] == pytest.approx([(step + 1) / 50 for step in range(50)])
     assert rates[50:] == sorted(rates[50:], reverse=True)
-    assert rates[525] == pytest.approx((1 + 0.01) / 2, abs=0.002)
-    assert rates[-1] == pytest.approx(0.01, abs=0.001)
+    assert rates[525] == pytest.approx((1 + 0.02) / 2, abs=0.002)
+    assert rates[-1] == pytest.approx(0.02, abs=0.001)

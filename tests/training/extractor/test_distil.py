@@ -73,7 +73,7 @@ def test_a_network_answers_as_in_openvino(tmp_path: Path) -> None:
     network = ov.Model([first, both], [picture])
     pixels = rng.integers(0, 256, (2, 32, 32, 3), np.uint8)
     with torch.no_grad():
-        answers = Converted([first.output(0), both.output(0)])(torch.from_numpy(pixels))
+        answers = Converted(network, [first.output(0), both.output(0)])(torch.from_numpy(pixels))
     exact = ov.Core().compile_model(network, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     for row in range(2):
         for answer, expected in zip(answers, exact(pixels[row : row + 1]).values(), strict=True):
@@ -85,15 +85,15 @@ def test_what_cannot_be_run_is_named() -> None:
     picture = ops.parameter([1, 8, 8, 3], np.uint8, name="picture")
     odd = ops.erf(ops.convert(picture, np.float32))
     with pytest.raises(ValueError, match="a teacher with Erf"):
-        Converted([odd.output(0)])
+        Converted(ov.Model([odd], [picture]), [odd.output(0)])
 
 
 def test_teachers_say_what_their_focus_keeps(taught: DistilOptions) -> None:
     """Against NumPy: channels side by side, places of 8 × 8 pixels, and the whole picture."""
     focus = Focus.load(taught.focus)
-    maps = [find_maps(read_teacher(model)) for model in taught.models]
+    networks = [read_teacher(model) for model in taught.models]
     pixels = np.random.default_rng(5).integers(0, 256, (2, SIDE, SIDE, 3), np.uint8)
-    vectors, places = Teachers([Converted(found) for found in maps], focus)(
+    vectors, places = Teachers([Converted(network, find_maps(network)) for network in networks], focus)(
         torch.from_numpy(pixels).permute(0, 3, 1, 2).float()
     )
     mixing = np.concatenate([_mixing(model) for model in taught.models])
