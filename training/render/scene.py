@@ -1,4 +1,4 @@
-"""Photos with several products: on a counter, lying about, on a shelf, in a hand."""
+"""Photos with several products: on a counter, side by side, lying about, on a shelf, in a hand."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .camera import photographed
+from .design import VARIETIES
 from .occluders import hand, price_tag, rail
 from .placing import cast_shadow, ground_shadow, mirror, pose
+from .poster import write_poster
 from .product import Product
 from .sprite import Light, View
 from .stage import Scene, Stage
@@ -26,10 +28,11 @@ def draw_scene(
     height: int,
     surfaces: Surfaces | None = None,
 ) -> Scene:
-    """Draw a photo of products: standing on a counter, lying on it, on a shelf, or one in a hand.
+    """Draw a photo of products: standing on a counter, side by side near the camera, lying, on a shelf, or in a hand.
 
-    On a counter each product stands once. A shelf repeats them side by side until it is full. A hand holds the first,
-    and the others are left out. Of what is painted, only products that are at least 30 % visible have boxes.
+    On a counter each product stands once. Side by side there are two to six of them, or of one's varieties. A shelf
+    repeats them until it is full. A hand holds the first, the others are left out. Of what is painted, only products
+    that are at least 30 % visible have boxes.
 
     Args:
         rng: decides the photo.
@@ -44,9 +47,11 @@ def draw_scene(
     if not products:
         raise ValueError("expected one product or more, found none")
     light = Light.draw(rng)
-    kind = str(rng.choice(["counter", "lying", "shelf", "hand"], p=[0.42, 0.16, 0.27, 0.15]))
+    kind = str(rng.choice(["counter", "row", "lying", "shelf", "hand"], p=[0.3, 0.25, 0.13, 0.2, 0.12]))
     if kind == "counter":
         stage = _counter(rng, products, width, height, light, surfaces)
+    elif kind == "row":
+        stage = _row(rng, products, width, height, light, surfaces)
     elif kind == "lying":
         stage = _lying(rng, products, width, height, light, surfaces)
     elif kind == "shelf":
@@ -70,6 +75,8 @@ def _counter(
     pitch = float(rng.uniform(0.05, 0.6))
     edge = float(np.clip(0.62 - 0.75 * pitch + rng.normal(0, 0.08), 0.0, 0.8))
     stage = Stage(counter(rng, height, width, surfaces, edge) if edge > 0.05 else surface(rng, height, width, surfaces))
+    if rng.random() < 0.15:
+        write_poster(rng, stage.canvas)
     fill = float(rng.uniform(0.8, 1.5)) / len(products) ** 0.33
     unit = height * float(np.clip(0.66 * fill, 0.12, 0.72))
     shine = float(rng.uniform(0.05, 0.3)) if rng.random() < 0.4 else 0.0
@@ -99,6 +106,58 @@ def _places(rng: np.random.Generator, n: int, edge: float) -> list[tuple[float, 
         apart = [min((np.hypot(x - a, 0.7 * (y - b)) for a, b in places), default=1.0) for x, y in tries]
         places.append(tries[int(np.argmax(apart))])
     return sorted(places, key=lambda place: place[1])
+
+
+def _row(
+    rng: np.random.Generator,
+    products: Sequence[Product],
+    width: int,
+    height: int,
+    light: Light,
+    surfaces: Surfaces | None,
+) -> Stage:
+    """Stand narrow products side by side before the camera, as an advertisement does: apart, touching, overlapping."""
+    pitch, foot = float(rng.uniform(0.0, 0.3)), float(rng.uniform(0.72, 1.02))
+    stage = Stage(_out_of_focus(rng, counter(rng, height, width, surfaces, foot - float(rng.uniform(0.08, 0.4)))))
+    if rng.random() < 0.3:
+        write_poster(rng, stage.canvas)
+    row = _side_by_side(rng, products)
+    gap = float(rng.uniform(-0.12, 0.5))
+    broad = sum(product.height * product.aspect for product in row) * (1 + max(gap, 0.0))
+    unit = float(rng.uniform(0.6, 1.1)) * min(0.9 * height / max(product.height for product in row), width / broad)
+    x = width / 2 + float(rng.normal(0, 0.08)) * width - broad * unit / 2
+    strength, spread = float(rng.uniform(0.1, 0.5)), float(rng.uniform(0.0, 0.03))
+    placed = []
+    for product in row:
+        view = View(float(rng.normal(0, 0.3)), pitch, light)
+        sprite = product.draw(view, max(24, round(unit * product.height)))
+        placed.append((foot * height + float(rng.normal(0, spread)) * height, round(x), product, sprite))
+        x += sprite.mask.shape[1] * (1 + gap + float(rng.normal(0, 0.05)))
+    for y, left, product, sprite in sorted(placed, key=lambda standing: standing[0]):
+        top = round(y) - sprite.mask.shape[0]
+        ground_shadow(stage.canvas, sprite.mask, left, top, light, pitch, strength)
+        stage.put(product.seed, sprite, left, top)
+    return stage
+
+
+def _side_by_side(rng: np.random.Generator, products: Sequence[Product]) -> list[Product]:
+    """Return two to six narrow products: one several times, its varieties, or several."""
+    narrow = sorted(products, key=lambda product: product.aspect)
+    first, number, pick = narrow[0], int(rng.integers(2, 7)), float(rng.random())
+    if pick < 0.2:
+        return [first] * number
+    if pick < 0.6 or len(products) == 1:
+        brand = first.seed - first.seed % VARIETIES
+        return [Product.of(brand + int(k)) for k in rng.permutation(VARIETIES)[:number]]
+    return [narrow[int(k)] for k in rng.permutation(min(number, len(narrow)))]
+
+
+def _out_of_focus(rng: np.random.Generator, picture: Pixels) -> Pixels:
+    """Blur what is behind, and often brighten it."""
+    blurred = cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(1, 14)))
+    share = float(rng.uniform(0.3, 0.9)) if rng.random() < 0.4 else 0.0
+    bright: Pixels = cv2.addWeighted(blurred, 1 - share, blurred, 0, 250 * share)
+    return bright
 
 
 def _lying(

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, cast
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from training.render import scene as scene_module
+from training.render.design import VARIETIES
+from training.render.poster import write_poster
 from training.render.product import Product
 from training.render.scene import draw_scene
 from training.render.sprite import Sprite, View
@@ -28,7 +31,8 @@ def test_boxes_lie_in_the_picture_and_name_the_products() -> None:
     for k in range(20):
         drawn = draw_scene(np.random.default_rng(k), _PRODUCTS, 300, 260)
         assert drawn.boxes_xyxy.shape == (len(drawn.identities), 4)
-        assert set(drawn.identities) <= {product.seed for product in _PRODUCTS}
+        brands = {product.seed // VARIETIES for product in _PRODUCTS}
+        assert {seed // VARIETIES for seed in drawn.identities} <= brands
         x1, y1, x2, y2 = drawn.boxes_xyxy.T
         assert (x1 >= 0).all()
         assert (y1 >= 0).all()
@@ -36,6 +40,46 @@ def test_boxes_lie_in_the_picture_and_name_the_products() -> None:
         assert (y2 <= 260).all()
         assert (x2 > x1).all()
         assert (y2 > y1).all()
+
+
+class _Choosing:
+    """A generator that draws as another, but for the kind of scene."""
+
+    def __init__(self, seed: int, kind: str) -> None:
+        self._rng, self._kind = np.random.default_rng(seed), kind
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._rng, name)
+
+    def choice(self, choices: Any, *arguments: Any, **named: Any) -> Any:
+        """Choose the kind where that is among the choices."""
+        if isinstance(choices, list) and self._kind in choices:
+            return self._kind
+        return self._rng.choice(choices, *arguments, **named)
+
+
+def test_in_a_row_things_of_about_one_size_stand_beside_one_another() -> None:
+    close = 0
+    for k in range(12):
+        rng = cast(np.random.Generator, _Choosing(k, "row"))
+        drawn = draw_scene(rng, _PRODUCTS, 400, 300)
+        assert 1 <= len(drawn.boxes_xyxy) <= 6
+        left, _, right, _ = drawn.boxes_xyxy[drawn.boxes_xyxy[:, 0].argsort()].T
+        widths = right - left
+        # A tilted picture moves them a little, none stands before another.
+        assert (left[1:] - right[:-1] > -0.5 * np.minimum(widths[1:], widths[:-1])).all()
+        close += int(((left[1:] - right[:-1]) < 0.3 * widths[:-1]).sum())
+    assert close > 12
+
+
+def test_a_poster_can_be_read_and_keeps_to_the_picture() -> None:
+    for k in range(30):
+        before = np.full((360, 520, 3), 40 + 5 * k, np.uint8)
+        canvas = before.copy()
+        write_poster(np.random.default_rng(k), canvas)
+        change = np.abs(canvas.astype(int) - before).max(2)
+        assert change.max() > 60
+        assert 0.001 < (change > 30).mean() < 0.7
 
 
 def _recolour(
