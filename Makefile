@@ -11,8 +11,11 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 EXPORT := build/export
 
-# hnswlib is compiled on the spot. Without this it would be compiled for this very CPU and die on an older one.
+# hnswlib is compiled on the spot: not for this very CPU, or it would die on an older one, but with AVX2 where there is.
 export HNSWLIB_NO_NATIVE := 1
+ifneq ($(shell grep -s -w -m 1 avx2 /proc/cpuinfo),)
+export CXXFLAGS := $(CXXFLAGS) -mavx2 -mfma
+endif
 
 .PHONY: demo demo-drinks test check format exporter test-export networks trainer test-training clean
 

@@ -426,6 +426,9 @@ def weights(
     checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT")],
     out: Out,
     side: Annotated[int, typer.Option(min=32, help="Pixels a side of the network's input.")],
+    width: Annotated[
+        int | None, typer.Option(min=32, help="Of an input that is not square: --side is its height.")
+    ] = None,
     pictures: Annotated[
         list[Path] | None, typer.Option(help="Photos to compare the networks on, beside noise.")
     ] = None,
@@ -434,7 +437,7 @@ def weights(
 
     Example: python -m training export-weights extractor build/extractor/extractor.pt --out build/parcel --side 176
     """
-    export_weights(kind.value, checkpoint, out, side, pictures or ())
+    export_weights(kind.value, checkpoint, out, side, width or side, pictures or ())
 
 
 @app.command("import-weights")

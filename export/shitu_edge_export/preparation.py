@@ -109,6 +109,11 @@ def _resize(preparation: Preparation, facts: Mapping[str, Any], path: Path) -> P
         )
     sides = facts.get("target_size") or facts.get("size")
     height, width = (sides, sides) if isinstance(sides, int) else (sides or (None, None))
+    if not facts.get("target_size"):
+        height, width = (
+            width,
+            height,
+        )  # PaddleDetection's `target_size` begins with the height, PaddleClas' `size` does not
     kernel = facts.get("interp", facts.get("interpolation"))
     if kernel is not None and kernel not in _INTERPOLATIONS:
         raise ModelError(f"{path}: resizes by interpolation {kernel!r}; the runtime knows bilinear (1) and cubic (2)")

@@ -88,7 +88,7 @@ def test_paddleclas(tmp_path: Path) -> None:
 
 
 def test_paddlex(tmp_path: Path) -> None:
-    expected = Preparation("bilinear", 192, 256, 0.00392157, IMAGENET_MEAN, IMAGENET_STD)
+    expected = Preparation("bilinear", 256, 192, 0.00392157, IMAGENET_MEAN, IMAGENET_STD)
     assert read(PADDLEX, tmp_path, EXTRACTOR) == expected
 
 
@@ -186,7 +186,7 @@ def test_other_interpolations_are_refused(tmp_path: Path, value: Any) -> None:
     ("facts", "expected"),
     [
         ({"target_size": 64}, (64, 64)),
-        ({"size": [32, 48]}, (32, 48)),
+        ({"size": [32, 48]}, (48, 32)),
         ({"target_size": [32, 48]}, (32, 48)),
         ({}, (None, None)),
     ],

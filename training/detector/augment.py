@@ -13,6 +13,8 @@ from .photos import Boxes, Photo
 _VISIBLE = 0.3
 _SMALLEST_SIDE = 4.0
 _TRIES = 5
+_STRETCH = 0.4
+"""Logarithm of what a side is stretched by, the other shrunk: a 16 : 9 photo made square is as if it were 0.29."""
 
 Picture = tuple[NDArray[np.uint8], Boxes]
 """Pixels (S, S, 3) uint8 RGB, boxes (M, 4) in its pixels."""
@@ -68,7 +70,7 @@ def _window(photo: Photo, width: int, height: int, random: np.random.Generator) 
     sides = np.array(photo.pixels_rgb.shape[1::-1], np.float64)
     window = sides.copy()
     if random.random() < 0.8:
-        stretch = np.exp(random.uniform(-0.25, 0.25) * np.array([1, -1]))
+        stretch = np.exp(random.uniform(-_STRETCH, _STRETCH) * np.array([1, -1]))
         window *= np.exp(random.uniform(np.log(0.45), np.log(1.6))) * stretch
     centre = sides / 2 + (sides - window) / 2 * random.uniform(-1, 1, 2)
     quarter = random.choice(4, p=[0.7, 0.12, 0.06, 0.12])

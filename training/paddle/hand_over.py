@@ -55,14 +55,13 @@ def hand_over_extractor(parcel: Path, out: Path) -> Report:
     network.eval()
     with paddle.no_grad():
         found = {"embedding": network(paddle.to_tensor(given.images)).numpy()}
-    side = given.side
     steps: list[Mapping[str, Any]] = [
-        {"ResizeImage": {"size": [side, side], "interpolation": "bilinear", "return_numpy": False}},
+        {"ResizeImage": {"size": [given.width, given.height], "interpolation": "bilinear", "return_numpy": False}},
         {"NormalizeImage": {"scale": "1.0/255.0", "mean": _MEAN, "std": _STD, "order": "hwc"}},
         {"ToCHWImage": None},
     ]
     with _folder_beside(out) as folder:
-        save(network, {"x": (None, 3, side, side)}, folder)
+        save(network, {"x": (None, 3, given.height, given.width)}, folder)
         _write_yaml(folder / "inference.yml", {"PreProcess": {"transform_ops": steps}})
         return _finish(given, {"network": found, "inference model": run_extractor(folder, given.images)}, folder, out)
 
@@ -93,9 +92,8 @@ def hand_over_detector(parcel: Path, out: Path) -> Report:
         "scores": np.stack([_joined(scores)[:, 0] for scores, _ in levels]),
         "distances": np.stack([_joined(distances) for _, distances in levels]),
     }
-    side = given.side
     steps = [
-        {"type": "Resize", "interp": _CUBIC, "keep_ratio": False, "target_size": [side, side]},
+        {"type": "Resize", "interp": _CUBIC, "keep_ratio": False, "target_size": [given.height, given.width]},
         {"type": "NormalizeImage", "is_scale": True, "mean": _MEAN, "std": _STD},
         {"type": "Permute"},
     ]
@@ -109,7 +107,7 @@ def hand_over_detector(parcel: Path, out: Path) -> Report:
         "label_list": ["product"],
     }
     with _folder_beside(out) as folder:
-        save(network, {"image": (1, 3, side, side), "scale_factor": (1, 2)}, folder)
+        save(network, {"image": (1, 3, given.height, given.width), "scale_factor": (1, 2)}, folder)
         _write_yaml(folder / "infer_cfg.yml", described)
         return _finish(given, {"network": found, "inference model": run_detector(folder, given.images)}, folder, out)
 
@@ -141,7 +139,8 @@ def _finish(given: Parcel, found: Mapping[str, Arrays], folder: Path, out: Path)
     report = {
         "kind": given.kind,
         "built_from": given.facts,
-        "side": given.side,
+        "height": given.height,
+        "width": given.width,
         "tolerance": TOLERANCE,
         "largest_differences_from_pytorch_in_float64": [
             {"picture": picture} | {name: float(f"{values[index]:.2g}") for name, values in columns.items()}

@@ -38,7 +38,7 @@ class Parcel:
         pictures: what each of `images` shows.
         made_with: versions.
         weights: parameters and statistics, by PyTorch's names.
-        images: (N, 3, S, S) float32, as the network eats them.
+        images: (N, 3, H, W) float32, as the network eats them.
         answers: to `images`, computed in float64. Of an extractor `embedding` (N, D); of a detector `scores` (N, A) in
             0..1 and `distances` (N, A, 4 · (REG_MAX + 1)), logits, over all anchors, finest level first.
         rounding: per answer and picture, (N,), the most that PyTorch's own float32 is off.
@@ -54,9 +54,14 @@ class Parcel:
     rounding: Arrays
 
     @property
-    def side(self) -> int:
-        """Pixels a side of the network's input."""
-        return int(self.images.shape[-1])
+    def height(self) -> int:
+        """Of the network's input, in pixels."""
+        return self.images.shape[2]
+
+    @property
+    def width(self) -> int:
+        """Of the network's input, in pixels."""
+        return self.images.shape[3]
 
     def write(self, folder: Path) -> None:
         """Write the files into a folder."""

@@ -29,22 +29,24 @@ _COUNTER = "num_batches_tracked"
 """A batch norm's counter: of use to training alone, and unknown to Paddle."""
 
 
-def export_weights(kind: Kind, checkpoint: Path, out: Path, side: int, pictures: Sequence[Path] = ()) -> Parcel:
+def export_weights(
+    kind: Kind, checkpoint: Path, out: Path, height: int, width: int, pictures: Sequence[Path] = ()
+) -> Parcel:
     """Write a checkpoint's weights as a parcel for Paddle.
 
     Args:
         kind: `extractor` or `detector`.
         checkpoint: of `train_extractor` or `train_detector`.
         out: folder of the parcel.
-        side: pixels a side of the network's input.
+        height, width: of the network's input, in pixels.
         pictures: files to compare the networks on, beside drawn noise.
 
     Raises:
         ValueError: the checkpoint is none of that kind, or a picture cannot be decoded.
     """
     resize = cv2.INTER_LINEAR if kind == "extractor" else cv2.INTER_CUBIC  # as the runtime resizes
-    photos = [cv2.resize(read_rgb(path), (side, side), interpolation=resize) for path in pictures]
-    pixels = torch.from_numpy(np.stack([*_noise(side), *photos])).permute(0, 3, 1, 2)
+    photos = [cv2.resize(read_rgb(path), (width, height), interpolation=resize) for path in pictures]
+    pixels = torch.from_numpy(np.stack([*_noise(height, width), *photos])).permute(0, 3, 1, 2)
     images = normalise(pixels.float()).contiguous()
     network: Extractor | PicoDet
     if kind == "extractor":
@@ -60,7 +62,7 @@ def export_weights(kind: Kind, checkpoint: Path, out: Path, side: int, pictures:
     parcel = Parcel(
         kind=kind,
         facts=facts,
-        pictures=[f"noise of {grain or side} squares" for grain in _GRAINS] + [path.name for path in pictures],
+        pictures=[f"noise of {grain or width} blocks a row" for grain in _GRAINS] + [path.name for path in pictures],
         made_with={"torch": torch.__version__},
         weights=_arrays(weights),
         images=images.numpy(),
@@ -106,11 +108,11 @@ def import_weights(kind: Kind, parcel: Path, out: Path) -> None:
     save_checkpoint(out / name, {"kind": kind, **described, "network": state})
 
 
-def _noise(side: int) -> list[NDArray[np.uint8]]:
-    """Return pictures (side, side, 3) of coloured squares, from a few large ones to one each pixel."""
+def _noise(height: int, width: int) -> list[NDArray[np.uint8]]:
+    """Return pictures (height, width, 3) of coloured blocks, from a few large ones to one each pixel."""
     rng = np.random.default_rng(0)
-    drawn = [rng.integers(0, 256, (grain or side, grain or side, 3), np.uint8) for grain in _GRAINS]
-    return [cv2.resize(squares, (side, side), interpolation=cv2.INTER_NEAREST) for squares in drawn]
+    drawn = [rng.integers(0, 256, (grain or height, grain or width, 3), np.uint8) for grain in _GRAINS]
+    return [cv2.resize(blocks, (width, height), interpolation=cv2.INTER_NEAREST) for blocks in drawn]
 
 
 @torch.no_grad()

@@ -43,6 +43,17 @@ def test_boxes_go_where_the_pixels_go() -> None:
     assert lost < 60
 
 
+def test_things_get_as_narrow_and_as_broad_as_in_wide_and_tall_photos_made_square() -> None:
+    shapes = []
+    for seed in range(200):
+        matrix = _window(photo(BLOCK), 96, 96, np.random.default_rng(seed))[:, :2]
+        seen = np.abs(matrix) @ np.array([120.0, 120.0])  # a square block, of a photo of 160 x 120
+        shapes.append(seen[0] / seen[1])
+    narrowest, broadest = np.percentile(shapes, [3, 97])
+    assert narrowest < 9 / 16
+    assert broadest > 16 / 9
+
+
 @pytest.mark.parametrize("tiles", [1, 2, 4])
 def test_pictures(tiles: int) -> None:
     counts = []

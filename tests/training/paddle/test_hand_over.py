@@ -22,11 +22,16 @@ from training.paddle.parcel import Kind, Parcel
 
 from .conftest import Checkpoint
 
-SIDE = 64
+SIDE, WIDTH = 64, 96
+"""The detector's input is wider than high."""
 CHECKOUT = Path(__file__).parents[3]
 LACKING = [name for name in ("torch", "paddle", "paddleclas", "ppdet") if find_spec(name) is None]
 
 pytestmark = pytest.mark.skipif(bool(LACKING), reason=f"{' and '.join(LACKING)} not installed")
+
+
+def _width(kind: Kind) -> int:
+    return WIDTH if kind == "detector" else SIDE
 
 
 def hand_over(kind: Kind, parcel: Path, out: Path) -> subprocess.CompletedProcess[str]:
@@ -45,7 +50,7 @@ def _run(*arguments: object) -> subprocess.CompletedProcess[str]:
 def handed_over(kind: Kind, checkpoint: Path, folder: Path) -> dict[str, Any]:
     from training.paddle.weights import export_weights
 
-    export_weights(kind, checkpoint, folder / "parcel", SIDE)
+    export_weights(kind, checkpoint, folder / "parcel", SIDE, _width(kind))
     done = hand_over(kind, folder / "parcel", folder / "model")
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in folder.iterdir()) == ["model", "parcel"], "nothing temporary is left"
@@ -55,7 +60,8 @@ def handed_over(kind: Kind, checkpoint: Path, folder: Path) -> dict[str, Any]:
 
 def _require_equal(report: dict[str, Any], *names: str) -> None:
     pictures = report["largest_differences_from_pytorch_in_float64"]
-    assert [one.pop("picture") for one in pictures] == [f"noise of {grain} squares" for grain in (4, 16, 48, SIDE)]
+    grains = (4, 16, 48, _width(report["kind"]))
+    assert [one.pop("picture") for one in pictures] == [f"noise of {grain} blocks a row" for grain in grains]
     wheres = ("the network", "the inference model", "PyTorch's float32")
     for differences in pictures:
         assert set(differences) == {f"{name} by {where}" for name in names for where in wheres}
@@ -82,7 +88,7 @@ def test_the_way_back(checkpoint: Checkpoint, tmp_path: Path, kind: Kind) -> Non
 
     trained = checkpoint("joined" if kind == "extractor" else kind)
     before = load_checkpoint(trained, kind)
-    export_weights(kind, trained, tmp_path / "parcel", SIDE)
+    export_weights(kind, trained, tmp_path / "parcel", SIDE, _width(kind))
     assert hand_over(kind, tmp_path / "parcel", tmp_path / "model").returncode == 0
     assert take_back(kind, tmp_path / "model", tmp_path / "back").returncode == 0
     import_weights(kind, tmp_path / "back", tmp_path / "start")
@@ -114,18 +120,20 @@ def test_detector(checkpoint: Checkpoint, tmp_path: Path) -> None:
     assert kind.suppression is not None
     assert (kind.suppression.iou, kind.suppression.score_threshold) == (0.4, 0.025)
     found = read_preparation(find_configuration(model.path), EXTRACTOR)
-    assert found == replace(DETECTOR, height=SIDE, width=SIDE)
+    assert found == replace(DETECTOR, height=SIDE, width=WIDTH)
 
 
 def test_other_answers_are_refused(checkpoint: Checkpoint, tmp_path: Path) -> None:
     from training.paddle.weights import export_weights
 
-    parcel = export_weights("extractor", checkpoint("lcnet"), tmp_path / "parcel", SIDE)
+    parcel = export_weights("extractor", checkpoint("lcnet"), tmp_path / "parcel", SIDE, SIDE)
     answers = {"embedding": parcel.answers["embedding"].copy()}
     answers["embedding"][-1, -1] += 1e-3
     replace(parcel, answers=answers).write(tmp_path / "parcel")
     done = hand_over("extractor", tmp_path / "parcel", tmp_path / "model")
     assert done.returncode == 1
-    assert "embedding by the network is 0.001 off PyTorch's on noise of 64 squares, more than 0.0001" in done.stderr
+    assert (
+        "embedding by the network is 0.001 off PyTorch's on noise of 64 blocks a row, more than 0.0001" in done.stderr
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["parcel"]
-    assert Parcel.read(tmp_path / "parcel", "extractor").side == SIDE
+    assert Parcel.read(tmp_path / "parcel", "extractor").width == SIDE

@@ -19,7 +19,7 @@ def parcel() -> Parcel:
         pictures=["one", "other"],
         made_with={"torch": "1"},
         weights={"a.weight": random.normal(size=(3, 4)).astype(np.float32), "b": np.ones(2, np.float32)},
-        images=random.normal(size=(2, 3, 8, 8)).astype(np.float32),
+        images=random.normal(size=(2, 3, 8, 6)).astype(np.float32),
         answers={"embedding": random.normal(size=(2, 5)).astype(np.float32)},
         rounding={"embedding": np.array([1e-7, 2e-7], np.float32)},
     )
@@ -28,10 +28,10 @@ def parcel() -> Parcel:
 def test_round_trip(parcel: Parcel, tmp_path: Path) -> None:
     parcel.write(tmp_path / "p")
     found = Parcel.read(tmp_path / "p", "extractor")
-    assert (found.kind, found.facts, found.pictures, found.made_with, found.side) == (
+    assert (found.kind, found.facts, found.pictures, found.made_with) == (
         *(parcel.kind, parcel.facts, parcel.pictures, parcel.made_with),
-        8,
     )
+    assert (found.height, found.width) == (8, 6)
     np.testing.assert_array_equal(found.images, parcel.images)
     pairs = [(getattr(found, name), getattr(parcel, name)) for name in ("weights", "answers", "rounding")]
     for mine, theirs in pairs:

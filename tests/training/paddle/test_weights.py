@@ -24,7 +24,7 @@ def test_extractor(checkpoint: Checkpoint, tmp_path: Path) -> None:
     photo = np.zeros((40, 60, 3), np.uint8)
     photo[:, :] = (1, 2, 250)  # in OpenCV's order: red
     cv2.imwrite(str(tmp_path / "red.png"), photo)
-    export_weights("extractor", checkpoint("lcnet"), tmp_path / "parcel", 64, [tmp_path / "red.png"])
+    export_weights("extractor", checkpoint("lcnet"), tmp_path / "parcel", 64, 64, [tmp_path / "red.png"])
     parcel = Parcel.read(tmp_path / "parcel", "extractor")
     assert parcel.facts == {
         "backbone": "lcnet",
@@ -52,18 +52,18 @@ def test_extractor(checkpoint: Checkpoint, tmp_path: Path) -> None:
 
 
 def test_detector(checkpoint: Checkpoint, tmp_path: Path) -> None:
-    parcel = export_weights("detector", checkpoint("detector"), tmp_path, 64)
-    assert (parcel.facts, parcel.images.shape) == ({"scale": 0.25, "channels": 24, "head_convs": 2}, (4, 3, 64, 64))
+    parcel = export_weights("detector", checkpoint("detector"), tmp_path, 64, 128)
+    assert (parcel.facts, parcel.images.shape) == ({"scale": 0.25, "channels": 24, "head_convs": 2}, (4, 3, 64, 128))
     with torch.no_grad():
         outputs = load_detector(checkpoint("detector"))(torch.from_numpy(parcel.images))
-    # The second level's cell in row 1, column 3 comes after the first level's 8 × 8.
-    cell = 8 * 8 + 1 * 4 + 3
-    assert parcel.answers["scores"].shape == (4, 8 * 8 + 4 * 4 + 2 * 2 + 1)
+    # The second level's cell in row 1, column 3 comes after the first level's 8 × 16.
+    cell = 8 * 16 + 1 * 8 + 3
+    assert parcel.answers["scores"].shape == (4, 8 * 16 + 4 * 8 + 2 * 4 + 1 * 2)
     np.testing.assert_allclose(parcel.answers["scores"][2, cell], outputs.logits[1][2, 0, 1, 3].sigmoid(), atol=1e-5)
     np.testing.assert_allclose(parcel.answers["distances"][2, cell], outputs.bins[1][2, :, 1, 3], atol=1e-5)
 
 
 def test_a_checkpoint_of_the_other_kind(checkpoint: Checkpoint, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="of kind detector, found extractor"):
-        export_weights("detector", checkpoint("lcnet"), tmp_path / "parcel", 64)
+        export_weights("detector", checkpoint("lcnet"), tmp_path / "parcel", 64, 64)
     assert not (tmp_path / "parcel").exists()
