@@ -36,7 +36,7 @@ step $work/caltech101/teacher.npy $train teach $work/caltech101 "${teacher[@]}" 
 step $work/drawn/teacher.npy $train teach $work/drawn "${teacher[@]}" --views 1
 
 # Drawn and pasted scenes, and grocery photos with the localizer's boxes.
-step $work/scenes/labels $train draw-scenes --out $work/scenes --count 800 --surfaces "$data/textures" "${at_once[@]}"
+step $work/scenes/labels $train draw-scenes --out $work/scenes --count 2000 --surfaces "$data/textures" "${at_once[@]}"
 step $work/pasted/labels $train paste-scenes --out $work/pasted --count 800 --shared "$shared"
 step $work/labelled/labels $train label-photos --out $work/labelled --shared "$shared"
 
@@ -68,14 +68,21 @@ fi
 # A last layer in closed form, that looks at all stages.
 step $work/refit/extractor.pt $train refit $taught/extractor.pt --products $work/grocery --products $work/drawn \
     --side 192 --views 0 --stages 5 --out $work/refit
-detector=(--scale 0.75 --photos "$data/beverage=0.5" --photos $work/scenes=0.15 --photos $work/pasted=0.2 --photos $work/labelled=0.15)
-learn detector --out $work/detector-first "${detector[@]}" --backbone $work/extractor/extractor.pt --steps 1500
-learn detector --out $work/detector-second "${detector[@]}" --initial $work/detector-first/detector.pt --steps 1400 --learning-rate 0.0012
-learn detector --out $work/detector "${detector[@]}" --initial $work/detector-second/detector.pt --steps 640 --learning-rate 0.0008 --seed 3
+detector=(--scale 0.75 --photos "$data/beverage=0.45" --photos $work/scenes=0.28 --photos $work/pasted=0.15 --photos $work/labelled=0.12)
+further() { # further RUN BEFORE OPTIONS...: goes on from the weights of the run before
+    learn detector --out "$work/detector-$1" "${detector[@]}" --initial "$work/detector-$2/detector.pt" "${@:3}"
+}
+learn detector --out $work/detector-f "${detector[@]}" --backbone $work/extractor/extractor.pt --steps 1500
+further g f --steps 1400 --learning-rate 0.0012
+further h g --steps 640 --learning-rate 0.0008 --seed 3
+further i h --steps 1500 --learning-rate 0.0012 --seed 4
+further j i --side 352 --steps 1400 --learning-rate 0.001 --seed 5
+further k j --side 384 --steps 800 --learning-rate 0.0008 --seed 6
 
 # Paddle inference models, equal to PyTorch's, and the bundle from those.
 step $work/parcels/extractor $train export-weights extractor $work/refit/extractor.pt --out $work/parcels/extractor --side 192
-step $work/parcels/detector $train export-weights detector $work/detector/detector.pt --out $work/parcels/detector --side 352
+step $work/parcels/detector $train export-weights detector $work/detector-k/detector.pt --out $work/parcels/detector --side 288 \
+    --width 448
 paddle=$work/paddle
 step $paddle/extractor build/export/bin/python -m training.paddle extractor $work/parcels/extractor --out $paddle/extractor
 step $paddle/detector build/export/bin/python -m training.paddle detector $work/parcels/detector --out $paddle/detector
