@@ -113,8 +113,11 @@ def _ours(rows: Rows, m: int, ef_construction: int, threads: int) -> At:
     graph = GraphIndex.build(ids, lambda some: rows[some], rows.shape[1], parameters, threads)
 
     def at(ef: int) -> Callable[[Rows], Ids]:
-        index = GraphIndex(graph._graph, GraphParameters(ef=ef))
-        return lambda query: index.search(query, K)[0][0]
+        def search(query: Rows) -> Ids:
+            graph._graph.set_ef(ef)  # all share one graph, and take turns
+            return graph.search(query, K)[0][0]
+
+        return search
 
     return at
 
