@@ -115,7 +115,9 @@ def _ours(rows: Rows, m: int, ef_construction: int, threads: int) -> At:
     def at(ef: int) -> Callable[[Rows], Ids]:
         def search(query: Rows) -> Ids:
             graph._graph.set_ef(ef)  # all share one graph, and take turns
-            return graph.search(query, K)[0][0]
+            ids, _ = graph.search(query, K)
+            nearest: Ids = ids[0]
+            return nearest
 
         return search
 
