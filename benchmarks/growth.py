@@ -48,8 +48,9 @@ def main() -> None:
     before: tuple[int, float] | None = None
     for start, size in zip([0, *sizes], sizes, strict=False):
         path, took = _grown(args.folder, rows, start, size, args.threads)
-        times, found = _searched(path, rows, size)
-        exact_times, truth = _exact(rows, size)
+        queries = further_pictures(QUERIES, size, args.dim, seed=1)
+        times, found = _searched(path, queries, size)
+        exact_times, truth = _exact(rows[:size], queries)
         p50, p99 = np.percentile(times, [50, 99])
         right = float((found == truth).mean())
         grew = "" if before is None else f"{math.log(p50 / before[1]) / math.log(size / before[0]):.2f}"
@@ -80,11 +81,10 @@ def _grown(folder: Path, rows: Rows, start: int, size: int, threads: int) -> tup
     return path, f"{took:.0f}" if not start else f"+{took:.0f}"
 
 
-def _searched(path: Path, rows: Rows, size: int) -> tuple[NDArray[np.float64], Ids]:
+def _searched(path: Path, queries: Rows, size: int) -> tuple[NDArray[np.float64], Ids]:
     """Return milliseconds and the nearest item (QUERIES,) of every query."""
-    graph = GraphIndex.load(path, rows.shape[1], size, GraphParameters())
+    graph = GraphIndex.load(path, queries.shape[1], size, GraphParameters())
     time.sleep(SETTLING)
-    queries = further_pictures(QUERIES, size, rows.shape[1], seed=1)
     times, found = [], []
     for query in queries:
         begun = time.perf_counter_ns()
@@ -94,10 +94,9 @@ def _searched(path: Path, rows: Rows, size: int) -> tuple[NDArray[np.float64], I
     return np.array(times), np.array(found)
 
 
-def _exact(rows: Rows, size: int) -> tuple[NDArray[np.float64], Ids]:
+def _exact(rows: Rows, queries: Rows) -> tuple[NDArray[np.float64], Ids]:
     """Return milliseconds of some queries, asked one at a time, and the nearest item (QUERIES,) of all."""
-    index = ExactIndex(np.arange(size, dtype=np.int64), rows[:size])
-    queries = further_pictures(QUERIES, size, rows.shape[1], seed=1)
+    index = ExactIndex(np.arange(len(rows), dtype=np.int64), rows)
     times, nearest = [], []
     for query in queries[:EXACT_QUERIES]:
         begun = time.perf_counter_ns()
