@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,31 @@ def test_constants_are_folded(tmp_path: Path) -> None:
     simplify_onnx(source, target)
     assert [node.op_type for node in onnx.load(target).graph.node] == ["Mul"]
     assert by_onnxruntime(target, "x", np.array([3, 4], np.float32))[0].tolist() == [6, 16]
+
+
+def test_hard_swish_stays_one_operation(tmp_path: Path) -> None:
+    """Taken apart, as onnxruntime writes it, OpenVINO runs it in two, each in a layout of its own."""
+    nodes = [
+        helper.make_node("HardSwish", ["x"], ["a"]),
+        helper.make_node("HardSigmoid", ["a"], ["gate"], alpha=1 / 6, beta=0.5),
+        helper.make_node("Mul", ["gate", "a"], ["b"]),
+        helper.make_node("HardSigmoid", ["b"], ["steep"], alpha=0.2, beta=0.5),
+        helper.make_node("Mul", ["b", "steep"], ["c"]),
+        helper.make_node("HardSigmoid", ["c"], ["shared"], alpha=1 / 6, beta=0.5),
+        helper.make_node("Mul", ["c", "shared"], ["d"]),
+        helper.make_node("Mul", ["x", "shared"], ["e"]),
+        helper.make_node("Add", ["d", "e"], ["y"]),
+    ]
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [9]) for name in "xy"]
+    graph = helper.make_graph(nodes, "net", values[:1], values[1:])
+    source, target = tmp_path / "a.onnx", tmp_path / "b.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 14)], ir_version=8), source)
+    simplify_onnx(source, target)
+    kinds = Counter(node.op_type for node in onnx.load(target).graph.node)
+    assert kinds == {"HardSwish": 2, "HardSigmoid": 2, "Mul": 3, "Add": 1}, "of another slope, or with another reader"
+    image = np.linspace(-4, 4, 9, dtype=np.float32)
+    for found in (by_onnxruntime(target, "x", image), by_openvino(target, image)):
+        np.testing.assert_allclose(found[0], by_onnxruntime(source, "x", image)[0], atol=1e-6)
 
 
 def test_a_free_batch_stays_free(tmp_path: Path) -> None:

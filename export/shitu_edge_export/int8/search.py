@@ -20,7 +20,7 @@ Gate = Callable[[ov.Model, int], bool]
 _SHIFT_FEEDS = 32
 _SENSITIVITY_FEEDS = 8
 _FIXED_WORK = 0.002
-"""What a layer costs besides its multiplications, as a share of the network's."""
+"""What a layer costs besides its work, as a share of the network's."""
 _MOST_FLOAT = 0.6
 """Share of the work in float32 beyond which integers save nothing worth having."""
 
@@ -61,7 +61,7 @@ def measure_sensitivity(model: ov.Model, plan: Plan, feeds: Sequence[Feed]) -> d
 
 def search(model: ov.Model, plan: Plan, harm: Mapping[str, float], gate: Gate) -> Found:
     """Keep those layers in float32 that harm most for the work they save, as few as the gate needs, by bisection."""
-    work = {layer.name: layer.multiplications for layer in plan.layers}
+    work = {layer.name: layer.work for layer in plan.layers}
     total = sum(work.values())
     order = sorted(harm, key=lambda name: -harm[name] / (work[name] + _FIXED_WORK * total))
 
@@ -83,7 +83,7 @@ def search(model: ov.Model, plan: Plan, harm: Mapping[str, float], gate: Gate) -
     return Found(apply_plan(model, plan, order[:high]), tuple(order[:high]), holds=True)
 
 
-def _count_within(budget: float, costs: Sequence[int]) -> int:
+def _count_within(budget: float, costs: Sequence[float]) -> int:
     """Return how many costs, taken in order, a budget pays."""
     return int(np.searchsorted(np.cumsum(costs), budget, side="right"))
 
