@@ -6,6 +6,7 @@ loaded when its file's digest is the expected one, and can always be built again
 
 from __future__ import annotations
 
+import math
 import os
 import struct
 from collections.abc import Callable
@@ -34,17 +35,23 @@ _ALIVE_SHARE = 4
 """Where less than a quarter of what was found is alive, too little was looked at (`tests/gallery/test_recall.py`)."""
 _WIDE_SHARE = 8
 """A graph search for more than an eighth of the items takes longer than a look at all of them."""
+_EF = 208
+"""For 100 000 items; what finds 99 % of the nearest, of embeddings of 512 numbers (`benchmarks/search.py`)."""
+_EF_GROWTH = 0.85
+"""The power of the number of items with which that grows (`benchmarks/growth.py`)."""
+_LEAST_EF = 128
+"""Where a label was removed, only the tail of what a search returns counts (`tests/gallery/test_recall.py`)."""
 _HEADER = struct.Struct("<6QiI3QdQ")
 """`saveIndex` of hnswlib 0.8 (`hnswalg.h`): sizes and offsets in bytes, top level, entry point, links, and the rest."""
 
 
 @dataclass(frozen=True, slots=True)
 class GraphParameters:
-    """hnswlib's `M`, `ef_construction` and query-time `ef`; the defaults by `benchmarks/search.py`."""
+    """hnswlib's `M`, `ef_construction` and query-time `ef`, which the number of items decides when None."""
 
     m: int = 32
     ef_construction: int = 400
-    ef: int = 208
+    ef: int | None = None
 
     def __post_init__(self) -> None:
         """Check what hnswlib would not.
@@ -52,8 +59,14 @@ class GraphParameters:
         Raises:
             GalleryError: a parameter is outside what it may be.
         """
-        if not (2 <= self.m <= MOST_LINKS and 1 <= self.ef_construction < 1 << 20 and 1 <= self.ef < 1 << 20):
+        breadths = (self.ef_construction, 1 if self.ef is None else self.ef)
+        if not (2 <= self.m <= MOST_LINKS and all(1 <= breadth < 1 << 20 for breadth in breadths)):
             raise GalleryError(f"expected M of 2 to {MOST_LINKS} and a positive ef_construction and ef, found {self}")
+
+
+def default_ef(items: int) -> int:
+    """Return how wide a search among so many items has to look to find 99 % of the nearest."""
+    return max(_LEAST_EF, round(_EF * math.pow(items / 100_000, _EF_GROWTH)))
 
 
 class ExactIndex:
@@ -164,9 +177,10 @@ class GraphIndex:
         self.parameters = parameters
         self.digest: str | None = None
         """Of the file that holds it; None while none does."""
-        graph.set_ef(parameters.ef)
         self.ids: Ids = np.sort(np.array(graph.get_ids_list(), np.int64))
         """The ids of its items, ascending."""
+        self.ef = parameters.ef or default_ef(len(self.ids))
+        graph.set_ef(self.ef)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -258,7 +272,7 @@ class GraphIndex:
         """
         if k == 0:
             return np.empty((len(queries), 0), np.int64), np.empty((len(queries), 0), np.float32)
-        wide = k if alive is None else max(k, self.parameters.ef)  # hnswlib looks at `ef` whatever it returns
+        wide = k if alive is None else max(k, self.ef)  # hnswlib looks at `ef` whatever it returns
         while wide * _WIDE_SHARE <= len(self) or wide == k:
             found = self._nearest(queries, wide, workers)
             if found is None:

@@ -6,6 +6,7 @@ import os
 import threading
 import unicodedata
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -446,6 +447,15 @@ def test_a_graph_in_memory_is_not_loaded_again(indexed: Path, monkeypatch: pytes
         gallery.reindex(QUICK)
         assert len(gallery.search(unit_rows(1), 100)[0]) == 85
         assert not gallery.needs_graph()
+
+
+@pytest.mark.parametrize("ef", [None, 60])
+def test_a_width_that_nobody_chose_follows_the_gallery(indexed: Path, ef: int | None) -> None:
+    """The record holds a number either way; whether it is the one that so many items ask for tells them apart."""
+    with Gallery.open(indexed, background=False) as gallery:
+        gallery.reindex(replace(QUICK, ef=ef))
+    with Gallery.open(indexed, background=False) as gallery:
+        assert gallery.graph_parameters == replace(QUICK, ef=ef)
 
 
 def test_reindexing_by_several_at_once_leaves_the_graph_on_record(indexed: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import hnswlib
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from shitu_edge.blas import SMALL_PRODUCT
 from shitu_edge.errors import GalleryError
-from shitu_edge.gallery.index import ExactIndex, GraphIndex, GraphParameters
+from shitu_edge.gallery.index import ExactIndex, GraphIndex, GraphParameters, default_ef
 
 from .rows import Rows, brute_force, build_graph, clustered_rows, run_python, unit_rows
 
@@ -97,6 +98,21 @@ def test_graph_recall_on_embeddings_of_drinks(shared: Path) -> None:
     gallery = np.delete(rows, np.s_[::5], axis=0)
     assert _recall(gallery, queries, 1) >= 0.99
     assert _recall(gallery, queries, 10) >= 0.99
+
+
+def test_a_search_looks_wider_the_more_items_there_are() -> None:
+    """By `benchmarks/search.py` 208 of 100 000; the growth is less than linear, and small graphs have their least."""
+    widths = [default_ef(items) for items in (1, 20_000, 100_000, 300_000, 1_000_000)]
+    assert widths[2] == 208
+    assert widths == sorted(widths)
+    assert widths[0] >= 50
+    assert widths[4] / widths[2] < 10
+
+
+def test_a_width_that_was_asked_for_stays() -> None:
+    ids, rows = np.arange(300, dtype=np.int64), unit_rows(300)
+    asked, free = build_graph(ids, rows, QUICK), build_graph(ids, rows, replace(QUICK, ef=None))
+    assert (asked.ef, free.ef) == (QUICK.ef, default_ef(300))
 
 
 def test_graph_answers_cosines_under_its_ids() -> None:

@@ -17,8 +17,8 @@ from shitu_edge.gallery import live as live_module
 from .rows import Rows, brute_force, create, unit
 
 DIM = 64
-SIZES = {40: 327, 192: 10, 1000: 2, 3000: 1}
-"""How many labels have so many items: 192 leave only the tail of what a search with `ef` of 208 returns."""
+SIZES = {40: 328, 112: 17, 1000: 2, 3000: 1}
+"""How many labels have so many items: 112 leave only the tail of what a search with an `ef` of 128 returns."""
 SPREAD = 0.07
 NEIGHBOURS = 10
 

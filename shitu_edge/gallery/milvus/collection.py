@@ -13,7 +13,7 @@ from typing import Any
 
 from ...errors import GalleryError
 from ...results import Match
-from ..index import GraphParameters, Rows
+from ..index import GraphParameters, Rows, default_ef
 from ..store import Entry
 
 AT_ONCE = 1000
@@ -28,6 +28,8 @@ KEY_BITS = 24
 """A row's key is its item's id, and the revision that added it in the lower bits."""
 _PROPERTY = "shitu_edge."
 _GRAPH = GraphParameters()
+_EF = default_ef(100_000)
+"""Milvus parts a collection, and every part has a graph of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,7 @@ class Collection:
 
     def search(self, queries: Rows, k: int, revision: int, *, graph: bool) -> list[tuple[Match, ...]]:
         """Return each query's `k` nearest items of a revision, equal ones by id."""
-        parameters = {"ef": max(_GRAPH.ef, k)} if graph else {}
+        parameters = {"ef": max(_EF, k)} if graph else {}
         with self._mapped_errors():
             answers = self._client.search(
                 self._name,

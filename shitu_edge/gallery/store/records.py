@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import GalleryError
-from ..index import GraphParameters, Ids
+from ..index import GraphParameters, Ids, default_ef
 
 UNIT_TOLERANCE = 1e-3
 """How far the squared length of an embedding may be from 1."""
@@ -109,6 +109,7 @@ def graph_record(row: tuple[object, ...]) -> GraphRecord | None:
         return None
     count, m, ef_construction, ef = known
     try:
-        return GraphRecord(str(digest), revision, count, GraphParameters(m, ef_construction, ef))
+        parameters = GraphParameters(m, ef_construction, None if ef == default_ef(count) else ef)
+        return GraphRecord(str(digest), revision, count, parameters)
     except GalleryError:
         return None
