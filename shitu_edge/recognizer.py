@@ -23,6 +23,7 @@ from .errors import GalleryError, ImageError, OptionError
 from .extract import Extractor
 from .gallery import Gallery, GallerySearch, NewItem
 from .geometry import Boxes, clip_boxes
+from .memory import release_freed_memory
 from .networks import cache_folder, open_bundle, open_network
 from .profile import Profile
 from .results import Box, Detections, Dropped, Provenance, Recognition, StageTimes
@@ -129,6 +130,7 @@ class Recognizer:
             if found is not None:
                 found.require(manifest.extractor.network.name, manifest.extractor.fingerprint)
             wave_ms = _warm_up(opened, detector, extractor)
+            release_freed_memory()
             return cls(opened, detector, extractor, found, threads, limits, wave_ms, stack.pop_all())
 
     def __enter__(self) -> Recognizer:
