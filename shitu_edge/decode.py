@@ -1,4 +1,8 @@
-"""Pictures in: path, bytes, file object, PIL image or array → RGB pixels. The only reader of image formats."""
+"""Pictures in: path, bytes, file object, PIL image or array → RGB pixels. The only reader of image formats.
+
+Pillow reads them. Plain JPEGs go to OpenCV once Pillow has read their header, where it is installed: both have
+libjpeg-turbo inside, but Pillow keeps four bytes a pixel, which then have to be copied to three.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +26,7 @@ from PIL import (
 )
 
 from .errors import ImageError
+from .opencv import opencv
 
 Encoded: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO"
 Source: TypeAlias = "Encoded | Image.Image | NDArray[np.uint8]"
@@ -51,6 +56,10 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_RGB_AS_STORED = 256 | 128
+"""OpenCV's `IMREAD_COLOR_RGB | IMREAD_IGNORE_ORIENTATION`."""
+_END_OF_JPEG = b"\xff\xd9"
+"""The last marker: it stands nowhere among compressed pixels, so a file that ends with it was not cut off in these."""
 _DECODER_ERRORS = Exception
 """What Pillow raises on bad files: OSError (truncated pixel data is one, unless the host program
 has set `PIL.ImageFile.LOAD_TRUNCATED_IMAGES`), SyntaxError,
@@ -128,7 +137,7 @@ def decode(source: Source, *, enough_side: int | None = None, limits: DecodeLimi
     except _DECODER_ERRORS as error:
         raise ImageError(f"{name}: cannot be decoded: {error}") from error
     with image:
-        return _from_image(image, name, enough_side, limits)
+        return _from_image(image, name, enough_side, limits, content)
 
 
 def _from_array(array: NDArray[np.uint8], limits: DecodeLimits) -> Picture:
@@ -139,13 +148,17 @@ def _from_array(array: NDArray[np.uint8], limits: DecodeLimits) -> Picture:
     return Picture(array, width, height)
 
 
-def _from_image(image: Image.Image, name: str, enough_side: int | None, limits: DecodeLimits) -> Picture:
+def _from_image(
+    image: Image.Image, name: str, enough_side: int | None, limits: DecodeLimits, content: bytes = b""
+) -> Picture:
     width, height = image.size
     _check_pixels(name, width, height, limits)
     try:
         if enough_side and image.format in ("JPEG", "MPO") and min(width, height) >= 2 * enough_side:
             shrink = min(width, height) // enough_side
             image.draft(image.mode, (width // shrink, height // shrink))
+        elif (pixels := _by_opencv(image, content)) is not None:
+            return Picture(pixels, width, height)
         image.load()
         orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
         rgb = _to_rgb(image)
@@ -155,6 +168,19 @@ def _from_image(image: Image.Image, name: str, enough_side: int | None, limits: 
         rgb = rgb.transpose(_UPRIGHT[orientation])
         width, height = (height, width) if orientation >= 5 else (width, height)
     return Picture(np.asarray(rgb), width, height)
+
+
+def _by_opencv(image: Image.Image, content: bytes) -> NDArray[np.uint8] | None:
+    """Decode a whole upright JPEG in colour or grey; None where that cannot be, for Pillow to do it or say why."""
+    cv2 = opencv()
+    plain = image.format == "JPEG" and image.mode in ("RGB", "L") and content.endswith(_END_OF_JPEG)
+    if cv2 is None or not plain or image.getexif().get(_EXIF_ORIENTATION, 1) in _UPRIGHT:
+        return None
+    try:
+        pixels: NDArray[np.uint8] | None = cv2.imdecode(np.frombuffer(content, np.uint8), _RGB_AS_STORED)
+    except cv2.error:
+        return None
+    return pixels if pixels is not None and pixels.shape == (image.height, image.width, 3) else None
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

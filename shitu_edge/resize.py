@@ -1,6 +1,6 @@
 """Resizing as the networks were trained with: OpenCV's `resize`, or where it is not installed our own, which equals it.
 
-OpenCV is the extra `opencv` (72 MB), and taken wherever there is one. It resizes in a tenth of the time
+OpenCV is taken wherever there is one (`opencv.py`). It resizes in a tenth of the time
 (`benchmarks/resample.py`), which is 5 % of a recognition by the official networks. Both give the same grey levels: to
 the bit when bilinear, to one level when cubic (`tests/test_resample.py`).
 """
@@ -8,23 +8,12 @@ the bit when bilinear, to one level when cubic (`tests/test_resample.py`).
 from __future__ import annotations
 
 from concurrent.futures import Executor
-from functools import cache
-from typing import Any
 
 import numpy as np
 
 from . import resample
+from .opencv import opencv
 from .resample import Kernel, Pixels, Planes, normalise
-
-
-@cache
-def opencv() -> Any | None:
-    """Return OpenCV, None where it is not installed or the system lacks a library that it needs."""
-    try:
-        import cv2
-    except ImportError:
-        return None
-    return cv2
 
 
 def resize(

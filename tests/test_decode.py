@@ -19,12 +19,20 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
+from shitu_edge import decode as decode_module
 from shitu_edge.decode import FORMATS, SUFFIXES, DecodeLimits, Picture, decode
 from shitu_edge.errors import ImageError
 
 Pixels = NDArray[np.uint8]
 HEIGHT, WIDTH = 37, 53
 ORIENTATION_TAG = 0x0112
+
+
+@pytest.fixture(autouse=True, params=["opencv", "pillow"])
+def _decoder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything holds with OpenCV, which takes plain JPEGs, and without."""
+    if request.param == "pillow":
+        monkeypatch.setattr(decode_module, "opencv", lambda: None)
 
 
 def noise(height: int = HEIGHT, width: int = WIDTH, channels: int = 3, seed: int = 0) -> Pixels:
@@ -127,6 +135,39 @@ def test_lossy_formats_are_close_to_opencv(name: str) -> None:
 def test_lossy_formats_are_close_to_the_original(name: str) -> None:
     difference = decode(FILES[name]).pixels_rgb.astype(float) - smooth(HEIGHT, WIDTH)
     assert np.abs(difference).mean() < 4
+
+
+@pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:2", "4:2:0"])
+@pytest.mark.parametrize("kind", ["jpeg", "jpeg progressive", "jpeg grey"])
+def test_jpegs_are_the_same_with_opencv_and_without(
+    monkeypatch: pytest.MonkeyPatch, kind: str, subsampling: str
+) -> None:
+    pixels = noise(61, 47)
+    options = {"subsampling": subsampling, "progressive": kind == "jpeg progressive"}
+    content = encode(pixels[:, :, 0] if kind == "jpeg grey" else pixels, "JPEG", **options)
+    found = decode(content).pixels_rgb
+    monkeypatch.setattr(decode_module, "opencv", lambda: None)
+    assert_close(found, decode(content).pixels_rgb, levels=1)
+
+
+@pytest.mark.parametrize(
+    ("content", "by_opencv"),
+    [
+        (FILES["jpeg"], True),
+        (FILES["jpeg grey"], True),
+        (FILES["jpeg"] + b"\0", False),
+        (FILES["jpeg exif"], False),
+        (FILES["jpeg cmyk"], False),
+        (FILES["png"], False),
+    ],
+    ids=["colour", "grey", "more bytes after the end", "turned", "CMYK", "PNG"],
+)
+def test_plain_jpegs_alone_go_to_opencv(monkeypatch: pytest.MonkeyPatch, content: bytes, by_opencv: bool) -> None:
+    calls = []
+    monkeypatch.setattr(decode_module, "opencv", lambda: cv2)
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: calls.append(1))
+    assert decode(content).pixels_rgb.shape[2] == 3, "what OpenCV gives up, Pillow reads"
+    assert bool(calls) == by_opencv
 
 
 @pytest.mark.parametrize("name", FILES)

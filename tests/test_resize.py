@@ -10,13 +10,14 @@ import pytest
 
 from shitu_edge import resample, resize
 from shitu_edge.bench.environment import read_versions
+from shitu_edge.opencv import opencv
 
 
 @pytest.fixture(autouse=True)
 def _found_anew() -> Iterator[None]:
-    resize.opencv.cache_clear()
+    opencv.cache_clear()
     yield
-    resize.opencv.cache_clear()
+    opencv.cache_clear()
 
 
 def test_takes_opencv_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,6 +31,6 @@ def test_does_without_opencv(monkeypatch: pytest.MonkeyPatch) -> None:
     image = np.random.default_rng(0).integers(0, 256, (40, 30, 3), np.uint8)
     ours = resample.resize(image, 17, 23, "cubic")
     monkeypatch.setitem(sys.modules, "cv2", None)
-    assert resize.opencv() is None
+    assert opencv() is None
     assert np.array_equal(resize.resize(image, 17, 23, "cubic"), ours)
     assert read_versions()["opencv"] == "not installed"

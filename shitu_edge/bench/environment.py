@@ -11,7 +11,7 @@ from pathlib import Path
 
 from .. import __version__
 from ..engines.cpu import Cpu, read_cpu
-from ..resize import opencv
+from ..opencv import opencv
 
 _PACKAGES = ("numpy", "pillow", "openvino", "onnxruntime", "hnswlib")
 _MISSING = "not installed"

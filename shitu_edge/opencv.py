@@ -1,0 +1,16 @@
+"""OpenCV where it is installed: the extra `opencv` (72 MB), which decodes and resizes pictures faster."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+
+@cache
+def opencv() -> Any | None:
+    """Return OpenCV, None where it is not installed or the system lacks a library that it needs."""
+    try:
+        import cv2
+    except ImportError:
+        return None
+    return cv2
