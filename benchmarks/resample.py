@@ -1,21 +1,28 @@
-"""Resizing by our own products, by OpenCV as the runtime calls it where there is one, bare, and in OpenVINO's graph.
+"""Decoding with OpenCV and without; resizing by our own products, by OpenCV, bare too, and in OpenVINO's graph.
 
     python -m benchmarks.resample
 
-Graph resizing is what a network with a resizing front costs beyond the same network without one.
+OpenCV is called as the runtime does where it is installed. Graph resizing is what a network with a resizing front costs
+beyond the same network without one.
 """
 
 from __future__ import annotations
+
+from io import BytesIO
 
 import cv2
 import numpy as np
 import openvino as ov
 from openvino.preprocess import PrePostProcessor, ResizeAlgorithm
+from PIL import Image
 
 from benchmarks.measure import describe_machine, interleave, print_times
 from shitu_edge import resample, resize
+from shitu_edge.bench.pictures import load_pictures
+from shitu_edge.decode import Picture, decode
 from shitu_edge.resample import Kernel
 
+PHOTO = 1920, 1080
 CASES: tuple[tuple[int, int, int, Kernel], ...] = (
     (1080, 1920, 640, "cubic"),
     (720, 1280, 640, "cubic"),
@@ -26,6 +33,17 @@ CASES: tuple[tuple[int, int, int, Kernel], ...] = (
 
 def main() -> None:
     print(describe_machine())
+    pictures = load_pictures(None, PHOTO)
+    print(f"\n{len(pictures)} JPEGs of {PHOTO[0]} × {PHOTO[1]} decoded")
+    print_times(
+        interleave(
+            {
+                "Pillow": lambda: [_by_pillow(picture) for picture in pictures],
+                "OpenCV after the header": lambda: [decode(picture) for picture in pictures],
+            },
+            rounds=20,
+        )
+    )
     for height, width, side, kernel in CASES:
         pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
         flag = cv2.INTER_CUBIC if kernel == "cubic" else cv2.INTER_LINEAR
@@ -41,6 +59,11 @@ def main() -> None:
             rounds=40,
         )
         print_times(times)
+
+
+def _by_pillow(picture: bytes) -> Picture:
+    with Image.open(BytesIO(picture)) as image:
+        return decode(image)
 
 
 def _graph(side: int, kernel: Kernel) -> ov.InferRequest:
