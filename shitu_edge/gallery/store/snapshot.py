@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 from array import array
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from functools import wraps
+from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -61,12 +63,13 @@ class Snapshot:
         """Read what came and went after revision `since`; all there is for 0."""
         whole = since < self.reaches_back_to
         gone = array("q", () if whole else (row[0] for row in self._connection.execute(_GONE_SINCE, (since, since))))
-        ids, labels, numbers = array("q"), array("i"), dict[str, int]()
+        ids, labels, numbers = array("q"), array("i"), defaultdict[str, int](count().__next__)
         # A cursor that is not closed would keep the file open in the traceback of a failure.
         with closing(self._connection.execute(*((_ALL,) if whole else (_COME_SINCE, (since,))))) as rows:
-            for item, label in rows:
-                ids.append(item)
-                labels.append(numbers.setdefault(label, len(numbers)))
+            while some := rows.fetchmany(_READ_AT_ONCE):
+                items, names = zip(*some, strict=True)
+                ids.extend(items)
+                labels.extend(map(numbers.__getitem__, names))
         return Load(self.revision, whole, _ids(gone), _ids(ids), np.array(labels, np.int32), list(numbers))
 
     @property
