@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shitu_edge.built_in import BUNDLES
 from shitu_edge.bundle import (
     MANIFEST,
     SEARCH_PATH_VARIABLE,
@@ -411,6 +412,13 @@ def test_found_by_name(elsewhere: Path, tmp_path: Path, monkeypatch: pytest.Monk
         tmp_path / "other" / "third",
         Path("models/here"),
     ]
+
+
+def test_built_in_bundles_are_called_as_their_folders() -> None:
+    folders = [path for path in BUNDLES.iterdir() if path.is_dir()]
+    assert folders
+    for folder in folders:
+        assert Bundle.open(folder).manifest.name == folder.name
 
 
 def test_built_in_bundles_come_last(elsewhere: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
