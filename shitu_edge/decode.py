@@ -56,8 +56,6 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_RGB_AS_STORED = 256 | 128
-"""OpenCV's `IMREAD_COLOR_RGB | IMREAD_IGNORE_ORIENTATION`."""
 _END_OF_JPEG = b"\xff\xd9"
 """The last marker: it stands nowhere among compressed pixels, so a file that ends with it was not cut off in these."""
 _DECODER_ERRORS = Exception
@@ -174,10 +172,13 @@ def _by_opencv(image: Image.Image, content: bytes) -> NDArray[np.uint8] | None:
     """Decode a whole upright JPEG in colour or grey; None where that cannot be, for Pillow to do it or say why."""
     cv2 = opencv()
     plain = image.format == "JPEG" and image.mode in ("RGB", "L") and content.endswith(_END_OF_JPEG)
-    if cv2 is None or not plain or image.getexif().get(_EXIF_ORIENTATION, 1) in _UPRIGHT:
+    if cv2 is None or not hasattr(cv2, "IMREAD_COLOR_RGB"):  # an older one passes over the flag and answers blue first
+        return None
+    if not plain or image.getexif().get(_EXIF_ORIENTATION, 1) in _UPRIGHT:
         return None
     try:
-        pixels: NDArray[np.uint8] | None = cv2.imdecode(np.frombuffer(content, np.uint8), _RGB_AS_STORED)
+        as_stored = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+        pixels: NDArray[np.uint8] | None = cv2.imdecode(np.frombuffer(content, np.uint8), as_stored)
     except cv2.error:
         return None
     return pixels if pixels is not None and pixels.shape == (image.height, image.width, 3) else None

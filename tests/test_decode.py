@@ -145,6 +145,7 @@ def test_jpegs_are_the_same_with_opencv_and_without(
     pixels = noise(61, 47)
     options = {"subsampling": subsampling, "progressive": kind == "jpeg progressive"}
     content = encode(pixels[:, :, 0] if kind == "jpeg grey" else pixels, "JPEG", **options)
+    monkeypatch.setattr(decode_module, "opencv", lambda: cv2)
     found = decode(content).pixels_rgb
     monkeypatch.setattr(decode_module, "opencv", lambda: None)
     assert_close(found, decode(content).pixels_rgb, levels=1)
@@ -168,6 +169,14 @@ def test_plain_jpegs_alone_go_to_opencv(monkeypatch: pytest.MonkeyPatch, content
     monkeypatch.setattr(cv2, "imdecode", lambda *_: calls.append(1))
     assert decode(content).pixels_rgb.shape[2] == 3, "what OpenCV gives up, Pillow reads"
     assert bool(calls) == by_opencv
+
+
+def test_an_opencv_that_knows_no_rgb_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before 4.11 it passes over the flag and answers blue first."""
+    monkeypatch.setattr(decode_module, "opencv", lambda: cv2)
+    monkeypatch.delattr(cv2, "IMREAD_COLOR_RGB")
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("asks for what it does not know"))
+    assert decode(FILES["jpeg"]).pixels_rgb.shape == (HEIGHT, WIDTH, 3)
 
 
 @pytest.mark.parametrize("name", FILES)

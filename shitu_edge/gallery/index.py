@@ -63,6 +63,10 @@ class GraphParameters:
         if not (2 <= self.m <= MOST_LINKS and all(1 <= breadth < 1 << 20 for breadth in breadths)):
             raise GalleryError(f"expected M of 2 to {MOST_LINKS} and a positive ef_construction and ef, found {self}")
 
+    def ef_among(self, items: int) -> int:
+        """Return the `ef` of a graph of so many items."""
+        return self.ef or default_ef(items)
+
 
 def default_ef(items: int) -> int:
     """Return how wide a search among so many items has to look to find 99 % of the nearest."""
@@ -179,7 +183,7 @@ class GraphIndex:
         """Of the file that holds it; None while none does."""
         self.ids: Ids = np.sort(np.array(graph.get_ids_list(), np.int64))
         """The ids of its items, ascending."""
-        self.ef = parameters.ef or default_ef(len(self.ids))
+        self.ef = parameters.ef_among(len(self.ids))
         graph.set_ef(self.ef)
 
     def __len__(self) -> int:

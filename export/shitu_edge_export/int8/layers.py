@@ -53,13 +53,13 @@ def find_layers(model: ov.Model) -> list[Layer]:
     for node in model.get_ordered_ops():
         if node.get_type_name() not in _KINDS or not has_weights(node):
             continue
-        if node.get_type_name() == "MatMul" and (weights_of(node).ndim != 2 or node.get_attributes()["transpose_a"]):
+        weights, value = weights_of(node), node.input_value(0)
+        if node.get_type_name() == "MatMul" and (weights.ndim != 2 or node.get_attributes()["transpose_a"]):
             continue
         places = int(np.prod(_shape(node.output(0))[2:], dtype=np.int64))
-        value = node.input_value(0)
-        moved = weights_of(node).size + sum(int(np.prod(_shape(end))) for end in (value, node.output(0)))
+        moved = weights.size + sum(int(np.prod(_shape(end))) for end in (value, node.output(0)))
         source = (value.get_node().get_friendly_name(), value.get_index())
-        layers.append(Layer(node.get_friendly_name(), source, weights_of(node).size * max(places, 1), moved))
+        layers.append(Layer(node.get_friendly_name(), source, weights.size * max(places, 1), moved))
     return [layer for layer in layers if layer.pays]
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import DamagedError, GalleryError, MisfitError
-from ..index import Ids, Rows, default_ef
+from ..index import Ids, Rows
 from ..unfinished import publish, unfinished
 from . import history, replay
 from .changes import Change, normal_label, printable
@@ -171,7 +171,7 @@ class Store:
     def record_graph(self, graph: GraphRecord, place: Callable[[], None]) -> None:
         """Put a graph on record in place of an earlier one; `place` puts its file there, under the same lock."""
         parameters = graph.parameters
-        breadths = (parameters.ef_construction, parameters.ef or default_ef(graph.count))
+        breadths = (parameters.ef_construction, parameters.ef_among(graph.count))
         values = (graph.sha256, graph.revision, graph.count, parameters.m, *breadths)
         with self._writing() as connection, transaction(connection):
             place()
