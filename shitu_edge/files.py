@@ -36,7 +36,10 @@ def read_bounded(path: str | os.PathLike[str], max_bytes: int) -> bytes:
         OSError: it cannot be read, is not a regular file, or holds more than `max_bytes`.
     """
     with open_regular(path) as stream:
-        content = stream.read(max_bytes + 1)
+        size = os.fstat(stream.fileno()).st_size  # as much is allocated as is asked for
+        content = stream.read(min(size, max_bytes) + 1)
+        if size < len(content) <= max_bytes:  # it grows, or is one of /proc
+            content += stream.read(max_bytes + 1 - len(content))
     if len(content) > max_bytes:
         raise OSError(errno.EFBIG, f"is larger than {max_bytes} bytes", os.fspath(path))
     return content

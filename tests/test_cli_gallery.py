@@ -243,7 +243,7 @@ def test_reindex_and_verify(shell: Shell, path: Path) -> None:
     sound = f"{path}: 4 items in revision 2: sound, the index finds 100.0% of the 10 nearest\n"
     assert shell("verify", path) == Run(0, sound, "")
     found = json.loads(shell("verify", path, "--json").out)
-    assert found == {"revision": 2, "items": 4, "recall": 1.0, "faults": []}
+    assert found == {"revision": 2, "items": 4, "recall": 1.0, "faults": [], "advice": []}
 
 
 def test_verify_and_repair_what_is_damaged(shell: Shell, path: Path) -> None:
