@@ -42,8 +42,6 @@ _READERS = (
     GifImagePlugin.GifImageFile,
 )
 FORMATS = tuple(reader.format for reader in _READERS)
-SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".mpo", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
-"""File name endings of the formats above, lower case."""
 
 _WHITE = (255, 255, 255, 255)
 _EXIF_ORIENTATION = 0x0112
@@ -94,19 +92,6 @@ class Picture:
 
 
 DEFAULT_LIMITS = DecodeLimits()
-
-
-def pictures_in(folder: str | os.PathLike[str]) -> list[Path]:
-    """List the pictures below a folder by name, as their endings have it; hidden ones are passed over.
-
-    Raises:
-        ImageError: there are none.
-    """
-    paths = sorted(Path(folder).rglob("*"))
-    found = [p for p in paths if p.suffix.lower() in SUFFIXES and not p.name.startswith(".") and p.is_file()]
-    if not found:
-        raise ImageError(f"{os.fspath(folder)}: no pictures in this folder ({', '.join(sorted(SUFFIXES))})")
-    return found
 
 
 def decode(source: Source, *, enough_side: int | None = None, limits: DecodeLimits = DEFAULT_LIMITS) -> Picture:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 import warnings
 from typing import Annotated
@@ -12,6 +11,7 @@ import typer
 from .. import __version__
 from ..errors import ShituError
 from . import bench, demo, doctor, gallery, models, recognize
+from .printing import print_line, print_message, set_up_messages
 
 app = typer.Typer(
     name="shitu-edge",
@@ -33,7 +33,7 @@ app.command("doctor")(doctor.doctor)
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        print(f"shitu-edge {__version__}")
+        print_line(f"shitu-edge {__version__}")
         raise typer.Exit
 
 
@@ -48,15 +48,15 @@ def _options(
 
 def main() -> None:
     """Run the command line."""
-    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    set_up_messages()
     warnings.filterwarnings("ignore", message="Image size .* decompression bomb")  # our own limit says it as an error
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(encoding="utf-8", errors="replace")  # type: ignore[union-attr]  # labels in any script
     try:
         app()
     except (ShituError, OSError) as error:  # of the system's errors those about files that we write
-        print(f"error: {error}", file=sys.stderr)
+        print_message(f"error: {error}")
         sys.exit(1)
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        print_message("interrupted")
         sys.exit(130)
