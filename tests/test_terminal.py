@@ -95,6 +95,9 @@ def test_names_of_files_are_safe(shell: Shell, tiny_bundle: Path, tmp_path: Path
         shell("recognize", folder / "tea", "--gallery", gallery, "--models", tiny_bundle, "--json"),
         shell("recognize", folder / "\x1b[2J.jpg", "--gallery", gallery, "--models", tiny_bundle),
         shell("gallery", "info", "no\x1b[2J\n.gallery"),
+        shell("recognize", "--of\x1b[2J\u202e.jpg", "--gallery", gallery),
+        shell("gallery", "a\x1b[2Jdd", gallery),
+        shell("gallery", "audit", gallery, "--draw", "a\x1b[2J"),
     ):
         check(run)
         assert "\nerror: forged" not in run.err

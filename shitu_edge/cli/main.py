@@ -11,7 +11,7 @@ import typer
 from .. import __version__
 from ..errors import ShituError
 from . import bench, demo, doctor, gallery, models, recognize
-from .printing import print_line, print_message, set_up_messages
+from .printing import print_line, print_message, run, set_up_messages
 
 app = typer.Typer(
     name="shitu-edge",
@@ -53,7 +53,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(encoding="utf-8", errors="replace")  # type: ignore[union-attr]  # labels in any script
     try:
-        app()
+        sys.exit(run(app))
     except (ShituError, OSError) as error:  # of the system's errors those about files that we write
         print_message(f"error: {error}")
         sys.exit(1)

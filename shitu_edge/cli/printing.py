@@ -10,10 +10,16 @@ import logging
 import sys
 import warnings
 from collections.abc import Iterable
+from io import StringIO
 from typing import Any
+
+import typer
 
 from ..skipped import Skipped, summary
 from ..text import MOST_IN_A_LINE, shown
+
+_ClickException: Any = typer.BadParameter.__mro__[2]
+"""Typer brings click along or imports it, and does not export this."""
 
 
 class _OneLine(logging.Formatter):
@@ -31,6 +37,21 @@ def set_up_messages() -> None:
 
 def _warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> str:
     return shown(f"{category.__name__}: {message}", MOST_IN_A_LINE) + "\n"
+
+
+def run(app: typer.Typer) -> int:
+    """Run a command and return its exit code.
+
+    What is said of wrong usage repeats the arguments, which may be names of files.
+    """
+    try:
+        return app(standalone_mode=False) or 0
+    except _ClickException as error:
+        told = StringIO()
+        error.show(told)
+        for line in told.getvalue().splitlines():
+            print_message(line)
+        return int(error.exit_code)
 
 
 def print_line(line: str = "") -> None:

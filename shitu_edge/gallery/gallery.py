@@ -452,6 +452,7 @@ def unit_queries(queries: Rows, dim: int) -> Rows:
 def _found(change: Change, label: str | None, source: str | None = None) -> list[int]:
     ids = change.find(label=label, source=source)
     if not ids:
-        what = " and ".join(text for text in (label and f"labelled {label!r}", source and f"from {source!r}") if text)
+        given = {"labelled": label, "from": source}
+        what = " and ".join(f"{word} {text!r}" for word, text in given.items() if text is not None)
         raise GalleryError(f"there is no item {what}")
     return ids
