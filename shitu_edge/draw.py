@@ -180,7 +180,7 @@ def _font_for(letters: str) -> str | None:
 @lru_cache(maxsize=1)
 def _warn_of_missing_font() -> None:
     _log.warning(
-        "no installed font has all letters of some labels, which are left out: pip install 'shitu-edge[fonts]', "
+        "no installed font has all letters of some labels, which are left out: pip install noto-cjk-sans-otc, "
         "or install a Noto font of their script"
     )
 
