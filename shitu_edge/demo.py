@@ -86,7 +86,7 @@ def run_demo(
         raise ImageError(f"none of {len(unreadable)} scenes can be read; the first: {unreadable[0].reason}")
     labels = {picture.label: picture.path for picture in reversed(photos.gallery)}  # the first picture of each
     sheet = out / "overview.jpg"
-    heading = f"shitu-edge: {len(labels)} products in the gallery, {len(seen)} scenes recognised"
+    heading = f"shitu-edge: {len(labels)} products in the gallery, {len(seen)} scenes recognized"
     save_jpeg(overview(heading, sorted(labels.items()), [_captioned(one) for one in seen]), sheet)
     return Demo(
         gallery, len(labels), tuple(seen), tuple(verdicts), (*enrolment.unreadable, *unreadable), drawings, sheet
