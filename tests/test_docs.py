@@ -9,13 +9,16 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from importlib import metadata
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
 import shitu_edge
+from shitu_edge import Bundle, Rule
+from shitu_edge.bundle import DetectorSpec
 from shitu_edge.results import Decision, DropReason
 
 pytest.importorskip("docs.reference", reason="the manual is in the checkout alone")
@@ -105,19 +108,23 @@ def test_blocks_name_a_language(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=_name)
 def test_examples_name_commands_and_options_that_exist(page: Path) -> None:
-    known = {" ".join(words): {*command_options(command), "--help"} for words, command in reference.commands()}
+    known = {" ".join(words): command for words, command in reference.commands()}
     for call in _calls(page):
         words = shlex.split(call, comments=True)
-        options = {word.partition("=")[0] for word in words if word.startswith("-") and not word.startswith("-1")}
-        size = max(size for size in range(1, len(words) + 1) if " ".join(words[:size]) in known)
-        command = " ".join(words[:size])
-        assert size > 1 or options or words == [reference.PROGRAM], f"{call}: no such command"
-        assert options <= known[command] | {"-"}, f"{call}: {command} has no {options - known[command]}"
+        command = max((name for name in known if f"{' '.join(words)} ".startswith(f"{name} ")), key=len)
+        rest = words[len(command.split()) :]
+        if rest and getattr(known[command], "commands", {}):
+            assert rest[0].startswith("-"), f"no such command: {call}"
+        options = {word.partition("=")[0] for word in rest if re.match("--?[a-z]", word)}
+        assert options <= _options(known[command]), call
 
 
-def command_options(command: object) -> set[str]:
-    """Return all names of a command's options."""
-    return {name for param in command.params for name in (*param.opts, *param.secondary_opts)}  # type: ignore[attr-defined]
+def test_the_text_names_options_that_exist() -> None:
+    known = set().union(*(_options(command) for _, command in reference.commands()))
+    for page in PAGES:
+        if page.parent.name != "export":  # which is about another program
+            named = set(re.findall(r"`(--[a-z][\w-]*)", _without_blocks(page)))
+            assert named <= known, _name(page)
 
 
 def test_the_reference_is_that_of_the_command_line() -> None:
@@ -169,6 +176,23 @@ def test_the_manual_names_every_decision_reason_and_error() -> None:
     assert missing == []
 
 
+def test_the_manual_shows_the_policy_of_the_built_in_bundle() -> None:
+    page = (PROJECT / "docs" / "getting-good-answers.md").read_text(encoding="utf-8")
+    manifest = Bundle.open("shitu-small").manifest
+    ours, theirs = manifest.recognition, Rule()
+    default = {field.name: field.default for field in fields(DetectorSpec)}
+    rows = {
+        "lowest detection score": (manifest.detector.score_threshold, default["score_threshold"]),
+        "boxes looked at": (manifest.detector.max_boxes, default["max_boxes"]),
+        "similarity that gets a name": (ours.similarity_threshold, theirs.similarity_threshold),
+        "required lead over the next label": (ours.margin, theirs.margin),
+        "nearest items that decide": (ours.neighbours, theirs.neighbours),
+        "overlap (IoU) above which the weaker item is dropped": (ours.suppression_iou, theirs.suppression_iou),
+    }
+    assert [name for name, (a, b) in rows.items() if f"| {name} | {a:g} | {b:g} |" not in page] == []
+    assert (ours.vote, theirs.vote, ours.whole_image, theirs.whole_image) == (False, False, "fallback", "always")
+
+
 def test_the_architecture_is_that_of_the_folders() -> None:
     package = PROJECT / "shitu_edge"
     page = (PROJECT / "docs" / "architecture.md").read_text(encoding="utf-8")
@@ -187,11 +211,12 @@ def test_the_architecture_is_that_of_the_folders() -> None:
 
 
 def test_pip_is_asked_only_for_what_is_published() -> None:
-    """Neither distribution of this project is on PyPI: they are installed from the checkout."""
-    sources = [*PAGES, *(path for folder in ("shitu_edge", "export") for path in (PROJECT / folder).rglob("*.py"))]
-    for path in sources:
-        for arguments in re.findall(r"pip install ([^\n`#;)]*)", path.read_text(encoding="utf-8")):
-            assert not re.search(r"shitu[-_]edge", arguments), f"{path}: pip install {arguments}"
+    """Neither distribution of this project is on PyPI: both are installed from the checkout."""
+    published = {re.split(r"[^\w-]", line)[0].lower() for line in metadata.requires("shitu-edge") or ()}
+    for path in [*PAGES, *PROJECT.glob("shitu_edge/**/*.py"), *PROJECT.glob("export/**/*.py")]:
+        for command in re.findall(r"pip install ((?:-\S+ )*[^\s`)]+)", path.read_text(encoding="utf-8")):
+            package = command.split()[-1].strip("'\",;")
+            assert package.startswith((".", "{")) or package in published, f"{path}: pip install {command}"
 
 
 def _lay_out(folder: Path) -> None:
@@ -211,8 +236,15 @@ def _calls(page: Path) -> Iterator[str]:
     for block in blocks(page):
         if block.language == "sh":
             yield from (line.strip() for line in block.content.splitlines() if line.strip().startswith(start))
-    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
-    yield from (" ".join(code.split()) for code in re.findall(rf"`({start}[^`]+)`", text))
+    yield from (" ".join(code.split()) for code in re.findall(rf"`({start}[^`]+)`", _without_blocks(page)))
+
+
+def _options(command: Any) -> set[str]:
+    return {"--help"}.union(*(param.opts + param.secondary_opts for param in command.params))
+
+
+def _without_blocks(page: Path) -> str:
+    return re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
 
 
 def _anchors(page: Path) -> set[str]:
