@@ -10,13 +10,16 @@ from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
-import openvino as ov
 from numpy.typing import NDArray
 
 from ..errors import EngineError
 from ..results import EngineInfo
 from . import Model, ModelFiles, Resources, Tensors, choose_format
 from .cache import BlobCache
+from .telemetry import turned_off
+
+with turned_off():
+    import openvino as ov
 
 _log = logging.getLogger(__name__)
 _CPU = "CPU"
