@@ -8,6 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ..errors import EngineError
+from ..forked import keep_in_children
 from ..results import EngineInfo
 from . import Model, Resources, Tensors, choose_format
 from .telemetry import turned_off
@@ -55,6 +56,7 @@ def open_session(model: Model, resources: Resources, fallback: str | None) -> On
         session = ort.InferenceSession(str(files.paths[0]), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's exceptions share no base class
         raise EngineError(f"refuses {files.paths[0].name}: {_first_line(error)}") from error
+    keep_in_children(session)
     names = {value.name for value in session.get_inputs()}
     if names != set(model.shapes):
         raise EngineError(f"{files.paths[0].name} has the inputs {sorted(names)}, expected {sorted(model.shapes)}")

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import EngineError
+from ..forked import keep_in_children
 from ..results import EngineInfo
 from . import Model, ModelFiles, Resources, Tensors, choose_format
 from .cache import BlobCache
@@ -70,6 +71,7 @@ def open_session(model: Model, resources: Resources, fallback: str | None) -> Op
     except RuntimeError as error:
         raise EngineError(f"refuses {files.paths[0].name}: {_last_line(error)}") from error
     requests: SimpleQueue[Any] = SimpleQueue()
+    keep_in_children(requests)
     for _ in range(resources.streams):
         requests.put(compiled.create_infer_request())
     outputs = tuple(tuple(sorted(output.get_names())) for output in compiled.outputs)
