@@ -17,6 +17,7 @@ from ..forked import keep_in_children
 from ..results import EngineInfo
 from . import Model, ModelFiles, Resources, Tensors, choose_format
 from .cache import BlobCache
+from .cpu import is_described
 from .telemetry import turned_off
 
 with turned_off():
@@ -58,6 +59,8 @@ class OpenVinoSession:
 
 def open_session(model: Model, resources: Resources, fallback: str | None) -> OpenVinoSession:
     """Load a model; see `engines.open_session`."""
+    if not is_described():
+        raise EngineError("cannot start: neither /proc/cpuinfo nor /sys/devices/system/cpu can be read; mount /proc")
     try:
         core = ov.Core()
         capabilities = core.get_property(_CPU, "OPTIMIZATION_CAPABILITIES")
