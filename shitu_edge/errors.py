@@ -5,6 +5,7 @@
     ├── OptionError            an option outside what it may be; also a ValueError
     ├── BundleError            a model bundle that is missing, altered or not understood
     ├── EngineError            an inference engine that is missing or cannot run a network
+    ├── ForkError              something opened before this process was forked off another
     ├── EmbeddingError         a network answered with a zero or non-finite vector
     └── GalleryError           a gallery that is missing, damaged or used wrongly
         ├── DamagedError           a gallery file that is not what was written
@@ -34,6 +35,10 @@ class BundleError(ShituError):
 
 class EngineError(ShituError):
     """An inference engine is missing, or cannot load or run a network."""
+
+
+class ForkError(ShituError):
+    """A recognizer or gallery was opened before this process was forked off, and cannot be used in it."""
 
 
 class EmbeddingError(ShituError):

@@ -21,6 +21,7 @@ from .engines import EngineName, Resources
 from .engines.cpu import read_cpu
 from .errors import GalleryError, ImageError, OptionError
 from .extract import Extractor
+from .forked import Home
 from .gallery import Gallery, GallerySearch, NewItem
 from .geometry import Boxes, clip_boxes
 from .memory import release_freed_memory
@@ -70,6 +71,7 @@ class Recognizer:
         self._extractor = extractor
         self._resources = resources
         self._warm_ms = self._wave_ms = wave_ms
+        self._home = Home()
 
     @classmethod
     def open(
@@ -143,7 +145,8 @@ class Recognizer:
 
     def close(self) -> None:
         """End worker threads and close the gallery, if `open` opened it."""
-        self._resources.close()
+        if self._home.is_here:  # else the threads are those of the process that this one was forked off
+            self._resources.close()
 
     @property
     def enough_side(self) -> int:
@@ -262,6 +265,7 @@ class Recognizer:
         return gallery.add([NewItem(label, str(source), embedding)], note=f"enrolled {label}")[0]
 
     def _decode(self, image: Source, mode: DecodeMode) -> Picture:
+        self._home.require("the recognizer")
         if mode not in ("auto", "exact"):
             raise OptionError(f"decode_mode: expected auto or exact, found {mode!r}")
         return decode(image, enough_side=self.enough_side if mode == "auto" else None, limits=self._limits)
