@@ -7,7 +7,7 @@ import threading
 from dataclasses import replace
 
 from ..errors import GalleryError
-from .graphs import GraphFiles
+from .graphs import GraphFiles, misfit
 from .index import GraphIndex, GraphParameters, Ids, Progress
 from .store import GraphRecord, Snapshot, Store
 from .upkeep import Upkeep
@@ -68,13 +68,14 @@ class Live:
     def reindex(self, parameters: GraphParameters | None, anew: bool, threads: int, progress: Progress | None) -> None:
         """Bring the graph up to date and search it from now on; see `Gallery.reindex`."""
         with self._indexing:
+            self.graphs.check_writable()
             record = self._store.graph()
             parameters = parameters or (record.parameters if record else GraphParameters())
             with self._store.snapshot() as snapshot:  # open all the while, so that nothing read from it can be pruned
                 ids = snapshot.load().added
                 if not len(ids):
                     raise GalleryError(f"{self._store.path}: is empty, there is nothing to index")
-                base = None if anew or record is None else self._graph_to_extend(record, parameters, ids)
+                base = None if anew or record is None else self._graph_to_extend(record, parameters, snapshot, ids)
                 if base is None:
                     dim = self._store.meta.dim
                     graph = GraphIndex.build(ids, snapshot.embeddings, dim, parameters, threads, progress)
@@ -85,14 +86,17 @@ class Live:
             self._swap_in(graph)
             self.graphs.drop_stale()
 
-    def _graph_to_extend(self, record: GraphRecord, parameters: GraphParameters, ids: Ids) -> GraphIndex | None:
+    def _graph_to_extend(
+        self, record: GraphRecord, parameters: GraphParameters, snapshot: Snapshot, ids: Ids
+    ) -> GraphIndex | None:
         """Return a copy of the graph on record, unless it was built otherwise or too much of it is dead."""
         if replace(record.parameters, ef=parameters.ef) != parameters:
             return None
-        try:
-            graph = self.graphs.read(record)
-        except GalleryError as error:
-            _log.warning("index not usable: %s", error)
+        graph = self.graphs.load(record)
+        if graph is None:
+            return None
+        if reason := misfit(graph, snapshot, ids):
+            self.graphs.refuse(graph, reason)
             return None
         return graph if contains(ids, graph.ids).sum() >= (1 - _DEAD_SHARE) * len(graph) else None
 
@@ -101,7 +105,7 @@ class Live:
         graph = self.graphs.load(record) if record else None
         with self._store.snapshot() as snapshot:
             view = self._view_of(snapshot, graph)
-        if len(view.roster) >= GRAPH_FROM and graph is None:
+        if len(view.roster) >= GRAPH_FROM and view.graph is None:
             path = self._store.path
             _log.warning(
                 "%s has no usable index, so searches take longer; `shitu-edge gallery reindex %s` builds it", path, path
@@ -111,6 +115,9 @@ class Live:
     def _view_of(self, snapshot: Snapshot, graph: GraphIndex | None) -> View:
         load = snapshot.load()
         roster = Roster.empty().changed(load.removed, load.added, load.labels, load.names)
+        if graph and (reason := misfit(graph, snapshot, roster.ids)):
+            self.graphs.refuse(graph, reason)
+            graph = None
         return View.of(load.revision, roster, graph, self._store.meta.dim, snapshot.embeddings)
 
     def _refreshed(self, view: View) -> View:
@@ -151,6 +158,8 @@ class Live:
         """Search a graph from now on, and exactly what it lacks; nobody waits for the reading."""
         with self._store.snapshot() as snapshot:
             view = self._view_of(snapshot, graph)
+        if view.graph is None:
+            return  # what is in use is better than what was refused
         with self._refreshing:
             version = self._store.data_version()
             self._view = self._refreshed(view)

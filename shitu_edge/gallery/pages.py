@@ -39,7 +39,7 @@ def _large_blocks() -> list[Span]:
     if sys.platform != "linux":
         return []
     try:
-        lines = _MAPS.read_text().splitlines()
+        lines = _MAPS.read_text("utf-8", "replace").splitlines()  # files may have names in any encoding
     except OSError:
         return []
     blocks = []
