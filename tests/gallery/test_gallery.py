@@ -3,9 +3,11 @@ from __future__ import annotations
 import itertools
 import logging
 import os
+import subprocess
 import threading
 import unicodedata
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -644,6 +646,32 @@ def test_an_item_removed_while_the_graph_is_built_is_not_found(indexed: Path) ->
         gallery.reindex(QUICK, progress=remove)
         assert gallery.info().dead == 1
         assert 7 not in {match.item_id for match in gallery.search(rows[6:7], 79)[0]}
+
+
+@pytest.fixture
+def read_only(indexed: Path) -> Iterator[Path]:
+    """The gallery in a folder where nothing can be written: by its permissions or, for root, by a mount."""
+    folder = indexed.parent
+    if os.name == "posix" and os.geteuid() != 0:
+        folder.chmod(0o555)
+        yield indexed
+        folder.chmod(0o755)
+        return
+    done = "no mounts on this system"
+    with suppress(OSError):
+        bind = ["sh", "-c", 'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0"', str(folder)]
+        done = subprocess.run(bind, capture_output=True, text=True, check=False).stderr
+    if done:
+        pytest.skip(f"nothing can be made read-only here: {done.strip()}")
+    yield indexed
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_reindex_in_a_read_only_folder_says_so_before_it_builds(read_only: Path) -> None:
+    with Gallery.open(read_only, background=False) as gallery:
+        with pytest.raises(GalleryError, match=r"the index cannot be written: (Permission denied|Read-only)"):
+            gallery.reindex(QUICK, progress=lambda *_: pytest.fail("builds"))
+        assert gallery.info().search == "graph"
 
 
 def test_a_graph_that_cannot_be_written_is_named(indexed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
