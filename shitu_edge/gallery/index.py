@@ -30,7 +30,9 @@ Progress = Callable[[int, int], None]
 """Called with what is done and the total."""
 
 MOST_LINKS = 1000
-_ADD_AT_ONCE = 1000
+_ADD_AT_ONCE = 100
+"""Rows per thread: some tenths of a second, after which a build can be ended."""
+_COMPARE_AT_ONCE = 1000
 _FILL_AT_ONCE = 1 << 20
 _ROWS_AT_LEAST = 8
 _WIDER = 4
@@ -202,7 +204,7 @@ class GraphIndex:
     ) -> GraphIndex:
         """Build a graph of items (N,), ascending, on a positive number of threads.
 
-        `fetch` gives their unit rows (N, D), a thousand at a time.
+        `fetch` gives their unit rows (N, D), some hundred at a time.
         """
         graph = _new_graph(dim)
         graph.init_index(
@@ -331,8 +333,8 @@ class GraphIndex:
         """Compare with all that is alive: right, and slow, where most of what is near is dead."""
         ids = self.ids if alive is None else self.ids[alive(self.ids)]
         best = ExactIndex.empty(queries.shape[1]).search(queries, k)
-        for start in range(0, len(ids), _ADD_AT_ONCE):
-            some = ids[start : start + _ADD_AT_ONCE]
+        for start in range(0, len(ids), _COMPARE_AT_ONCE):
+            some = ids[start : start + _COMPARE_AT_ONCE]
             best = merge(best, ExactIndex(some, self.rows(some)).search(queries, k), k)
         return best
 
@@ -349,8 +351,9 @@ def merge(one: tuple[Ids, Rows], other: tuple[Ids, Rows], k: int) -> tuple[Ids, 
 
 def _add(graph: Any, ids: Ids, fetch: Callable[[Ids], Rows], threads: int, progress: Progress | None) -> None:
     graph.set_num_threads(threads)
-    for start in range(0, len(ids), _ADD_AT_ONCE):
-        some = ids[start : start + _ADD_AT_ONCE]
+    at_once = _ADD_AT_ONCE * threads
+    for start in range(0, len(ids), at_once):
+        some = ids[start : start + at_once]
         graph.add_items(fetch(some), some)
         if progress:
             progress(start + len(some), len(ids))

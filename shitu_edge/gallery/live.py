@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from ..errors import GalleryError
 from .graphs import GraphFiles, misfit
-from .index import GraphIndex, GraphParameters, Ids, Progress
+from .index import ExactIndex, GraphIndex, GraphParameters, Ids, Progress
+from .sole import sole_builder
 from .store import GraphRecord, Snapshot, Store
 from .upkeep import Upkeep
 from .view import Roster, View, contains
@@ -30,17 +31,21 @@ class Live:
     def __init__(self, store: Store, background: bool) -> None:
         """Read it; with `background`, its graph is brought up to date when `consider` finds that it pays."""
         self.graphs = GraphFiles(store)
-        self.upkeep = Upkeep(self._tend)
+        self.upkeep = Upkeep()
         self._store = store
         self._background = background
         self._refreshing = threading.Lock()
         self._indexing = threading.Lock()
+        self._closed = False
         self._data_version = store.data_version()
         self._view = self._load()
 
     def close(self) -> None:
-        """Give up an index being built."""
+        """Cancel an index being built, close the store, and let go of all that is in memory."""
         self.upkeep.close()
+        self._store.close()
+        self._closed = True
+        self._view = View(0, Roster.empty(), None, 0, ExactIndex.empty(self._store.meta.dim))
 
     def view(self) -> View:
         """Return a view of everything committed by now; the price without a change is one `PRAGMA`."""
@@ -50,13 +55,16 @@ class Live:
                 if version != self._data_version:
                     self._view = self._refreshed(self._view)
                     self._data_version = version
-        return self._view
+        view = self._view
+        if self._closed:  # asked after the view was taken, or an empty one might be searched
+            raise GalleryError(f"{self._store.path}: is closed")
+        return view
 
     def consider(self) -> None:
         """Have the graph brought up to date in the background, where that pays and is wanted."""
         try:
             if self._background and self._needs_graph(self.view()):
-                self.upkeep.start()
+                self.upkeep.start(self._tend)
         except GalleryError as error:  # the change that calls for it is done, whatever becomes of the index
             _log.warning("%s", error)
 
@@ -123,7 +131,7 @@ class Live:
     def _refreshed(self, view: View) -> View:
         record = self._store.graph()
         if record and self.graphs.is_news(record, view.graph):
-            self.upkeep.start()
+            self.upkeep.start(self._tend)
         with self._store.snapshot() as snapshot:
             load = snapshot.load(since=view.revision)
             if load.whole:
@@ -144,7 +152,9 @@ class Live:
             if self.upkeep.build_apart(self._store.path):
                 self._adopt()
             else:
-                self.reindex(None, False, 1, self.upkeep.go_on)
+                with sole_builder(self._store.path) as alone:
+                    if alone:
+                        self.reindex(None, False, 1, self.upkeep.go_on)
 
     def _adopt(self) -> None:
         record = self._store.graph()

@@ -125,7 +125,7 @@ def test_graph_answers_cosines_under_its_ids() -> None:
     np.testing.assert_allclose(similarities, cosines, atol=1e-6)
     assert found.dtype == np.int64
     assert similarities.dtype == np.float32
-    assert calls == [(300, 300)]
+    assert calls == [(100, 300), (200, 300), (300, 300)]
     assert graph.search(rows[:2], 1000)[0].shape == (2, 300)
     assert graph.search(rows[:0], 3)[0].shape == (0, 3)
 
