@@ -176,6 +176,12 @@ class Store:
             connection.execute("DELETE FROM graph")
             connection.execute("INSERT INTO graph VALUES (?, ?, ?, ?, ?, ?)", values)
 
+    def forget_graph(self, sha256: str) -> None:
+        """Have no graph on record any more, if it is the one of this digest; fail at once where others are writing."""
+        with self._writing() as connection:
+            connection.execute("PRAGMA busy_timeout = 0")
+            connection.execute("DELETE FROM graph WHERE sha256 = ?", (sha256,))
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep everybody, in this process and others, from committing; reading goes on."""
