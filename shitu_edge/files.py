@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+_NOT_SAID = 1 << 16
+"""Bytes that a file may have though the system says 0, as it does of those in /proc."""
 
 
 @contextmanager
@@ -36,10 +40,36 @@ def read_bounded(path: str | os.PathLike[str], max_bytes: int) -> bytes:
         OSError: it cannot be read, is not a regular file, or holds more than `max_bytes`.
     """
     with open_regular(path) as stream:
-        content = stream.read(max_bytes + 1)
-    if len(content) > max_bytes:
+        size = os.fstat(stream.fileno()).st_size
+        most = min(max(size, _NOT_SAID), max_bytes)
+        content = b"" if size > max_bytes else stream.read(most + 1)
+    if size > max_bytes or len(content) > most:
         raise OSError(errno.EFBIG, f"is larger than {max_bytes} bytes", os.fspath(path))
     return content
+
+
+def read_json(path: str | os.PathLike[str], max_bytes: int) -> Any:
+    """Return what a file of JSON says.
+
+    Raises:
+        OSError: as of `read_bounded`.
+        ValueError: as of `parse_json`.
+    """
+    return parse_json(read_bounded(path, max_bytes))
+
+
+def parse_json(content: str | bytes) -> Any:
+    """Return what JSON says; parsed, it takes up to 25 bytes per byte.
+
+    Raises:
+        ValueError: it is not JSON, is nested too deeply, or has numbers of thousands of digits; one line.
+    """
+    try:
+        return json.loads(content)
+    except RecursionError as error:
+        raise ValueError("is not JSON: it is nested too deeply") from error
+    except ValueError as error:
+        raise ValueError(f"is not JSON: {error}") from error
 
 
 def write_aside(path: str | os.PathLike[str], content: bytes) -> None:

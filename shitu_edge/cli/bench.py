@@ -21,7 +21,7 @@ from ..bench.tune import tune
 from ..bench.verdict import Verdict, judge, try_remedies
 from ..engines.cache import user_cache
 from ..profile import Profile
-from .options import Engine, EngineOption, Models, PrecisionOption, ProfileOption, Threads
+from .options import Engine, EngineOption, Models, PrecisionOption, ProfileOption, Threads, finite
 from .tables import print_facts, print_table, progress_bar
 
 _KEPT = "bench"
@@ -39,7 +39,7 @@ OwnGallery = Annotated[
     typer.Option("--gallery", "-g", help="Gallery file. [default: a synthetic one]", show_default=False),
 ]
 GallerySize = Annotated[int, typer.Option(min=1, help="Items of the synthetic gallery.")]
-Objects = Annotated[int, typer.Option(min=0, help="Boxes looked at, besides the whole picture.")]
+Objects = Annotated[int, typer.Option(min=1, help="Boxes looked at, besides the whole picture.")]
 
 app = typer.Typer()
 
@@ -58,9 +58,14 @@ def bench(
     threads: Threads = None,
     profile: ProfileOption = None,
     count: Annotated[int, typer.Option(min=1, help="Pictures that are measured one by one.")] = _DEFAULT.count,
-    seconds: Annotated[float, typer.Option(min=0.1, help="For each measurement of throughput.")] = _DEFAULT.seconds,
+    seconds: Annotated[
+        float, typer.Option(min=0.1, callback=finite, help="For each measurement of throughput.")
+    ] = _DEFAULT.seconds,
     budget_ms: Annotated[
-        float | None, typer.Option(min=0, help="Fail where 95 of 100 pictures do not keep to it.", show_default=False)
+        float | None,
+        typer.Option(
+            min=0, callback=finite, help="Fail where 95 of 100 pictures do not keep to it.", show_default=False
+        ),
     ] = None,
     cold: Annotated[bool, typer.Option("--cold/--no-cold", help="Start fresh processes, too.")] = True,
     vary: Annotated[

@@ -25,9 +25,10 @@ from .options import (
     PrecisionOption,
     ProfileOption,
     Threads,
+    finite,
     open_recognizer,
 )
-from .tables import print_json, print_table
+from .tables import print_json, print_left_out, print_table
 
 STDIN = "-"
 
@@ -62,12 +63,22 @@ def recognize(
     ] = None,
     threshold: Annotated[
         float | None,
-        typer.Option(min=-1, max=1, help="Similarity that names a thing. [default: the bundle's]", show_default=False),
+        typer.Option(
+            min=-1,
+            max=1,
+            callback=finite,
+            help="Similarity that names a thing. [default: the bundle's]",
+            show_default=False,
+        ),
     ] = None,
     margin: Annotated[
         float | None,
         typer.Option(
-            min=0, max=2, help="Lead over other labels, or ambiguous. [default: the bundle's]", show_default=False
+            min=0,
+            max=2,
+            callback=finite,
+            help="Lead over other labels, or ambiguous. [default: the bundle's]",
+            show_default=False,
         ),
     ] = None,
     vote: Annotated[bool, typer.Option("--vote", help="Let the neighbours vote instead of the best one.")] = False,
@@ -75,7 +86,9 @@ def recognize(
         WholeImage | None,
         typer.Option(help="Whether to recognise the whole image too. [default: the bundle's]", show_default=False),
     ] = None,
-    deadline_ms: Annotated[float | None, typer.Option(min=0, help="Time a photo may take.", show_default=False)] = None,
+    deadline_ms: Annotated[
+        float | None, typer.Option(min=0, callback=finite, help="Time a photo may take.", show_default=False)
+    ] = None,
     decode: Annotated[Decode, typer.Option(help="exact decodes every pixel of large JPEGs.")] = Decode.auto,
     engine: EngineOption = Engine.auto,
     precision: PrecisionOption = None,
@@ -87,7 +100,7 @@ def recognize(
     Example: shitu-edge recognize counter.jpg --models models/ppshitu-v2 --gallery shop.gallery --draw seen
     """
     mode: DecodeMode = decode.value
-    failed = False
+    failed, left_out = False, 0
     with open_recognizer(models, gallery, engine, precision, threads, profile) as recognizer:
         rule = recognizer.bundle.manifest.recognition
         rule = replace(
@@ -109,12 +122,14 @@ def recognize(
                 if as_json:
                     print_json({"image": name, "error": str(error)})
                 continue
+            left_out += sum(box.reason == "max_boxes" for box in answer.dropped)
             if as_json:
                 print_json({"image": name, **answer.as_dict()})
             else:
                 _print_answer(name, answer)
             if draw_to:
                 _draw(photo, answer, draw_to / drawing)
+        print_left_out(left_out, f"--max-boxes {max_boxes or recognizer.bundle.manifest.detector.max_boxes}")
     if failed:
         raise typer.Exit(1)
 

@@ -21,7 +21,8 @@ from ...gallery.repair import repair as repair_gallery
 from ...gallery.store import Entry
 from ...gallery.verify import Verification
 from ...gallery.verify import verify as verify_gallery
-from ..options import AsJson, GalleryArgument, extractor_of
+from ...ranges import MOST_THREADS
+from ..options import AsJson, GalleryArgument, extractor_of, finite
 from ..tables import print_facts, print_json, print_table, progress_bar
 
 _LINES = 20
@@ -40,7 +41,8 @@ def reindex(
     ] = None,
     ef: Annotated[int | None, typer.Option(min=1, help="How wide a search looks.", show_default=False)] = None,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="Threads. [default: a physical core each]", show_default=False)
+        int | None,
+        typer.Option(min=1, max=MOST_THREADS, help="Threads. [default: a physical core each]", show_default=False),
     ] = None,
 ) -> None:
     """Build the index of a large gallery anew, as when its file was lost; it is kept up to date without.
@@ -126,7 +128,10 @@ def audit(
         Path, typer.Option(exists=True, file_okay=False, help="With --draw: the folder in which the pictures are.")
     ] = Path(),
     similarity: Annotated[
-        float, typer.Option(min=0, max=1, help="From which cosine on two labels' pictures are too much alike.")
+        float,
+        typer.Option(
+            min=0, max=1, callback=finite, help="From which cosine on two labels' pictures are too much alike."
+        ),
     ] = _LIMITS.near_duplicate,
     as_json: AsJson = False,
 ) -> None:
