@@ -86,6 +86,14 @@ def test_recognize_goes_on_after_a_bad_photo(shell: Shell, shop: Shop, tmp_path:
     assert [bool(json.loads(line).get("error")) for line in run.out.splitlines()] == [True, False]
 
 
+def test_what_pillow_warns_of_is_not_printed(shell: Shell, shop: Shop, tmp_path: Path) -> None:
+    """Sound pixels beside EXIF that announces five entries and holds one."""
+    exif = b"Exif\0\0II*\0\x08\0\0\0\5\0\x12\1\3\0\1\0\0\0\1\0\0\0"
+    Image.open(shop.photo).save(tmp_path / "exif.jpg", exif=exif, quality=95)
+    run = shell("recognize", tmp_path / "exif.jpg", *shop.options)
+    assert (run.code, run.err) == (0, "")
+
+
 def test_draw_marks_the_boxes(shell: Shell, shop: Shop, tmp_path: Path) -> None:
     run = shell("recognize", shop.photo, *shop.options, "--draw", tmp_path / "seen")
     assert run.code == 0
@@ -258,6 +266,28 @@ def test_bad_input_gives_one_line_and_exit_code_1(shell: Shell, shop: Shop, tmp_
         assert run.code == 1, name
         assert run.out == "", name
         assert re.fullmatch(rf"error: [^\n]*{expected}[^\n]*\n", run.err), f"{name}: {run.err}"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["recognize", "a.jpg", "--gallery", "none", "--draw", "file/seen"],
+        ["gallery", "audit", "none", "--draw", "file/audit.png"],
+        ["demo", "--out", "file/demo"],
+        ["bench", "--json", "file/a"],
+        ["bench", "--markdown", "file/a"],
+        ["bench", "--html", "file/a"],
+        ["tune", "--out", "file/a"],
+    ],
+    ids=" ".join,
+)
+def test_what_cannot_be_written_is_refused_before_the_work(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    """There is no such bundle or gallery, which is what would be told later."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SHITU_EDGE_BUNDLE", "no-such-bundle")
+    assert shell(*arguments) == Run(1, "", f"error: {arguments[-1]}: Not a directory\n")
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,9 @@ from typing import Annotated
 import typer
 
 from ..decode import DEFAULT_LIMITS, DecodeMode, pictures_in
-from ..draw import draw
+from ..draw import draw, save
 from ..errors import ImageError
+from ..files import make_folder
 from ..results import Recognition
 from .options import (
     AsJson,
@@ -101,6 +102,8 @@ def recognize(
     """
     mode: DecodeMode = decode.value
     failed, left_out = False, 0
+    if draw_to:
+        make_folder(draw_to)
     with open_recognizer(models, gallery, engine, precision, threads, profile) as recognizer:
         rule = recognizer.bundle.manifest.recognition
         rule = replace(
@@ -111,8 +114,8 @@ def recognize(
             whole_image=rule.whole_image if whole_image is None else whole_image.value,
         )
         for name, drawing in _photos(photos):
-            photo = sys.stdin.buffer.read(DEFAULT_LIMITS.max_bytes + 1) if name == STDIN else name
             try:
+                photo = _read_stdin() if name == STDIN else name
                 answer = recognizer.recognize(
                     photo, deadline_ms=deadline_ms, max_boxes=max_boxes, rule=rule, decode_mode=mode
                 )
@@ -132,6 +135,20 @@ def recognize(
         print_left_out(left_out, f"--max-boxes {max_boxes or recognizer.bundle.manifest.detector.max_boxes}")
     if failed:
         raise typer.Exit(1)
+
+
+def _read_stdin() -> bytes:
+    """Return the photo on stdin.
+
+    Raises:
+        ImageError: there is none.
+    """
+    if sys.stdin is None:
+        raise ImageError("stdin is closed: expected a photo on it")
+    try:
+        return sys.stdin.buffer.read(DEFAULT_LIMITS.max_bytes + 1)
+    except OSError as error:
+        raise ImageError(f"stdin cannot be read: {error.strerror}") from error
 
 
 def _photos(names: list[str]) -> Iterator[tuple[str, Path]]:
@@ -180,5 +197,5 @@ def _print_answer(name: str, answer: Recognition) -> None:
 
 def _draw(photo: str | bytes, answer: Recognition, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    draw(photo, answer).save(target)
+    save(draw(photo, answer), target)
     print(f"drawn: {target}", file=sys.stderr)

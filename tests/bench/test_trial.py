@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -120,6 +121,17 @@ def test_a_profile_of_another_bundle_is_refused(profile: Profile, tmp_path: Path
     write_bundle(tmp_path / "other", name="other", weights="2" * 64)
     with pytest.raises(OptionError, match=r"is for another bundle, tiny .*not for other .*`shitu-edge tune`"):
         Recognizer.open(tmp_path / "other", profile=profile)
+
+
+def test_a_full_disk_leaves_the_old_profile(
+    profile: Profile, tmp_path: Path, full_disk: Callable[[], AbstractContextManager[None]]
+) -> None:
+    path = tmp_path / "kiosk.json"
+    path.write_text("old", encoding="utf-8")
+    with full_disk(), pytest.raises(OSError, match="File too large") as caught:
+        profile.write(path)
+    assert caught.value.filename == str(path)
+    assert [entry.read_text("utf-8") for entry in tmp_path.iterdir()] == ["old"]
 
 
 @pytest.mark.parametrize("change", [{"threads": 0}, {"threads": 1.5}, {"p95_ms": -1}, {"p50_ms": math.nan}])

@@ -11,8 +11,10 @@ from typing import Annotated
 import typer
 
 from ...contact_sheet import Captioned, Pair, contact_sheet
+from ...draw import save
 from ...engines.cpu import read_cpu
 from ...enrolment import bring_up_to_date
+from ...files import check_writable
 from ...gallery import Gallery, GraphParameters
 from ...gallery.audit import Audit, AuditLimits
 from ...gallery.audit import audit as audit_items
@@ -141,8 +143,8 @@ def audit(
     """
     if draw and draw.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise typer.BadParameter(f"expected a name that ends in .png or .jpg, found {draw}", param_hint="--draw")
-    if draw and not draw.absolute().parent.is_dir():
-        raise typer.BadParameter(f"there is no folder {draw.parent}", param_hint="--draw")
+    if draw:
+        check_writable(draw)
     with Gallery.open(gallery, background=False) as opened, progress_bar() as report:
         entries = opened.entries()
         vectors = opened.embeddings([entry.id for entry in entries])
@@ -151,7 +153,7 @@ def audit(
     if draw:
         pairs = _pairs(found, pictures)
         there = [pair for pair in pairs if pair.first.path.is_file() or pair.second.path.is_file()]
-        contact_sheet(there[:_PAIRS]).save(draw)
+        save(contact_sheet(there[:_PAIRS]), draw)
         print(
             f"{draw}: {min(_PAIRS, len(there))} of {len(pairs)} pairs; {len(pairs) - len(there)} have no pictures in "
             f"{pictures}",
