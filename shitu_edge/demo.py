@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from .draw import draw, save_jpeg
+from .draw import draw, save
 from .enrolment import Progress, Unreadable, build_gallery
 from .errors import ImageError
+from .files import make_folder
 from .overview import Recognised, overview
 from .recognizer import Recognizer
 from .results import Recognition
@@ -59,8 +60,9 @@ def run_demo(
 
     Raises:
         ImageError: no scene can be read; NothingReadableError: no product can.
+        OSError: the folder cannot be written.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     gallery, drawings = out / "demo.gallery", out / "seen"
     with open_recognizer(None) as embedder:
         enrolment = build_gallery(
@@ -87,7 +89,7 @@ def run_demo(
     labels = {picture.label: picture.path for picture in reversed(photos.gallery)}  # the first picture of each
     sheet = out / "overview.jpg"
     heading = f"shitu-edge: {len(labels)} products in the gallery, {len(seen)} scenes recognized"
-    save_jpeg(overview(heading, sorted(labels.items()), [_captioned(one) for one in seen]), sheet)
+    save(overview(heading, sorted(labels.items()), [_captioned(one) for one in seen]), sheet)
     return Demo(
         gallery, len(labels), tuple(seen), tuple(verdicts), (*enrolment.unreadable, *unreadable), drawings, sheet
     )
@@ -104,7 +106,7 @@ def _draw(scene: Scene, answer: Recognition, folder: Path) -> Path:
     name = Path(scene.name)
     target = folder / (name if name.suffix.lower() in (".jpg", ".jpeg") else name.with_name(f"{name.name}.jpg"))
     target.parent.mkdir(parents=True, exist_ok=True)
-    save_jpeg(draw(scene.path, answer), target)
+    save(draw(scene.path, answer), target)
     return target
 
 

@@ -8,12 +8,14 @@ import sys
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from importlib.util import find_spec
+from io import BytesIO
 from pathlib import Path
 from zlib import crc32
 
 from PIL import Image, ImageDraw, ImageFont
 
 from .decode import Source, decode
+from .files import write_aside
 from .results import Decision, Item, Recognition
 
 _log = logging.getLogger(__name__)
@@ -55,9 +57,18 @@ def draw(image: Source, answer: Recognition) -> Image.Image:
     return photo
 
 
-def save_jpeg(picture: Image.Image, target: Path) -> None:
-    """Write a picture with drawn text as JPEG."""
-    picture.save(target, "JPEG", quality=92, subsampling=0)  # coloured letters smear where colours are subsampled
+def save(picture: Image.Image, target: Path) -> None:
+    """Write a picture with drawn text, whole or not at all: as JPEG where the file's name says so, else as PNG.
+
+    Raises:
+        OSError: it cannot be written; an earlier file is as it was.
+    """
+    content = BytesIO()
+    if target.suffix.lower() in (".jpg", ".jpeg"):
+        picture.save(content, "JPEG", quality=92, subsampling=0)  # coloured letters smear where colours are subsampled
+    else:
+        picture.save(content, "PNG")
+    write_aside(target, content.getvalue())
 
 
 def _corners(item: Item, scale: float) -> _Corners:

@@ -53,6 +53,17 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "shop" / "shop.gallery"
 
 
+def test_a_gallery_that_cannot_be_changed_is_told_before_the_pictures_are_read(
+    recognizer: Recognizer, folder: Path, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build_gallery(recognizer, path, _pictures(folder))
+    seen: list[int] = []
+    with Gallery.open(path, background=False) as gallery, pytest.raises(GalleryError, match="cannot be changed"):
+        monkeypatch.setattr(os, "access", lambda *_: False)
+        add_pictures(recognizer, gallery, _pictures(folder), progress=lambda *_: seen.append(1))
+    assert not seen
+
+
 def _pictures(folder: Path) -> list[LabelledPicture]:
     return find_pictures(folder, {".png"})
 

@@ -12,7 +12,8 @@ import typer
 
 from shitu_edge.bundle import Rule
 from shitu_edge.engines.cache import user_cache
-from shitu_edge.errors import ShituError
+from shitu_edge.errors import ShituError, one_line
+from shitu_edge.streams import close_stdout, open_streams
 
 from .bundle import Options, export_bundle
 from .folders import scratch_folder
@@ -233,12 +234,18 @@ def _print(receipt: Receipt, out: Path, as_json: bool) -> None:
 
 def main() -> None:
     """Run the command line."""
+    open_streams()
     try:
-        app()
+        try:
+            app()
+        finally:
+            close_stdout()
+    except BrokenPipeError:  # who read the output has seen enough
+        sys.exit(1)
     except ToleranceError as error:
         print_receipt(error.receipt)
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
     except (ShituError, OSError) as error:  # of the system's errors those about files that we write
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {one_line(error)}", file=sys.stderr)
         sys.exit(1)

@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from ..errors import ShituError
+from ..errors import ShituError, one_line
+from ..streams import close_stdout, open_streams
 from . import bench, demo, doctor, gallery, models, recognize
 
 app = typer.Typer(
@@ -48,14 +49,18 @@ def _options(
 
 def main() -> None:
     """Run the command line."""
+    open_streams()
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
-    warnings.filterwarnings("ignore", message="Image size .* decompression bomb")  # our own limit says it as an error
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(encoding="utf-8", errors="replace")  # type: ignore[union-attr]  # labels in any script
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # what is wrong with a picture is an error, or not worth a word
     try:
-        app()
+        try:
+            app()
+        finally:
+            close_stdout()
+    except BrokenPipeError:  # who read the output has seen enough
+        sys.exit(1)
     except (ShituError, OSError) as error:  # of the system's errors those about files that we write
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {one_line(error)}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import math
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +14,7 @@ from ..engines import EngineName
 from ..gallery import Gallery
 from ..gallery.store import Meta
 from ..networks import BUNDLE_VARIABLE, open_bundle
+from ..ranges import MOST_THREADS
 from ..recognizer import Recognizer
 
 GALLERY_VARIABLE = "SHITU_EDGE_GALLERY"
@@ -36,6 +38,13 @@ class Precision(str, Enum):
     bf16 = "bf16"
 
 
+def finite(value: float | None) -> float | None:
+    """Refuse NaN and infinity, which lie in every range of typer's."""
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"expected a number, found {value}")
+    return value
+
+
 Models = Annotated[
     str | None,
     typer.Option(
@@ -57,7 +66,9 @@ PrecisionOption = Annotated[
 ]
 Threads = Annotated[
     int | None,
-    typer.Option(min=1, help="Threads for inference. [default: a physical core each]", show_default=False),
+    typer.Option(
+        min=1, max=MOST_THREADS, help="Threads for inference. [default: a physical core each]", show_default=False
+    ),
 ]
 ProfileOption = Annotated[
     Path | None,

@@ -48,6 +48,12 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, ensure_ascii=False, default=str), flush=True)
 
 
+def print_left_out(count: int, limit: str) -> None:
+    """Say on stderr how many detections were over a limit, if any were."""
+    if count:
+        print(f"{'1 box was' if count == 1 else f'{count} boxes were'} left out: {limit}", file=sys.stderr)
+
+
 @contextmanager
 def progress_bar() -> Iterator[Report]:
     """Show a bar on stderr for each step that reports; on no terminal, nothing."""
