@@ -21,12 +21,14 @@ from .engines import EngineName, Resources
 from .engines.cpu import read_cpu
 from .errors import GalleryError, ImageError, OptionError
 from .extract import Extractor
+from .extract import crop as cut_out
 from .gallery import Gallery, GallerySearch, NewItem
 from .geometry import Boxes, clip_boxes
 from .memory import release_freed_memory
 from .networks import cache_folder, open_bundle, open_network
 from .profile import Profile
 from .results import Box, Detections, Dropped, Provenance, Recognition, StageTimes
+from .texture import has_texture
 
 _MAX_STREAMS = 4
 _WARM_UP_WAVES = 3
@@ -191,7 +193,8 @@ class Recognizer:
             revision, matches = gallery.search_at(rows, _looked_at(rule), self._extractor.workers)
         with clock.stage("decide"):
             boxes = _in_original_pixels(regions.boxes_xyxy, picture)
-            seen = map(Candidate, boxes, regions.scores, matches)
+            textured = [score is not None or has_texture(picture.pixels_rgb) for score in regions.scores]
+            seen = map(Candidate, boxes, regions.scores, matches, textured)
             items, dropped = decide(list(seen), rule)
             late = zip(boxes[len(rows) :], regions.scores[len(rows) :], strict=True)
             dropped += tuple(Dropped(box, "deadline", None, None, score) for box, score in late)
@@ -219,13 +222,25 @@ class Recognizer:
             ImageError: the picture cannot be used, or the boxes have another shape or lie outside of it.
         """
         picture = self._decode(image, "exact")
-        if boxes_xyxy is not None:
-            boxes = _checked_boxes(boxes_xyxy, picture)
-        elif crop:
-            boxes = _box_of_product(self._detector.detect(picture.pixels_rgb, max_boxes=_RIVALS), picture)
-        else:
-            boxes = _whole(picture)
-        return self._extractor.embed(picture.pixels_rgb, boxes)
+        return self._extractor.embed(picture.pixels_rgb, self._boxes_to_embed(picture, boxes_xyxy, crop))
+
+    def embed_product(self, image: Source, box_xyxy: Box | None = None, *, crop: bool = False) -> NDArray[np.float32]:
+        """Return the unit row (D,) float32 that a gallery item is made of: of a box, or of one picture as in `embed`.
+
+        Raises:
+            ImageError: the picture cannot be used, the box lies outside of it, or it shows a single color there, which
+                would resemble any blank picture.
+        """
+        picture = self._decode(image, "exact")
+        boxes = None if box_xyxy is None else np.array([box_xyxy], np.float32)
+        pixels_rgb = cut_out(picture.pixels_rgb, self._boxes_to_embed(picture, boxes, crop)[0])
+        if not has_texture(pixels_rgb):
+            name = os.fspath(image) if isinstance(image, (str, os.PathLike)) else "the image"
+            raise ImageError(
+                f"{name}: shows a single color, which nothing can be known by; take a photo of the product"
+            )
+        row: NDArray[np.float32] = self._extractor.embed_crops([pixels_rgb])[0]
+        return row
 
     def create_gallery(self, path: str | os.PathLike[str], *, background: bool = True) -> Gallery:
         """Make an empty gallery file for this recognizer's embeddings, and open it; see `Gallery.open`.
@@ -251,15 +266,21 @@ class Recognizer:
 
         Raises:
             GalleryError: no gallery file is open here, or it cannot be written.
-            ImageError: the picture cannot be used, or the box lies outside of it.
+            ImageError: the picture cannot be used, the box lies outside of it, or it shows a single color there.
         """
         gallery = self._require_gallery()
         if not isinstance(gallery, Gallery):
             raise GalleryError("products are enrolled in a gallery file; open it, and push what it holds")
-        boxes = None if box_xyxy is None else np.array([box_xyxy], np.float32)
         source = os.fspath(image) if isinstance(image, (str, os.PathLike)) else ""
-        embedding = self.embed(image, boxes, crop=crop)[0]
+        embedding = self.embed_product(image, box_xyxy, crop=crop)
         return gallery.add([NewItem(label, str(source), embedding)], note=f"enrolled {label}")[0]
+
+    def _boxes_to_embed(self, picture: Picture, boxes_xyxy: NDArray[np.float32] | None, crop: bool) -> Boxes:
+        if boxes_xyxy is not None:
+            return _checked_boxes(boxes_xyxy, picture)
+        if crop:
+            return _box_of_product(self._detector.detect(picture.pixels_rgb, max_boxes=_RIVALS), picture)
+        return _whole(picture)
 
     def _decode(self, image: Source, mode: DecodeMode) -> Picture:
         if mode not in ("auto", "exact"):

@@ -12,7 +12,7 @@ Box = tuple[float, float, float, float]
 """`x1, y1, x2, y2` in pixels of the picture as it was given, after its EXIF orientation."""
 
 Decision = Literal["accepted", "ambiguous", "unknown"]
-DropReason = Literal["below_threshold", "suppressed", "deadline"]
+DropReason = Literal["below_threshold", "no_texture", "suppressed", "deadline"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,7 @@ class Dropped:
     """A box that is not an item, and why.
 
     `below_threshold`: the whole image, which is no object by itself, resembles nothing in the gallery.
+    `no_texture`: the whole image resembles something, but shows a single color, as any blank one does.
     `suppressed`: overlaps an item that is surer. `deadline`: there was no time left to look at it.
     """
 
