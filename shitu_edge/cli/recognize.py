@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from ..decode import DEFAULT_LIMITS, DecodeMode, pictures_in
+from ..decode import DEFAULT_LIMITS, DecodeLimits, DecodeMode, pictures_in
 from ..draw import draw
 from ..errors import ImageError
 from ..results import Recognition
@@ -21,10 +21,12 @@ from .options import (
     Engine,
     EngineOption,
     GalleryPath,
+    MaxMegapixels,
     Models,
     PrecisionOption,
     ProfileOption,
     Threads,
+    decode_limits,
     open_recognizer,
 )
 from .tables import print_json, print_table
@@ -77,6 +79,7 @@ def recognize(
     ] = None,
     deadline_ms: Annotated[float | None, typer.Option(min=0, help="Time a photo may take.", show_default=False)] = None,
     decode: Annotated[Decode, typer.Option(help="exact decodes every pixel of large JPEGs.")] = Decode.auto,
+    max_megapixels: MaxMegapixels = None,
     engine: EngineOption = Engine.auto,
     precision: PrecisionOption = None,
     threads: Threads = None,
@@ -88,7 +91,7 @@ def recognize(
     """
     mode: DecodeMode = decode.value
     failed = False
-    with open_recognizer(models, gallery, engine, precision, threads, profile) as recognizer:
+    with open_recognizer(models, gallery, engine, precision, threads, profile, max_megapixels) as recognizer:
         rule = recognizer.bundle.manifest.recognition
         rule = replace(
             rule,
@@ -114,7 +117,7 @@ def recognize(
             else:
                 _print_answer(name, answer)
             if draw_to:
-                _draw(photo, answer, draw_to / drawing)
+                _draw(photo, answer, draw_to / drawing, decode_limits(max_megapixels))
     if failed:
         raise typer.Exit(1)
 
@@ -163,7 +166,7 @@ def _print_answer(name: str, answer: Recognition) -> None:
         print(f"{late} boxes left out: the deadline had passed", file=sys.stderr)
 
 
-def _draw(photo: str | bytes, answer: Recognition, target: Path) -> None:
+def _draw(photo: str | bytes, answer: Recognition, target: Path, limits: DecodeLimits) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    draw(photo, answer).save(target)
+    draw(photo, answer, limits=limits).save(target)
     print(f"drawn: {target}", file=sys.stderr)
