@@ -14,7 +14,7 @@ from zlib import crc32
 
 from PIL import Image, ImageDraw, ImageFont
 
-from .decode import Source, decode
+from .decode import DEFAULT_LIMITS, DecodeLimits, Source, decode
 from .files import write_aside
 from .results import Decision, Item, Recognition
 
@@ -37,14 +37,17 @@ _Corners = tuple[int, int, int, int]
 """Left, top, right, bottom in pixels, all of them drawn."""
 
 
-def draw(image: Source, answer: Recognition) -> Image.Image:
+def draw(image: Source, answer: Recognition, *, limits: DecodeLimits = DEFAULT_LIMITS) -> Image.Image:
     """Return the photo, or a smaller copy of it, with a box and a label a thing.
+
+    A JPEG over the limit of pixels is drawn on at reduced scale.
 
     A label begins with the item's number in `answer.items`. Named things are in colours, ambiguous ones dashed, and
     unknown ones dashed in black. Text is drawn with the first font of the system that has every letter of it. Where
     none has, the name is left out and a warning says what to install.
     """
-    photo = Image.fromarray(decode(image).pixels_rgb)
+    every_pixel = min(answer.width, answer.height)
+    photo = Image.fromarray(decode(image, enough_side=every_pixel, limits=limits).pixels_rgb)
     pen = ImageDraw.Draw(photo)
     size = max(_SMALLEST_TEXT, min(photo.size) // 32)
     colours = _colours(answer.items)

@@ -200,7 +200,7 @@ def _embedded(
 
     def embed(picture: LabelledPicture) -> NewItem | Unreadable:
         try:
-            return NewItem(picture.label, picture.source, recognizer.embed(picture.path, crop=crop)[0])
+            return NewItem(picture.label, picture.source, recognizer.embed_product(picture.path, crop=crop))
         except ImageError as error:
             return Unreadable(picture.source, str(error))
         except EmbeddingError as error:

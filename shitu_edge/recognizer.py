@@ -22,6 +22,7 @@ from .engines import EngineName, Resources
 from .engines.cpu import read_cpu
 from .errors import GalleryError, ImageError
 from .extract import Extractor
+from .extract import crop as cut_out
 from .forked import Home
 from .gallery import Gallery, GallerySearch, NewItem
 from .geometry import Boxes, clip_boxes
@@ -38,6 +39,7 @@ from .ranges import (
     shown,
 )
 from .results import Box, Detections, Dropped, DropReason, Provenance, Recognition, StageTimes
+from .texture import has_texture
 
 _MAX_STREAMS = 4
 _WARM_UP_WAVES = 3
@@ -214,7 +216,8 @@ class Recognizer:
             revision, matches = gallery.search_at(rows, _looked_at(rule), self._extractor.workers)
         with clock.stage("decide"):
             boxes = _in_original_pixels(regions.boxes_xyxy, picture)
-            seen = map(Candidate, boxes, regions.scores, matches)
+            textured = [score is not None or has_texture(picture.pixels_rgb) for score in regions.scores]
+            seen = map(Candidate, boxes, regions.scores, matches, textured)
             items, dropped = decide(list(seen), rule)
             dropped += _unseen(boxes[len(rows) :], regions.scores[len(rows) :], "deadline")
             if len(found) > count:
@@ -245,13 +248,25 @@ class Recognizer:
         """
         require_flag("crop", crop)
         picture = self._decode(image, "exact")
-        if boxes_xyxy is not None:
-            boxes = _checked_boxes(boxes_xyxy, picture)
-        elif crop:
-            boxes = _box_of_product(self._detector.detect(picture.pixels_rgb, max_boxes=_RIVALS), picture)
-        else:
-            boxes = _whole(picture)
-        return self._extractor.embed(picture.pixels_rgb, boxes)
+        return self._extractor.embed(picture.pixels_rgb, self._boxes_to_embed(picture, boxes_xyxy, crop))
+
+    def embed_product(self, image: Source, box_xyxy: Box | None = None, *, crop: bool = False) -> NDArray[np.float32]:
+        """Return the unit row (D,) float32 that a gallery item is made of: of a box, or of one picture as in `embed`.
+
+        Raises:
+            ImageError: the picture cannot be used, the box lies outside of it, or it shows a single color there, which
+                would resemble any blank picture.
+            OptionError: `crop` is not a flag.
+        """
+        require_flag("crop", crop)
+        picture = self._decode(image, "exact")
+        boxes = None if box_xyxy is None else [box_xyxy]
+        pixels_rgb = cut_out(picture.pixels_rgb, self._boxes_to_embed(picture, boxes, crop)[0])
+        if not has_texture(pixels_rgb):
+            name = os.fspath(image) if isinstance(image, (str, os.PathLike)) else "the image"
+            raise ImageError(f"{name}: shows a single color, so it cannot tell products apart; take another photo")
+        row: NDArray[np.float32] = self._extractor.embed_crops([pixels_rgb])[0]
+        return row
 
     def create_gallery(self, path: str | os.PathLike[str], *, background: bool = True) -> Gallery:
         """Make an empty gallery file for this recognizer's embeddings, and open it; see `Gallery.open`.
@@ -277,17 +292,23 @@ class Recognizer:
 
         Raises:
             GalleryError: no gallery file is open here, or it cannot be written.
-            ImageError: the picture cannot be used, or the box lies outside of it.
+            ImageError: the picture cannot be used, the box lies outside of it, or it shows a single color there.
             OptionError: the label is not text, or `crop` not a flag.
         """
         require_instance("label", label, str, "text")
         gallery = self._require_gallery()
         if not isinstance(gallery, Gallery):
             raise GalleryError("products are enrolled in a gallery file; open it, and push what it holds")
-        boxes = None if box_xyxy is None else [box_xyxy]
         source = os.fspath(image) if isinstance(image, (str, os.PathLike)) else ""
-        embedding = self.embed(image, boxes, crop=crop)[0]
+        embedding = self.embed_product(image, box_xyxy, crop=crop)
         return gallery.add([NewItem(label, str(source), embedding)], note=f"enrolled {label}")[0]
+
+    def _boxes_to_embed(self, picture: Picture, boxes_xyxy: ArrayLike | None, crop: bool) -> Boxes:
+        if boxes_xyxy is not None:
+            return _checked_boxes(boxes_xyxy, picture)
+        if crop:
+            return _box_of_product(self._detector.detect(picture.pixels_rgb, max_boxes=_RIVALS), picture)
+        return _whole(picture)
 
     def _decode(self, image: Source, mode: DecodeMode) -> Picture:
         self._home.require("the recognizer")

@@ -12,7 +12,7 @@ Box = tuple[float, float, float, float]
 """`x1, y1, x2, y2` in pixels of the picture as it was given, after its EXIF orientation."""
 
 Decision = Literal["accepted", "ambiguous", "unknown"]
-DropReason = Literal["below_threshold", "suppressed", "deadline", "max_boxes"]
+DropReason = Literal["below_threshold", "no_texture", "suppressed", "deadline", "max_boxes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,7 @@ class Dropped:
     """A box that is not an item, and why.
 
     `below_threshold`: the whole image, which is no object by itself, resembles nothing in the gallery.
+    `no_texture`: the whole image resembles something, but shows a single color, as any blank one does.
     `suppressed`: overlaps an item that is surer. `deadline`: there was no time left to look at it. `max_boxes`: found,
     but surer ones were as many as were to be looked at.
     """

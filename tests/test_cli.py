@@ -104,6 +104,38 @@ def test_draw_marks_the_boxes(shell: Shell, shop: Shop, tmp_path: Path) -> None:
     assert not changed[40:60, 40:60].any()
 
 
+@pytest.mark.parametrize("command", ["recognize", "add"])
+def test_max_megapixels_is_the_limit_of_pixels(shell: Shell, shop: Shop, tmp_path: Path, command: str) -> None:
+    large = tmp_path / "large.png"
+    Image.fromarray(scene((1, 1, RED), side=1200)).save(large)
+    start: tuple[object, ...] = ("recognize", large, "--gallery", shop.gallery, "--models", shop.bundle)
+    if command == "add":
+        start = ("gallery", "add", shop.gallery, large, "--label", "Large", "--models", shop.bundle)
+    refused = shell(*start, "--max-megapixels", 1)
+    assert refused.code == 1
+    assert "1200 × 1200 pixels are more than 1000000; " in refused.err
+    assert "--max-megapixels" in refused.err
+    assert shell(*start, "--max-megapixels", 2).code == 0
+
+
+def test_a_jpeg_over_the_limit_is_recognized_and_drawn_at_reduced_scale(
+    shell: Shell, shop: Shop, tmp_path: Path
+) -> None:
+    large = tmp_path / "large.jpg"
+    Image.fromarray(scene((1, 1, RED), side=1200)).save(large, quality=95)
+    options = (large, *shop.options, "--max-megapixels", 1)
+    run = shell("recognize", *options, "--json", "--draw", tmp_path / "seen")
+    assert run.code == 0
+    answer = json.loads(run.out)
+    assert (answer["width"], answer["height"]) == (1200, 1200)
+    assert [item["label"] for item in answer["items"]] == ["Red thing"]
+    with Image.open(tmp_path / "seen" / "large.jpg.png") as drawn:
+        assert drawn.size == (600, 600)
+    exact = shell("recognize", *options, "--decode", "exact")
+    assert exact.code == 1
+    assert "1200 × 1200 pixels are more than 1000000" in exact.err
+
+
 def test_drawings_of_equal_names_are_all_kept(shell: Shell, shop: Shop, tmp_path: Path) -> None:
     for folder in ("a", "b"):
         (tmp_path / "in" / folder).mkdir(parents=True)

@@ -39,12 +39,19 @@ def recognizer(tiny_bundle: Path) -> Iterator[Recognizer]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Pictures in a folder per label, two of one colour each."""
+    """Pictures in a folder per label, two of one colour each, which is half as bright below."""
     for label, colours in COLOURS.items():
         (tmp_path / "pictures" / label).mkdir(parents=True)
         for i, colour in enumerate(colours):
-            Image.new("RGB", (40, 30), colour).save(tmp_path / "pictures" / label / f"{i}.png")
+            picture = Image.new("RGB", (40, 30), colour)
+            picture.paste(_shade(colour), (0, 15, 40, 30))
+            picture.save(tmp_path / "pictures" / label / f"{i}.png")
     return tmp_path / "pictures"
+
+
+def _shade(colour: tuple[int, int, int]) -> tuple[int, int, int]:
+    red, green, blue = colour
+    return red // 2, green // 2, blue // 2
 
 
 @pytest.fixture
@@ -91,8 +98,9 @@ def test_built_gallery_recognises_its_pictures(recognizer: Recognizer, folder: P
         assert gallery.meta.fingerprint == recognizer.bundle.manifest.extractor.fingerprint
         assert [item.source for item in gallery.entries("cocoa")] == ["cocoa/0.png", "cocoa/1.png"]
         for label, (colour, _) in COLOURS.items():
-            # The tiny extractor sees the colour less a grey: by hand, whatever the engine.
-            row = np.repeat(np.array(colour) / 255 - 0.45, 16).astype(np.float32)
+            # The tiny extractor sees the colours less a grey, 4 × 4 of each channel: by hand, whatever the engine.
+            halves = np.array([colour, _shade(colour)]).T / 255 - 0.45
+            row = np.repeat(halves, 8).astype(np.float32)
             [[best]] = gallery.search((row / np.linalg.norm(row))[None], 1)
             assert best.label == label
             assert best.similarity == pytest.approx(1, abs=1e-4)

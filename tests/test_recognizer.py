@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -23,6 +23,7 @@ from shitu_edge import (
     Gallery,
     GalleryError,
     ImageError,
+    NewItem,
     OptionError,
     Recognizer,
     Rule,
@@ -41,6 +42,13 @@ def scene(*things: tuple[int, int, tuple[int, int, int]], side: int = 256) -> ND
     cell = side // CELLS
     for column, row, colour in things:
         pixels[row * cell : (row + 1) * cell, column * cell : (column + 1) * cell] = colour
+    return pixels
+
+
+def faint() -> NDArray[np.uint8]:
+    """Return a counter with a shadow that the detector does not see."""
+    pixels = scene()
+    pixels[64:128, 64:192] = 225
     return pixels
 
 
@@ -104,23 +112,65 @@ def test_reduced_decoding_keeps_boxes_and_answers(recognizer: Recognizer) -> Non
 
 
 def test_whole_image_policy(recognizer: Recognizer) -> None:
-    blank, busy = scene(), scene((1, 1, RED))
+    empty, busy = faint(), scene((1, 1, RED))
     whole = (0.0, 0.0, 256.0, 256.0)
     loose = replace(STRICT, similarity_threshold=-1.0, suppression_iou=1.0)
 
     def boxes(picture: NDArray[np.uint8], rule: Rule) -> list[tuple[float, ...]]:
         return [item.box_xyxy for item in recognizer.recognize(picture, rule=rule).items]
 
-    assert boxes(blank, replace(loose, whole_image="fallback")) == [whole]
+    assert boxes(empty, replace(loose, whole_image="fallback")) == [whole]
     assert whole not in boxes(busy, replace(loose, whole_image="fallback"))
     assert whole in boxes(busy, replace(loose, whole_image="always"))
-    assert boxes(blank, replace(loose, whole_image="never")) == []
+    assert boxes(empty, replace(loose, whole_image="never")) == []
 
 
 def test_whole_image_that_resembles_nothing_is_dropped(recognizer: Recognizer) -> None:
     answer = recognizer.recognize(scene(), rule=replace(STRICT, whole_image="always"))
     assert answer.items == ()
     assert [box.reason for box in answer.dropped] == ["below_threshold"]
+
+
+@pytest.mark.parametrize("policy", ["fallback", "always"])
+@pytest.mark.parametrize("level", [0, 128, 255])
+def test_whole_image_of_one_colour_is_never_named(
+    recognizer: Recognizer, level: int, policy: Literal["fallback", "always"]
+) -> None:
+    """A gallery of before holds such a picture: a capture that came out white, black or grey."""
+    rng = np.random.default_rng(level)
+    blank = np.clip(level + rng.normal(0, 6, (256, 256, 3)), 0, 255).astype(np.uint8)
+    gallery = recognizer.gallery
+    assert isinstance(gallery, Gallery)
+    gallery.add([NewItem("blank", "", recognizer.embed(blank)[0])])
+    rule = replace(STRICT, similarity_threshold=0.99, whole_image=policy)
+    answer = recognizer.recognize(blank, rule=rule, detection_threshold=0.999)
+    assert answer.items == ()
+    (dropped,) = answer.dropped
+    assert (dropped.reason, dropped.label, dropped.detection_score) == ("no_texture", "blank", None)
+    assert dropped.similarity == pytest.approx(1, abs=1e-4)
+
+
+def test_whole_image_with_texture_is_named_as_before(recognizer: Recognizer) -> None:
+    recognizer.enroll("shadow", faint())
+    rule = replace(STRICT, similarity_threshold=0.99, whole_image="fallback")
+    assert [item.label for item in recognizer.recognize(faint(), rule=rule).items] == ["shadow"]
+
+
+@pytest.mark.parametrize("level", [0, 128, 255])
+def test_an_image_of_one_colour_is_not_enrolled(recognizer: Recognizer, tmp_path: Path, level: int) -> None:
+    path = tmp_path / "blank.png"
+    Image.new("RGB", (300, 200), (level, level, level)).save(path)
+    gallery = recognizer.gallery
+    assert isinstance(gallery, Gallery)
+    before = len(gallery)
+    with pytest.raises(ImageError, match=r"blank\.png: shows a single color"):
+        recognizer.enroll("blank", path)
+    with pytest.raises(ImageError, match="single color"):
+        recognizer.enroll("blank", path, crop=True)
+    with pytest.raises(ImageError, match="single color"):
+        recognizer.enroll("corner", scene((1, 1, RED)), (128, 128, 256, 256))
+    assert len(gallery) == before
+    assert recognizer.embed(path).shape == (1, 48), "asked for its embedding alone, it has one"
 
 
 def test_empty_gallery_answers_with_everything_unknown(tiny_bundle: Path, tmp_path: Path) -> None:

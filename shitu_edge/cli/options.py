@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from ..decode import DEFAULT_LIMITS, DecodeLimits
 from ..engines import EngineName
 from ..gallery import Gallery
 from ..gallery.store import Meta
@@ -80,6 +81,16 @@ ProfileOption = Annotated[
         show_default=False,
     ),
 ]
+MaxMegapixels = Annotated[
+    int | None,
+    typer.Option(
+        "--max-megapixels",
+        min=1,
+        help="Largest image that is decoded, in million pixels; decoding takes up to 8 bytes of memory for each. "
+        "[default: 80]",
+        show_default=False,
+    ),
+]
 Note = Annotated[str, typer.Option(help="Why, for the gallery's log.", show_default=False)]
 Author = Annotated[
     str | None, typer.Option(help="Who, for the gallery's log. [default: your user name]", show_default=False)
@@ -103,6 +114,11 @@ def extractor_of(models: str | None) -> Meta:
     return Meta(extractor.network.name, extractor.fingerprint, extractor.dim)
 
 
+def decode_limits(max_megapixels: int | None) -> DecodeLimits:
+    """Return what is too large an image, by the option."""
+    return DEFAULT_LIMITS if max_megapixels is None else DecodeLimits(max_pixels=max_megapixels * 1_000_000)
+
+
 def open_recognizer(
     models: str | None,
     gallery: Gallery | Path | None,
@@ -110,6 +126,7 @@ def open_recognizer(
     precision: Precision | None,
     threads: int | None,
     profile: Path | None = None,
+    max_megapixels: int | None = None,
 ) -> Recognizer:
     """Open a recognizer as the options say."""
     name: EngineName = engine.value
@@ -120,4 +137,5 @@ def open_recognizer(
         precision=precision.value if precision else None,
         threads=threads,
         profile=profile,
+        limits=decode_limits(max_megapixels),
     )

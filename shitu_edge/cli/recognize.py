@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from ..decode import DEFAULT_LIMITS, DecodeMode, pictures_in
+from ..decode import DEFAULT_LIMITS, DecodeLimits, DecodeMode, pictures_in
 from ..draw import draw, save
 from ..errors import ImageError
 from ..files import make_folder
@@ -22,10 +22,12 @@ from .options import (
     Engine,
     EngineOption,
     GalleryPath,
+    MaxMegapixels,
     Models,
     PrecisionOption,
     ProfileOption,
     Threads,
+    decode_limits,
     finite,
     open_recognizer,
 )
@@ -91,6 +93,7 @@ def recognize(
         float | None, typer.Option(min=0, callback=finite, help="Time a photo may take.", show_default=False)
     ] = None,
     decode: Annotated[Decode, typer.Option(help="exact decodes every pixel of large JPEGs.")] = Decode.auto,
+    max_megapixels: MaxMegapixels = None,
     engine: EngineOption = Engine.auto,
     precision: PrecisionOption = None,
     threads: Threads = None,
@@ -104,7 +107,7 @@ def recognize(
     failed, left_out = False, 0
     if draw_to:
         make_folder(draw_to)
-    with open_recognizer(models, gallery, engine, precision, threads, profile) as recognizer:
+    with open_recognizer(models, gallery, engine, precision, threads, profile, max_megapixels) as recognizer:
         rule = recognizer.bundle.manifest.recognition
         rule = replace(
             rule,
@@ -131,7 +134,7 @@ def recognize(
             else:
                 _print_answer(name, answer)
             if draw_to:
-                _draw(photo, answer, draw_to / drawing)
+                _draw(photo, answer, draw_to / drawing, decode_limits(max_megapixels))
         print_left_out(left_out, f"--max-boxes {max_boxes or recognizer.bundle.manifest.detector.max_boxes}")
     if failed:
         raise typer.Exit(1)
@@ -195,7 +198,7 @@ def _print_answer(name: str, answer: Recognition) -> None:
         print(f"{late} boxes left out: the deadline had passed", file=sys.stderr)
 
 
-def _draw(photo: str | bytes, answer: Recognition, target: Path) -> None:
+def _draw(photo: str | bytes, answer: Recognition, target: Path, limits: DecodeLimits) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    save(draw(photo, answer), target)
+    save(draw(photo, answer, limits=limits), target)
     print(f"drawn: {target}", file=sys.stderr)

@@ -25,6 +25,7 @@ from ..options import (
     Engine,
     EngineOption,
     GalleryArgument,
+    MaxMegapixels,
     Models,
     Note,
     PrecisionOption,
@@ -53,6 +54,7 @@ def build(
     gallery: GalleryArgument,
     models: Models = None,
     crop: Crop = False,
+    max_megapixels: MaxMegapixels = None,
     replace: Annotated[bool, typer.Option("--replace", help="Build anew a gallery that exists.")] = False,
     note: Note = "",
     author: Author = None,
@@ -67,7 +69,7 @@ def build(
     found = find_pictures(pictures, SUFFIXES)
     with (
         _passed_over_printed(),
-        open_recognizer(models, None, engine, precision, threads) as recognizer,
+        open_recognizer(models, None, engine, precision, threads, max_megapixels=max_megapixels) as recognizer,
         progress_bar() as report,
     ):
         enrolment = build_gallery(
@@ -92,6 +94,7 @@ def add(
     label: Annotated[str | None, typer.Option(help="The label of all these photos.", show_default=False)] = None,
     models: Models = None,
     crop: Crop = False,
+    max_megapixels: MaxMegapixels = None,
     note: Note = "",
     author: Author = None,
     engine: EngineOption = Engine.auto,
@@ -109,7 +112,7 @@ def add(
     with (
         _passed_over_printed(),
         Gallery.open(gallery, background=False) as opened,
-        open_recognizer(models, None, engine, precision, threads) as recognizer,
+        open_recognizer(models, None, engine, precision, threads, max_megapixels=max_megapixels) as recognizer,
     ):
         with progress_bar() as report:
             enrolment = add_pictures(
@@ -124,6 +127,7 @@ def replace(
     label: Annotated[str, typer.Option(help="The product: its label, which stays.")],
     models: Models = None,
     crop: Crop = False,
+    max_megapixels: MaxMegapixels = None,
     note: Note = "",
     author: Author = None,
     engine: EngineOption = Engine.auto,
@@ -137,7 +141,7 @@ def replace(
     with (
         _passed_over_printed(),
         Gallery.open(gallery, background=False) as opened,
-        open_recognizer(models, None, engine, precision, threads) as recognizer,
+        open_recognizer(models, None, engine, precision, threads, max_megapixels=max_megapixels) as recognizer,
     ):
         with progress_bar() as report:
             enrolment = replace_pictures(
