@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
-from pathlib import Path
 from typing import Any, BinaryIO, Literal, TypeAlias
 
 import numpy as np
@@ -36,8 +35,6 @@ DecodeMode = Literal["auto", "exact"]
 
 _Pixels = NDArray[np.uint8]
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".mpo", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
-"""File name endings of the formats above, lower case."""
 
 _EXIF_ORIENTATION = 0x0112
 _BYTES_PER_PIXEL = 8
@@ -83,19 +80,6 @@ class Picture:
 
 
 DEFAULT_LIMITS = DecodeLimits()
-
-
-def pictures_in(folder: str | os.PathLike[str]) -> list[Path]:
-    """List the pictures below a folder by name, as their endings have it; hidden ones are passed over.
-
-    Raises:
-        ImageError: there are none.
-    """
-    paths = sorted(Path(folder).rglob("*"))
-    found = [p for p in paths if p.suffix.lower() in SUFFIXES and not p.name.startswith(".") and p.is_file()]
-    if not found:
-        raise ImageError(f"{os.fspath(folder)}: no pictures in this folder ({', '.join(sorted(SUFFIXES))})")
-    return found
 
 
 def decode(source: Source, *, enough_side: int | None = None, limits: DecodeLimits = DEFAULT_LIMITS) -> Picture:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import sys
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from importlib.util import find_spec
@@ -17,6 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 from .decode import DEFAULT_LIMITS, DecodeLimits, Source, decode
 from .files import write_aside
 from .results import Decision, Item, Recognition
+from .text import shown
 
 _log = logging.getLogger(__name__)
 
@@ -30,6 +32,9 @@ _FONT_FOLDERS = {
 }
 _FONT_PACKAGE = "noto_cjk_sans_otc"
 _PREFERRED = ("dejavusans.ttf", "notosans-regular", "arial.ttf", "segoeui.ttf", "helvetica")
+_MOST_LETTERS = 200
+_UNDRAWN = frozenset(" \u200c\u200d")
+"""Space and joiners, which fonts need no glyph for."""
 _NEVER_A_LETTER = "\U0010fffe"
 """Drawn by every font as its sign for a missing glyph."""
 
@@ -168,16 +173,16 @@ def readable(
 ) -> tuple[str, ImageFont.FreeTypeFont | ImageFont.ImageFont]:
     """Return a text and a font that has all its letters, or what is to be drawn instead where none has.
 
-    The text is cut off where it would be wider than `width` pixels.
+    The text is made safe by `shown`, and cut off where it would be wider than `width` pixels.
     """
-    path = _font_for("".join(sorted(set(text) - {" "})))
+    text = shown(text, _MOST_LETTERS)
+    path = _font_for("".join(sorted(set(text) - _UNDRAWN)))
     if path is None:
         return instead, ImageFont.load_default(size)
     font = ImageFont.truetype(path, size)
     if font.getlength(text) > width:
-        while text and font.getlength(text + "…") > width:
-            text = text[:-1]
-        text += "…"
+        cuts = range(1, len(text))
+        text = text[: bisect_right(cuts, width, key=lambda cut: font.getlength(f"{text[:cut]}…"))] + "…"
     return text, font
 
 

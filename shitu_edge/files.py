@@ -12,9 +12,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-_NOT_SAID = 1 << 16
-"""Bytes that a file may have though the system says 0, as it does of those in /proc."""
-
 
 @contextmanager
 def open_regular(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
@@ -40,10 +37,11 @@ def read_bounded(path: str | os.PathLike[str], max_bytes: int) -> bytes:
         OSError: it cannot be read, is not a regular file, or holds more than `max_bytes`.
     """
     with open_regular(path) as stream:
-        size = os.fstat(stream.fileno()).st_size
-        most = min(max(size, _NOT_SAID), max_bytes)
-        content = b"" if size > max_bytes else stream.read(most + 1)
-    if size > max_bytes or len(content) > most:
+        size = os.fstat(stream.fileno()).st_size  # as much is allocated as is asked for
+        content = stream.read(min(size, max_bytes) + 1)
+        if size < len(content) <= max_bytes:  # it grows, or is one of /proc
+            content += stream.read(max_bytes + 1 - len(content))
+    if len(content) > max_bytes:
         raise OSError(errno.EFBIG, f"is larger than {max_bytes} bytes", os.fspath(path))
     return content
 

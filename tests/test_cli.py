@@ -39,7 +39,7 @@ def shop(shell: Shell, tiny_bundle: Path, tmp_path: Path) -> Shop:
     (tmp_path / "labels.txt").write_text("red.png\tRed thing\ngreen.png\t绿色 的东西\n", encoding="utf-8")
     gallery = tmp_path / "shop.gallery"
     built = shell("gallery", "build", tmp_path / "labels.txt", gallery, "--models", tiny_bundle)
-    assert built == Run(0, f"{gallery}: 2 pictures added, 0 passed over; 2 items in revision 2\n", "")
+    assert built == Run(0, f"{gallery}: 2 images added, 0 skipped; 2 items in revision 2\n", "")
     photo = tmp_path / "counter.png"
     Image.fromarray(scene((1, 1, RED), (5, 1, GREEN), (1, 5, BLUE))).save(photo)
     return Shop(tiny_bundle, gallery, photo)
@@ -77,6 +77,25 @@ def test_recognize_says_once_that_boxes_were_left_out(shell: Shell, shop: Shop) 
         assert [box["reason"] for box in json.loads(line)["dropped"]] == ["max_boxes"] * 2
     assert shell("recognize", shop.photo, *shop.options, "--max-boxes", 2).err == "1 box was left out: --max-boxes 2\n"
     assert shell("recognize", shop.photo, *shop.options, "--max-boxes", 3).err == ""
+
+
+def test_recognize_names_what_it_does_not_use_of_a_folder(shell: Shell, shop: Shop, tmp_path: Path) -> None:
+    folder = tmp_path / "seen"
+    folder.mkdir()
+    shop.photo.rename(folder / "counter")
+    (folder / "counter.jfif").write_bytes((folder / "counter").read_bytes())
+    (folder / "notes.txt").write_text("notes")
+    (folder / "Thumbs.db").write_text("thumbs")
+    (folder / "damaged.jpg").touch()
+    run = shell("recognize", folder, *shop.options, "--json")
+    assert [Path(json.loads(line)["image"]).name for line in run.out.splitlines()] == [
+        *("counter", "counter.jfif", "damaged.jpg"),
+    ]
+    assert run.code == 1
+    assert run.err.splitlines() == [
+        "skipped: notes.txt: is not an image",
+        f"error: {folder / 'damaged.jpg'}: is empty",
+    ]
 
 
 def test_recognize_goes_on_after_a_bad_photo(shell: Shell, shop: Shop, tmp_path: Path) -> None:
@@ -158,7 +177,7 @@ def test_gallery_commands(shell: Shell, shop: Shop, tmp_path: Path) -> None:
     assert (info["items"], info["labels"], info["search"], info["extractor"]) == (2, 2, "exact", "tiny extractor")
     Image.fromarray(product(BLUE)).save(tmp_path / "blue.png")
     added = shell("gallery", "add", shop.gallery, tmp_path / "blue.png", "--label", "Blue", "--models", shop.bundle)
-    assert added.out == f"{shop.gallery}: 1 pictures added, 0 passed over; 3 items in revision 3\n"
+    assert added.out == f"{shop.gallery}: 1 image added, 0 skipped; 3 items in revision 3\n"
     found = shell("gallery", "search", shop.gallery, tmp_path / "blue.png", "--models", shop.bundle, "-k", 2, "--json")
     matches = json.loads(found.out)
     assert (len(matches), matches[0]["label"]) == (2, "Blue")
@@ -169,14 +188,14 @@ def test_gallery_commands(shell: Shell, shop: Shop, tmp_path: Path) -> None:
     assert "revision" in shell("gallery", "info", shop.gallery).out
 
 
-def test_build_from_folders_reports_what_it_passed_over(shell: Shell, tiny_bundle: Path, tmp_path: Path) -> None:
+def test_build_from_folders_names_what_it_skips(shell: Shell, tiny_bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "products" / "Oat milk 1 l").mkdir(parents=True)
     Image.fromarray(product(RED)).save(tmp_path / "products" / "Oat milk 1 l" / "a.png")
     (tmp_path / "products" / "Oat milk 1 l" / "b.jpg").write_bytes(b"broken")
     run = shell("gallery", "build", tmp_path / "products", tmp_path / "g", "--models", tiny_bundle)
     assert run.code == 0
-    assert re.fullmatch(r"passed over: .*b\.jpg: is not a picture in a known format.*\n", run.err)
-    assert run.out.endswith("1 pictures added, 1 passed over; 1 items in revision 2\n")
+    assert re.fullmatch(r"skipped: Oat milk 1 l/b\.jpg: is not a picture in a known format.*\n", run.err)
+    assert run.out.endswith("1 image added, 1 skipped; 1 items in revision 2\n")
 
 
 def test_without_any_bundle(shell: Shell, shop: Shop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -258,7 +277,10 @@ def _broken_inputs(shop: Shop, folder: Path) -> dict[str, tuple[list[object], st
         "empty photo": (["recognize", folder / "empty.jpg", *models, *gallery], "empty.jpg: is empty"),
         "text as photo": (["recognize", folder / "text.jpg", *models, *gallery], "text.jpg: is not a picture"),
         "cut photo": (["recognize", folder / "cut.jpg", *models, *gallery], "cut.jpg: cannot be decoded: .*truncated"),
-        "folder without photos": (["recognize", folder / "nothing", *models, *gallery], "nothing: no pictures"),
+        "folder without photos": (
+            ["recognize", folder / "nothing", *models, *gallery],
+            "nothing: no images in this folder; notes.txt: is empty",
+        ),
         "missing bundle": (["recognize", shop.photo, "--models", "no", *gallery], "no: no such bundle"),
         "altered bundle": (["recognize", shop.photo, "--models", altered, *gallery], "extractor.onnx: altered"),
         "incomplete bundle": (
@@ -283,7 +305,7 @@ def _broken_inputs(shop: Shop, folder: Path) -> dict[str, tuple[list[object], st
             ["gallery", "build", folder / "labels.bad", "g", *models],
             "line 1: expected path<TAB>",
         ),
-        "folder without labels": (["gallery", "build", folder / "nothing", "g", *models], "nothing: no pictures"),
+        "folder without labels": (["gallery", "build", folder / "nothing", "g", *models], "nothing: no images in it"),
         "unwritable gallery": (["gallery", "build", folder / "labels.txt", "no/g", *models], "there is no folder"),
         "precision there is not": (
             ["recognize", shop.photo, *models, *gallery, "--precision", "int8"],

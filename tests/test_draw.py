@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFont
 
 from shitu_edge import Item
 from shitu_edge.draw import draw, readable, save
@@ -94,6 +94,37 @@ def test_text_is_cut_off_where_it_is_too_wide() -> None:
     assert text.endswith("…")
     assert font.getlength(text) <= 60
     assert readable("Oat", "1", 16, 200)[0] == "Oat"
+
+
+def test_text_that_would_move_or_reorder_is_drawn_as_what_it_is() -> None:
+    assert readable("te\x1b[31ma\u202eb\n", "1", 16)[0] == r"te\x1b[31ma\u202eb "
+
+
+def test_a_text_is_cut_at_the_widest_that_fits() -> None:
+    name = "Oat drink 1 l, barista edition"
+    for width in range(20, 240, 7):
+        text, font = readable(name, "1", 16, width)
+        longest = max(cut for cut in range(len(name)) if not cut or font.getlength(f"{name[:cut]}…") <= width)
+        assert text == f"{name[:longest]}…" or font.getlength(name) <= width
+
+
+def test_a_label_of_an_older_gallery_is_measured_a_few_times_however_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured: list[int] = []
+    measure = ImageFont.FreeTypeFont.getlength
+
+    def count(self: ImageFont.FreeTypeFont, text: str, *more: object) -> float:
+        measured.append(len(text))
+        return measure(self, text)
+
+    monkeypatch.setattr(ImageFont.FreeTypeFont, "getlength", count)
+    drawn(item(BOX, "Oat drink " * 4000))
+    assert len(measured) < 20
+    assert max(measured) < 300
+
+
+def test_joiners_need_no_glyph() -> None:
+    with_joiner, font = readable("a\u200cb", "1", 16)
+    assert (with_joiner, font.getlength("ab")) == ("a\u200cb", readable("ab", "1", 16)[1].getlength("ab"))
 
 
 def test_draws_files(tmp_path: Path) -> None:

@@ -24,6 +24,13 @@ def test_read_bounded_refuses_one_byte_too_many(tmp_path: Path) -> None:
         read_bounded(path, 10)
 
 
+@pytest.mark.skipif(not Path("/proc/self/limits").exists(), reason="this system has no /proc")
+def test_read_bounded_reads_a_file_whose_size_is_told_as_nothing() -> None:
+    assert read_bounded("/proc/self/limits", 1 << 20) == Path("/proc/self/limits").read_bytes()
+    with pytest.raises(OSError, match="larger than 10 bytes"):
+        read_bounded("/proc/self/limits", 10)
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no FIFOs")
 def test_read_bounded_does_not_wait_for_a_fifo(tmp_path: Path) -> None:
     path = tmp_path / "a"

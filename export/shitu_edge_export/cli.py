@@ -12,8 +12,9 @@ import typer
 
 from shitu_edge.bundle import Rule
 from shitu_edge.engines.cache import user_cache
-from shitu_edge.errors import ShituError, one_line
+from shitu_edge.errors import ShituError
 from shitu_edge.streams import close_stdout, open_streams
+from shitu_edge.text import MOST_IN_A_LINE, shown
 
 from .bundle import Options, export_bundle
 from .folders import scratch_folder
@@ -244,8 +245,8 @@ def main() -> None:
         sys.exit(1)
     except ToleranceError as error:
         print_receipt(error.receipt)
-        print(f"error: {error}", file=sys.stderr)
+        print(shown(f"error: {error}", MOST_IN_A_LINE), file=sys.stderr)
         sys.exit(1)
     except (ShituError, OSError) as error:  # of the system's errors those about files that we write
-        print(f"error: {one_line(error)}", file=sys.stderr)
+        print(shown(f"error: {error}", MOST_IN_A_LINE), file=sys.stderr)
         sys.exit(1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -24,7 +23,8 @@ from ..errors import OptionError
 from ..files import check_writable, write_aside
 from ..profile import Profile
 from .options import Engine, EngineOption, Models, PrecisionOption, ProfileOption, Threads, finite
-from .tables import print_facts, print_table, progress_bar
+from .printing import print_line, print_message
+from .tables import print_facts, print_json, print_table, progress_bar
 
 _KEPT = "bench"
 _NO_FOLDER = Path()
@@ -116,11 +116,11 @@ def bench(
         if verdict and not verdict.met:
             verdict = try_remedies(result, verdict, pictures, report=report)
     if json_to:
-        text = json.dumps(_as_json(result, verdict, swept), default=str)
+        stored = _as_json(result, verdict, swept)
         if str(json_to) == "-":
-            print(text)
+            print_json(stored)
         else:
-            _write(json_to, text + "\n")
+            _write(json_to, json.dumps(stored, default=str) + "\n")
     if markdown_to:
         _write(markdown_to, markdown(result, verdict, swept))
     if html_to:
@@ -152,7 +152,7 @@ def compare_results(
         rows.append((difference.name, *medians, f"{100 * (change.ratio - 1):+.1f} %", interval, word))
     print_table(("median, ms", str(before), str(after), "change", "95 % sure", ""), rows)
     for name, (old, new) in conditions(first, second).items():
-        print(f"not the same: {name}: {old} | {new}")
+        print_line(f"not the same: {name}: {old} | {new}")
 
 
 def tune_here(
@@ -180,8 +180,9 @@ def tune_here(
     _print_tables([outcome_table("Milliseconds a picture", "", tuned.outcomes)])
     tuned.profile.write(out)
     found = tuned.profile
-    print(
-        f"\n{out}: {found.engine}, detector {found.detector_precision}, extractor {found.extractor_precision}, "
+    print_line()
+    print_line(
+        f"{out}: {found.engine}, detector {found.detector_precision}, extractor {found.extractor_precision}, "
         f"{found.threads} threads: p50 {found.p50_ms:.1f}, p95 {found.p95_ms:.1f} ms"
     )
 
@@ -214,12 +215,16 @@ def _print(result: Result, verdict: Verdict | None, swept: Sequence[Axis]) -> No
     print_facts(dict(facts(result)))
     _print_tables([*tables(result), *sweep_tables(swept)])
     for warning in result.environment.warnings():
-        print(f"warning: {warning}", file=sys.stderr)
+        print_message(f"warning: {warning}")
     if verdict:
-        print("\n" + "\n".join(verdict_lines(verdict)))
+        print_line()
+        for line in verdict_lines(verdict):
+            print_line(line)
 
 
 def _print_tables(shown: Sequence[Table]) -> None:
     for table in shown:
-        print(f"\n{table.title}\n")
+        print_line()
+        print_line(table.title)
+        print_line()
         print_table(table.headings, table.rows)

@@ -16,6 +16,7 @@ from ..engines.cpu import Cpu, read_cpu
 from ..gallery import GRAPH_FROM
 from ..selftest import SUBJECTS, SelfTest, run_selftest
 from .options import AsJson
+from .printing import print_line
 from .tables import print_facts, print_json
 
 
@@ -47,8 +48,11 @@ def doctor(as_json: AsJson = False) -> None:
         print_json({**facts, "problems": advice, "works": not failing})
     else:
         print_facts(facts)
-        print()
-        print("\n".join(f"- {line}" for line in advice) if advice else "All is well.")
+        print_line()
+        for line in advice:
+            print_line(f"- {line}")
+        if not advice:
+            print_line("All is well.")
     if failing:
         raise typer.Exit(1)
 

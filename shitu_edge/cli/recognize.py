@@ -12,10 +12,11 @@ from typing import Annotated
 
 import typer
 
-from ..decode import DEFAULT_LIMITS, DecodeLimits, DecodeMode, pictures_in
+from ..decode import DEFAULT_LIMITS, DecodeLimits, DecodeMode
 from ..draw import draw, save
 from ..errors import ImageError
 from ..files import make_folder
+from ..folders import images_in
 from ..results import Recognition
 from .options import (
     AsJson,
@@ -31,7 +32,8 @@ from .options import (
     finite,
     open_recognizer,
 )
-from .tables import print_json, print_left_out, print_table
+from .printing import print_left_out, print_line, print_message, print_skipped
+from .tables import print_json, print_table
 
 STDIN = "-"
 
@@ -124,7 +126,7 @@ def recognize(
                 )
             except ImageError as error:
                 failed = True
-                print(f"error: {error}", file=sys.stderr)
+                print_message(f"error: {error}")
                 if as_json:
                     print_json({"image": name, "error": str(error)})
                 continue
@@ -157,6 +159,8 @@ def _read_stdin() -> bytes:
 def _photos(names: list[str]) -> Iterator[tuple[str, Path]]:
     """Yield the photos named, those of a folder by name, and where in a folder of drawings each belongs.
 
+    What is not used of a folder is named on stderr.
+
     Raises:
         ImageError: a folder holds none.
     """
@@ -165,7 +169,9 @@ def _photos(names: list[str]) -> Iterator[tuple[str, Path]]:
         if name == STDIN or not os.path.isdir(name):
             inside = [(name, Path("stdin" if name == STDIN else Path(name).name))]
         else:
-            inside = [(str(path), path.relative_to(name)) for path in pictures_in(name)]
+            found = images_in(name)
+            print_skipped(found.skipped)
+            inside = [(str(path), path.relative_to(name)) for path in found.images]
         for photo, drawing in inside:
             target, number = drawing.with_name(f"{drawing.name}.png"), 2
             while target in taken:
@@ -176,7 +182,7 @@ def _photos(names: list[str]) -> Iterator[tuple[str, Path]]:
 
 def _print_answer(name: str, answer: Recognition) -> None:
     ms = answer.stage_ms
-    print(
+    print_line(
         f"{name}: {len(answer.items)} items in {ms.total:.0f} ms (decode {ms.decode:.0f}, detect {ms.detect:.0f}, "
         f"extract {ms.extract:.0f}, search {ms.search:.1f})"
     )
@@ -195,10 +201,10 @@ def _print_answer(name: str, answer: Recognition) -> None:
         print_table(("#", "decision", "label", "similarity", "detection", "box x1 y1 x2 y2"), rows)
     late = sum(box.reason == "deadline" for box in answer.dropped)
     if late:
-        print(f"{late} boxes left out: the deadline had passed", file=sys.stderr)
+        print_message(f"{late} boxes left out: the deadline had passed")
 
 
 def _draw(photo: str | bytes, answer: Recognition, target: Path, limits: DecodeLimits) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     save(draw(photo, answer, limits=limits), target)
-    print(f"drawn: {target}", file=sys.stderr)
+    print_message(f"drawn: {target}")

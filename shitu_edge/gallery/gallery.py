@@ -13,11 +13,11 @@ from types import TracebackType
 import numpy as np
 
 from ..errors import DamagedError, FingerprintError, GalleryError
+from ..labels import normal_label
 from ..results import Match
 from .index import GraphParameters, Progress, Rows
 from .live import Live
 from .store import Change, Diff, Entry, Meta, NewItem, Replay, Revision, Store
-from .store.changes import normal_label
 from .store.records import ROUNDING, UNIT_TOLERANCE
 from .store.rescue import assess
 
@@ -453,7 +453,6 @@ def unit_queries(queries: Rows, dim: int) -> Rows:
 
 
 def _found(change: Change, label: str | None, source: str | None = None) -> list[int]:
-    label = label if label is None else normal_label(label, "the label")
     ids = change.find(label=label, source=source)
     if not ids:
         what = " and ".join(text for text in (label and f"labelled {label!r}", source and f"from {source!r}") if text)

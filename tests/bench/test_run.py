@@ -137,7 +137,7 @@ def test_the_command(setup: Setup, result: Result, shell: Shell, monkeypatch: py
 
 def test_the_command_on_bad_input(setup: Setup, shell: Shell) -> None:
     for arguments, words in (
-        (["--images", "nowhere"], "nowhere: no pictures"),
+        (["--images", "nowhere"], "nowhere: no such folder of images"),
         (["--image-size", "big"], "expected WIDTHxHEIGHT"),
         (["--gallery", "nowhere.gallery"], "nowhere.gallery"),
     ):

@@ -14,10 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import GalleryError
+from ...files import read_bounded
+from ...text import decoded, one_line
 
 PICKLE = "id_map.pkl"
 YAML = "id_map.yaml"
-_MAX_BYTES = 64 << 20
+_MAX_BYTES = 32 << 20
+"""About 700 000 items."""
+_MOST_MARKS = _MOST_DICTS = 10
+"""One would do for each; more than these serve to fill memory."""
 _WANTED = "whole numbers to text"
 
 _NUMBERS = frozenset(["INT", "LONG", "LONG1", "LONG4", "BININT", "BININT1", "BININT2"])
@@ -55,17 +60,14 @@ def read_id_map(folder: Path) -> dict[int, str]:
     """
     path = find_id_map(folder)
     try:
-        size = path.stat().st_size
-        if size > _MAX_BYTES:
-            raise GalleryError(f"{path}: expected at most {_MAX_BYTES} bytes, found {size}")
-        data = path.read_bytes()
+        data = read_bounded(path, _MAX_BYTES)
     except OSError as error:
         raise GalleryError(f"{path}: cannot be read: {error.strerror}") from error
     return _from_pickle(path, data) if path.name == PICKLE else _from_yaml(path, data)
 
 
 def _from_pickle(path: Path, data: bytes) -> dict[int, str]:
-    machine, end = _Machine(path), 0
+    machine, end = _Machine(path, len(data)), 0
     try:
         for opcode, argument, position in pickletools.genops(data):
             machine.step(opcode.name, argument)
@@ -95,11 +97,15 @@ class _Dtype:
 class _Machine:
     """The machine that `pickletools` describes, with values that cannot do anything.
 
-    Memory is bounded by the file: an operation adds a value or a reference, and none copies or follows one.
+    Memory is bounded by the file, at about 50 bytes per byte: an operation adds one value or reference and follows
+    none, a value is memoized once, marks and dicts are few, and calls make no more bytes than the file has.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, size: int) -> None:
         self._path = path
+        self._left = size  # for calls to make
+        self._memoized = False  # what is on top
+        self._dicts = 0
         self._stack: list[Any] = []
         self._below: list[list[Any]] = []  # stacks under marks
         self._memo: dict[int, Any] = {}
@@ -118,12 +124,14 @@ class _Machine:
         elif name in _CONSTANTS:
             self._push(_CONSTANTS[name])
         elif name in ("PUT", "BINPUT", "LONG_BINPUT"):
-            self._memo[argument] = self._stack[-1]
+            self._memoize(argument)
         elif name == "MEMOIZE":
-            self._memo[len(self._memo)] = self._stack[-1]
+            self._memoize(len(self._memo))
         elif name in ("GET", "BINGET", "LONG_BINGET"):
             self._push(self._memo[argument])
         elif name == "MARK":
+            if len(self._below) == _MOST_MARKS:
+                raise ValueError("too many marks")
             self._below.append(self._stack)
             self._stack = []
         elif name in _TUPLES:
@@ -131,9 +139,9 @@ class _Machine:
         elif name == "TUPLE":
             self._push(tuple(self._marked()))
         elif name == "EMPTY_DICT":
-            self._push({})
+            self._push(self._new_dict())
         elif name == "DICT":
-            self._push(self._set({}, self._marked()))
+            self._push(self._set(self._new_dict(), self._marked()))
         elif name in ("SETITEM", "SETITEMS"):
             items = self._popped(2) if name == "SETITEM" else self._marked()
             self._set(self._stack[-1], items)
@@ -142,6 +150,19 @@ class _Machine:
 
     def _push(self, value: Any) -> None:
         self._stack.append(value)
+        self._memoized = False
+
+    def _memoize(self, number: int) -> None:
+        if self._memoized:
+            raise ValueError("a value is memoized twice")
+        self._memo[number] = self._stack[-1]
+        self._memoized = True
+
+    def _new_dict(self) -> dict[int, str]:
+        self._dicts += 1
+        if self._dicts > _MOST_DICTS:
+            raise self._refusal(f"expected {_WANTED}, found more than {_MOST_DICTS} dicts")
+        return {}
 
     def _popped(self, count: int) -> list[Any]:
         return [self._stack.pop() for _ in range(count)][::-1]
@@ -191,7 +212,8 @@ class _Machine:
             case _Function("scalar"), (_Dtype(code, ("big" | "little") as order), bytes(number)):
                 if len(number) == int(code[1]):
                     return int.from_bytes(number, order, signed=code[0] == "i")
-            case _Function("encode"), (str(text), "latin1"):
+            case _Function("encode"), (str(text), "latin1") if len(text) <= self._left:
+                self._left -= len(text)
                 return text.encode("latin-1")
         raise self._refusal(f"asks for a call that makes no whole number, which was not done; expected {_WANTED}")
 
@@ -205,10 +227,11 @@ def _from_yaml(path: Path, data: bytes) -> dict[int, str]:
     except ImportError as error:
         raise GalleryError(f"{path}: needs PyYAML to be read ({error}); pip install pyyaml") from error
     try:
-        return _from_events(path, yaml.parse(data, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        problem = " ".join(str(error).split())
-        raise GalleryError(f"{path}: is no YAML: {problem}") from error
+        return _from_events(path, yaml.parse(decoded(data), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
+    except yaml.YAMLError as error:
+        raise GalleryError(f"{path}: is not YAML: {one_line(str(error))}") from error
+    except ValueError as error:
+        raise GalleryError(f"{path}: {error}") from error
 
 
 def _from_events(path: Path, events: Iterable[Any]) -> dict[int, str]:

@@ -15,9 +15,9 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from ...errors import DamagedError, GalleryError
+from ...labels import spellings
 from ..index import Ids, Progress, Rows
 from . import history, replay
-from .changes import normal_label
 from .check import examine
 from .connection import odd_content
 from .records import READ_TOLERANCE, Diff, Entry, Load, Revision
@@ -100,10 +100,13 @@ class Snapshot:
 
     @_sound
     def entries(self, label: str | None = None) -> list[Entry]:
-        """Return the entries by id, all of them or one label's."""
-        where, values = (" AND label = ?", (normal_label(label, "the label"),)) if label is not None else ("", ())
+        """Return the entries by id, all of them or one label's, looked for as it is and then in its normal form."""
+        where = "" if label is None else " AND label = ?"
         query = f"SELECT item, label, source FROM entries WHERE removed_in IS NULL{where} ORDER BY item"
-        return [Entry(*row) for row in self._connection.execute(query, values)]
+        for values in [()] if label is None else [(spelling,) for spelling in spellings(label)]:
+            if found := [Entry(*row) for row in self._connection.execute(query, values)]:
+                return found
+        return []
 
     @_sound
     def label_counts(self) -> dict[str, int]:

@@ -14,10 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import DamagedError, GalleryError, MisfitError
+from ...labels import normal_label
+from ...text import printable
 from ..index import Ids, Rows
 from ..unfinished import publish, unfinished
 from . import history, replay
-from .changes import Change, normal_label, printable
+from .changes import Change
 from .connection import (
     check_there,
     connect,

@@ -150,6 +150,22 @@ def test_references_do_not_multiply(tmp_path: Path) -> None:
         _read(tmp_path, b")" + b"\x85" * 100_000 + b".")
 
 
+@pytest.mark.parametrize(
+    "program",
+    [
+        b"\x80\x04" + b"(" * (8 << 20) + b".",
+        b"\x80\x04" + b"}" * (8 << 20) + b".",
+        b"\x80\x04}" + b"\x94" * (8 << 20) + b".",
+        b"\x80\x02c_codecs\nencode\nq\0X\0\0\x10\0" + b"a" * (1 << 20) + b"q\1X\6\0\0\0latin1q\2"
+        b"" + b"h\0h\1h\2\x86R" * 40_000 + b".",
+    ],
+    ids=["marks", "dicts", "memo", "encode"],
+)
+def test_a_small_file_does_not_fill_memory(tmp_path: Path, program: bytes) -> None:
+    with little_memory(64 << 20), refused(r"id_map\.pkl: "):
+        _read(tmp_path, program)
+
+
 def test_lengths_are_not_believed(tmp_path: Path) -> None:
     for code in (b"\x8d", b"\x8e", b"\x96"):
         with little_memory(1 << 20), refused("is damaged"):
@@ -160,7 +176,7 @@ def test_large_files_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     data = pickle.dumps({1: "x" * 100})
     monkeypatch.setattr(id_map, "_MAX_BYTES", len(data))
     assert len(_read(tmp_path, data)) == 1
-    with refused(f"expected at most {len(data)} bytes, found {len(data) + 1}"):
+    with refused(f"is larger than {len(data)} bytes"):
         _read(tmp_path, data + b"x")
 
 
@@ -261,11 +277,11 @@ def test_numbers_in_a_yaml_map_stay_as_they_are_written(tmp_path: Path) -> None:
         ("id_map: {1: &a x, 2: *a}", "line 1: expected plain text, found an anchor, alias or tag"),
         ("id_map: &a\n  1: *a", "expected plain text, found an anchor, alias or tag, which was not followed"),
         ("id_map: {1: !!python/object/apply:os.system [ls]}", "expected plain text, found an anchor, alias or tag"),
-        ("id_map: {1: a", "is no YAML: "),
-        ("id_map: {1: a\x01}", "is no YAML: "),
+        ("id_map: {1: a", "is not YAML: "),
+        ("id_map: {1: a\x01}", "is not YAML: "),
         # PyYAML 6.0.4 and newer refuse deep nesting themselves.
-        ("{id_map: {" + "{" * 50_000, "(expected only id_map|is no YAML: .*nesting depth)"),
-        ("id_map: " + "[" * 50_000, "(expected only id_map|is no YAML: .*nesting depth)"),
+        ("{id_map: {" + "{" * 50_000, "(expected only id_map|is not YAML: .*nesting depth)"),
+        ("id_map: " + "[" * 50_000, "(expected only id_map|is not YAML: .*nesting depth)"),
     ],
 )
 def test_other_yaml_is_refused(tmp_path: Path, text: str, message: str) -> None:
@@ -276,7 +292,7 @@ def test_other_yaml_is_refused(tmp_path: Path, text: str, message: str) -> None:
 
 def test_yaml_in_another_encoding(tmp_path: Path) -> None:
     pytest.importorskip("yaml")
-    with refused(r"id_map\.yaml: is no YAML: "):
+    with refused(r"id_map\.yaml: is not UTF-8 text \(as GBK it reads 'id_map: {1: 牛奶}'\); save it as UTF-8"):
         _read(tmp_path, "id_map: {1: 牛奶}".encode("gbk"), "id_map.yaml")
 
 
