@@ -185,10 +185,18 @@ def official(
         Path | None, typer.Option(help="Folder with the archives, for machines without network.", show_default=False)
     ] = None,
     detector_sha256: Annotated[
-        str | None, typer.Option(help="What the detector's archive must be.", show_default=False)
+        str | None,
+        typer.Option(
+            help="SHA-256 of the detector's archive. [default: that of the first download]",
+            show_default=False,
+        ),
     ] = None,
     extractor_sha256: Annotated[
-        str | None, typer.Option(help="What the extractor's archive must be.", show_default=False)
+        str | None,
+        typer.Option(
+            help="SHA-256 of the extractor's archive. [default: known for ppshitu-v2, else that of the first download]",
+            show_default=False,
+        ),
     ] = None,
     pictures: Pictures = None,
     calibrate: Calibrate = None,
@@ -205,13 +213,14 @@ def official(
         raise typer.BadParameter(f"{release!r}: expected one of {', '.join(RELEASES)}", param_hint="RELEASE")
     progress = Progress()
     chosen, target = RELEASES[release], out or Path("models") / release
+    digests = (detector_sha256, extractor_sha256)
     with scratch_folder() as scratch:
         if from_dir:
-            fetched: Fetched = find_release(chosen, from_dir, scratch)
+            fetched: Fetched = find_release(chosen, from_dir, digests, scratch)
         else:
             cache = user_cache()
             folder = cache / "official" if cache else scratch
-            fetched = fetch_release(chosen, folder, mirror, (detector_sha256, extractor_sha256), progress)
+            fetched = fetch_release(chosen, folder, mirror, digests, progress)
         options = Options(
             description=f"Official PP-ShiTu release {release}: any product by its photo, 512 numbers an embedding.",
             licence="Apache-2.0",
