@@ -16,7 +16,8 @@ from typing import Literal, get_args
 
 from .built_in import BUNDLES
 from .digest import file_sha256
-from .errors import BundleError, OptionError
+from .errors import BundleError
+from .ranges import require_flag, require_number, require_one_of, require_whole
 from .schema import SchemaError, build
 
 MANIFEST = "bundle.json"
@@ -148,6 +149,19 @@ class DetectorSpec:
     score_threshold: float = 0.2
     max_boxes: int = 5
 
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            OptionError: a value is outside its range.
+        """
+        require_number("score_threshold", self.score_threshold, 0, 1)
+        require_whole("max_boxes", self.max_boxes, 1)
+        if not isinstance(self.head, Postprocessed):
+            require_number("head.nms_iou", self.head.nms_iou, 0, 1)
+            for name in ("pre_nms_top_k", "nms_top_k", "keep_top_k"):
+                require_whole(f"head.{name}", getattr(self.head, name, 1), 1)
+
 
 @dataclass(frozen=True, slots=True)
 class ExtractorSpec:
@@ -193,15 +207,12 @@ class Rule:
         Raises:
             OptionError: a value is outside its range.
         """
-        limits = {"similarity_threshold": (-1, 1), "margin": (0, 2), "suppression_iou": (0, 1)}
-        for name, (low, high) in limits.items():
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise OptionError(f"{name}: expected {low} to {high}, found {value}")
-        if self.neighbours < 1:
-            raise OptionError(f"neighbours: expected at least 1, found {self.neighbours}")
-        if self.whole_image not in get_args(WholeImage):
-            raise OptionError(f"whole_image: expected {', '.join(get_args(WholeImage))}, found {self.whole_image!r}")
+        require_number("similarity_threshold", self.similarity_threshold, -1, 1)
+        require_number("margin", self.margin, 0, 2)
+        require_whole("neighbours", self.neighbours, 1)
+        require_flag("vote", self.vote)
+        require_number("suppression_iou", self.suppression_iou, 0, 1)
+        require_one_of("whole_image", self.whole_image, get_args(WholeImage))
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,7 +304,7 @@ def parse_manifest(content: bytes, where: str) -> Manifest:
         raise BundleError(f"{where}: expected schema_version {SCHEMA_VERSION}, found {version!r:.60}")
     try:
         manifest = build(Manifest, data)
-    except (SchemaError, OptionError) as error:
+    except SchemaError as error:
         raise BundleError(f"{where}: {error}") from error
     _check(manifest, where)
     return manifest
@@ -353,8 +364,8 @@ def _check(manifest: Manifest, where: str) -> None:
                         raise BundleError(f"{where}: {file.path!r}: expected a path inside the bundle")
         if min(network.input.height, network.input.width) < 1 or min(network.input.std) <= 0:
             raise BundleError(f"{where}: {network.name}: input sides and std must be positive")
-    if manifest.extractor.dim < 1 or manifest.detector.max_boxes < 1:
-        raise BundleError(f"{where}: dim and max_boxes must be positive")
+    if manifest.extractor.dim < 1:
+        raise BundleError(f"{where}: dim must be positive")
     head = manifest.detector.head
     if isinstance(head, PicoDetLevels):
         if not len(head.strides) == len(head.scores) == len(head.distances) > 0:

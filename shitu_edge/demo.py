@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from .draw import draw, save_jpeg
+from .draw import draw, save
 from .enrolment import Progress, build_gallery
 from .errors import ImageError
+from .files import make_folder
 from .overview import Recognised, overview
 from .recognizer import Recognizer
 from .results import Recognition
@@ -60,8 +61,9 @@ def run_demo(
 
     Raises:
         ImageError: no scene can be read; NothingReadableError: no product can.
+        OSError: the folder cannot be written.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     gallery, drawings = out / "demo.gallery", out / "seen"
     with open_recognizer(None) as embedder:
         enrolment = build_gallery(
@@ -88,8 +90,8 @@ def run_demo(
     first = {picture.label: picture.path for picture in reversed(photos.gallery)}
     labels = {label: path for label, path in first.items() if label in enrolment.labels}
     sheet = out / "overview.jpg"
-    heading = f"shitu-edge: {len(labels)} products in the gallery, {len(seen)} scenes recognised"
-    save_jpeg(overview(heading, sorted(labels.items()), [_captioned(one) for one in seen]), sheet)
+    heading = f"shitu-edge: {len(labels)} products in the gallery, {len(seen)} scenes recognized"
+    save(overview(heading, sorted(labels.items()), [_captioned(one) for one in seen]), sheet)
     skipped = (*photos.skipped, *enrolment.unreadable, *unreadable)
     return Demo(gallery, len(labels), tuple(seen), tuple(verdicts), skipped, drawings, sheet)
 
@@ -105,7 +107,7 @@ def _draw(scene: Scene, answer: Recognition, folder: Path) -> Path:
     name = Path(scene.name)
     target = folder / (name if name.suffix.lower() in (".jpg", ".jpeg") else name.with_name(f"{name.name}.jpg"))
     target.parent.mkdir(parents=True, exist_ok=True)
-    save_jpeg(draw(scene.path, answer), target)
+    save(draw(scene.path, answer), target)
     return target
 
 

@@ -9,12 +9,14 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from importlib.util import find_spec
+from io import BytesIO
 from pathlib import Path
 from zlib import crc32
 
 from PIL import Image, ImageDraw, ImageFont
 
-from .decode import Source, decode
+from .decode import DEFAULT_LIMITS, DecodeLimits, Source, decode
+from .files import write_aside
 from .results import Decision, Item, Recognition
 from .text import shown
 
@@ -40,14 +42,17 @@ _Corners = tuple[int, int, int, int]
 """Left, top, right, bottom in pixels, all of them drawn."""
 
 
-def draw(image: Source, answer: Recognition) -> Image.Image:
+def draw(image: Source, answer: Recognition, *, limits: DecodeLimits = DEFAULT_LIMITS) -> Image.Image:
     """Return the photo, or a smaller copy of it, with a box and a label a thing.
+
+    A JPEG over the limit of pixels is drawn on at reduced scale.
 
     A label begins with the item's number in `answer.items`. Named things are in colours, ambiguous ones dashed, and
     unknown ones dashed in black. Text is drawn with the first font of the system that has every letter of it. Where
     none has, the name is left out and a warning says what to install.
     """
-    photo = Image.fromarray(decode(image).pixels_rgb)
+    every_pixel = min(answer.width, answer.height)
+    photo = Image.fromarray(decode(image, enough_side=every_pixel, limits=limits).pixels_rgb)
     pen = ImageDraw.Draw(photo)
     size = max(_SMALLEST_TEXT, min(photo.size) // 32)
     colours = _colours(answer.items)
@@ -60,9 +65,18 @@ def draw(image: Source, answer: Recognition) -> Image.Image:
     return photo
 
 
-def save_jpeg(picture: Image.Image, target: Path) -> None:
-    """Write a picture with drawn text as JPEG."""
-    picture.save(target, "JPEG", quality=92, subsampling=0)  # coloured letters smear where colours are subsampled
+def save(picture: Image.Image, target: Path) -> None:
+    """Write a picture with drawn text, whole or not at all: as JPEG where the file's name says so, else as PNG.
+
+    Raises:
+        OSError: it cannot be written; an earlier file is as it was.
+    """
+    content = BytesIO()
+    if target.suffix.lower() in (".jpg", ".jpeg"):
+        picture.save(content, "JPEG", quality=92, subsampling=0)  # coloured letters smear where colours are subsampled
+    else:
+        picture.save(content, "PNG")
+    write_aside(target, content.getvalue())
 
 
 def _corners(item: Item, scale: float) -> _Corners:
@@ -185,7 +199,7 @@ def _font_for(letters: str) -> str | None:
 @lru_cache(maxsize=1)
 def _warn_of_missing_font() -> None:
     _log.warning(
-        "no installed font has all letters of some labels, which are left out: pip install 'shitu-edge[fonts]', "
+        "no installed font has all letters of some labels, which are left out: pip install noto-cjk-sans-otc, "
         "or install a Noto font of their script"
     )
 

@@ -183,6 +183,7 @@ def _read(
     """Embed all there is before anything is written, so that nobody waits for a transaction of minutes."""
     extractor = recognizer.bundle.manifest.extractor
     gallery.require(extractor.network.name, extractor.fingerprint)
+    _require_writable(gallery.path)
     items: list[NewItem] = []
     unreadable: list[Skipped] = []
     for done, answer in enumerate(_embedded(recognizer, pictures, crop), start=1):
@@ -204,7 +205,7 @@ def _embedded(recognizer: Recognizer, pictures: Sequence[LabelledPicture], crop:
 
     def embed(picture: LabelledPicture) -> NewItem | Skipped:
         try:
-            return NewItem(picture.label, picture.source, recognizer.embed(picture.path, crop=crop)[0])
+            return NewItem(picture.label, picture.source, recognizer.embed_product(picture.path, crop=crop))
         except (ImageError, EmbeddingError) as error:
             return Skipped(picture.source, str(error).removeprefix(f"{picture.path}: "))
 
@@ -221,6 +222,13 @@ def bring_up_to_date(gallery: Gallery, threads: int, progress: Progress | None =
             gallery.reindex(anew=False, threads=threads, progress=report)
         except GalleryError as error:
             _log.warning("no index was built, so searches take longer: %s", error)
+
+
+def _require_writable(path: Path) -> None:
+    """Check, before the pictures are read, that a gallery can be changed: SQLite writes a log beside it."""
+    log = path.with_name(f"{path.name}-wal")
+    if not os.access(path, os.W_OK) or not (os.access(path.parent, os.W_OK) or log.exists()):
+        raise GalleryError(f"{path}: cannot be changed: this user may not write it, or not in its folder")
 
 
 def _refuse_open(path: Path) -> None:

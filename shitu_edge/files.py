@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 
 @contextmanager
@@ -45,6 +46,60 @@ def read_bounded(path: str | os.PathLike[str], max_bytes: int) -> bytes:
     return content
 
 
+def read_json(path: str | os.PathLike[str], max_bytes: int) -> Any:
+    """Return what a file of JSON says.
+
+    Raises:
+        OSError: as of `read_bounded`.
+        ValueError: as of `parse_json`.
+    """
+    return parse_json(read_bounded(path, max_bytes))
+
+
+def parse_json(content: str | bytes) -> Any:
+    """Return what JSON says; parsed, it takes up to 25 bytes per byte.
+
+    Raises:
+        ValueError: it is not JSON, is nested too deeply, or has numbers of thousands of digits; one line.
+    """
+    try:
+        return json.loads(content)
+    except RecursionError as error:
+        raise ValueError("is not JSON: it is nested too deeply") from error
+    except ValueError as error:
+        raise ValueError(f"is not JSON: {error}") from error
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Check, before the work that a file is to tell of, that `write_aside` can write it.
+
+    Raises:
+        OSError: it cannot.
+    """
+    with _named(path):
+        try:
+            mode = os.stat(path).st_mode
+        except FileNotFoundError:
+            mode = stat.S_IFREG
+        if stat.S_ISDIR(mode):
+            raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if stat.S_ISREG(mode):
+            with _aside(path) as aside:
+                aside.touch(exist_ok=False)
+
+
+def make_folder(path: str | os.PathLike[str]) -> None:
+    """Make a folder, where it is missing, and check that `write_aside` can write files in it.
+
+    Raises:
+        OSError: it cannot be made, or written in.
+    """
+    with _named(path):
+        os.makedirs(path, exist_ok=True)
+        with _aside(Path(path, "file")) as aside:
+            aside.touch(exist_ok=False)
+
+
 def write_aside(path: str | os.PathLike[str], content: bytes) -> None:
     """Write a file under another name and rename it into place, so that a full disk leaves what was there before.
 
@@ -53,18 +108,34 @@ def write_aside(path: str | os.PathLike[str], content: bytes) -> None:
     Raises:
         OSError: it cannot be written.
     """
+    with _named(path):
+        if os.path.exists(path) and not os.path.isfile(path):
+            Path(path).write_bytes(content)
+            return
+        with _aside(path) as aside:
+            with aside.open("xb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.replace(aside, os.path.realpath(path))
+
+
+@contextmanager
+def _aside(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Lend the name of a new file beside another; what has that name in the end is removed."""
     target = Path(os.path.realpath(path))
-    if target.exists() and not target.is_file():
-        target.write_bytes(content)
-        return
-    aside = target.with_name(f".{target.name[:100]}.{secrets.token_hex(8)}.partial")
+    aside = target.with_name(f".{target.name[:40]}.{secrets.token_hex(8)}.partial")  # 255 bytes in any script
     try:
-        with aside.open("xb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(aside, target)
-    except BaseException:
+        yield aside
+    finally:
         with suppress(OSError):
             aside.unlink()
-        raise
+
+
+@contextmanager
+def _named(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Have an error name the file that was meant."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from error

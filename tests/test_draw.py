@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFont
 
 from shitu_edge import Item
-from shitu_edge.draw import draw, readable
+from shitu_edge.draw import draw, readable, save
 from tests.answers import answer, item
 
 GREY = np.full((300, 400, 3), 128, np.uint8)
@@ -130,3 +132,23 @@ def test_draws_files(tmp_path: Path) -> None:
     assert np.array_equal(
         np.asarray(draw(tmp_path / "grey.png", answer(400, 300, item(BOX, None)))), drawn(item(BOX, None))
     )
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg"])
+def test_a_full_disk_leaves_the_old_drawing(
+    tmp_path: Path, name: str, full_disk: Callable[[], AbstractContextManager[None]]
+) -> None:
+    (tmp_path / name).write_bytes(b"old")
+    picture = Image.fromarray(np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8))
+    with full_disk(), pytest.raises(OSError, match="File too large"):
+        save(picture, tmp_path / name)
+    assert [entry.read_bytes() for entry in tmp_path.iterdir()] == [b"old"]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("a.png", "PNG"), ("a.JPG", "JPEG"), ("a.jpeg", "JPEG"), ("a.jpg.png", "PNG")]
+)
+def test_save_writes_what_the_name_says(tmp_path: Path, name: str, kind: str) -> None:
+    save(Image.new("RGB", (8, 8)), tmp_path / name)
+    with Image.open(tmp_path / name) as read:
+        assert read.format == kind

@@ -40,18 +40,37 @@ def recognizer(tiny_bundle: Path) -> Iterator[Recognizer]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Pictures in a folder per label, two of one colour each."""
+    """Pictures in a folder per label, two of one colour each, which is half as bright below."""
     for label, colours in COLOURS.items():
         (tmp_path / "pictures" / label).mkdir(parents=True)
         for i, colour in enumerate(colours):
-            Image.new("RGB", (40, 30), colour).save(tmp_path / "pictures" / label / f"{i}.png")
+            picture = Image.new("RGB", (40, 30), colour)
+            picture.paste(_shade(colour), (0, 15, 40, 30))
+            picture.save(tmp_path / "pictures" / label / f"{i}.png")
     return tmp_path / "pictures"
+
+
+def _shade(colour: tuple[int, int, int]) -> tuple[int, int, int]:
+    red, green, blue = colour
+    return red // 2, green // 2, blue // 2
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     (tmp_path / "shop").mkdir()
     return tmp_path / "shop" / "shop.gallery"
+
+
+def test_a_gallery_that_cannot_be_changed_is_told_before_the_pictures_are_read(
+    recognizer: Recognizer, folder: Path, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build_gallery(recognizer, path, _pictures(folder))
+    seen: list[int] = []
+    with Gallery.open(path, background=False) as gallery:
+        monkeypatch.setattr(os, "access", lambda *_: False)
+        with pytest.raises(GalleryError, match="cannot be changed"):
+            add_pictures(recognizer, gallery, _pictures(folder), progress=lambda *_: seen.append(1))
+    assert not seen
 
 
 def _pictures(folder: Path) -> list[LabelledPicture]:
@@ -81,8 +100,9 @@ def test_built_gallery_recognises_its_pictures(recognizer: Recognizer, folder: P
         assert gallery.meta.fingerprint == recognizer.bundle.manifest.extractor.fingerprint
         assert [item.source for item in gallery.entries("cocoa")] == ["cocoa/0.png", "cocoa/1.png"]
         for label, (colour, _) in COLOURS.items():
-            # The tiny extractor sees the colour less a grey: by hand, whatever the engine.
-            row = np.repeat(np.array(colour) / 255 - 0.45, 16).astype(np.float32)
+            # The tiny extractor sees the colours less a grey, 4 × 4 of each channel: by hand, whatever the engine.
+            halves = np.array([colour, _shade(colour)]).T / 255 - 0.45
+            row = np.repeat(halves, 8).astype(np.float32)
             [[best]] = gallery.search((row / np.linalg.norm(row))[None], 1)
             assert best.label == label
             assert best.similarity == pytest.approx(1, abs=1e-4)

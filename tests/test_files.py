@@ -2,11 +2,13 @@
 
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from shitu_edge.files import read_bounded, write_aside
+from shitu_edge.files import check_writable, parse_json, read_bounded, write_aside
 
 
 def test_read_bounded_returns_a_whole_file(tmp_path: Path) -> None:
@@ -88,3 +90,38 @@ def test_write_aside_keeps_the_old_file_when_the_disk_is_full(tmp_path: Path) ->
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
     assert (path.read_bytes(), os.listdir(tmp_path)) == (b"old", ["a"])
+
+
+def test_write_aside_takes_the_longest_names(tmp_path: Path) -> None:
+    path = tmp_path / ("图" * 85)
+    write_aside(path, b"x")
+    assert [entry.read_bytes() for entry in tmp_path.iterdir()] == [b"x"]
+
+
+@pytest.mark.skipif(not Path("/dev/stdout").exists(), reason="this system has no /dev/stdout")
+def test_write_aside_writes_to_a_pipe() -> None:
+    code = "from shitu_edge.files import *; check_writable('/dev/stdout'); write_aside('/dev/stdout', b'x')"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout == b"x"
+
+
+def test_check_writable_leaves_everything_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "old").write_bytes(b"old")
+    check_writable(tmp_path / "old")
+    check_writable(tmp_path / "new")
+    assert [(entry.name, entry.read_bytes()) for entry in tmp_path.iterdir()] == [("old", b"old")]
+
+
+@pytest.mark.parametrize("name", [".", "none/new", "file/new", "x" * 300])
+def test_check_writable_refuses_what_cannot_be_written(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").touch()
+    for write in (check_writable, lambda path: write_aside(path, b"x")):
+        with pytest.raises(OSError, match=r"Is a directory|No such file|Not a directory|name too long") as caught:
+            write(tmp_path / name)
+        assert caught.value.filename == str(tmp_path / name)
+    assert os.listdir(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("content", [b"[" * 100_000, b"1" * 10_000, b"{", b"", b"\xff", b'{"a": 1} x', "\ud800"])
+def test_parse_json_says_in_one_line_what_is_wrong(content: bytes | str) -> None:
+    with pytest.raises(ValueError, match=r"^is not JSON: [^\n]+$"):
+        parse_json(content)

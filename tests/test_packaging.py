@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -25,7 +26,7 @@ LEFT_OUT = ["models/ppshitu-v2/bundle.json", "examples/till.py", "build/junk.py"
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy = tmp_path_factory.mktemp("project")
-    for file in ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", ".gitignore"):
+    for file in ("pyproject.toml", "README.md", "LICENSE", "NOTICE", "CHANGELOG.md", ".gitignore"):
         shutil.copy(PROJECT / file, copy)
     shutil.copytree(PROJECT / "shitu_edge", copy / "shitu_edge")
     for name in [*CARRIED, *LEFT_OUT]:
@@ -47,7 +48,18 @@ def test_the_wheel_carries_networks_and_samples(project: Path, tmp_path: Path) -
     expected = {path.relative_to(PROJECT).as_posix() for path in (PROJECT / "shitu_edge").rglob("*") if path.is_file()}
     expected = {name for name in expected if "__pycache__" not in name}
     assert {name for name in names if ".dist-info/" not in name} == expected | set(CARRIED.values())
-    assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
+    licenses = {name.rpartition("/")[2] for name in names if ".dist-info/licenses/" in name}
+    assert licenses == {"LICENSE", "NOTICE"}
+
+
+def test_notice_and_card_name_the_data_sets_that_ask_for_it() -> None:
+    card = (PROJECT / "models" / "shitu-small" / "README.md").read_text(encoding="utf-8")
+    rows = [line.split("|") for line in card.splitlines() if line.startswith("|") and "CC BY" in line]
+    wanted = {row[1].split()[0] for row in rows}
+    assert len(wanted) >= 2
+    notice = (PROJECT / "NOTICE").read_text(encoding="utf-8")
+    assert all(f"- {name}: " in notice for name in wanted)
+    assert all(link in card for link in re.findall(r"https://[^\s)]+", notice.partition("MIT:")[0]))
 
 
 def test_a_wheel_of_the_source_distribution_is_the_same(project: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import typer
 from shitu_edge.bundle import Rule
 from shitu_edge.engines.cache import user_cache
 from shitu_edge.errors import ShituError
+from shitu_edge.streams import close_stdout, open_streams
 from shitu_edge.text import MOST_IN_A_LINE, shown
 
 from .bundle import Options, export_bundle
@@ -184,10 +185,18 @@ def official(
         Path | None, typer.Option(help="Folder with the archives, for machines without network.", show_default=False)
     ] = None,
     detector_sha256: Annotated[
-        str | None, typer.Option(help="What the detector's archive must be.", show_default=False)
+        str | None,
+        typer.Option(
+            help="SHA-256 of the detector's archive. [default: that of the first download]",
+            show_default=False,
+        ),
     ] = None,
     extractor_sha256: Annotated[
-        str | None, typer.Option(help="What the extractor's archive must be.", show_default=False)
+        str | None,
+        typer.Option(
+            help="SHA-256 of the extractor's archive. [default: known for ppshitu-v2, else that of the first download]",
+            show_default=False,
+        ),
     ] = None,
     pictures: Pictures = None,
     calibrate: Calibrate = None,
@@ -204,13 +213,14 @@ def official(
         raise typer.BadParameter(f"{release!r}: expected one of {', '.join(RELEASES)}", param_hint="RELEASE")
     progress = Progress()
     chosen, target = RELEASES[release], out or Path("models") / release
+    digests = (detector_sha256, extractor_sha256)
     with scratch_folder() as scratch:
         if from_dir:
-            fetched: Fetched = find_release(chosen, from_dir, scratch)
+            fetched: Fetched = find_release(chosen, from_dir, digests, scratch)
         else:
             cache = user_cache()
             folder = cache / "official" if cache else scratch
-            fetched = fetch_release(chosen, folder, mirror, (detector_sha256, extractor_sha256), progress)
+            fetched = fetch_release(chosen, folder, mirror, digests, progress)
         options = Options(
             description=f"Official PP-ShiTu release {release}: any product by its photo, 512 numbers an embedding.",
             licence="Apache-2.0",
@@ -234,8 +244,14 @@ def _print(receipt: Receipt, out: Path, as_json: bool) -> None:
 
 def main() -> None:
     """Run the command line."""
+    open_streams()
     try:
-        app()
+        try:
+            app()
+        finally:
+            close_stdout()
+    except BrokenPipeError:  # who read the output has seen enough
+        sys.exit(1)
     except ToleranceError as error:
         print_receipt(error.receipt)
         print(shown(f"error: {error}", MOST_IN_A_LINE), file=sys.stderr)

@@ -99,7 +99,10 @@ class Partial:
                 raise ExportError(f"{self._path} was replaced by another process; run the command again")
             sha256 = file_sha256(self._path)
             if self._sha256 not in (None, sha256):
-                self._refuse(f"wrong SHA-256: expected {self._sha256}, found {sha256}")
+                self._refuse(
+                    f"wrong SHA-256: expected {self._sha256}, found {sha256}; pass that as --detector-sha256 "
+                    "or --extractor-sha256 only if you know it to be right"
+                )
             os.replace(self._path, self._target)
             self._note.unlink(missing_ok=True)
         return sha256

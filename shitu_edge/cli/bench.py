@@ -18,14 +18,17 @@ from ..bench.run import Result, Setup, run
 from ..bench.sweep import Axis, sweep
 from ..bench.tune import tune
 from ..bench.verdict import Verdict, judge, try_remedies
-from ..engines.cache import user_cache
+from ..engines.cache import CACHE_VARIABLE, user_cache
+from ..errors import OptionError
+from ..files import check_writable, write_aside
 from ..profile import Profile
-from .options import Engine, EngineOption, Models, PrecisionOption, ProfileOption, Threads
+from .options import Engine, EngineOption, Models, PrecisionOption, ProfileOption, Threads, finite
 from .printing import print_line, print_message
 from .tables import print_facts, print_json, print_table, progress_bar
 
 _KEPT = "bench"
-_DEFAULT = Setup(Path())
+_NO_FOLDER = Path()
+_DEFAULT = Setup(_NO_FOLDER)
 
 Images = Annotated[
     Path | None, typer.Option(help="Picture, or folder of them. [default: the sample scenes]", show_default=False)
@@ -39,7 +42,7 @@ OwnGallery = Annotated[
     typer.Option("--gallery", "-g", help="Gallery file. [default: a synthetic one]", show_default=False),
 ]
 GallerySize = Annotated[int, typer.Option(min=1, help="Items of the synthetic gallery.")]
-Objects = Annotated[int, typer.Option(min=0, help="Boxes looked at, besides the whole picture.")]
+Objects = Annotated[int, typer.Option(min=1, help="Boxes looked at, besides the whole picture.")]
 
 app = typer.Typer()
 
@@ -58,9 +61,14 @@ def bench(
     threads: Threads = None,
     profile: ProfileOption = None,
     count: Annotated[int, typer.Option(min=1, help="Pictures that are measured one by one.")] = _DEFAULT.count,
-    seconds: Annotated[float, typer.Option(min=0.1, help="For each measurement of throughput.")] = _DEFAULT.seconds,
+    seconds: Annotated[
+        float, typer.Option(min=0.1, callback=finite, help="For each measurement of throughput.")
+    ] = _DEFAULT.seconds,
     budget_ms: Annotated[
-        float | None, typer.Option(min=0, help="Fail where 95 of 100 pictures do not keep to it.", show_default=False)
+        float | None,
+        typer.Option(
+            min=0, callback=finite, help="Fail where 95 of 100 pictures do not keep to it.", show_default=False
+        ),
     ] = None,
     cold: Annotated[bool, typer.Option("--cold/--no-cold", help="Start fresh processes, too.")] = True,
     vary: Annotated[
@@ -83,9 +91,12 @@ def bench(
     """
     if context.invoked_subcommand:
         return
+    for out in (json_to, markdown_to, html_to):
+        if out and str(out) != "-":
+            check_writable(out)
     pictures = load_pictures(images, read_size(image_size) if image_size else None)
     setup = Setup(
-        _kept(),
+        _NO_FOLDER if gallery else _kept(),
         models,
         gallery,
         gallery_size,
@@ -109,11 +120,11 @@ def bench(
         if str(json_to) == "-":
             print_json(stored)
         else:
-            json_to.write_text(json.dumps(stored, default=str) + "\n", encoding="utf-8")
+            _write(json_to, json.dumps(stored, default=str) + "\n")
     if markdown_to:
-        markdown_to.write_text(markdown(result, verdict, swept), encoding="utf-8")
+        _write(markdown_to, markdown(result, verdict, swept))
     if html_to:
-        html_to.write_text(page(result, verdict, swept), encoding="utf-8")
+        _write(html_to, page(result, verdict, swept))
     if str(json_to) != "-":
         _print(result, verdict, swept)
     if verdict and not verdict.met:
@@ -161,9 +172,11 @@ def tune_here(
 
     Example: shitu-edge tune --out kiosk.json
     """
+    check_writable(out)
     pictures = load_pictures(images, read_size(image_size) if image_size else None)
     with progress_bar() as report:
-        tuned = tune(Setup(_kept(), models, gallery, gallery_size, objects), pictures, count=count, report=report)
+        setup = Setup(_NO_FOLDER if gallery else _kept(), models, gallery, gallery_size, objects)
+        tuned = tune(setup, pictures, count=count, report=report)
     _print_tables([outcome_table("Milliseconds a picture", "", tuned.outcomes)])
     tuned.profile.write(out)
     found = tuned.profile
@@ -174,8 +187,20 @@ def tune_here(
     )
 
 
+def _write(path: Path, text: str) -> None:
+    write_aside(path, text.encode(errors="backslashreplace"))
+
+
 def _kept() -> Path:
-    return (user_cache() or Path.home() / ".cache" / "shitu-edge") / _KEPT
+    """Return the folder for synthetic galleries.
+
+    Raises:
+        OptionError: this user has none.
+    """
+    try:
+        return (user_cache() or Path.home() / ".cache" / "shitu-edge") / _KEPT
+    except RuntimeError as error:
+        raise OptionError(f"no folder for a synthetic gallery: set ${CACHE_VARIABLE}, or name a --gallery") from error
 
 
 def _as_json(result: Result, verdict: Verdict | None, swept: Sequence[Axis]) -> dict[str, object]:

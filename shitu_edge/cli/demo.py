@@ -16,7 +16,7 @@ from ..results import Item, StageTimes
 from ..scenes import Expected, find_photos, is_right
 from .desktop import show
 from .options import AsJson, Engine, EngineOption, Models, PrecisionOption, Threads, open_recognizer
-from .printing import print_line, print_message, print_skipped
+from .printing import print_left_out, print_line, print_message, print_skipped
 from .tables import print_json, print_table, progress_bar
 
 
@@ -59,6 +59,8 @@ def demo(
         print_json(_as_dict(done))
     else:
         _print(done)
+    left_out = sum(box.reason == "max_boxes" for seen in done.seen for box in seen.answer.dropped)
+    print_left_out(left_out, "more than the bundle's max_boxes")
     if open_overview and (why_not := show(done.overview)):
         print_message(f"{done.overview} cannot be shown: {why_not}")
     if not done.right:

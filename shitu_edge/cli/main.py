@@ -10,6 +10,7 @@ import typer
 
 from .. import __version__
 from ..errors import ShituError
+from ..streams import close_stdout, open_streams
 from . import bench, demo, doctor, gallery, models, recognize
 from .printing import print_line, print_message, run, set_up_messages
 
@@ -48,12 +49,16 @@ def _options(
 
 def main() -> None:
     """Run the command line."""
+    open_streams()
     set_up_messages()
-    warnings.filterwarnings("ignore", message="Image size .* decompression bomb")  # our own limit says it as an error
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(encoding="utf-8", errors="replace")  # type: ignore[union-attr]  # labels in any script
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # what is wrong with an image is an error, or not worth a word
     try:
-        sys.exit(run(app))
+        try:
+            sys.exit(run(app))
+        finally:
+            close_stdout()
+    except BrokenPipeError:  # who read the output has seen enough
+        sys.exit(1)
     except (ShituError, OSError) as error:  # of the system's errors those about files that we write
         print_message(f"error: {error}")
         sys.exit(1)

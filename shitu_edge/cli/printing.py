@@ -73,3 +73,9 @@ def print_skipped(skipped: Iterable[Skipped]) -> None:
     """Say which files were not used, a line per reason."""
     for line in summary(skipped):
         print_message(f"skipped: {line}")
+
+
+def print_left_out(boxes: int, limit: str) -> None:
+    """Say how many detections were over a limit, if any were."""
+    if boxes:
+        print_message(f"{'1 box was' if boxes == 1 else f'{boxes} boxes were'} left out: {limit}")

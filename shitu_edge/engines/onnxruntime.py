@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from ..errors import EngineError
+from ..forked import keep_in_children
 from ..results import EngineInfo
 from . import Model, Resources, Tensors, choose_format
+from .telemetry import turned_off
+
+with turned_off():
+    import onnxruntime as ort
 
 _ERRORS_ONLY = 3
 
@@ -47,11 +51,12 @@ def open_session(model: Model, resources: Resources, fallback: str | None) -> On
     options.log_severity_level = _ERRORS_ONLY
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-    ort.disable_telemetry_events()
+    ort.disable_telemetry_events()  # on Windows, or where the program had imported onnxruntime before us
     try:
         session = ort.InferenceSession(str(files.paths[0]), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's exceptions share no base class
         raise EngineError(f"refuses {files.paths[0].name}: {_first_line(error)}") from error
+    keep_in_children(session)
     names = {value.name for value in session.get_inputs()}
     if names != set(model.shapes):
         raise EngineError(f"{files.paths[0].name} has the inputs {sorted(names)}, expected {sorted(model.shapes)}")

@@ -10,13 +10,18 @@ from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
-import openvino as ov
 from numpy.typing import NDArray
 
 from ..errors import EngineError
+from ..forked import keep_in_children
 from ..results import EngineInfo
 from . import Model, ModelFiles, Resources, Tensors, choose_format
 from .cache import BlobCache
+from .cpu import is_described
+from .telemetry import turned_off
+
+with turned_off():
+    import openvino as ov
 
 _log = logging.getLogger(__name__)
 _CPU = "CPU"
@@ -54,6 +59,8 @@ class OpenVinoSession:
 
 def open_session(model: Model, resources: Resources, fallback: str | None) -> OpenVinoSession:
     """Load a model; see `engines.open_session`."""
+    if not is_described():
+        raise EngineError("cannot start: neither /proc/cpuinfo nor /sys/devices/system/cpu can be read; mount /proc")
     try:
         core = ov.Core()
         capabilities = core.get_property(_CPU, "OPTIMIZATION_CAPABILITIES")
@@ -67,6 +74,7 @@ def open_session(model: Model, resources: Resources, fallback: str | None) -> Op
     except RuntimeError as error:
         raise EngineError(f"refuses {files.paths[0].name}: {_last_line(error)}") from error
     requests: SimpleQueue[Any] = SimpleQueue()
+    keep_in_children(requests)
     for _ in range(resources.streams):
         requests.put(compiled.create_infer_request())
     outputs = tuple(tuple(sorted(output.get_names())) for output in compiled.outputs)

@@ -98,9 +98,12 @@ class Gallery:
         self.close()
 
     def close(self) -> None:
-        """Close the file, and give up an index being built. What was committed is on disk already."""
-        self._live.close()
-        self._store.close()
+        """Close the file, cancel an index being built, and free what is in memory, within two seconds.
+
+        What was committed is on disk already.
+        """
+        if self._store.home.is_here:  # else all of it belongs to the process that this one was forked off
+            self._live.close()
 
     def __len__(self) -> int:
         return len(self._live.view().roster)

@@ -1,25 +1,27 @@
 """Nearest neighbours by cosine: exact for small galleries, an hnswlib graph for large ones.
 
-Both hold unit rows under item ids and answer `(ids, similarities)`, best first. A graph is derived data: it is only
-loaded when its file's digest is the expected one, and can always be built again.
+Both hold unit rows under item ids and answer `(ids, similarities)`, best first. A graph is derived data: its file is
+only loaded when all of it is as hnswlib would have written it, and can always be built again.
 """
 
 from __future__ import annotations
 
+import errno
 import math
 import os
-import struct
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..blas import SMALL_PRODUCT
 from ..errors import GalleryError
+from ..files import open_regular
+from .graph_file import check_graph
 from .pages import large_pages
 
 Ids = NDArray[np.int64]
@@ -28,7 +30,10 @@ Progress = Callable[[int, int], None]
 """Called with what is done and the total."""
 
 MOST_LINKS = 1000
-_ADD_AT_ONCE = 1000
+_ADD_AT_ONCE = 100
+"""Rows per thread: some tenths of a second, after which a build can be ended."""
+_COMPARE_AT_ONCE = 1000
+_FILL_AT_ONCE = 1 << 20
 _ROWS_AT_LEAST = 8
 _WIDER = 4
 _ALIVE_SHARE = 4
@@ -41,8 +46,6 @@ _EF_GROWTH = 0.85
 """The power of the number of items with which that grows (`benchmarks/growth.py`)."""
 _LEAST_EF = 128
 """Where a label was removed, only the tail of what a search returns counts (`tests/gallery/test_recall.py`)."""
-_HEADER = struct.Struct("<6QiI3QdQ")
-"""`saveIndex` of hnswlib 0.8 (`hnswalg.h`): sizes and offsets in bytes, top level, entry point, links, and the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +204,7 @@ class GraphIndex:
     ) -> GraphIndex:
         """Build a graph of items (N,), ascending, on a positive number of threads.
 
-        `fetch` gives their unit rows (N, D), a thousand at a time.
+        `fetch` gives their unit rows (N, D), some hundred at a time.
         """
         graph = _new_graph(dim)
         graph.init_index(
@@ -227,36 +230,51 @@ class GraphIndex:
         return GraphIndex(self._graph, parameters)
 
     @classmethod
-    def load(cls, path: Path, dim: int, count: int, parameters: GraphParameters) -> GraphIndex:
-        """Load a graph from a file whose digest has been checked.
+    def load(
+        cls, path: Path, dim: int, count: int, parameters: GraphParameters, digest: str | None = None
+    ) -> GraphIndex:
+        """Load a graph from a file, after a check of all of it (`graph_file.py`).
+
+        Args:
+            path: its file.
+            dim, count, parameters: what it was built of and with.
+            digest: SHA-256 that the file must have, in hexadecimal; any when None.
 
         Raises:
-            GalleryError: it is truncated, or the header speaks of another dimension, count or layout; hnswlib itself
-                would believe it.
+            GalleryError: the file is not such a graph, or is altered.
+            OSError: it cannot be read.
         """
-        _check_file(path, dim, count, parameters.m)
-        graph = _new_graph(dim)
         try:
-            with large_pages():
-                graph.load_index(str(path), max_elements=count)
-        except RuntimeError as error:
+            with open_regular(path) as stream:
+                found, ids = check_graph(stream, dim, count, parameters.m, parameters.ef_construction)
+                if digest not in (None, found):
+                    raise GalleryError("is altered: its digest is not the one on record")
+                graph = _new_graph(dim)
+                with large_pages():
+                    graph.load_index(_same_file(stream, path), max_elements=count)
+                loaded = cls(graph, parameters)
+                # hnswlib does not notice when reading fails, and goes on with whatever its memory held.
+                if not np.array_equal(loaded.ids, ids) or graph.index_file_size() != os.fstat(stream.fileno()).st_size:
+                    raise GalleryError("could not be read whole")
+        except (GalleryError, RuntimeError, MemoryError, OverflowError) as error:
             raise GalleryError(f"{path}: {error}") from error
-        return cls(graph, parameters)
+        loaded.digest = found
+        return loaded
 
     def save(self, path: Path) -> None:
         """Write the graph durably.
 
         Raises:
-            GalleryError: it cannot be written, or the disk is full; hnswlib itself would not notice.
+            OSError: it cannot be written, or not whole.
         """
-        try:
-            self._graph.save_index(str(path))  # holds the GIL, as load_index does
-        except RuntimeError as error:
-            raise GalleryError(f"{path}: {error}") from error
-        expected = int(self._graph.index_file_size())
-        if not path.is_file() or path.stat().st_size < expected:
-            raise GalleryError(f"{path}: could not be written whole ({expected} bytes); is the disk full?")
-        with path.open("rb+") as stream:
+        path.touch()  # hnswlib passes over every failure in silence; this and the filling up below name the reason
+        self._graph.save_index(os.fsencode(path))  # holds the GIL, as load_index does
+        with path.open("ab", buffering=0) as stream:
+            missing = int(self._graph.index_file_size()) - path.stat().st_size
+            for start in range(0, missing, _FILL_AT_ONCE):
+                stream.write(bytes(min(_FILL_AT_ONCE, missing - start)))
+            if missing:
+                raise OSError(errno.EIO, "it could not be written whole", os.fspath(path))
             os.fsync(stream.fileno())
 
     def search(
@@ -315,8 +333,8 @@ class GraphIndex:
         """Compare with all that is alive: right, and slow, where most of what is near is dead."""
         ids = self.ids if alive is None else self.ids[alive(self.ids)]
         best = ExactIndex.empty(queries.shape[1]).search(queries, k)
-        for start in range(0, len(ids), _ADD_AT_ONCE):
-            some = ids[start : start + _ADD_AT_ONCE]
+        for start in range(0, len(ids), _COMPARE_AT_ONCE):
+            some = ids[start : start + _COMPARE_AT_ONCE]
             best = merge(best, ExactIndex(some, self.rows(some)).search(queries, k), k)
         return best
 
@@ -333,29 +351,18 @@ def merge(one: tuple[Ids, Rows], other: tuple[Ids, Rows], k: int) -> tuple[Ids, 
 
 def _add(graph: Any, ids: Ids, fetch: Callable[[Ids], Rows], threads: int, progress: Progress | None) -> None:
     graph.set_num_threads(threads)
-    for start in range(0, len(ids), _ADD_AT_ONCE):
-        some = ids[start : start + _ADD_AT_ONCE]
+    at_once = _ADD_AT_ONCE * threads
+    for start in range(0, len(ids), at_once):
+        some = ids[start : start + at_once]
         graph.add_items(fetch(some), some)
         if progress:
             progress(start + len(some), len(ids))
 
 
-def _check_file(path: Path, dim: int, count: int, m: int) -> None:
-    """Compare a graph's header and its file's size with what hnswlib would have written."""
-    with path.open("rb") as stream:
-        header = stream.read(_HEADER.size)
-    if len(header) < _HEADER.size:
-        raise GalleryError(f"{path}: is no graph")
-    start, capacity, found, row, label_offset, data_offset, _, entry, *links, _, _ = _HEADER.unpack(header)
-    if (found, capacity, label_offset - data_offset) != (count, count, dim * 4):
-        raise GalleryError(f"{path}: holds {found} × {(label_offset - data_offset) // 4}, expected {count} × {dim}")
-    links_size = 4 + 2 * m * 4
-    layout = (0, links_size + dim * 4 + 8, links_size, m, 2 * m, m)
-    if (start, row, data_offset, *links) != layout or entry >= count:
-        raise GalleryError(f"{path}: is no graph with {m} links an item")
-    expected = _HEADER.size + count * (row + 4)
-    if path.stat().st_size < expected:
-        raise GalleryError(f"{path}: is truncated: expected {expected} bytes or more")
+def _same_file(stream: BinaryIO, path: Path) -> bytes:
+    """Return a name by which hnswlib opens the very file that is open here; where there is none, the file's own."""
+    name = f"/proc/self/fd/{stream.fileno()}"
+    return os.fsencode(name if os.path.exists(name) else path)
 
 
 def _new_graph(dim: int) -> Any:

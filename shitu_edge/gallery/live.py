@@ -7,8 +7,9 @@ import threading
 from dataclasses import replace
 
 from ..errors import GalleryError
-from .graphs import GraphFiles
-from .index import GraphIndex, GraphParameters, Ids, Progress
+from .graphs import GraphFiles, misfit
+from .index import ExactIndex, GraphIndex, GraphParameters, Ids, Progress
+from .sole import sole_builder
 from .store import GraphRecord, Snapshot, Store
 from .upkeep import Upkeep
 from .view import Roster, View, contains
@@ -30,17 +31,21 @@ class Live:
     def __init__(self, store: Store, background: bool) -> None:
         """Read it; with `background`, its graph is brought up to date when `consider` finds that it pays."""
         self.graphs = GraphFiles(store)
-        self.upkeep = Upkeep(self._tend)
+        self.upkeep = Upkeep()
         self._store = store
         self._background = background
         self._refreshing = threading.Lock()
         self._indexing = threading.Lock()
+        self._closed = False
         self._data_version = store.data_version()
         self._view = self._load()
 
     def close(self) -> None:
-        """Give up an index being built."""
+        """Cancel an index being built, close the store, and let go of all that is in memory."""
         self.upkeep.close()
+        self._store.close()
+        self._closed = True
+        self._view = View(0, Roster.empty(), None, 0, ExactIndex.empty(self._store.meta.dim))
 
     def view(self) -> View:
         """Return a view of everything committed by now; the price without a change is one `PRAGMA`."""
@@ -50,13 +55,16 @@ class Live:
                 if version != self._data_version:
                     self._view = self._refreshed(self._view)
                     self._data_version = version
-        return self._view
+        view = self._view
+        if self._closed:  # asked after the view was taken, or an empty one might be searched
+            raise GalleryError(f"{self._store.path}: is closed")
+        return view
 
     def consider(self) -> None:
         """Have the graph brought up to date in the background, where that pays and is wanted."""
         try:
             if self._background and self._needs_graph(self.view()):
-                self.upkeep.start()
+                self.upkeep.start(self._tend)
         except GalleryError as error:  # the change that calls for it is done, whatever becomes of the index
             _log.warning("%s", error)
 
@@ -67,14 +75,16 @@ class Live:
 
     def reindex(self, parameters: GraphParameters | None, anew: bool, threads: int, progress: Progress | None) -> None:
         """Bring the graph up to date and search it from now on; see `Gallery.reindex`."""
+        self._store.home.require(self._store.path)
         with self._indexing:
+            self.graphs.check_writable()
             record = self._store.graph()
             parameters = parameters or (record.parameters if record else GraphParameters())
             with self._store.snapshot() as snapshot:  # open all the while, so that nothing read from it can be pruned
                 ids = snapshot.load().added
                 if not len(ids):
                     raise GalleryError(f"{self._store.path}: is empty, there is nothing to index")
-                base = None if anew or record is None else self._graph_to_extend(record, parameters, ids)
+                base = None if anew or record is None else self._graph_to_extend(record, parameters, snapshot, ids)
                 if base is None:
                     dim = self._store.meta.dim
                     graph = GraphIndex.build(ids, snapshot.embeddings, dim, parameters, threads, progress)
@@ -85,14 +95,17 @@ class Live:
             self._swap_in(graph)
             self.graphs.drop_stale()
 
-    def _graph_to_extend(self, record: GraphRecord, parameters: GraphParameters, ids: Ids) -> GraphIndex | None:
+    def _graph_to_extend(
+        self, record: GraphRecord, parameters: GraphParameters, snapshot: Snapshot, ids: Ids
+    ) -> GraphIndex | None:
         """Return a copy of the graph on record, unless it was built otherwise or too much of it is dead."""
         if replace(record.parameters, ef=parameters.ef) != parameters:
             return None
-        try:
-            graph = self.graphs.read(record)
-        except GalleryError as error:
-            _log.warning("index not usable: %s", error)
+        graph = self.graphs.load(record)
+        if graph is None:
+            return None
+        if reason := misfit(graph, snapshot, ids):
+            self.graphs.refuse(graph, reason)
             return None
         return graph if contains(ids, graph.ids).sum() >= (1 - _DEAD_SHARE) * len(graph) else None
 
@@ -101,7 +114,7 @@ class Live:
         graph = self.graphs.load(record) if record else None
         with self._store.snapshot() as snapshot:
             view = self._view_of(snapshot, graph)
-        if len(view.roster) >= GRAPH_FROM and graph is None:
+        if len(view.roster) >= GRAPH_FROM and view.graph is None:
             path = self._store.path
             _log.warning(
                 "%s has no usable index, so searches take longer; `shitu-edge gallery reindex %s` builds it", path, path
@@ -111,12 +124,15 @@ class Live:
     def _view_of(self, snapshot: Snapshot, graph: GraphIndex | None) -> View:
         load = snapshot.load()
         roster = Roster.empty().changed(load.removed, load.added, load.labels, load.names)
+        if graph and (reason := misfit(graph, snapshot, roster.ids)):
+            self.graphs.refuse(graph, reason)
+            graph = None
         return View.of(load.revision, roster, graph, self._store.meta.dim, snapshot.embeddings)
 
     def _refreshed(self, view: View) -> View:
         record = self._store.graph()
         if record and self.graphs.is_news(record, view.graph):
-            self.upkeep.start()
+            self.upkeep.start(self._tend)
         with self._store.snapshot() as snapshot:
             load = snapshot.load(since=view.revision)
             if load.whole:
@@ -137,7 +153,9 @@ class Live:
             if self.upkeep.build_apart(self._store.path):
                 self._adopt()
             else:
-                self.reindex(None, False, 1, self.upkeep.go_on)
+                with sole_builder(self._store.path) as alone:
+                    if alone:
+                        self.reindex(None, False, 1, self.upkeep.go_on)
 
     def _adopt(self) -> None:
         record = self._store.graph()
@@ -151,6 +169,8 @@ class Live:
         """Search a graph from now on, and exactly what it lacks; nobody waits for the reading."""
         with self._store.snapshot() as snapshot:
             view = self._view_of(snapshot, graph)
+        if view.graph is None:
+            return  # what is in use is better than what was refused
         with self._refreshing:
             version = self._store.data_version()
             self._view = self._refreshed(view)

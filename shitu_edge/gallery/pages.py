@@ -9,8 +9,9 @@ from __future__ import annotations
 import ctypes
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 Span = tuple[int, int]
@@ -39,7 +40,7 @@ def _large_blocks() -> list[Span]:
     if sys.platform != "linux":
         return []
     try:
-        lines = _MAPS.read_text().splitlines()
+        lines = _MAPS.read_text("utf-8", "replace").splitlines()  # files may have names in any encoding
     except OSError:
         return []
     blocks = []
@@ -63,8 +64,12 @@ def _beyond(block: Span, others: list[Span]) -> list[Span]:
 
 def _enlarge(blocks: list[Span]) -> None:
     """Ask for large pages; memory that has been freed since is refused by the kernel, and nothing else happens."""
-    advise = ctypes.CDLL(None).madvise
-    advise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    advise = _madvise()
     for start, end in blocks:
         for advice in (_HUGEPAGE, _COLLAPSE):
-            advise(start, end - start, advice)
+            advise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), advice)
+
+
+@cache  # each time anew it would leave a cycle of references
+def _madvise() -> Callable[..., int]:
+    return ctypes.CDLL(None).madvise

@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import GalleryError
 from ..labels import label_fault
 from ..skipped import some
-from .graphs import GraphFiles
+from .graphs import ROUNDING, GraphFiles
 from .index import ExactIndex, GraphIndex, Ids, Rows, merge
 from .store import Snapshot, Store
 from .view import Roster, View, contains
@@ -22,7 +22,6 @@ Progress = Callable[[str, int, int], None]
 _SAMPLE = 200
 _NEIGHBOURS = 10
 _AT_ONCE = 5000
-_ROUNDING = 1e-5
 _SHOWN = 60
 
 
@@ -65,7 +64,9 @@ def verify(path: Path, progress: Progress | None = None) -> Verification:
                 graph = GraphFiles(store).read(record)
             except GalleryError as error:
                 return Verification(snapshot.revision, len(ids), None, (f"graph: {error}",), advice)
-            faults = list(_graph_faults(graph, ids, snapshot.embeddings))
+            with store.snapshot() as newest:  # of which the graph may be
+                last_id = newest.last_id
+            faults = list(_graph_faults(graph, ids, last_id, snapshot.embeddings))
             recall = _recall(graph, ids, snapshot.embeddings, store.meta.dim, progress) if not faults else None
             return Verification(snapshot.revision, len(ids), recall, tuple(faults), advice)
     finally:
@@ -80,11 +81,13 @@ def _odd_labels(snapshot: Snapshot) -> Iterator[str]:
             yield f"label {label[:_SHOWN]!r} (items {items}) {fault}; `gallery rename` or `relabel` gives another"
 
 
-def _graph_faults(graph: GraphIndex, ids: Ids, fetch: Callable[[Ids], Rows]) -> Iterator[str]:
+def _graph_faults(graph: GraphIndex, ids: Ids, last_id: int, fetch: Callable[[Ids], Rows]) -> Iterator[str]:
+    if graph.ids[-1] > last_id:
+        yield f"graph: holds item {graph.ids[-1]}, which the gallery never had"
     alive = graph.ids[contains(ids, graph.ids)]
     for start in range(0, len(alive), _AT_ONCE):
         some = alive[start : start + _AT_ONCE]
-        wrong = ~(np.abs(graph.rows(some) - fetch(some)).max(axis=1) <= _ROUNDING)  # of NaN nothing holds
+        wrong = ~(np.abs(graph.rows(some) - fetch(some)).max(axis=1) <= ROUNDING)  # of NaN nothing holds
         for item in some[wrong]:
             yield f"graph: item {item} is not the stored embedding"
 
@@ -108,5 +111,5 @@ def _recall(
     view = View.of(0, roster, graph, dim, fetch)
     _, similarities = view.search(queries, k)
     # By similarity, not by id: of copies of one picture any will do.
-    found = similarities[:, 1:] >= exact[1][:, 1:][:, -1:] - _ROUNDING
+    found = similarities[:, 1:] >= exact[1][:, 1:][:, -1:] - ROUNDING
     return float(found.mean())

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +123,44 @@ def test_a_profile_of_another_bundle_is_refused(profile: Profile, tmp_path: Path
         Recognizer.open(tmp_path / "other", profile=profile)
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"schema_version": 1, "threads": "two"}'])
+def test_a_full_disk_leaves_the_old_profile(
+    profile: Profile, tmp_path: Path, full_disk: Callable[[], AbstractContextManager[None]]
+) -> None:
+    path = tmp_path / "kiosk.json"
+    path.write_text("old", encoding="utf-8")
+    with full_disk(), pytest.raises(OSError, match="File too large") as caught:
+        profile.write(path)
+    assert caught.value.filename == str(path)
+    assert [entry.read_text("utf-8") for entry in tmp_path.iterdir()] == ["old"]
+
+
+@pytest.mark.parametrize("change", [{"threads": 0}, {"threads": 1.5}, {"p95_ms": -1}, {"p50_ms": math.nan}])
+def test_a_profile_outside_its_ranges_is_refused(profile: Profile, tmp_path: Path, change: dict[str, Any]) -> None:
+    (name,) = change
+    with pytest.raises(OptionError, match=f"^{name}: expected a "):
+        replace(profile, **change)
+    (tmp_path / "profile.json").write_text(json.dumps(asdict(profile) | change), encoding="utf-8")
+    with pytest.raises(OptionError, match=rf"profile\.json: is not a profile: {name}: expected "):
+        Profile.read(tmp_path / "profile.json")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({name: 0} for name in ("gallery_size", "objects", "count", "threads", "seconds")),
+        *({name: math.nan} for name in ("objects", "seconds")),
+        {"threads": 100_000},
+        {"seed": -1},
+    ],
+)
+def test_a_setup_outside_its_ranges_is_refused(setup: Setup, change: dict[str, Any]) -> None:
+    with pytest.raises(OptionError, match=f"^{next(iter(change))}: expected a "):
+        replace(setup, **change)
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{}", '{"schema_version": 1, "threads": "two"}', '{"schema_version": 2}']
+)
 def test_files_that_are_no_profile(setup: Setup, tmp_path: Path, content: str) -> None:
     (tmp_path / "profile.json").write_text(content, encoding="utf-8")
     with pytest.raises(OptionError, match=r"profile\.json: is not a profile"):

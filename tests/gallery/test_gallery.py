@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import gc
 import itertools
 import logging
 import os
+import subprocess
 import threading
 import unicodedata
+import weakref
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -644,6 +648,81 @@ def test_an_item_removed_while_the_graph_is_built_is_not_found(indexed: Path) ->
         gallery.reindex(QUICK, progress=remove)
         assert gallery.info().dead == 1
         assert 7 not in {match.item_id for match in gallery.search(rows[6:7], 79)[0]}
+
+
+@pytest.mark.parametrize("kind", ["exact", "graph"])
+def test_close_frees_what_was_in_memory_at_once(indexed: Path, kind: str) -> None:
+    """Without the garbage collector, and while the closed gallery is still held."""
+    gc.disable()
+    try:
+        gallery = Gallery.open(indexed)
+        gallery.add(new_items(unit_rows(3, seed=3)))
+        gallery.search(unit_rows(1), 3)
+        view = gallery._live._view
+        held: object = view.graph if kind == "graph" else view.exact._vectors
+        reference = weakref.ref(held)
+        del view, held
+        gallery.close()
+        assert reference() is None
+        with pytest.raises(GalleryError, match="is closed"):
+            len(gallery)
+        live = weakref.ref(gallery._live)
+        del gallery
+        assert live() is None
+    finally:
+        gc.enable()
+
+
+_REOPEN = """
+import gc, sys
+from pathlib import Path
+from shitu_edge.gallery import Gallery
+
+gc.disable()
+resident = []
+for _ in range(50):
+    gallery = Gallery.open(sys.argv[1])
+    gallery.search(gallery.embeddings([1]), 5)
+    gallery.close()
+    resident.append(int(Path("/proc/self/statm").read_text().split()[1]) * 4096 >> 20)
+print(resident[4], resident[-1])
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads its memory in /proc")
+def test_reopening_takes_no_more_memory(tmp_path: Path) -> None:
+    """Fifty times 4 MiB would be kept if anything was."""
+    path = tmp_path / "shop.gallery"
+    with create(path, 256) as gallery:
+        gallery.add(new_items(unit_rows(4000, 256)))
+    early, late = map(int, run_python(_REOPEN, path).split())
+    assert late - early < 20
+
+
+@pytest.fixture
+def read_only(indexed: Path) -> Iterator[Path]:
+    """The gallery in a folder where nothing can be written: by its permissions or, for root, by a mount."""
+    folder = indexed.parent
+    if os.name == "posix" and os.geteuid() != 0:
+        folder.chmod(0o555)
+        yield indexed
+        folder.chmod(0o755)
+        return
+    done = "no mounts on this system"
+    with suppress(OSError):
+        bind = ["sh", "-c", 'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0"', str(folder)]
+        done = subprocess.run(bind, capture_output=True, text=True, check=False).stderr
+    if done:
+        pytest.skip(f"nothing can be made read-only here: {done.strip()}")
+    yield indexed
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_reindex_in_a_read_only_folder_says_so_before_it_builds(read_only: Path) -> None:
+    with Gallery.open(read_only, background=False) as gallery:
+        with pytest.raises(GalleryError, match=r"the index cannot be written: (Permission denied|Read-only)"):
+            gallery.reindex(QUICK, progress=lambda *_: pytest.fail("builds"))
+        assert gallery.info().search == "graph"
 
 
 def test_a_graph_that_cannot_be_written_is_named(indexed: Path, monkeypatch: pytest.MonkeyPatch) -> None:

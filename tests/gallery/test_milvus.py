@@ -492,5 +492,5 @@ def test_without_pymilvus_the_message_names_the_extra(monkeypatch: pytest.Monkey
         return real(name, *arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(builtins, "__import__", missing)
-    with pytest.raises(GalleryError, match=r"pip install shitu-edge\[milvus\]"):
+    with pytest.raises(GalleryError, match=r"pip install pymilvus"):
         MilvusGallery.open("http://127.0.0.1:19530", NAME)

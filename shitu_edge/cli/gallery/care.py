@@ -10,8 +10,10 @@ from typing import Annotated
 import typer
 
 from ...contact_sheet import Captioned, Pair, contact_sheet
+from ...draw import save
 from ...engines.cpu import read_cpu
 from ...enrolment import bring_up_to_date
+from ...files import check_writable
 from ...gallery import Gallery, GraphParameters
 from ...gallery.audit import Audit, AuditLimits
 from ...gallery.audit import audit as audit_items
@@ -20,7 +22,8 @@ from ...gallery.repair import repair as repair_gallery
 from ...gallery.store import Entry
 from ...gallery.verify import Verification
 from ...gallery.verify import verify as verify_gallery
-from ..options import AsJson, GalleryArgument, extractor_of
+from ...ranges import MOST_THREADS
+from ..options import AsJson, GalleryArgument, extractor_of, finite
 from ..printing import print_line, print_message
 from ..tables import print_facts, print_json, print_table, progress_bar
 
@@ -40,7 +43,8 @@ def reindex(
     ] = None,
     ef: Annotated[int | None, typer.Option(min=1, help="How wide a search looks.", show_default=False)] = None,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="Threads. [default: a physical core each]", show_default=False)
+        int | None,
+        typer.Option(min=1, max=MOST_THREADS, help="Threads. [default: a physical core each]", show_default=False),
     ] = None,
 ) -> None:
     """Build the index of a large gallery anew, as when its file was lost; it is kept up to date without.
@@ -128,7 +132,10 @@ def audit(
         Path, typer.Option(exists=True, file_okay=False, help="With --draw: the folder in which the pictures are.")
     ] = Path(),
     similarity: Annotated[
-        float, typer.Option(min=0, max=1, help="From which cosine on two labels' pictures are too much alike.")
+        float,
+        typer.Option(
+            min=0, max=1, callback=finite, help="From which cosine on two labels' pictures are too much alike."
+        ),
     ] = _LIMITS.near_duplicate,
     as_json: AsJson = False,
 ) -> None:
@@ -138,8 +145,8 @@ def audit(
     """
     if draw and draw.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise typer.BadParameter(f"expected a name that ends in .png or .jpg, found {draw}", param_hint="--draw")
-    if draw and not draw.absolute().parent.is_dir():
-        raise typer.BadParameter(f"there is no folder {draw.parent}", param_hint="--draw")
+    if draw:
+        check_writable(draw)
     with Gallery.open(gallery, background=False) as opened, progress_bar() as report:
         entries = opened.entries()
         vectors = opened.embeddings([entry.id for entry in entries])
@@ -148,7 +155,7 @@ def audit(
     if draw:
         pairs = _pairs(found, pictures)
         there = [pair for pair in pairs if pair.first.path.is_file() or pair.second.path.is_file()]
-        contact_sheet(there[:_PAIRS]).save(draw)
+        save(contact_sheet(there[:_PAIRS]), draw)
         print_message(
             f"{draw}: {min(_PAIRS, len(there))} of {len(pairs)} pairs; {len(pairs) - len(there)} have no pictures in "
             f"{pictures}"

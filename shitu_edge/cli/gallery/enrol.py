@@ -24,6 +24,7 @@ from ..options import (
     Engine,
     EngineOption,
     GalleryArgument,
+    MaxMegapixels,
     Models,
     Note,
     PrecisionOption,
@@ -57,6 +58,7 @@ def build(
     gallery: GalleryArgument,
     models: Models = None,
     crop: Crop = False,
+    max_megapixels: MaxMegapixels = None,
     replace: Annotated[bool, typer.Option("--replace", help="Build anew a gallery that exists.")] = False,
     allow_missing: AllowMissing = False,
     note: Note = "",
@@ -74,7 +76,7 @@ def build(
     found = find_images(pictures)
     with (
         _told(found),
-        open_recognizer(models, None, engine, precision, threads) as recognizer,
+        open_recognizer(models, None, engine, precision, threads, max_megapixels=max_megapixels) as recognizer,
         progress_bar() as report,
     ):
         enrolment = build_gallery(
@@ -99,6 +101,7 @@ def add(
     label: Annotated[str | None, typer.Option(help="The label of all these images.", show_default=False)] = None,
     models: Models = None,
     crop: Crop = False,
+    max_megapixels: MaxMegapixels = None,
     allow_missing: AllowMissing = False,
     note: Note = "",
     author: Author = None,
@@ -114,7 +117,7 @@ def add(
     with (
         _told(found),
         Gallery.open(gallery, background=False) as opened,
-        open_recognizer(models, None, engine, precision, threads) as recognizer,
+        open_recognizer(models, None, engine, precision, threads, max_megapixels=max_megapixels) as recognizer,
     ):
         with progress_bar() as report:
             enrolment = add_pictures(
@@ -129,6 +132,7 @@ def replace(
     label: Annotated[str, typer.Option(help="The product: its label, which stays.")],
     models: Models = None,
     crop: Crop = False,
+    max_megapixels: MaxMegapixels = None,
     note: Note = "",
     author: Author = None,
     engine: EngineOption = Engine.auto,
@@ -143,7 +147,7 @@ def replace(
     with (
         _told(found),
         Gallery.open(gallery, background=False) as opened,
-        open_recognizer(models, None, engine, precision, threads) as recognizer,
+        open_recognizer(models, None, engine, precision, threads, max_megapixels=max_megapixels) as recognizer,
     ):
         with progress_bar() as report:
             enrolment = replace_pictures(

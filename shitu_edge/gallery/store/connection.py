@@ -7,13 +7,13 @@ import logging
 import os
 import sqlite3
 import stat
-import threading
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from ...errors import DamagedError, GalleryError
+from ...forked import Home
+from .inherited import Connection, close_inherited, is_open_here
 from .schema import MAGIC, PAGE_BYTES
 
 _log = logging.getLogger(__name__)
@@ -45,37 +45,7 @@ def check_there(path: Path) -> None:
         raise GalleryError(f"{path}: is not a gallery (no SQLite file)")
 
 
-FileId = tuple[int, int]
-_open_here: Counter[FileId] = Counter()
-_open_lock = threading.Lock()
-
-
-def opened_here(path: Path) -> FileId:
-    """Note that this process has a file open."""
-    found = path.stat()
-    file = found.st_dev, found.st_ino
-    with _open_lock:
-        _open_here[file] += 1
-    return file
-
-
-def closed_here(file: FileId) -> None:
-    """Note that it has it open once less."""
-    with _open_lock:
-        _open_here[file] -= 1
-
-
-def is_open_here(path: Path) -> bool:
-    """Return whether this process has a file open, so that only SQLite may."""
-    try:
-        found = path.stat()
-    except OSError:
-        return False
-    with _open_lock:
-        return _open_here[found.st_dev, found.st_ino] > 0
-
-
-def connect_as_allowed(path: Path) -> tuple[sqlite3.Connection, str]:
+def connect_as_allowed(path: Path) -> tuple[Connection, str]:
     """Open for reading and writing, or what a read-only folder allows; say which."""
     try:
         return connect(path, LIVE), LIVE
@@ -101,17 +71,20 @@ def _is_frozen(path: Path) -> bool:
     return not _is_logged(path) and not (os.access(path.parent, os.W_OK) and os.access(path, os.W_OK))
 
 
-def connect(path: Path, mode: str) -> sqlite3.Connection:
+def connect(path: Path, mode: str) -> Connection:
     """Open a connection in a mode of SQLite's file addresses."""
+    close_inherited(path)
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?{mode}",
         uri=True,
         isolation_level=None,
         check_same_thread=False,
         timeout=BUSY_TIMEOUT_S,
+        factory=Connection,
     )
     try:
         connection.execute("SELECT count(*) FROM sqlite_master")  # SQLite opens a file only when it is read
+        connection.opened(path)
     except BaseException:
         connection.close()
         raise
@@ -120,12 +93,14 @@ def connect(path: Path, mode: str) -> sqlite3.Connection:
 
 @contextmanager
 def transaction(connection: sqlite3.Connection, kind: str = "IMMEDIATE") -> Iterator[None]:
-    """Commit what is done inside, or, when it raises, nothing of it."""
+    """Commit what is done inside, or, when it raises, nothing of it; in a process forked off inside it, neither."""
+    home = Home()
     connection.execute(f"BEGIN {kind}")
     try:
         yield
+        home.require("the change")
     except BaseException:
-        if connection.in_transaction:  # a full disk has ended it already
+        if home.is_here and connection.in_transaction:  # a full disk has ended it already
             connection.execute("ROLLBACK")
         raise
     connection.execute("COMMIT")

@@ -16,7 +16,8 @@ from ...errors import GalleryError
 from ..index import Progress
 from .changes import Change
 from .check import entry_fault, examine
-from .connection import FROZEN, LIVE, connect, is_open_here, mapped_errors, transaction
+from .connection import FROZEN, LIVE, connect, mapped_errors, transaction
+from .inherited import is_open_here
 from .records import Entry, Meta
 from .schema import MAGIC, MOST_ITEMS, PAGE_BYTES, ContentDigest
 from .store import Store

@@ -78,6 +78,13 @@ class Snapshot:
         """The oldest revision whose content is still known."""
         return history.reaches_back_to(self._connection)
 
+    @property
+    @_sound
+    def last_id(self) -> int:
+        """The highest id that an item was ever given; 0 before the first."""
+        row = self._connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'embeddings'").fetchone()
+        return int(row[0]) if row else 0
+
     def embeddings(self, ids: Ids) -> Rows:
         """Return the unit rows (N, D) of items, by ascending ids (N,).
 

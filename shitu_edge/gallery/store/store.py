@@ -21,16 +21,14 @@ from ..unfinished import publish, unfinished
 from . import history, replay
 from .changes import Change
 from .connection import (
-    FileId,
     check_there,
-    closed_here,
     connect,
     connect_as_allowed,
     mapped_errors,
     odd_content,
-    opened_here,
     transaction,
 )
+from .inherited import Connection, FileId
 from .records import GRAPH, ROUNDING, UNIT_TOLERANCE, GraphRecord, Meta, NewItem, graph_record
 from .schema import APPLICATION_ID, FORMAT, SCHEMA
 from .snapshot import Snapshot
@@ -43,14 +41,15 @@ class Store:
     own, so a reader waits for no writer (SQLite's write-ahead log) and for no long reader.
     """
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, mode: str, meta: Meta, gallery_id: str) -> None:
+    def __init__(self, path: Path, connection: Connection, mode: str, meta: Meta, gallery_id: str) -> None:
         self.path = path
         self.meta = meta
-        self._file: FileId | None = opened_here(path)
+        self.home = connection.home
+        self._file: FileId | None = connection.file
         self.id = gallery_id
         self._mode = mode
         self._connection = connection
-        self._lock = threading.Lock()
+        self._lock = connection.lock = threading.Lock()
 
     @classmethod
     def create(cls, path: Path, meta: Meta, gallery_id: str | None = None) -> Store:
@@ -111,9 +110,7 @@ class Store:
     def close(self) -> None:
         """Close the file; what was committed is on disk already."""
         with self._lock:
-            if self._file:
-                closed_here(self._file)
-                self._file = None
+            self._file = None
             self._connection.close()
 
     def data_version(self) -> int:
@@ -166,6 +163,7 @@ class Store:
 
     def graph(self) -> GraphRecord | None:
         """Return the graph on record, None when there is none, or the record is damaged."""
+        self._check_same()
         with self._reading() as connection:
             row = connection.execute(GRAPH).fetchone()
         return graph_record(row) if row else None
@@ -179,6 +177,12 @@ class Store:
             place()
             connection.execute("DELETE FROM graph")
             connection.execute("INSERT INTO graph VALUES (?, ?, ?, ?, ?, ?)", values)
+
+    def forget_graph(self, sha256: str) -> None:
+        """Have no graph on record any more, if it is the one of this digest; fail at once where others are writing."""
+        with self._writing() as connection:
+            connection.execute("PRAGMA busy_timeout = 0")
+            connection.execute("DELETE FROM graph WHERE sha256 = ?", (sha256,))
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -227,6 +231,7 @@ class Store:
 
     def _check_same(self) -> None:
         """Check that the name still means the file that was opened: connections are opened by it."""
+        self.home.require(self.path)
         if self._file is None:
             raise GalleryError(f"{self.path}: is closed")
         try:
