@@ -67,7 +67,7 @@ class MisfitError(GalleryError):
     """Recorded revisions do not follow those that a gallery has."""
 
 
-def one_line(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """Return what a command line says of an error: of the system's, the file and the reason alone."""
     if not isinstance(error, OSError) or not error.strerror:
         return str(error)

@@ -12,7 +12,7 @@ import typer
 
 from shitu_edge.bundle import Rule
 from shitu_edge.engines.cache import user_cache
-from shitu_edge.errors import ShituError
+from shitu_edge.errors import ShituError, reason_of
 from shitu_edge.streams import close_stdout, open_streams
 from shitu_edge.text import MOST_IN_A_LINE, shown
 
@@ -257,5 +257,5 @@ def main() -> None:
         print(shown(f"error: {error}", MOST_IN_A_LINE), file=sys.stderr)
         sys.exit(1)
     except (ShituError, OSError) as error:  # of the system's errors those about files that we write
-        print(shown(f"error: {error}", MOST_IN_A_LINE), file=sys.stderr)
+        print(shown(f"error: {reason_of(error)}", MOST_IN_A_LINE), file=sys.stderr)
         sys.exit(1)

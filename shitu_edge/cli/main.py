@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from ..errors import ShituError
+from ..errors import ShituError, reason_of
 from ..streams import close_stdout, open_streams
 from . import bench, demo, doctor, gallery, models, recognize
 from .printing import print_line, print_message, run, set_up_messages
@@ -60,7 +60,7 @@ def main() -> None:
     except BrokenPipeError:  # who read the output has seen enough
         sys.exit(1)
     except (ShituError, OSError) as error:  # of the system's errors those about files that we write
-        print_message(f"error: {error}")
+        print_message(f"error: {reason_of(error)}")
         sys.exit(1)
     except KeyboardInterrupt:
         print_message("interrupted")
