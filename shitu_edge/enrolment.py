@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +18,7 @@ from .gallery.store.connection import refuse_open
 from .gallery.unfinished import publish, unfinished
 from .gallery.unfinished import replace as replace_file
 from .recognizer import Recognizer
+from .workers import Workers
 
 _log = logging.getLogger(__name__)
 
@@ -205,7 +205,7 @@ def _embedded(
         except EmbeddingError as error:
             return Unreadable(picture.source, f"{picture.path}: {error}")
 
-    with ThreadPoolExecutor(recognizer.threads, "shitu-enrol") as workers:
+    with Workers(recognizer.threads) as workers:
         for start in range(0, len(pictures), _AT_ONCE):
             yield from workers.map(embed, pictures[start : start + _AT_ONCE])
 

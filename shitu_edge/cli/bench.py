@@ -19,7 +19,8 @@ from ..bench.run import Result, Setup, run
 from ..bench.sweep import Axis, sweep
 from ..bench.tune import tune
 from ..bench.verdict import Verdict, judge, try_remedies
-from ..engines.cache import user_cache
+from ..engines.cache import CACHE_VARIABLE, home_cache, user_cache
+from ..errors import OptionError
 from ..profile import Profile
 from .options import Engine, EngineOption, Models, PrecisionOption, ProfileOption, Threads
 from .tables import print_facts, print_table, progress_bar
@@ -174,7 +175,10 @@ def tune_here(
 
 
 def _kept() -> Path:
-    return (user_cache() or Path.home() / ".cache" / "shitu-edge") / _KEPT
+    folder = user_cache() or home_cache()
+    if folder is None:
+        raise OptionError(f"there is no home folder to keep measured galleries in: set ${CACHE_VARIABLE}")
+    return folder / _KEPT
 
 
 def _as_json(result: Result, verdict: Verdict | None, swept: Sequence[Axis]) -> dict[str, object]:
