@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import sys
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
@@ -223,7 +224,7 @@ def _font_files() -> tuple[str, ...]:
 
 
 def _all_font_files() -> Iterator[Path]:
-    folders = [Path(folder).expanduser() for folder in _FONT_FOLDERS.get(sys.platform, ())]
+    folders = [Path(os.path.expanduser(folder)) for folder in _FONT_FOLDERS.get(sys.platform, ())]
     package = find_spec(_FONT_PACKAGE)
     if package and package.submodule_search_locations:
         folders += map(Path, package.submodule_search_locations)

@@ -6,7 +6,6 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +20,7 @@ from .gallery.unfinished import publish, unfinished
 from .gallery.unfinished import replace as replace_file
 from .recognizer import Recognizer
 from .skipped import Skipped, summary
+from .workers import Workers
 
 _log = logging.getLogger(__name__)
 
@@ -209,7 +209,7 @@ def _embedded(recognizer: Recognizer, pictures: Sequence[LabelledPicture], crop:
         except (ImageError, EmbeddingError) as error:
             return Skipped(picture.source, str(error).removeprefix(f"{picture.path}: "))
 
-    with ThreadPoolExecutor(recognizer.threads, "shitu-enrol") as workers:
+    with Workers(recognizer.threads) as workers:
         for start in range(0, len(pictures), _AT_ONCE):
             yield from workers.map(embed, pictures[start : start + _AT_ONCE])
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from types import NoneType, TracebackType
@@ -40,6 +39,7 @@ from .ranges import (
 )
 from .results import Box, Detections, Dropped, DropReason, Provenance, Recognition, StageTimes
 from .texture import has_texture
+from .workers import Workers
 
 _MAX_STREAMS = 4
 _WARM_UP_WAVES = 3
@@ -132,7 +132,7 @@ class Recognizer:
         streams = min(threads, _MAX_STREAMS)
         folder = cache_folder(cache)
         # The gallery is read while the networks are compiled; left in this order, it is closed however that ends.
-        with ExitStack() as stack, ThreadPoolExecutor(1) as beside:
+        with ExitStack() as stack, Workers(1) as beside:
             opening = beside.submit(_opened, gallery, stack)
             session = open_network(
                 opened, manifest.extractor.network, engine, of_extractor, Resources(threads, streams, folder)

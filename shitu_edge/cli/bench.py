@@ -18,7 +18,7 @@ from ..bench.run import Result, Setup, run
 from ..bench.sweep import Axis, sweep
 from ..bench.tune import tune
 from ..bench.verdict import Verdict, judge, try_remedies
-from ..engines.cache import CACHE_VARIABLE, user_cache
+from ..engines.cache import CACHE_VARIABLE, home_cache, user_cache
 from ..errors import OptionError
 from ..files import check_writable, write_aside
 from ..profile import Profile
@@ -197,10 +197,10 @@ def _kept() -> Path:
     Raises:
         OptionError: this user has none.
     """
-    try:
-        return (user_cache() or Path.home() / ".cache" / "shitu-edge") / _KEPT
-    except RuntimeError as error:
-        raise OptionError(f"no folder for a synthetic gallery: set ${CACHE_VARIABLE}, or name a --gallery") from error
+    folder = user_cache() or home_cache()
+    if folder is None:
+        raise OptionError(f"no folder for a synthetic gallery: set ${CACHE_VARIABLE}, or name a --gallery")
+    return folder / _KEPT
 
 
 def _as_json(result: Result, verdict: Verdict | None, swept: Sequence[Axis]) -> dict[str, object]:

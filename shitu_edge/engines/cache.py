@@ -30,6 +30,11 @@ def user_cache() -> Path | None:
     variable = os.environ.get(CACHE_VARIABLE)
     if variable is not None:
         return Path(variable) if variable else None
+    return home_cache()
+
+
+def home_cache() -> Path | None:
+    """Return the cache folder in the user's home, None for a user who has none."""
     try:
         if sys.platform == "win32":
             base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")

@@ -1,8 +1,9 @@
-"""Engines in a sandbox that hides part of the system: an answer or one line, never a wait."""
+"""Engines in a sandbox that hides part of the system or limits it: an answer or one line, never a wait or a crash."""
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from shitu_edge.engines import ENGINES
 
@@ -81,3 +83,41 @@ def test_without_one_of_them_openvino_runs(tiny_bundle: Path, folder: str) -> No
     if folder == "/proc" and "-" not in Path("/sys/devices/system/cpu/possible").read_text(encoding="utf-8"):
         pytest.skip("OpenVINO knows a single CPU from /proc alone")
     assert found == ("openvino", None)
+
+
+_AS_NOBODY = ["setpriv", "--reuid=54321", "--regid=54321", "--clear-groups"]
+_READS_ALL = [f"--{kind}-caps=-all,+dac_override,+dac_read_search" for kind in ("inh", "ambient")]
+"""Root's files, such as the interpreter may be: limits do not hold for root."""
+_COUNT = """
+import json, os, resource, sys
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+from shitu_edge import EngineError, Recognizer
+import shitu_edge.engines.openvino, shitu_edge.engines.onnxruntime
+resource.setrlimit(resource.RLIMIT_NPROC, (int(sys.argv[3]),) * 2)
+try:
+    with Recognizer.open(sys.argv[1], engine=sys.argv[2], threads=2, cache="") as recognizer:
+        recognizer.embed(sys.argv[4])
+    print(json.dumps(None))
+except EngineError as error:
+    print(json.dumps(str(error)))
+"""
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_threads_run_out_anywhere_on_the_way(tiny_bundle: Path, tmp_path: Path, engine: str) -> None:
+    """OpenVINO would abort the process where it is refused the second thread of several."""
+    for name in ENGINES:
+        pytest.importorskip(name)
+    if sys.platform != "linux" or os.geteuid() != 0 or not shutil.which("setpriv"):
+        pytest.skip("only root may become a user without other processes, by setpriv")
+    Image.new("RGB", (64, 64), (90, 40, 20)).save(tmp_path / "cocoa.png")
+    refusals = []
+    for limit in (4, 5, 7, 9, 11, 16):
+        program = [sys.executable, "-c", _COUNT, str(tiny_bundle), engine, str(limit), str(tmp_path / "cocoa.png")]
+        done = subprocess.run([*_AS_NOBODY, *_READS_ALL, *program], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, (limit, done.returncode, done.stderr)
+        refusals.append(json.loads(done.stdout))
+    refused = [text for text in refusals if text is not None]
+    assert refused
+    assert all("no further thread can be started" in text for text in refused), refused
+    assert refusals[-1] is None, "there is a number that is enough"
