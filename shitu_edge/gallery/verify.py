@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import GalleryError
+from .exact import ExactIndex, merge
 from .graphs import ROUNDING, GraphFiles
-from .index import ExactIndex, GraphIndex, Ids, Rows, merge
+from .index import GraphIndex, Ids, Rows
 from .store import Store
 from .view import Roster, View, contains
 
