@@ -9,7 +9,7 @@ import numpy as np
 
 from .bundle import Rule
 from .geometry import suppress
-from .results import Box, Decision, Dropped, DropReason, Item, Match
+from .results import SIMILARITY_ROUNDING, Box, Decision, Dropped, DropReason, Item, Match
 
 _WHOLE_PIXELS = 1.0
 """PaddleClas counts pixels, not distances, when it suppresses recognised items."""
@@ -68,9 +68,10 @@ def _judge(matches: tuple[Match, ...], rule: Rule) -> _Verdict:
         return _Verdict("unknown", None, None)
     best: dict[str, float] = {}
     votes: dict[str, float] = {}
+    threshold = min(rule.similarity_threshold, 1 - SIMILARITY_ROUNDING)  # a copy's similarity is 1 but for rounding
     for place, match in enumerate(matches):
         best.setdefault(match.label, match.similarity)
-        if place < rule.neighbours and match.similarity >= rule.similarity_threshold:
+        if place < rule.neighbours and match.similarity >= threshold:
             votes[match.label] = votes.get(match.label, 0.0) + match.similarity
     if not votes:
         return _Verdict("unknown", None, matches[0].similarity)

@@ -31,6 +31,10 @@ class Detections:
         return Detections(self.boxes_xyxy[:count], self.scores[:count], self.class_ids[:count])
 
 
+SIMILARITY_ROUNDING = 5e-6
+"""How far a similarity may be off, of rows of up to 4096 numbers: a query alone and among others differ by as much."""
+
+
 @dataclass(frozen=True, slots=True)
 class Match:
     """One gallery item near a query: its id and label, and the cosine similarity in -1..1."""

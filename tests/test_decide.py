@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from shitu_edge.bundle import Rule
 from shitu_edge.decide import Candidate, decide
-from shitu_edge.results import Box, Item, Match
+from shitu_edge.results import SIMILARITY_ROUNDING, Box, Item, Match
 
 A, B, C = (0.0, 0.0, 10.0, 10.0), (100.0, 0.0, 110.0, 10.0), (200.0, 0.0, 210.0, 10.0)
 """Three boxes apart from each other."""
@@ -52,6 +52,12 @@ def test_the_threshold_counts() -> None:
     assert (below.decision, below.label) == ("unknown", None)
     assert below.similarity == pytest.approx(0.5), "how near it came is told"
     assert below.matches[0].label == "tea"
+
+
+def test_threshold_of_1_counts_copies_in_spite_of_rounding() -> None:
+    rule = Rule(similarity_threshold=1.0)
+    assert only_item(rule, ("tea", 1 - SIMILARITY_ROUNDING / 2)).decision == "accepted"
+    assert only_item(rule, ("tea", 1 - 2 * SIMILARITY_ROUNDING)).decision == "unknown"
 
 
 def test_an_empty_gallery_knows_nothing() -> None:

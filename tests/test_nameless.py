@@ -75,4 +75,4 @@ def test_pictures_are_enrolled_recognized_and_drawn(tmp_path: Path, tiny_bundle:
 def test_bench_says_that_there_is_no_home(tmp_path: Path) -> None:
     done = shitu_edge(tmp_path, "bench")
     assert done.returncode == 1
-    assert done.stderr == "error: there is no home folder to keep measured galleries in: set $SHITU_EDGE_CACHE\n"
+    assert done.stderr == "error: no folder for a synthetic gallery: set $SHITU_EDGE_CACHE, or name a --gallery\n"

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..engines import EngineName
 from ..engines.cpu import read_cpu
 from ..gallery import Gallery
-from ..gallery.index import ExactIndex, merge
+from ..gallery.exact import ExactIndex, merge
 from ..networks import open_bundle
 from ..profile import Profile
 from ..ranges import require_number, require_threads, require_whole

@@ -7,8 +7,9 @@ import threading
 from dataclasses import replace
 
 from ..errors import GalleryError
+from .exact import ExactIndex
 from .graphs import GraphFiles, misfit
-from .index import ExactIndex, GraphIndex, GraphParameters, Ids, Progress
+from .index import GraphIndex, GraphParameters, Ids, Progress
 from .sole import sole_builder
 from .store import GraphRecord, Snapshot, Store
 from .upkeep import Upkeep

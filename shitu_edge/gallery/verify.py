@@ -11,8 +11,9 @@ import numpy as np
 from ..errors import GalleryError
 from ..labels import label_fault
 from ..skipped import some
+from .exact import ExactIndex, merge
 from .graphs import ROUNDING, GraphFiles
-from .index import ExactIndex, GraphIndex, Ids, Rows, merge
+from .index import GraphIndex, Ids, Rows
 from .store import Snapshot, Store
 from .view import Roster, View, contains
 

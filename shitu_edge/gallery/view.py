@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .index import ExactIndex, GraphIndex, Ids, Rows, merge
+from .exact import ExactIndex, merge
+from .index import GraphIndex, Ids, Rows
 
 Fetch = Callable[[Ids], Rows]
 """Reads the embeddings of items, by ascending ids."""
@@ -109,11 +110,12 @@ class View:
 
     def search(self, queries: Rows, k: int, workers: Executor | None = None) -> tuple[Ids, Rows]:
         """Return ids and cosine similarities (Q, min(k, N)) of each query row (Q, D), best first."""
-        exact = self.exact.search(queries, k)
-        if self.graph is None:
-            return exact
-        alive = None if self.dead == 0 else self.roster.holds
-        return merge(self.graph.search(queries, min(k, len(self.graph) - self.dead), alive, workers), exact, k)
+        ids, similarities = self.exact.search(queries, k)
+        if self.graph is not None:
+            alive = None if self.dead == 0 else self.roster.holds
+            found = self.graph.search(queries, min(k, len(self.graph) - self.dead), alive, workers)
+            ids, similarities = merge(found, (ids, similarities), k)
+        return ids, similarities.clip(-1, 1)  # of rows that are of length 1 but for rounding
 
 
 def contains(ids: Ids, wanted: Ids) -> NDArray[np.bool_]:

@@ -29,7 +29,7 @@ from .graph_bytes import HEADER, HEADER_BYTES, GraphBytes
 from .rows import build_graph, unit_rows
 
 _ROOT = Path(__file__).parents[2]
-_TIMEOUT_S = 60
+_TIMEOUT_S = 300
 _BASES = [(1, 4, 2), (2, 4, 3), (40, 4, 2), (60, 16, 4), (150, 8, 3)]
 """Items, dimension and M: small M make many levels."""
 _EF_CONSTRUCTION = 20

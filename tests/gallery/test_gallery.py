@@ -19,6 +19,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shitu_edge.bundle import Rule
+from shitu_edge.decide import Candidate, decide
 from shitu_edge.errors import FingerprintError, GalleryError
 from shitu_edge.gallery import Gallery, GraphParameters, NewItem
 from shitu_edge.gallery import live as live_module
@@ -27,6 +29,7 @@ from shitu_edge.gallery.live import Live
 from shitu_edge.gallery.store import Entry, GraphRecord, Snapshot
 from shitu_edge.gallery.store import connection as connection_module
 from shitu_edge.gallery.view import View
+from shitu_edge.results import SIMILARITY_ROUNDING
 
 from .rows import DIM, Rows, brute_force, create, new_items, run_python, unit_rows
 
@@ -415,6 +418,44 @@ def test_opening_while_another_process_adds_and_reindexes(indexed: Path, monkeyp
         [matches] = gallery.search(row, 100)
     assert sorted(match.item_id for match in matches) == list(range(1, 82))
     assert matches[0].label == "overtaking"
+
+
+_OPPOSITES = 40
+
+
+@pytest.fixture(scope="module", params=[24, 512, 2048])
+def copies(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Rows]:
+    """A gallery with a graph, and the rows in it, of which the last are the opposites of the first."""
+    dim: int = request.param
+    rows = np.abs(unit_rows(400, dim, seed=dim))  # as after a ReLU, and so near that rounding has much to add up
+    rows = np.concatenate([rows, -rows[:_OPPOSITES]])
+    path = tmp_path_factory.mktemp("copies") / "shop.gallery"
+    with create(path, dim) as gallery:
+        gallery.add(new_items(rows))
+        gallery.reindex(GraphParameters(m=16, ef_construction=200))
+    return path, rows
+
+
+@pytest.mark.parametrize("search", ["graph", "exact"])
+def test_threshold_of_1_names_all_copies_and_no_similarity_is_beyond(
+    copies: tuple[Path, Rows], search: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, rows = copies
+    if search == "exact":
+        monkeypatch.setattr(GraphFiles, "load", lambda *_: None)
+    rule = Rule(similarity_threshold=1.0, neighbours=1)
+    with Gallery.open(path, background=False) as gallery:
+        assert gallery.info().search == search
+        together = gallery.search(rows, len(rows))
+        alone = [gallery.search(row[None], len(rows))[0] for row in rows[:60]]
+    similarities = np.array([[match.similarity for match in matches] for matches in together])
+    assert similarities.min() >= -1
+    assert similarities.max() == 1
+    named = [decide([Candidate((0, 0, 9, 9), 0.5, matches)], rule)[0][0].label for matches in together]
+    assert named == [f"label {i}" for i in range(len(rows))]
+    for one, others in zip(alone, together, strict=False):
+        by_id = {match.item_id: match.similarity for match in others}
+        assert all(abs(match.similarity - by_id[match.item_id]) <= SIMILARITY_ROUNDING for match in one)
 
 
 def test_searches_go_on_while_the_graph_is_built(indexed: Path) -> None:

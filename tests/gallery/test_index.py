@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from shitu_edge.blas import SMALL_PRODUCT
-from shitu_edge.gallery.index import ExactIndex, GraphIndex, GraphParameters, default_ef
+from shitu_edge.gallery.exact import ExactIndex
+from shitu_edge.gallery.index import GraphIndex, GraphParameters, default_ef
 
 from .rows import Rows, brute_force, build_graph, clustered_rows, run_python, unit_rows
 

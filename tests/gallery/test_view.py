@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from shitu_edge.gallery.index import ExactIndex, GraphIndex, GraphParameters, Ids, merge
+from shitu_edge.gallery.exact import ExactIndex, merge
+from shitu_edge.gallery.index import GraphIndex, GraphParameters, Ids
 from shitu_edge.gallery.view import Roster, View, contains
 
 from .rows import DIM, Rows, brute_force, build_graph, unit_rows

@@ -218,7 +218,7 @@ def at(revision: int) -> str:
 
 
 def _match(hit: dict[str, Any]) -> Match:
-    return Match(hit["entity"]["item"], hit["entity"]["label"], hit["distance"])
+    return Match(hit["entity"]["item"], hit["entity"]["label"], min(max(hit["distance"], -1.0), 1.0))
 
 
 def _by_similarity(match: Match) -> tuple[float, int]:
