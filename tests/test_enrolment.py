@@ -58,9 +58,10 @@ def test_a_gallery_that_cannot_be_changed_is_told_before_the_pictures_are_read(
 ) -> None:
     build_gallery(recognizer, path, _pictures(folder))
     seen: list[int] = []
-    with Gallery.open(path, background=False) as gallery, pytest.raises(GalleryError, match="cannot be changed"):
+    with Gallery.open(path, background=False) as gallery:
         monkeypatch.setattr(os, "access", lambda *_: False)
-        add_pictures(recognizer, gallery, _pictures(folder), progress=lambda *_: seen.append(1))
+        with pytest.raises(GalleryError, match="cannot be changed"):
+            add_pictures(recognizer, gallery, _pictures(folder), progress=lambda *_: seen.append(1))
     assert not seen
 
 
