@@ -9,12 +9,13 @@ import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 
 @contextmanager
-def open_regular(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+def open_regular(path: str | os.PathLike[str]) -> Iterator[BufferedReader]:
     """Open a regular file for reading; a FIFO or a device, which may never end, is refused without waiting for it.
 
     Raises:
@@ -22,11 +23,15 @@ def open_regular(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """
     name = os.fspath(path)
     descriptor = os.open(name, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    with os.fdopen(descriptor, "rb") as stream:
+    try:
         mode = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(mode):
             kind = "a folder" if stat.S_ISDIR(mode) else "a pipe, device or socket"
             raise OSError(errno.EINVAL, f"is {kind}, not a regular file", name)
+    except OSError:
+        os.close(descriptor)
+        raise
+    with os.fdopen(descriptor, "rb") as stream:
         yield stream
 
 
@@ -38,10 +43,10 @@ def read_bounded(path: str | os.PathLike[str], max_bytes: int) -> bytes:
     """
     with open_regular(path) as stream:
         size = os.fstat(stream.fileno()).st_size  # as much is allocated as is asked for
-        content = stream.read(min(size, max_bytes) + 1)
-        if size < len(content) <= max_bytes:  # it grows, or is one of /proc
+        content = stream.read(size + 1) if size <= max_bytes else b""
+        if size < len(content):  # it grows, or is one of /proc
             content += stream.read(max_bytes + 1 - len(content))
-    if len(content) > max_bytes:
+    if max(size, len(content)) > max_bytes:
         raise OSError(errno.EFBIG, f"is larger than {max_bytes} bytes", os.fspath(path))
     return content
 

@@ -4,6 +4,7 @@ import os
 import stat
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -48,8 +49,35 @@ def test_read_bounded_refuses_a_link_to_an_endless_device(tmp_path: Path) -> Non
 
 
 def test_read_bounded_says_that_a_folder_is_one(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match=r"folder|directory"):
+    with pytest.raises(OSError, match="is a folder, not a regular file"):
         read_bounded(tmp_path, 10)
+
+
+@pytest.mark.skipif(not Path("/dev/fd").exists(), reason="this system does not list open files")
+def test_read_bounded_leaves_nothing_open(tmp_path: Path) -> None:
+    before = os.listdir("/dev/fd")
+    for path in (tmp_path, tmp_path / "none", Path("/dev/null")):
+        with pytest.raises(OSError, match=r"not a regular file|No such file"):
+            read_bounded(path, 10)
+    assert os.listdir("/dev/fd") == before
+
+
+def test_read_bounded_takes_little_memory_for_a_large_file(tmp_path: Path) -> None:
+    with (tmp_path / "sparse").open("wb") as stream:
+        stream.truncate(1 << 32)
+    tracemalloc.start()
+    with pytest.raises(OSError, match="larger than 1073741824 bytes"):
+        read_bounded(tmp_path / "sparse", 1 << 30)
+    (tmp_path / "small").write_bytes(b"x" * 10)
+    assert read_bounded(tmp_path / "small", 1 << 30) == b"x" * 10
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1 << 20
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="this system has no /proc")
+def test_read_bounded_returns_a_file_whose_size_is_not_said() -> None:
+    assert read_bounded("/proc/self/status", 1 << 20).startswith(b"Name:")
 
 
 def test_write_aside_replaces_a_file_and_follows_a_link(tmp_path: Path) -> None:

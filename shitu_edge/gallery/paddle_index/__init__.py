@@ -40,7 +40,8 @@ def read_paddle_index(folder: Path) -> PaddleIndex:
     if not path.is_file():
         raise GalleryError(f"{folder}: expected a folder with {INDEX}, found none in it")
     map_path = find_id_map(folder)
-    found, texts = read_faiss(path), read_id_map(folder)
+    found = read_faiss(path)
+    texts = read_id_map(folder, len(found.ids))
     _check_ids(folder, map_path.name, found.ids, texts)
     order = np.argsort(found.ids)
     ids, vectors = found.ids[order], found.vectors[order]
