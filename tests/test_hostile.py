@@ -24,10 +24,10 @@ PROJECT = Path(__file__).parents[1]
 SAMPLE = PROJECT / "examples" / "samples" / "scenes" / "counter.jpg"
 
 
-def tried(folder: Path) -> tuple[int, dict[str, Any]]:
+def tried(folder: Path, *limits: str) -> tuple[int, dict[str, Any]]:
     """Return the exit code of the script for a folder, and what it says of each file."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.hostile", str(folder), "--seconds", "20", "--json"],
+        [sys.executable, "-m", "tests.hostile", str(folder), "--json", *limits],
         cwd=PROJECT,
         env=os.environ | {"PYTHONPATH": str(PROJECT)},
         capture_output=True,
@@ -53,7 +53,7 @@ def test_each_kind_goes_through_its_doors(tmp_path: Path, tiny_bundle: Path) -> 
     (tmp_path / "none.patch").write_bytes(b"shitu-edge gallery patch 1\n" + bytes(100))
     (tmp_path / "bundle").symlink_to(tiny_bundle)
     (tmp_path / "README.md").write_text("not tried")
-    code, found = tried(tmp_path)
+    code, found = tried(tmp_path, "--seconds", "20")
     assert {name: outcomes(entry) for name, entry in found.items()} == {
         "bundle": {"verify": "done", "open": "done"},
         "cut.jpg": {"recognize": "refused"},
@@ -86,3 +86,22 @@ def test_watch_sees_memory_that_was_given_back(tmp_path: Path) -> None:
     watcher = [sys.executable, "-c", code, str(tmp_path / "log")]  # a small one: Linux counts what it holds
     done = subprocess.run(watcher, cwd=PROJECT, capture_output=True, text=True, check=True)
     assert 300 < float(done.stdout) < 400
+
+
+SEARCHED_EXACTLY = {"search": "done", "verify": "refused", "add": "done"}
+REFUSED = {"search": "refused", "verify": "refused", "add": "refused"}
+
+
+@pytest.mark.shared_data
+def test_hostile_files_do_no_harm(shared: Path) -> None:
+    _, found = tried(shared / "data" / "odd" / "hostile", "--seconds", "5", "--mebibytes", "256")
+    assert {name: entry["faults"] for name, entry in found.items() if entry["faults"]} == {}
+    expected = {
+        "count_65535.gallery": SEARCHED_EXACTLY,  # graphs whose links or counts are out of bounds
+        "links_2e6.gallery": SEARCHED_EXACTLY,
+        "prog_scan_1920_20000.jpg": {"recognize": "refused"},
+        "rev_2p63.gallery": REFUSED,
+        "trigger_slow.gallery": REFUSED,
+        "view_entries_infinite.gallery": REFUSED,
+    }
+    assert {name: outcomes(found[name]) for name in expected} == expected
