@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from .errors import EmbeddingError, GalleryError, ImageError
+from .files import file_inside
 from .gallery import Gallery, LabelledPicture, NewItem
 from .gallery.store.connection import refuse_open
 from .gallery.unfinished import publish, unfinished
@@ -159,11 +160,11 @@ def check_vectors(recognizer: Recognizer, items: Sequence[NewItem], pictures: Pa
     Raises:
         GalleryError: the embeddings are another extractor's, or no picture is there.
     """
-    found = [item for item in items if item.source and os.path.isfile(pictures / item.source)]
+    found = [(item, path) for item in items if (path := file_inside(pictures, item.source))]
     chosen = found[:: max(1, len(found) // _WITNESSES)][:_WITNESSES]
     if not chosen:
         raise GalleryError(f"{pictures}: none of the items' pictures is in it, as {items[0].source if items else '-'}")
-    likeness = [float(recognizer.embed(pictures / item.source)[0] @ item.embedding) for item in chosen]
+    likeness = [float(recognizer.embed(path)[0] @ item.embedding) for item, path in chosen]
     if np.median(likeness) < _SAME_EXTRACTOR:
         name = recognizer.bundle.manifest.extractor.network.name
         raise GalleryError(

@@ -51,6 +51,18 @@ def read_bounded(path: str | os.PathLike[str], max_bytes: int) -> bytes:
     return content
 
 
+def file_inside(folder: Path, name: str) -> Path | None:
+    """Return the regular file that a name from outside means below a folder; None if it is none, or lies elsewhere.
+
+    Absolute names, `..` and links are followed, as long as they end below the folder.
+    """
+    try:
+        found = Path(os.path.realpath(folder / name))
+        return found if found.is_relative_to(os.path.realpath(folder)) and found.is_file() else None
+    except (OSError, ValueError):  # a name that no file can have
+        return None
+
+
 def read_json(path: str | os.PathLike[str], max_bytes: int) -> Any:
     """Return what a file of JSON says.
 

@@ -394,6 +394,17 @@ def test_audit(shell: Shell, path: Path) -> None:
     assert f"Alike under two labels: {len(pairs)}\n" in run.out
 
 
+def test_audit_draws_no_picture_from_outside_its_folder(shell: Shell, path: Path, pictures: Path) -> None:
+    outside = pictures.parent / "outside.png"
+    Image.fromarray(product(RED)).save(outside)
+    with Gallery.open(path, background=False) as gallery:
+        row = gallery.embeddings([2])[0]
+        gallery.add([NewItem("Tea", str(outside), row), NewItem("Coffee", "../outside.png", row)])
+        gallery.remove([1, 2, 3, 4])
+    run = shell("audit", path, "--draw", "audit.png", "--pictures", pictures)
+    assert (run.code, run.err) == (0, f"audit.png: 0 of 1 pairs; 1 have no pictures in {pictures}\n")
+
+
 # -- move
 
 

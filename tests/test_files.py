@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from shitu_edge.files import check_writable, parse_json, read_bounded, write_aside
+from shitu_edge.files import check_writable, file_inside, parse_json, read_bounded, write_aside
 
 
 def test_read_bounded_returns_a_whole_file(tmp_path: Path) -> None:
@@ -78,6 +78,39 @@ def test_read_bounded_takes_little_memory_for_a_large_file(tmp_path: Path) -> No
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="this system has no /proc")
 def test_read_bounded_returns_a_file_whose_size_is_not_said() -> None:
     assert read_bounded("/proc/self/status", 1 << 20).startswith(b"Name:")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with `a/1.jpg` in it and `2.jpg` beside it."""
+    folder = tmp_path / "folder"
+    (folder / "a").mkdir(parents=True)
+    (folder / "a" / "1.jpg").touch()
+    (tmp_path / "2.jpg").touch()
+    return folder
+
+
+@pytest.mark.parametrize("name", ["a/1.jpg", "./a//1.jpg", "a/../a/1.jpg", "{}/folder/a/1.jpg"])
+def test_file_inside_finds_what_is_there(folder: Path, name: str) -> None:
+    assert file_inside(folder, name.format(folder.parent)) == folder.resolve() / "a" / "1.jpg"
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "a", "b.jpg", "../2.jpg", "a/../../2.jpg", "{}/2.jpg", "/", "a\0", "x" * 5000, "1.jpg/" * 900]
+)
+def test_file_inside_refuses_what_is_no_file_there(folder: Path, name: str) -> None:
+    assert file_inside(folder, name.format(folder.parent)) is None
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links and pipes")
+def test_file_inside_follows_links_within_the_folder(folder: Path) -> None:
+    links = {"in.jpg": "a/1.jpg", "out.jpg": "../2.jpg", "up": "..", "loop": "loop"}
+    for name, target in links.items():
+        (folder / name).symlink_to(target)
+    os.mkfifo(folder / "pipe")
+    names = ["in.jpg", "out.jpg", "up/2.jpg", "up/folder/a/1.jpg", "loop", "pipe"]
+    one = folder.resolve() / "a" / "1.jpg"
+    assert [file_inside(folder, name) for name in names] == [one, None, None, one, None, None]
 
 
 def test_write_aside_replaces_a_file_and_follows_a_link(tmp_path: Path) -> None:

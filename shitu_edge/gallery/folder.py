@@ -12,16 +12,16 @@ With its pictures, `labels.tsv` is a label file that `gallery build` takes, for 
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 
 import numpy as np
 
 from ..errors import GalleryError
+from ..files import file_inside
 from ..labels import normal_label
 from ..schema import SchemaError, build
 from ..text import printable
@@ -106,11 +106,10 @@ def import_folder(folder: Path, path: Path, *, author: str = "", note: str = "")
 
 def _copy(entry: Entry, pictures: Path, folder: Path) -> str | None:
     """Copy an item's picture and return its new name, None where there is none."""
-    place = PurePosixPath(entry.source.replace(os.sep, "/"))
-    source = pictures / place
-    if not entry.source or place.is_absolute() or ".." in place.parts or not os.path.isfile(source):
+    source = file_inside(pictures, entry.source)
+    if source is None:
         return None
-    name = PurePosixPath(PICTURES) / f"{entry.id}{place.suffix[:_SUFFIX]}"
+    name = PurePosixPath(PICTURES) / f"{entry.id}{PurePath(entry.source).suffix[:_SUFFIX]}"
     (folder / PICTURES).mkdir(exist_ok=True)
     shutil.copyfile(source, folder / name)
     return str(name)

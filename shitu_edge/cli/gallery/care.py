@@ -13,7 +13,7 @@ from ...contact_sheet import Captioned, Pair, contact_sheet
 from ...draw import save
 from ...engines.cpu import read_cpu
 from ...enrolment import bring_up_to_date
-from ...files import check_writable
+from ...files import check_writable, file_inside
 from ...gallery import Gallery, GraphParameters
 from ...gallery.audit import Audit, AuditLimits
 from ...gallery.audit import audit as audit_items
@@ -154,7 +154,7 @@ def audit(
         found = audit_items(entries, vectors, opened.search, limits, progress=partial(report, "audit"))
     if draw:
         pairs = _pairs(found, pictures)
-        there = [pair for pair in pairs if pair.first.path.is_file() or pair.second.path.is_file()]
+        there = [pair for pair in pairs if pair.first.path or pair.second.path]
         save(contact_sheet(there[:_PAIRS]), draw)
         print_message(
             f"{draw}: {min(_PAIRS, len(there))} of {len(pairs)} pairs; {len(pairs) - len(there)} have no pictures in "
@@ -168,7 +168,7 @@ def audit(
 
 def _pairs(found: Audit, pictures: Path) -> list[Pair]:
     def captioned(entry: Entry) -> Captioned:
-        return Captioned(pictures / entry.source, entry.label, f"{entry.id}  {entry.source}")
+        return Captioned(file_inside(pictures, entry.source), entry.label, f"{entry.id}  {entry.source}")
 
     return [
         Pair(f"{line.entry.id}: rather {line.suggested}?", captioned(line.entry), captioned(line.nearest))
