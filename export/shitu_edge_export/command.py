@@ -13,11 +13,14 @@ from typer.models import ParameterInfo
 
 Command = Callable[..., None]
 
+_KEYWORD, _NONE = inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.empty
+
 
 def options_of(source: type, *names: str) -> Callable[[Command], Command]:
     """Give a typer command the fields of a dataclass that are annotated with `typer.Option` or `typer.Argument`.
 
-    The command takes their values as `**given`. A field of type `tuple[T, ...]` may be given several times.
+    The command takes their values as `**given`; `--help` lists them after what the command itself requires. A field of
+    type `tuple[T, ...]` may be given several times.
 
     Args:
         source: the dataclass.
@@ -32,8 +35,10 @@ def options_of(source: type, *names: str) -> Callable[[Command], Command]:
     ]
 
     def decorate(command: Command) -> Command:
-        own = inspect.signature(command, eval_str=True).parameters.values()
-        parameters = [one.replace(kind=one.KEYWORD_ONLY) for one in own if one.kind is not one.VAR_KEYWORD] + added
+        signature = inspect.signature(command, eval_str=True)
+        own = [one.replace(kind=_KEYWORD) for one in signature.parameters.values() if one.kind is not one.VAR_KEYWORD]
+        required = [one for one in own if one.default is _NONE]
+        parameters = [*required, *added, *(one for one in own if one not in required)]
 
         @wraps(command)
         def run(**given: Any) -> None:
@@ -48,9 +53,7 @@ def options_of(source: type, *names: str) -> Callable[[Command], Command]:
 
 
 def _parameter(field: Field[Any], kind: Any, info: ParameterInfo) -> inspect.Parameter:
-    default = inspect.Parameter.empty if field.default is MISSING else field.default
+    default = _NONE if field.default is MISSING else field.default
     if get_origin(kind) is tuple:
         kind = GenericAlias(list, get_args(kind)[:1])
-    return inspect.Parameter(
-        field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, info]
-    )
+    return inspect.Parameter(field.name, _KEYWORD, default=default, annotation=Annotated[kind, info])

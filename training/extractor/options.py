@@ -28,7 +28,7 @@ Batch = Annotated[int, typer.Option(min=8, help="Images per step, over all proce
 class ExtractorOptions:
     """What the extractor is trained with.
 
-    The labels of `shallow` packs teach the last layer alone; the backbone learns only what a teacher says of them, since it
+    The labels of `shallow` packs teach the last layer alone. The backbone learns only what a teacher says of them: it
     would learn a few images by heart.
 
     Attributes:
