@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import torch
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from shitu_edge_export.command import options_of
 
 from .checkpoint import load_checkpoint, save_checkpoint
@@ -31,6 +27,7 @@ from .paddle.parcel import Network
 from .paddle.weights import export_weights, import_weights
 from .paste.pseudo_labels import grocery_photos, label_photos
 from .paste.scenes import paste_scenes
+from .progress import bar
 from .render.demo import draw_demo
 from .render.files import render_crops, render_scenes
 
@@ -50,25 +47,6 @@ Products = Annotated[list[Share], shares("Packs of products to tell apart.")]
 Shared = Annotated[Path, typer.Option(help="Folder that holds the data sets.")]
 
 
-@contextmanager
-def _bar(title: str) -> Iterator[Callable[[int, int], None]]:
-    """Show progress on stderr: a bar on a terminal, else a line every twentieth of the way."""
-    console = Console(stderr=True, highlight=False)
-    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
-        task = bars.add_task(title)
-        said = 0
-
-        def report(done: int, total: int) -> None:
-            nonlocal said
-            bars.update(task, completed=done, total=total)
-            if not console.is_terminal and 20 * done // total > said:
-                said = 20 * done // total
-                console.print(f"{title}: {done} of {total}")
-
-        yield report
-
-
 @app.command()
 def pack(
     folders: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Pictures, a subfolder per product.")],
@@ -82,7 +60,7 @@ def pack(
 
     Example: python -m training pack products/ --out build/products
     """
-    with _bar("Reading pictures") as progress:
+    with bar("Reading pictures") as progress:
         made = pack_pictures(folders, out, side, each_its_own, progress)
     print(f"{out}: {len(made)} pictures of {len(made.names)} things")
 
@@ -98,7 +76,7 @@ def focus_teacher(
     Example: python -m training focus --products build/products --model mobilenet_v1.tflite --out build/focus.npz
     """
     packs = [(Pack.open(path), share) for path, share in products]
-    with _bar("Asking the teacher") as progress:
+    with bar("Asking the teacher") as progress:
         find_focus(packs, model, progress).save(out)
 
 
@@ -116,7 +94,7 @@ def teach_pack(
     Example: python -m training teach build/products --model mobilenet_v1_embedding.tflite
     """
     of_interest = Focus.load(focus) if focus else None
-    with _bar("Asking the teacher") as progress:
+    with bar("Asking the teacher") as progress:
         vectors = teach(Pack.open(packed), model, views, progress, of_interest)
     print(f"{packed}: {vectors.shape[0]} × {views} vectors of {vectors.shape[2]} numbers")
 
@@ -128,7 +106,7 @@ def extractor(**given: Any) -> None:
 
     Example: python -m training extractor --products build/products --out build/extractor
     """
-    with _bar("Training the extractor") as progress:
+    with bar("Training the extractor") as progress:
         train_extractor(ExtractorOptions(**given), progress)
 
 
@@ -139,7 +117,7 @@ def distil_extractor(**given: Any) -> None:
 
     Example: python -m training distil build/products --model net.onnx --focus build/focus.npz --out build/taught
     """
-    with _bar("Distilling") as progress:
+    with bar("Distilling") as progress:
         distil(DistilOptions(**given), progress)
 
 
@@ -168,7 +146,7 @@ def refit_extractor(
         torch.set_num_threads(threads)
     state = load_checkpoint(checkpoint, "extractor")
     packs = [(Pack.open(path), share) for path, share in products]
-    with _bar("Looking at products") as progress:
+    with bar("Looking at products") as progress:
         made = refit(load_extractor(checkpoint), packs, side, views, progress, stages, mirrored)
     facts = {"products": [[str(path), share] for path, share in products], "side": side, "views": views}
     out.mkdir(parents=True, exist_ok=True)
@@ -208,7 +186,7 @@ def detector(
     """
     first, *others = photos
     sources = (Source(*first, held_out), *(Source(*one) for one in others))
-    with _bar("Training the detector") as progress:
+    with bar("Training the detector") as progress:
         train_detector(DetectorOptions(sources, **given), progress)
 
 
@@ -226,7 +204,7 @@ def draw_crops(
 
     Example: python -m training draw-crops --out build/drawn
     """
-    with _bar("Drawing products") as progress:
+    with bar("Drawing products") as progress:
         render_crops(out, identities, views, size, seed, surfaces, processes, progress)
 
 
@@ -242,7 +220,7 @@ def draw_scenes(
 
     Example: python -m training draw-scenes --out build/drawn-scenes
     """
-    with _bar("Drawing scenes") as progress:
+    with bar("Drawing scenes") as progress:
         render_scenes(out, count, seed, surfaces, processes, progress)
 
 
@@ -252,7 +230,7 @@ def paste(out: Out, shared: Shared, count: Annotated[int, typer.Option(min=1)] =
 
     Example: python -m training paste-scenes --out build/pasted --shared ../shared
     """
-    with _bar("Pasting scenes") as progress:
+    with bar("Pasting scenes") as progress:
         paste_scenes(out, count, seed, shared, progress)
 
 
@@ -262,7 +240,7 @@ def label(out: Out, shared: Shared) -> None:
 
     Example: python -m training label-photos --out build/grocery --shared ../shared
     """
-    with _bar("Labelling photos") as progress:
+    with bar("Labelling photos") as progress:
         label_photos(grocery_photos(shared), out, shared, progress)
 
 

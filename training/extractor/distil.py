@@ -24,10 +24,11 @@ from torch.nn.parallel import DistributedDataParallel
 from ..checkpoint import resume_run, save_run
 from ..learning import cosine_rate, decay_groups, follow, join_processes, log_line
 from ..networks.extractor import Extractor
+from ..progress import Progress
 from .converted import Converted
 from .losses import Distillation, MapDistillation
 from .options import DistilOptions
-from .packs import Pack, Progress
+from .packs import Pack
 from .teacher import MAP_DEPTHS, MAP_SIDE
 from .teaching import Focus, find_maps, read_teacher, side_of
 from .train import CHECKPOINT, LOG, start_from

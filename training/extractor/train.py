@@ -16,11 +16,12 @@ from torch.nn.parallel import DistributedDataParallel
 from ..checkpoint import load_checkpoint, resume_run, save_run
 from ..learning import decay_groups, follow, join_processes, log_line
 from ..networks.extractor import Extractor
+from ..progress import Progress
 from .batches import Batch, Batches, Course
 from .evaluate import evaluate
 from .losses import ArcMargin, Distillation, MapDistillation, triplet_angular_margin
 from .options import ExtractorOptions
-from .packs import Pack, Progress
+from .packs import Pack
 from .teacher import MAP_DEPTHS
 from .views import in_new_light
 
