@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -19,6 +20,7 @@ from shitu_edge.bench.run import STAGES, Report, Setup, opened
 from shitu_edge.bench.sweep import precision_pairs, sweep
 from shitu_edge.bench.trial import Trial, measure_trials
 from shitu_edge.bench.tune import tune
+from shitu_edge.engines import ENGINES
 from shitu_edge.engines.openvino import OpenVinoSession
 from shitu_edge.errors import EngineError
 from shitu_edge.profile import Profile
@@ -170,10 +172,8 @@ def test_files_that_are_no_profile(setup: Setup, tmp_path: Path, content: str) -
 
 
 def test_where_no_engine_works(setup: Setup, pictures: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
-        raise EngineError("is not installed")
-
-    monkeypatch.setattr("shitu_edge.engines._module", refuse)
+    for engine in ENGINES:
+        monkeypatch.setitem(sys.modules, f"shitu_edge.engines.{engine}", None)
     with pytest.raises(EngineError, match="is not installed"):
         tune(setup, pictures, count=2, report=quiet)
 
