@@ -119,7 +119,8 @@ def _compile(core: Any, model: Model, files: ModelFiles, resources: Resources) -
 
 def _read(core: Any, paths: tuple[Path, ...], model: Model) -> Any:
     """Read a network and fix its input shapes."""
-    network = core.read_model(*map(str, paths))
+    weights = paths[1:2] if paths[0].suffix.lower() == ".xml" else ()  # ONNX finds further files by itself
+    network = core.read_model(*map(str, (paths[0], *weights)))
     inputs = [value.get_names() for value in network.inputs]  # an input may have several names
     names = set().union(*inputs)
     if set(model.shapes) - names or not all(aliases & set(model.shapes) for aliases in inputs):
