@@ -41,7 +41,7 @@ print(cold_start(Path(bundle), Path("shop.gallery"), Path(photo).read_bytes(), e
 @pytest.fixture
 def photo(tmp_path: Path) -> Path:
     path = tmp_path / "cocoa.png"
-    Image.new("RGB", (64, 64), (90, 40, 20)).save(path)
+    Image.linear_gradient("L").resize((64, 64)).convert("RGB").save(path)
     return path
 
 
