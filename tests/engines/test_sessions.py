@@ -510,7 +510,9 @@ print(json.dumps([answer.as_dict(), refusal]))
 def test_one_engine_is_enough(tiny_bundle: Path, tmp_path: Path, missing: str) -> None:
     [present] = set(ENGINES) - {missing}
     pytest.importorskip(present)
-    Image.linear_gradient("L").resize((64, 64)).convert("RGB").save(tmp_path / "cocoa.png")
+    photo = Image.new("RGB", (64, 64), (90, 40, 20))
+    photo.paste((120, 60, 40), (0, 0, 64, 32))
+    photo.save(tmp_path / "cocoa.png")
     arguments = [missing, str(tiny_bundle), str(tmp_path / "shop.gallery"), str(tmp_path / "cocoa.png")]
     command = [sys.executable, "-c", _WITH_ONE_ENGINE, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
