@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 
 from shitu_edge.engines import ENGINES
 from shitu_edge.errors import ForkError
 from shitu_edge.forked import Home
+from tests.photos import write_photo
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes do not fork here")
 
@@ -152,7 +152,7 @@ print(json.dumps({"refusals": json.load(open("child.json")), "status": status, "
 @pytest.fixture
 def photo(tmp_path: Path) -> Path:
     path = tmp_path / "cocoa.png"
-    Image.new("RGB", (64, 64), (90, 40, 20)).save(path)
+    write_photo(path)
     return path
 
 

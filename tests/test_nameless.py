@@ -11,9 +11,9 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from shitu_edge.engines import ENGINES
+from tests.photos import write_photo
 
 _ROOT = Path(__file__).resolve().parents[1]
 _NAMELESS = ["unshare", "--user", "--map-user=54321"]
@@ -63,7 +63,7 @@ def test_doctor_says_that_the_cache_is_turned_off(tmp_path: Path) -> None:
 
 def test_pictures_are_enrolled_recognized_and_drawn(tmp_path: Path, tiny_bundle: Path) -> None:
     (tmp_path / "products" / "可乐").mkdir(parents=True)
-    Image.new("RGB", (64, 64), (90, 40, 20)).save(tmp_path / "products" / "可乐" / "1.png")
+    write_photo(tmp_path / "products" / "可乐" / "1.png")
     models = ("--models", tiny_bundle)
     built = shitu_edge(tmp_path, "gallery", "build", "products", "shop.gallery", *models)
     assert built.returncode == 0, built.stderr

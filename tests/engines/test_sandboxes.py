@@ -12,9 +12,9 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from shitu_edge.engines import ENGINES
+from tests.photos import write_photo
 
 _OPEN = """
 import json, signal, sys
@@ -110,7 +110,7 @@ def test_threads_run_out_anywhere_on_the_way(tiny_bundle: Path, tmp_path: Path, 
         pytest.importorskip(name)
     if sys.platform != "linux" or os.geteuid() != 0 or not shutil.which("setpriv"):
         pytest.skip("only root may become a user without other processes, by setpriv")
-    Image.new("RGB", (64, 64), (90, 40, 20)).save(tmp_path / "cocoa.png")
+    write_photo(tmp_path / "cocoa.png")
     refusals = []
     for limit in (4, 5, 7, 9, 11, 16):
         program = [sys.executable, "-c", _COUNT, str(tiny_bundle), engine, str(limit), str(tmp_path / "cocoa.png")]

@@ -15,12 +15,12 @@ import numpy as np
 import onnx
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
 
 from shitu_edge.engines import ENGINES, EngineName, Model, ModelFiles, Resources, Session, open_session
 from shitu_edge.engines.cache import BlobCache
 from shitu_edge.errors import EngineError
 from tests.networks import REACH, SIDE, STRIDE, write_detector, write_extractor
+from tests.photos import write_photo
 
 EXTRACTOR_SHAPE = (1, 3, 32, 32)
 
@@ -510,9 +510,7 @@ print(json.dumps([answer.as_dict(), refusal]))
 def test_one_engine_is_enough(tiny_bundle: Path, tmp_path: Path, missing: str) -> None:
     [present] = set(ENGINES) - {missing}
     pytest.importorskip(present)
-    photo = Image.new("RGB", (64, 64), (90, 40, 20))
-    photo.paste((120, 60, 40), (0, 0, 64, 32))
-    photo.save(tmp_path / "cocoa.png")
+    write_photo(tmp_path / "cocoa.png")
     arguments = [missing, str(tiny_bundle), str(tmp_path / "shop.gallery"), str(tmp_path / "cocoa.png")]
     command = [sys.executable, "-c", _WITH_ONE_ENGINE, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)

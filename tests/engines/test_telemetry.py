@@ -9,10 +9,10 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from shitu_edge.engines import ENGINES
 from shitu_edge.engines.telemetry import turned_off
+from tests.photos import write_photo
 
 from ..tracing import trace
 
@@ -41,7 +41,7 @@ print(cold_start(Path(bundle), Path("shop.gallery"), Path(photo).read_bytes(), e
 @pytest.fixture
 def photo(tmp_path: Path) -> Path:
     path = tmp_path / "cocoa.png"
-    Image.linear_gradient("L").resize((64, 64)).convert("RGB").save(path)
+    write_photo(path)
     return path
 
 

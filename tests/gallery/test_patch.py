@@ -23,6 +23,7 @@ from shitu_edge.errors import GalleryError
 from shitu_edge.gallery import Gallery, NewItem
 from shitu_edge.gallery.patch import apply_patch, write_patch
 from shitu_edge.gallery.store.schema import ContentDigest, entry_digest
+from shitu_edge.gallery.store.structure import Guarded
 from shitu_edge.gallery.verify import verify
 
 from .operations import Model, check_content, choose, do
@@ -313,15 +314,20 @@ def test_only_what_changed_is_in_the_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("revision", [3, 4, 5, 6])
-def test_a_patch_that_fails_on_the_way_changes_nothing(base: Path, patch: Path, revision: int) -> None:
-    with closing(sqlite3.connect(base)) as connection, connection:
-        connection.execute(
-            f"CREATE TRIGGER full BEFORE INSERT ON revisions WHEN NEW.id = {revision}"
-            " BEGIN SELECT RAISE(ROLLBACK, 'the disk is full'); END"
-        )
-    assert "the disk is full" in _refusal(base, patch)
-    with closing(sqlite3.connect(base)) as connection, connection:
-        connection.execute("DROP TRIGGER full")
+def test_a_patch_that_fails_on_the_way_changes_nothing(
+    base: Path, patch: Path, revision: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execute = Guarded.execute
+
+    def fill_up(self: Guarded, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        if sql.startswith("INSERT INTO revisions") and parameters[0] == revision:
+            execute(self, "ROLLBACK")  # as SQLite does on a full disk
+            raise sqlite3.OperationalError("database or disk is full")
+        return execute(self, sql, parameters)
+
+    with monkeypatch.context() as full:
+        full.setattr(Guarded, "execute", fill_up)
+        assert "the disk is full" in _refusal(base, patch)
     with Gallery.open(base, background=False) as follower:
         assert apply_patch(follower, patch) is not None
 

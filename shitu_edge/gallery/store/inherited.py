@@ -16,15 +16,15 @@ from typing import Any
 
 from ...errors import ForkError
 from ...forked import Home, keep_in_children
-
-FileId = tuple[int, int]
+from .held import FileId, file_id
+from .structure import Guarded
 
 _SHARED_FIRST, _SHARED_SIZE = 0x40000002, 510
 """The bytes that whoever has a file in WAL mode open keeps a shared lock on (`os.h` of SQLite)."""
 
 
-class Connection(sqlite3.Connection):
-    """A connection that knows its file and process.
+class Connection(Guarded):
+    """A guarded connection that knows its file and process.
 
     `lock` is what each use holds; None says that whoever opened the connection is using it.
     """
@@ -50,21 +50,6 @@ class Connection(sqlite3.Connection):
 
 
 _open: set[Connection] = set()
-
-
-def file_id(path: Path) -> FileId:
-    """Return what tells a file from all others, whatever it is called."""
-    found = path.stat()
-    return found.st_dev, found.st_ino
-
-
-def is_open_here(path: Path) -> bool:
-    """Return whether this process has a file open, so that only SQLite may."""
-    try:
-        file = file_id(path)
-    except OSError:
-        return False
-    return any(connection.file == file and connection.home.is_here for connection in list(_open))
 
 
 def close_inherited(path: Path) -> None:

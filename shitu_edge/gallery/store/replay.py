@@ -15,6 +15,7 @@ from . import history
 from .changes import Change
 from .records import Entry, NewItem, Revision
 from .schema import MOST_ITEMS, next_lineage
+from .structure import ascending
 
 _ADDED = "SELECT item, label, source FROM entries WHERE added_in = ? ORDER BY item"
 _REMOVED = "SELECT item FROM entries WHERE removed_in = ? ORDER BY item"
@@ -45,20 +46,19 @@ class Replay:
 
 def record(connection: sqlite3.Connection, base: int, head: int) -> Replay:
     """Return the revisions after `base` up to `head`."""
-    history.check(connection, base)
-    history.check(connection, head)
+    base, head = history.checked(connection, base), history.checked(connection, head)
     if not base < head:
         raise GalleryError(f"expected a revision after {base}, found {head}")
     lines = {line.id: line for line in history.log(connection)}
     steps = tuple(
         Step(
             lines[number],
-            tuple(row[0] for row in connection.execute(_REMOVED, (number,))),
-            tuple(Entry(*row) for row in connection.execute(_ADDED, (number,))),
+            tuple(row[0] for row in ascending(connection.execute(_REMOVED, (number,)))),
+            tuple(Entry(*row) for row in ascending(connection.execute(_ADDED, (number,)))),
         )
         for number in range(base + 1, head + 1)
     )
-    vectors = dict(connection.execute(_UNKNOWN_AT_BASE, (base, head, base, base)).fetchall())
+    vectors = dict(connection.execute(_UNKNOWN_AT_BASE, (base, head, base, base)))
     return Replay(base, str(history.lineage(connection, base)), steps, vectors)
 
 
