@@ -1,9 +1,11 @@
-"""Options that several commands share."""
+"""Options that several commands share, and how a run remembers its own."""
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
@@ -35,3 +37,9 @@ def shares(help: str) -> typer.models.OptionInfo:
     """Return an option that may be given several times, each time a `Share`."""
     option: typer.models.OptionInfo = typer.Option(metavar="PACK[=SHARE]", parser=Share.parse, help=help)
     return option
+
+
+def facts_of(options: Any, *left_out: str) -> dict[str, Any]:
+    """Return a dataclass of options as JSON, without those that do not decide what a run computes."""
+    facts = json.loads(json.dumps(asdict(options), default=str))
+    return {name: value for name, value in facts.items() if name not in left_out}

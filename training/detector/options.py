@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from ..learning import cosine_rate
-from ..options import EvalEvery, LearningRate, Out, Seed, Threads
+from ..options import EvalEvery, LearningRate, Out, Seed, Threads, facts_of
 
 SIDE_STEP = 32
 
@@ -80,7 +79,4 @@ class DetectorOptions:
 
     def facts(self) -> dict[str, Any]:
         """Return, as JSON, the options that decide what a run computes."""
-        facts: dict[str, Any] = json.loads(json.dumps(asdict(self), default=str))
-        for name in ("out", "eval_every", "workers", "threads"):
-            del facts[name]
-        return facts
+        return facts_of(self, "out", "eval_every", "workers", "threads")

@@ -9,11 +9,9 @@ part in it but for the focus.
 from __future__ import annotations
 
 import copy
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
 
 import numpy as np
 import torch
@@ -150,7 +148,7 @@ def distil(options: DistilOptions, progress: Progress) -> Extractor:
     average = copy.deepcopy(student.extractor)
     optimizer = torch.optim.AdamW(decay_groups(student, options.weight_decay), options.learning_rate, fused=True)
     options.out.mkdir(parents=True, exist_ok=True)
-    facts = _facts(options)
+    facts = options.facts()
     first = resume_run(options.out / CHECKPOINT, "extractor", facts, student, average, optimizer)
     wrapped = DistributedDataParallel(student) if world > 1 else student
     wrapped.train()
@@ -202,10 +200,3 @@ def _centre(teachers: Teachers, views: Views, seed: int, side: int) -> tuple[Ten
     answers = [teachers(views.draw((seed, number, 1 << 20), side)) for number in range(_CENTRED_BY)]
     vectors, maps = (torch.cat(kind).mean((0, 2, 3)) for kind in zip(*answers, strict=True))
     return vectors[None], maps[None, :, None, None]
-
-
-def _facts(options: DistilOptions) -> dict[str, Any]:
-    """Return the options that decide what a run computes."""
-    facts = json.loads(json.dumps(asdict(options), default=str))
-    del facts["out"]
-    return dict(facts)

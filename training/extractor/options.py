@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from ..learning import cosine_rate
 from ..networks.extractor import Backbone
-from ..options import EvalEvery, LearningRate, Out, Seed, Share, Threads, shares
+from ..options import EvalEvery, LearningRate, Out, Seed, Share, Threads, facts_of, shares
 
 _MARGIN_WARM_UP = 0.25
 _LIGHT_WARM_UP = 0.5
@@ -83,6 +83,10 @@ class ExtractorOptions:
         """Return a step's learning rate."""
         return cosine_rate(step, self.steps, self.learning_rate)
 
+    def facts(self) -> dict[str, Any]:
+        """Return, as JSON, the options that decide what a run computes."""
+        return facts_of(self, "out", "threads", "eval_every", "eval_side", "gallery", "queries")
+
 
 @dataclass(frozen=True, slots=True)
 class DistilOptions:
@@ -113,3 +117,7 @@ class DistilOptions:
     learning_rate: LearningRate = 3e-3
     weight_decay: float = 0.03
     seed: Seed = 1
+
+    def facts(self) -> dict[str, Any]:
+        """Return, as JSON, the options that decide what a run computes."""
+        return facts_of(self, "out")

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import copy
-import json
 import time
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -87,7 +84,7 @@ def train_extractor(options: ExtractorOptions, progress: Progress) -> Extractor:
     average = copy.deepcopy(learner.extractor)
     optimizer = torch.optim.AdamW(decay_groups(learner, options.weight_decay), options.learning_rate, fused=True)
     options.out.mkdir(parents=True, exist_ok=True)
-    facts = _facts(options)
+    facts = options.facts()
     first = resume_run(options.out / CHECKPOINT, "extractor", facts, learner, average, optimizer)
     wrapped = DistributedDataParallel(learner) if world > 1 else learner
 
@@ -141,14 +138,6 @@ def _measure(extractor: Extractor, options: ExtractorOptions) -> dict[str, float
         return {}
     found = evaluate(extractor, Pack.open(options.gallery), Pack.open(options.queries), options.eval_side)
     return {"recall_at_1": round(found.recall_at_1, 4), "map": round(found.mean_average_precision, 4)}
-
-
-def _facts(options: ExtractorOptions) -> dict[str, Any]:
-    """Return the options that decide what a run computes."""
-    facts = json.loads(json.dumps(asdict(options), default=str))
-    for name in ("out", "threads", "eval_every", "eval_side", "gallery", "queries"):
-        del facts[name]
-    return facts
 
 
 def start_from(extractor: Extractor, path: Path) -> None:
