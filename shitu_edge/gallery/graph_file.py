@@ -166,15 +166,11 @@ def _walk(words: NDArray[np.uint32], count: int, m: int) -> tuple[NDArray[np.int
     item = place = 0
     while (next_used := bisect_left(used, place)) < len(used):
         item, place = item + used[next_used] - place, used[next_used] + 1
-        if item >= count:
-            break
         size = int(words[place - 1])
         level, rest = divmod(size, step)
         end = place + size // 4
-        if rest or end > len(words):
-            raise GalleryError(
-                f"an item has {size} bytes of upper links, expected a multiple of {step} within the file"
-            )
+        if item >= count or rest or end > len(words):
+            raise GalleryError(f"the upper links of an item take {size} bytes, expected none or a multiple of {step}")
         levels[item] = level
         starts += range(place, end, step // 4)
         at_level += range(1, level + 1)

@@ -158,7 +158,7 @@ def misfit(graph: GraphIndex, snapshot: Snapshot, ids: Ids) -> str | None:
     """
     if graph.ids[-1] > snapshot.last_id:
         return "it holds an item that the gallery never had"
-    chosen = random.sample(range(len(graph)), min(_SAMPLE, len(graph)))  # without a seed: not to be foreseen
+    chosen = random.SystemRandom().sample(range(len(graph)), min(_SAMPLE, len(graph)))  # not to be foreseen
     sample = graph.ids[sorted(chosen)]
     sample = sample[contains(ids, sample)]
     if len(sample) and np.abs(graph.rows(sample) - snapshot.embeddings(sample)).max() > ROUNDING:
