@@ -9,19 +9,28 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+import posixpath
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path, PureWindowsPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Literal, get_args
 
 from .built_in import BUNDLES
-from .digest import file_sha256
-from .errors import BundleError, OptionError
+from .errors import BundleError
+from .files import read_bounded
+from .network_files import network_sha256, refuse_unlisted
+from .ranges import require_flag, require_number, require_one_of, require_whole
 from .schema import SchemaError, build
 
 MANIFEST = "bundle.json"
 SCHEMA_VERSION = 1
 SEARCH_PATH_VARIABLE = "SHITU_EDGE_MODELS"
+
+_MOST_MANIFEST_BYTES = 1 << 20
+_SUFFIXES = {"openvino": ".xml", "onnx": ".onnx", "tflite": ".tflite"}
+"""By them OpenVINO chooses a reader first; others read further files of their own."""
+_MOST_PIXELS_A_SIDE = 4096
+_MOST_NUMBERS = 65536
 
 Precision = Literal["fp32", "fp16", "int8", "bf16"]
 """`fp16`: weights stored in half precision, computed in float32. `bf16`: computed in bfloat16, from the fp32 files."""
@@ -148,6 +157,19 @@ class DetectorSpec:
     score_threshold: float = 0.2
     max_boxes: int = 5
 
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            OptionError: a value is outside its range.
+        """
+        require_number("score_threshold", self.score_threshold, 0, 1)
+        require_whole("max_boxes", self.max_boxes, 1)
+        if not isinstance(self.head, Postprocessed):
+            require_number("head.nms_iou", self.head.nms_iou, 0, 1)
+            for name in ("pre_nms_top_k", "nms_top_k", "keep_top_k"):
+                require_whole(f"head.{name}", getattr(self.head, name, 1), 1)
+
 
 @dataclass(frozen=True, slots=True)
 class ExtractorSpec:
@@ -193,15 +215,12 @@ class Rule:
         Raises:
             OptionError: a value is outside its range.
         """
-        limits = {"similarity_threshold": (-1, 1), "margin": (0, 2), "suppression_iou": (0, 1)}
-        for name, (low, high) in limits.items():
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise OptionError(f"{name}: expected {low} to {high}, found {value}")
-        if self.neighbours < 1:
-            raise OptionError(f"neighbours: expected at least 1, found {self.neighbours}")
-        if self.whole_image not in get_args(WholeImage):
-            raise OptionError(f"whole_image: expected {', '.join(get_args(WholeImage))}, found {self.whole_image!r}")
+        require_number("similarity_threshold", self.similarity_threshold, -1, 1)
+        require_number("margin", self.margin, 0, 2)
+        require_whole("neighbours", self.neighbours, 1)
+        require_flag("vote", self.vote)
+        require_number("suppression_iou", self.suppression_iou, 0, 1)
+        require_one_of("whole_image", self.whole_image, get_args(WholeImage))
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +259,7 @@ class Bundle:
         folder = _locate(bundle)
         path = folder / MANIFEST
         try:
-            content = path.read_bytes()
+            content = read_bounded(path, _MOST_MANIFEST_BYTES)
         except OSError as error:
             raise BundleError(f"{path}: cannot be read: {error.strerror}") from error
         return cls(folder, parse_manifest(content, str(path)), _sha256(content))
@@ -249,19 +268,21 @@ class Bundle:
         """Return the files of one form of a network after checking their digests.
 
         Raises:
-            BundleError: the form is not in the bundle, or a file is missing or altered.
+            BundleError: the form is not in the bundle, a file is missing or altered, or the network has more files
+                than the manifest names, which no digest covers.
         """
-        try:
-            files = network.files[precision][file_format]
-        except KeyError:
-            raise BundleError(f"{self.folder}: {network.name} has no {precision} {file_format} files") from None
+        files = network.files.get(precision, {}).get(file_format)
+        if not files:
+            raise BundleError(f"{self.folder}: {network.name} has no {precision} {file_format} files")
         paths = []
         for file in files:
             path = self.folder / file.path
-            found = _file_sha256(path)
+            found = network_sha256(path)
             if found != file.sha256:
                 raise BundleError(f"{path}: altered: its SHA-256 is {found}, bundle.json says {file.sha256}")
             paths.append(path)
+        folder = PurePosixPath(files[0].path).parent
+        refuse_unlisted(paths[0], file_format, {posixpath.relpath(file.path, folder) for file in files[1:]})
         return tuple(paths)
 
     def verify(self) -> int:
@@ -293,7 +314,7 @@ def parse_manifest(content: bytes, where: str) -> Manifest:
         raise BundleError(f"{where}: expected schema_version {SCHEMA_VERSION}, found {version!r:.60}")
     try:
         manifest = build(Manifest, data)
-    except (SchemaError, OptionError) as error:
+    except SchemaError as error:
         raise BundleError(f"{where}: {error}") from error
     _check(manifest, where)
     return manifest
@@ -310,7 +331,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> Bundle:
         for formats in data[part]["network"]["files"].values():
             for files in formats.values():
                 for file in files:
-                    file["sha256"] = _file_sha256(folder / file["path"])
+                    file["sha256"] = network_sha256(folder / file["path"])
     text = json.dumps(data, indent=2, ensure_ascii=False) + "\n"
     (folder / MANIFEST).write_text(text, encoding="utf-8")
     return Bundle.open(folder)
@@ -346,32 +367,39 @@ def _check(manifest: Manifest, where: str) -> None:
         if not any(network.files.get(stored, {}).values()):
             raise BundleError(f"{where}: {network.name}: no files of its default precision {network.default_precision}")
         for formats in network.files.values():
-            for files in formats.values():
-                for file in files:
-                    relative = PureWindowsPath(file.path)  # knows drives too
-                    if relative.anchor or ".." in relative.parts or "\\" in file.path or "\0" in file.path:
-                        raise BundleError(f"{where}: {file.path!r}: expected a path inside the bundle")
+            for file_format, files in formats.items():
+                _check_paths(file_format, files, where)
         if min(network.input.height, network.input.width) < 1 or min(network.input.std) <= 0:
             raise BundleError(f"{where}: {network.name}: input sides and std must be positive")
-    if manifest.extractor.dim < 1 or manifest.detector.max_boxes < 1:
-        raise BundleError(f"{where}: dim and max_boxes must be positive")
+        if max(network.input.height, network.input.width) > _MOST_PIXELS_A_SIDE:
+            raise BundleError(f"{where}: {network.name}: expected input sides of at most {_MOST_PIXELS_A_SIDE} pixels")
+        for name, rows in network.constants.items():
+            if len({len(row) for row in rows}) > 1:
+                raise BundleError(f"{where}: {network.name}: constants.{name}: expected rows of one length")
+    if not 1 <= manifest.extractor.dim <= _MOST_NUMBERS:
+        raise BundleError(f"{where}: expected a dim of 1 to {_MOST_NUMBERS}, found {manifest.extractor.dim}")
     head = manifest.detector.head
     if isinstance(head, PicoDetLevels):
         if not len(head.strides) == len(head.scores) == len(head.distances) > 0:
             raise BundleError(f"{where}: detector.head: expected as many scores and distances as strides")
         if min(head.strides) < 1 or head.reg_max < 1:
             raise BundleError(f"{where}: detector.head: strides and reg_max must be positive")
+        if max(*head.strides, head.reg_max) > _MOST_NUMBERS:
+            raise BundleError(f"{where}: detector.head: expected strides and reg_max of at most {_MOST_NUMBERS}")
         if len(head.projection) not in (0, head.reg_max + 1):
             raise BundleError(f"{where}: detector.head: expected a projection of {head.reg_max + 1} numbers, or none")
     if isinstance(head, Postprocessed) and (missing := {"score", "x1", "y1", "x2", "y2"} - set(head.columns)):
         raise BundleError(f"{where}: detector.head.columns: {', '.join(sorted(missing))} missing")
 
 
-def _file_sha256(path: Path) -> str:
-    try:
-        return file_sha256(path)
-    except OSError as error:
-        raise BundleError(f"{path}: cannot be read: {error.strerror}") from error
+def _check_paths(file_format: str, files: Sequence[NetworkFile], where: str) -> None:
+    for file in files:
+        relative = PureWindowsPath(file.path)  # knows drives too
+        if relative.anchor or ".." in relative.parts or "\\" in file.path or "\0" in file.path:
+            raise BundleError(f"{where}: {file.path!r}: expected a path inside the bundle")
+    suffix = _SUFFIXES.get(file_format)
+    if suffix and files and not files[0].path.lower().endswith(suffix):
+        raise BundleError(f"{where}: {files[0].path!r}: expected a name that ends in {suffix} for {file_format}")
 
 
 def _sha256(content: bytes) -> str:

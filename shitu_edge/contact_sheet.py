@@ -16,9 +16,9 @@ _PAIRS_A_ROW = 3
 
 @dataclass(frozen=True, slots=True)
 class Captioned:
-    """A picture, what it is called, and a fainter line below."""
+    """A picture (None leaves its frame empty), what it is called, and a fainter line below."""
 
-    path: Path
+    path: Path | None
     title: str
     line: str
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from .bundle import Rule
 from .geometry import suppress
-from .results import SIMILARITY_ROUNDING, Box, Decision, Dropped, Item, Match
+from .results import SIMILARITY_ROUNDING, Box, Decision, Dropped, DropReason, Item, Match
 
 _WHOLE_PIXELS = 1.0
 """PaddleClas counts pixels, not distances, when it suppresses recognised items."""
@@ -19,12 +19,14 @@ _WHOLE_PIXELS = 1.0
 class Candidate:
     """A box with its gallery neighbours, best first. `detection_score` is None for the whole image.
 
-    The first `rule.neighbours` decide; any more only show how near another label comes.
+    The first `rule.neighbours` decide; any more only show how near another label comes. A whole image that is not
+    `textured` is never named.
     """
 
     box_xyxy: Box
     detection_score: float | None
     matches: tuple[Match, ...]
+    textured: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ def decide(candidates: Sequence[Candidate], rule: Rule) -> tuple[tuple[Item, ...
     dropped = tuple(
         Dropped(
             candidate.box_xyxy,
-            "suppressed" if i in standing else "below_threshold",
+            "suppressed" if i in standing else _why_not_standing(verdict),
             verdict.label,
             verdict.similarity,
             candidate.detection_score,
@@ -79,7 +81,11 @@ def _judge(matches: tuple[Match, ...], rule: Rule) -> _Verdict:
 
 
 def _stands(candidate: Candidate, verdict: _Verdict) -> bool:
-    return verdict.decision != "unknown" or candidate.detection_score is not None
+    return candidate.detection_score is not None or (verdict.decision != "unknown" and candidate.textured)
+
+
+def _why_not_standing(verdict: _Verdict) -> DropReason:
+    return "below_threshold" if verdict.decision == "unknown" else "no_texture"
 
 
 def _rank(candidate: Candidate, verdict: _Verdict) -> tuple[bool, float]:

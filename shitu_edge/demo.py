@@ -6,13 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from .draw import draw, save_jpeg
-from .enrolment import Progress, Unreadable, build_gallery
+from .draw import draw, save
+from .enrolment import Progress, build_gallery
 from .errors import ImageError
+from .files import make_folder
 from .overview import Recognised, overview
 from .recognizer import Recognizer
 from .results import Recognition
 from .scenes import Photos, Scene, Verdict, judge
+from .skipped import Skipped, summary
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """What came out: files, scenes, and all pictures that could not be read.
+    """What came out: files, scenes, and all files that were not used.
 
     `verdicts` are those of all scenes whose content is known, the unreadable among them.
     """
@@ -36,7 +38,7 @@ class Demo:
     products: int
     seen: tuple[Seen, ...]
     verdicts: tuple[Verdict, ...]
-    unreadable: tuple[Unreadable, ...]
+    unreadable: tuple[Skipped, ...]
     drawings: Path
     overview: Path
 
@@ -59,8 +61,9 @@ def run_demo(
 
     Raises:
         ImageError: no scene can be read; NothingReadableError: no product can.
+        OSError: the folder cannot be written.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     gallery, drawings = out / "demo.gallery", out / "seen"
     with open_recognizer(None) as embedder:
         enrolment = build_gallery(
@@ -68,7 +71,7 @@ def run_demo(
         )
     seen: list[Seen] = []
     verdicts: list[Verdict] = []
-    unreadable: list[Unreadable] = []
+    unreadable: list[Skipped] = []
     with open_recognizer(gallery) as recognizer:
         for done, scene in enumerate(photos.scenes, start=1):
             answer = _recognize(recognizer, scene)
@@ -83,28 +86,28 @@ def run_demo(
             if progress:
                 progress("scenes", done, len(photos.scenes))
     if not seen:
-        raise ImageError(f"none of {len(unreadable)} scenes can be read; the first: {unreadable[0].reason}")
-    labels = {picture.label: picture.path for picture in reversed(photos.gallery)}  # the first picture of each
+        raise ImageError(f"none of {len(unreadable)} scenes can be read; {summary(unreadable)[0]}")
+    first = {picture.label: picture.path for picture in reversed(photos.gallery)}
+    labels = {label: path for label, path in first.items() if label in enrolment.labels}
     sheet = out / "overview.jpg"
-    heading = f"shitu-edge: {len(labels)} products in the gallery, {len(seen)} scenes recognised"
-    save_jpeg(overview(heading, sorted(labels.items()), [_captioned(one) for one in seen]), sheet)
-    return Demo(
-        gallery, len(labels), tuple(seen), tuple(verdicts), (*enrolment.unreadable, *unreadable), drawings, sheet
-    )
+    heading = f"shitu-edge: {len(labels)} products in the gallery, {len(seen)} scenes recognized"
+    save(overview(heading, sorted(labels.items()), [_captioned(one) for one in seen]), sheet)
+    skipped = (*photos.skipped, *enrolment.unreadable, *unreadable)
+    return Demo(gallery, len(labels), tuple(seen), tuple(verdicts), skipped, drawings, sheet)
 
 
-def _recognize(recognizer: Recognizer, scene: Scene) -> Recognition | Unreadable:
+def _recognize(recognizer: Recognizer, scene: Scene) -> Recognition | Skipped:
     try:
         return recognizer.recognize(scene.path)
     except ImageError as error:
-        return Unreadable(scene.name, str(error))
+        return Skipped(scene.name, str(error).removeprefix(f"{scene.path}: "))
 
 
 def _draw(scene: Scene, answer: Recognition, folder: Path) -> Path:
     name = Path(scene.name)
     target = folder / (name if name.suffix.lower() in (".jpg", ".jpeg") else name.with_name(f"{name.name}.jpg"))
     target.parent.mkdir(parents=True, exist_ok=True)
-    save_jpeg(draw(scene.path, answer), target)
+    save(draw(scene.path, answer), target)
     return target
 
 

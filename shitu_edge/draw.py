@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import sys
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from importlib.util import find_spec
+from io import BytesIO
 from pathlib import Path
 from zlib import crc32
 
 from PIL import Image, ImageDraw, ImageFont
 
-from .decode import Source, decode
+from .decode import DEFAULT_LIMITS, DecodeLimits, Source, decode
+from .files import write_aside
 from .results import Decision, Item, Recognition
+from .text import shown
 
 _log = logging.getLogger(__name__)
 
@@ -28,6 +33,9 @@ _FONT_FOLDERS = {
 }
 _FONT_PACKAGE = "noto_cjk_sans_otc"
 _PREFERRED = ("dejavusans.ttf", "notosans-regular", "arial.ttf", "segoeui.ttf", "helvetica")
+_MOST_LETTERS = 200
+_UNDRAWN = frozenset(" \u200c\u200d")
+"""Space and joiners, which fonts need no glyph for."""
 _NEVER_A_LETTER = "\U0010fffe"
 """Drawn by every font as its sign for a missing glyph."""
 
@@ -35,14 +43,17 @@ _Corners = tuple[int, int, int, int]
 """Left, top, right, bottom in pixels, all of them drawn."""
 
 
-def draw(image: Source, answer: Recognition) -> Image.Image:
+def draw(image: Source, answer: Recognition, *, limits: DecodeLimits = DEFAULT_LIMITS) -> Image.Image:
     """Return the photo, or a smaller copy of it, with a box and a label a thing.
+
+    A JPEG over the limit of pixels is drawn on at reduced scale.
 
     A label begins with the item's number in `answer.items`. Named things are in colours, ambiguous ones dashed, and
     unknown ones dashed in black. Text is drawn with the first font of the system that has every letter of it. Where
     none has, the name is left out and a warning says what to install.
     """
-    photo = Image.fromarray(decode(image).pixels_rgb)
+    every_pixel = min(answer.width, answer.height)
+    photo = Image.fromarray(decode(image, enough_side=every_pixel, limits=limits).pixels_rgb)
     pen = ImageDraw.Draw(photo)
     size = max(_SMALLEST_TEXT, min(photo.size) // 32)
     colours = _colours(answer.items)
@@ -55,9 +66,18 @@ def draw(image: Source, answer: Recognition) -> Image.Image:
     return photo
 
 
-def save_jpeg(picture: Image.Image, target: Path) -> None:
-    """Write a picture with drawn text as JPEG."""
-    picture.save(target, "JPEG", quality=92, subsampling=0)  # coloured letters smear where colours are subsampled
+def save(picture: Image.Image, target: Path) -> None:
+    """Write a picture with drawn text, whole or not at all: as JPEG where the file's name says so, else as PNG.
+
+    Raises:
+        OSError: it cannot be written; an earlier file is as it was.
+    """
+    content = BytesIO()
+    if target.suffix.lower() in (".jpg", ".jpeg"):
+        picture.save(content, "JPEG", quality=92, subsampling=0)  # coloured letters smear where colours are subsampled
+    else:
+        picture.save(content, "PNG")
+    write_aside(target, content.getvalue())
 
 
 def _corners(item: Item, scale: float) -> _Corners:
@@ -154,16 +174,16 @@ def readable(
 ) -> tuple[str, ImageFont.FreeTypeFont | ImageFont.ImageFont]:
     """Return a text and a font that has all its letters, or what is to be drawn instead where none has.
 
-    The text is cut off where it would be wider than `width` pixels.
+    The text is made safe by `shown`, and cut off where it would be wider than `width` pixels.
     """
-    path = _font_for("".join(sorted(set(text) - {" "})))
+    text = shown(text, _MOST_LETTERS)
+    path = _font_for("".join(sorted(set(text) - _UNDRAWN)))
     if path is None:
         return instead, ImageFont.load_default(size)
     font = ImageFont.truetype(path, size)
     if font.getlength(text) > width:
-        while text and font.getlength(text + "…") > width:
-            text = text[:-1]
-        text += "…"
+        cuts = range(1, len(text))
+        text = text[: bisect_right(cuts, width, key=lambda cut: font.getlength(f"{text[:cut]}…"))] + "…"
     return text, font
 
 
@@ -180,7 +200,7 @@ def _font_for(letters: str) -> str | None:
 @lru_cache(maxsize=1)
 def _warn_of_missing_font() -> None:
     _log.warning(
-        "no installed font has all letters of some labels, which are left out: pip install 'shitu-edge[fonts]', "
+        "no installed font has all letters of some labels, which are left out: pip install noto-cjk-sans-otc, "
         "or install a Noto font of their script"
     )
 
@@ -204,7 +224,7 @@ def _font_files() -> tuple[str, ...]:
 
 
 def _all_font_files() -> Iterator[Path]:
-    folders = [Path(folder).expanduser() for folder in _FONT_FOLDERS.get(sys.platform, ())]
+    folders = [Path(os.path.expanduser(folder)) for folder in _FONT_FOLDERS.get(sys.platform, ())]
     package = find_spec(_FONT_PACKAGE)
     if package and package.submodule_search_locations:
         folders += map(Path, package.submodule_search_locations)

@@ -6,13 +6,17 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import get_args
 
 from .bundle import Bundle, Precision
 from .engines import EngineName
 from .errors import OptionError
+from .files import read_json, write_aside
+from .ranges import MOST_THREADS, require_number, require_one_of, require_whole, shown
 from .schema import SchemaError, build
 
 SCHEMA_VERSION = 1
+_MAX_BYTES = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,19 @@ class Profile:
     p50_ms: float
     p95_ms: float
 
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            OptionError: a value is outside its range.
+        """
+        require_one_of("engine", self.engine, get_args(EngineName))
+        for name in ("detector_precision", "extractor_precision"):
+            require_one_of(name, getattr(self, name), get_args(Precision))
+        require_whole("threads", self.threads, 1, MOST_THREADS)
+        require_number("p50_ms", self.p50_ms, 0)
+        require_number("p95_ms", self.p95_ms, 0)
+
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Profile:
         """Read a profile's file.
@@ -45,18 +62,23 @@ class Profile:
             OptionError: it is missing or no profile.
         """
         try:
-            profile = build(cls, json.loads(Path(path).read_bytes()))
+            stored = read_json(path, _MAX_BYTES)
+            version = stored.get("schema_version") if isinstance(stored, dict) else None
+            if version != SCHEMA_VERSION:
+                raise SchemaError(f"expected schema_version {SCHEMA_VERSION}, found {shown(version)}")
+            return build(cls, stored)
         except OSError as error:
             raise OptionError(f"{path}: {error.strerror}; `shitu-edge tune` writes a profile") from error
-        except (SchemaError, ValueError) as error:
+        except ValueError as error:
             raise OptionError(f"{path}: is not a profile: {error}") from error
-        if profile.schema_version != SCHEMA_VERSION or profile.threads < 1:
-            raise OptionError(f"{path}: is not a profile of version {SCHEMA_VERSION}")
-        return profile
 
     def write(self, path: Path) -> None:
-        """Write it as JSON."""
-        path.write_text(json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        """Write it as JSON, whole or not at all.
+
+        Raises:
+            OSError: it cannot be written; an earlier profile is as it was.
+        """
+        write_aside(path, (json.dumps(asdict(self), indent=2) + "\n").encode())
 
     def complete(
         self, engine: EngineName, precision: str | tuple[str, str] | None, threads: int | None

@@ -17,12 +17,13 @@ from pathlib import Path
 
 import numpy as np
 
-from .decode import SUFFIXES, pictures_in
 from .errors import GalleryError
-from .gallery import LabelledPicture, find_pictures
+from .folders import images_in
+from .gallery import LabelledPicture, find_images
 from .geometry import iou
 from .results import Box, Item
 from .schema import SchemaError, build
+from .skipped import Skipped
 
 LAYOUT = "expected a folder with gallery/ (a subfolder per product, or labels.txt) and scenes/ (photos to recognise)"
 EXPECTATIONS = "scenes.json"
@@ -49,10 +50,11 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Photos:
-    """Pictures of products and photos to recognise."""
+    """Images of products and photos to recognise, and what is skipped in their folders."""
 
     gallery: tuple[LabelledPicture, ...]
     scenes: tuple[Scene, ...]
+    skipped: tuple[Skipped, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +94,13 @@ def find_photos(folder: Path) -> Photos:
         if not os.path.isdir(part):
             raise GalleryError(f"{part}: no such folder; {LAYOUT}")
     labels = gallery / "labels.txt"
-    pictures = find_pictures(labels if labels.is_file() else gallery, SUFFIXES)
-    paths = pictures_in(scenes)
-    names = [path.relative_to(scenes).as_posix() for path in paths]
-    expectations = _read_expectations(scenes / EXPECTATIONS, names, {picture.label for picture in pictures})
-    found = (Scene(path, name, expectations.get(name)) for path, name in zip(paths, names, strict=True))
-    return Photos(tuple(pictures), tuple(found))
+    products = find_images(labels if labels.is_file() else gallery)
+    photos = images_in(scenes)
+    names = [path.relative_to(scenes).as_posix() for path in photos.images]
+    expectations = _read_expectations(scenes / EXPECTATIONS, names, {image.label for image in products.images})
+    found = (Scene(path, name, expectations.get(name)) for path, name in zip(photos.images, names, strict=True))
+    others = (one for one in photos.skipped if one.source != EXPECTATIONS)
+    return Photos(products.images, tuple(found), (*products.skipped, *others))
 
 
 def judge(items: Sequence[Item], expected: Sequence[Expected]) -> Verdict:

@@ -158,6 +158,40 @@ def test_a_missing_file(folder: Path, replace_by_folder: bool) -> None:
         bundle.verify()
 
 
+def _as_fifo(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def _as_endless_link(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("/dev/zero")
+
+
+def _as_sparse_file(path: Path) -> None:
+    with path.open("r+b") as stream:
+        stream.truncate(1 << 40)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with a name here")
+@pytest.mark.parametrize(
+    ("become", "reason"),
+    [
+        (_as_fifo, "is a pipe, device or socket, not a regular file"),
+        (_as_endless_link, "is a pipe, device or socket, not a regular file"),
+        (_as_sparse_file, "is larger than {} bytes"),
+    ],
+)
+def test_files_that_never_end(folder: Path, become: Callable[[Path], None], reason: str) -> None:
+    bundle = Bundle.open(folder)
+    become(folder / "x.bin")
+    with pytest.raises(BundleError, match=rf"x\.bin: cannot be read: {reason.format(1 << 30)}$"):
+        bundle.verify()
+    become(folder / MANIFEST)
+    with pytest.raises(BundleError, match=rf"bundle\.json: cannot be read: {reason.format(1 << 20)}$"):
+        Bundle.open(folder)
+
+
 def test_writing_without_the_files(folder: Path) -> None:
     (folder / "int8" / "detector.onnx").unlink()
     with pytest.raises(BundleError, match=r"detector\.onnx: cannot be read: No such file"):
@@ -248,6 +282,11 @@ DAMAGES: list[tuple[Callable[[dict[str, Any]], None], str]] = [
     (removing("detector.network.files.fp32"), "detector: no files of its default precision fp32"),
     (setting("detector.network.files.fp32", {}), "detector: no files of its default precision fp32"),
     (setting("detector.network.files.fp32.onnx", []), "detector: no files of its default precision fp32"),
+    (setting("detector.score_threshold", 2), "detector.score_threshold: expected a number from 0 to 1, found 2"),
+    (setting("detector.max_boxes", 0), "detector.max_boxes: expected a whole number of at least 1, found 0"),
+    (setting("detector.head.keep_top_k", -1), "detector.head.keep_top_k: expected a whole number of at least 1"),
+    (setting("detector.head.nms_iou", 1.5), "detector.head.nms_iou: expected a number from 0 to 1, found 1.5"),
+    (setting("recognition.margin", 3), "recognition.margin: expected a number from 0 to 2, found 3"),
     (setting("detector.network.input.height", 0), "detector: input sides and std must be positive"),
     (setting("extractor.network.input.std.2", 0), "extractor: input sides and std must be positive"),
     (setting(FILE, "../detector.onnx"), "'../detector.onnx': expected a path inside the bundle"),
@@ -258,6 +297,17 @@ DAMAGES: list[tuple[Callable[[dict[str, Any]], None], str]] = [
     (setting(FILE, "C:detector.onnx"), "'C:detector.onnx': expected a path inside the bundle"),
     (setting(FILE, "//server/share/detector.onnx"), "expected a path inside the bundle"),
     (setting(FILE, "a\0b"), "expected a path inside the bundle"),
+    (setting(FILE, "detector.pdmodel"), "'detector.pdmodel': expected a name that ends in .onnx for onnx"),
+    (setting("detector.network.input.height", 4097), "detector: expected input sides of at most 4096 pixels"),
+    (setting("detector.network.input.width", 2**31), "detector: expected input sides of at most 4096 pixels"),
+    (setting("extractor.network.input.height", 10**30), "extractor: expected input sides of at most 4096 pixels"),
+    (setting("extractor.dim", 2**70), "expected a dim of 1 to 65536"),
+    (setting("detector.head.reg_max", 2**70), "detector.head: expected strides and reg_max of at most 65536"),
+    (setting("detector.head.strides.1", 10**30), "detector.head: expected strides and reg_max of at most 65536"),
+    (
+        setting("detector.network.constants", {"a": [[1, 2], [3]]}),
+        "detector: constants.a: expected rows of one length",
+    ),
 ]
 
 

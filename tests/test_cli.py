@@ -39,7 +39,7 @@ def shop(shell: Shell, tiny_bundle: Path, tmp_path: Path) -> Shop:
     (tmp_path / "labels.txt").write_text("red.png\tRed thing\ngreen.png\t绿色 的东西\n", encoding="utf-8")
     gallery = tmp_path / "shop.gallery"
     built = shell("gallery", "build", tmp_path / "labels.txt", gallery, "--models", tiny_bundle)
-    assert built == Run(0, f"{gallery}: 2 pictures added, 0 passed over; 2 items in revision 2\n", "")
+    assert built == Run(0, f"{gallery}: 2 images added, 0 skipped; 2 items in revision 2\n", "")
     photo = tmp_path / "counter.png"
     Image.fromarray(scene((1, 1, RED), (5, 1, GREEN), (1, 5, BLUE))).save(photo)
     return Shop(tiny_bundle, gallery, photo)
@@ -70,11 +70,47 @@ def test_recognize_reads_stdin_and_folders(shell: Shell, shop: Shop, tmp_path: P
     assert names == ["counter.png", "green.png", "red.png"]
 
 
+def test_recognize_says_once_that_boxes_were_left_out(shell: Shell, shop: Shop) -> None:
+    run = shell("recognize", shop.photo, shop.photo, *shop.options, "--max-boxes", 1, "--json")
+    assert run.err == "4 boxes were left out: --max-boxes 1\n"
+    for line in run.out.splitlines():
+        assert [box["reason"] for box in json.loads(line)["dropped"]] == ["max_boxes"] * 2
+    assert shell("recognize", shop.photo, *shop.options, "--max-boxes", 2).err == "1 box was left out: --max-boxes 2\n"
+    assert shell("recognize", shop.photo, *shop.options, "--max-boxes", 3).err == ""
+
+
+def test_recognize_names_what_it_does_not_use_of_a_folder(shell: Shell, shop: Shop, tmp_path: Path) -> None:
+    folder = tmp_path / "seen"
+    folder.mkdir()
+    shop.photo.rename(folder / "counter")
+    (folder / "counter.jfif").write_bytes((folder / "counter").read_bytes())
+    (folder / "notes.txt").write_text("notes")
+    (folder / "Thumbs.db").write_text("thumbs")
+    (folder / "damaged.jpg").touch()
+    run = shell("recognize", folder, *shop.options, "--json")
+    assert [Path(json.loads(line)["image"]).name for line in run.out.splitlines()] == [
+        *("counter", "counter.jfif", "damaged.jpg"),
+    ]
+    assert run.code == 1
+    assert run.err.splitlines() == [
+        "skipped: notes.txt: is not an image",
+        f"error: {folder / 'damaged.jpg'}: is empty",
+    ]
+
+
 def test_recognize_goes_on_after_a_bad_photo(shell: Shell, shop: Shop, tmp_path: Path) -> None:
     (tmp_path / "bad.jpg").write_text("no picture")
     run = shell("recognize", tmp_path / "bad.jpg", shop.photo, *shop.options, "--json")
     assert run.code == 1
     assert [bool(json.loads(line).get("error")) for line in run.out.splitlines()] == [True, False]
+
+
+def test_what_pillow_warns_of_is_not_printed(shell: Shell, shop: Shop, tmp_path: Path) -> None:
+    """Sound pixels beside EXIF that announces five entries and holds one."""
+    exif = b"Exif\0\0II*\0\x08\0\0\0\5\0\x12\1\3\0\1\0\0\0\1\0\0\0"
+    Image.open(shop.photo).save(tmp_path / "exif.jpg", exif=exif, quality=95)
+    run = shell("recognize", tmp_path / "exif.jpg", *shop.options)
+    assert (run.code, run.err) == (0, "")
 
 
 def test_draw_marks_the_boxes(shell: Shell, shop: Shop, tmp_path: Path) -> None:
@@ -85,6 +121,38 @@ def test_draw_marks_the_boxes(shell: Shell, shop: Shop, tmp_path: Path) -> None:
     # The red thing's box is 16..80: its left side is drawn, its middle is not.
     assert changed[30:70, 16].all()
     assert not changed[40:60, 40:60].any()
+
+
+@pytest.mark.parametrize("command", ["recognize", "add"])
+def test_max_megapixels_is_the_limit_of_pixels(shell: Shell, shop: Shop, tmp_path: Path, command: str) -> None:
+    large = tmp_path / "large.png"
+    Image.fromarray(scene((1, 1, RED), side=1200)).save(large)
+    start: tuple[object, ...] = ("recognize", large, "--gallery", shop.gallery, "--models", shop.bundle)
+    if command == "add":
+        start = ("gallery", "add", shop.gallery, large, "--label", "Large", "--models", shop.bundle)
+    refused = shell(*start, "--max-megapixels", 1)
+    assert refused.code == 1
+    assert "1200 × 1200 pixels are more than 1000000; " in refused.err
+    assert "--max-megapixels" in refused.err
+    assert shell(*start, "--max-megapixels", 2).code == 0
+
+
+def test_a_jpeg_over_the_limit_is_recognized_and_drawn_at_reduced_scale(
+    shell: Shell, shop: Shop, tmp_path: Path
+) -> None:
+    large = tmp_path / "large.jpg"
+    Image.fromarray(scene((1, 1, RED), side=1200)).save(large, quality=95)
+    options = (large, *shop.options, "--max-megapixels", 1)
+    run = shell("recognize", *options, "--json", "--draw", tmp_path / "seen")
+    assert run.code == 0
+    answer = json.loads(run.out)
+    assert (answer["width"], answer["height"]) == (1200, 1200)
+    assert [item["label"] for item in answer["items"]] == ["Red thing"]
+    with Image.open(tmp_path / "seen" / "large.jpg.png") as drawn:
+        assert drawn.size == (600, 600)
+    exact = shell("recognize", *options, "--decode", "exact")
+    assert exact.code == 1
+    assert "1200 × 1200 pixels are more than 1000000" in exact.err
 
 
 def test_drawings_of_equal_names_are_all_kept(shell: Shell, shop: Shop, tmp_path: Path) -> None:
@@ -109,7 +177,7 @@ def test_gallery_commands(shell: Shell, shop: Shop, tmp_path: Path) -> None:
     assert (info["items"], info["labels"], info["search"], info["extractor"]) == (2, 2, "exact", "tiny extractor")
     Image.fromarray(product(BLUE)).save(tmp_path / "blue.png")
     added = shell("gallery", "add", shop.gallery, tmp_path / "blue.png", "--label", "Blue", "--models", shop.bundle)
-    assert added.out == f"{shop.gallery}: 1 pictures added, 0 passed over; 3 items in revision 3\n"
+    assert added.out == f"{shop.gallery}: 1 image added, 0 skipped; 3 items in revision 3\n"
     found = shell("gallery", "search", shop.gallery, tmp_path / "blue.png", "--models", shop.bundle, "-k", 2, "--json")
     matches = json.loads(found.out)
     assert (len(matches), matches[0]["label"]) == (2, "Blue")
@@ -120,14 +188,14 @@ def test_gallery_commands(shell: Shell, shop: Shop, tmp_path: Path) -> None:
     assert "revision" in shell("gallery", "info", shop.gallery).out
 
 
-def test_build_from_folders_reports_what_it_passed_over(shell: Shell, tiny_bundle: Path, tmp_path: Path) -> None:
+def test_build_from_folders_names_what_it_skips(shell: Shell, tiny_bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "products" / "Oat milk 1 l").mkdir(parents=True)
     Image.fromarray(product(RED)).save(tmp_path / "products" / "Oat milk 1 l" / "a.png")
     (tmp_path / "products" / "Oat milk 1 l" / "b.jpg").write_bytes(b"broken")
     run = shell("gallery", "build", tmp_path / "products", tmp_path / "g", "--models", tiny_bundle)
     assert run.code == 0
-    assert re.fullmatch(r"passed over: .*b\.jpg: is not a picture in a known format.*\n", run.err)
-    assert run.out.endswith("1 pictures added, 1 passed over; 1 items in revision 2\n")
+    assert re.fullmatch(r"skipped: Oat milk 1 l/b\.jpg: is not a picture in a known format.*\n", run.err)
+    assert run.out.endswith("1 image added, 1 skipped; 1 items in revision 2\n")
 
 
 def test_without_any_bundle(shell: Shell, shop: Shop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -209,7 +277,10 @@ def _broken_inputs(shop: Shop, folder: Path) -> dict[str, tuple[list[object], st
         "empty photo": (["recognize", folder / "empty.jpg", *models, *gallery], "empty.jpg: is empty"),
         "text as photo": (["recognize", folder / "text.jpg", *models, *gallery], "text.jpg: is not a picture"),
         "cut photo": (["recognize", folder / "cut.jpg", *models, *gallery], "cut.jpg: cannot be decoded: .*truncated"),
-        "folder without photos": (["recognize", folder / "nothing", *models, *gallery], "nothing: no pictures"),
+        "folder without photos": (
+            ["recognize", folder / "nothing", *models, *gallery],
+            "nothing: no images in this folder; notes.txt: is empty",
+        ),
         "missing bundle": (["recognize", shop.photo, "--models", "no", *gallery], "no: no such bundle"),
         "altered bundle": (["recognize", shop.photo, "--models", altered, *gallery], "extractor.onnx: altered"),
         "incomplete bundle": (
@@ -234,7 +305,7 @@ def _broken_inputs(shop: Shop, folder: Path) -> dict[str, tuple[list[object], st
             ["gallery", "build", folder / "labels.bad", "g", *models],
             "line 1: expected path<TAB>",
         ),
-        "folder without labels": (["gallery", "build", folder / "nothing", "g", *models], "nothing: no pictures"),
+        "folder without labels": (["gallery", "build", folder / "nothing", "g", *models], "nothing: no images in it"),
         "unwritable gallery": (["gallery", "build", folder / "labels.txt", "no/g", *models], "there is no folder"),
         "precision there is not": (
             ["recognize", shop.photo, *models, *gallery, "--precision", "int8"],
@@ -254,10 +325,41 @@ def test_bad_input_gives_one_line_and_exit_code_1(shell: Shell, shop: Shop, tmp_
 @pytest.mark.parametrize(
     "arguments",
     [
+        ["recognize", "a.jpg", "--gallery", "none", "--draw", "file/seen"],
+        ["gallery", "audit", "none", "--draw", "file/audit.png"],
+        ["demo", "--out", "file/demo"],
+        ["bench", "--json", "file/a"],
+        ["bench", "--markdown", "file/a"],
+        ["bench", "--html", "file/a"],
+        ["tune", "--out", "file/a"],
+    ],
+    ids=" ".join,
+)
+def test_what_cannot_be_written_is_refused_before_the_work(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    """There is no such bundle or gallery, which is what would be told later."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SHITU_EDGE_BUNDLE", "no-such-bundle")
+    assert shell(*arguments) == Run(1, "", f"error: {arguments[-1]}: Not a directory\n")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
         ["recognize"],
         ["recognize", "a.jpg"],
         ["recognize", "a.jpg", "--gallery", "g", "--engine", "tensorrt"],
-        ["recognize", "a.jpg", "--gallery", "g", "--threads", "0"],
+        *(["recognize", "a.jpg", "--gallery", "g", "--threads", value] for value in ("0", "1.5", "1025", "nan")),
+        *(["recognize", "a.jpg", "--gallery", "g", "--max-boxes", value] for value in ("0", "1.5", "nan")),
+        *(["recognize", "a.jpg", "--gallery", "g", "--deadline-ms", value] for value in ("-1", "nan", "inf", "5s")),
+        *(["recognize", "a.jpg", "--gallery", "g", "--threshold", value] for value in ("2", "nan")),
+        *(["recognize", "a.jpg", "--gallery", "g", "--margin", value] for value in ("-0.1", "nan")),
+        *(["bench", "--budget-ms", value] for value in ("-1", "nan")),
+        *(["bench", "--seconds", value] for value in ("0", "nan", "inf")),
+        *(["bench", option, "0"] for option in ("--objects", "--count", "--gallery-size", "--threads")),
+        ["tune", "--count", "1"],
+        ["gallery", "audit", "g", "--similarity", "nan"],
         ["gallery", "nothing"],
         ["nothing"],
     ],

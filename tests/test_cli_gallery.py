@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import io
 import json
+import os
 import re
 import shutil
 import sys
@@ -24,6 +25,7 @@ from shitu_edge.gallery.paddle_index import read_paddle_index
 from shitu_edge.gallery.store import Meta
 from shitu_edge.gallery.verify import verify
 from tests.gallery.damage import DAMAGES
+from tests.gallery.rows import older_labels
 from tests.networks import DIM, write_bundle
 from tests.test_recognizer import BLUE, GREEN, RED, product
 
@@ -77,7 +79,7 @@ def pictures(tmp_path: Path) -> Path:
 def path(shell: Shell, pictures: Path, tiny_bundle: Path) -> Path:
     """A gallery of them: Blue 1, Red 2 and 3, 绿色 的 4."""
     run = shell("build", pictures, "shop.gallery", "--models", tiny_bundle)
-    assert run == Run(0, "shop.gallery: 4 pictures added, 0 passed over; 4 items in revision 2\n", "")
+    assert run == Run(0, "shop.gallery: 4 images added, 0 skipped; 4 items in revision 2\n", "")
     return Path("shop.gallery")
 
 
@@ -94,7 +96,7 @@ def test_build(shell: Shell, path: Path, pictures: Path, tiny_bundle: Path) -> N
     again = shell("build", pictures, path, "--models", tiny_bundle)
     assert again == Run(1, "", f"error: {path}: exists already; --replace builds it anew, `gallery add` adds to it\n")
     replaced = shell("build", pictures, path, "--models", tiny_bundle, "--replace")
-    assert replaced == Run(0, f"{path}: 4 pictures added, 0 passed over; 4 items in revision 2\n", "")
+    assert replaced == Run(0, f"{path}: 4 images added, 0 skipped; 4 items in revision 2\n", "")
 
 
 def test_cropped_to_the_product(shell: Shell, path: Path, tmp_path: Path, tiny_bundle: Path) -> None:
@@ -116,7 +118,7 @@ def test_cropped_to_the_product(shell: Shell, path: Path, tmp_path: Path, tiny_b
 def test_add_and_who_did_it(shell: Shell, path: Path, pictures: Path, tiny_bundle: Path) -> None:
     photo = pictures / "Blue" / "1.png"
     added = shell("add", path, photo, photo, "--label", "More", "--models", tiny_bundle)
-    assert added == Run(0, f"{path}: 2 pictures added, 0 passed over; 6 items in revision 3\n", "")
+    assert added == Run(0, f"{path}: 2 images added, 0 skipped; 6 items in revision 3\n", "")
     line = _log(shell, path)
     assert (line["author"], line["note"], line["added"], line["removed"]) == ("somebody", "", 2, 0)
     shell("add", path, pictures, "--models", tiny_bundle, "--author", "ann", "--note", "牛奶 is back")
@@ -124,13 +126,109 @@ def test_add_and_who_did_it(shell: Shell, path: Path, pictures: Path, tiny_bundl
     assert (line["author"], line["note"], line["added"]) == ("ann", "牛奶 is back", 4)
 
 
+def test_every_file_is_used_or_named_and_missing_labels_are_exit_code_1(
+    shell: Shell, pictures: Path, tiny_bundle: Path
+) -> None:
+    (pictures / "Empty").mkdir()
+    (pictures / "Empty" / ".keep").touch()
+    (pictures / "Damaged").mkdir()
+    whole = (pictures / "Red" / "1.png").read_bytes()
+    (pictures / "Damaged" / "1.png").write_bytes(whole[: len(whole) // 2])
+    (pictures / "Blue" / "photo.jfif").write_bytes(whole)
+    (pictures / "Blue" / "price.txt").write_text("1,99")
+    (pictures / "loose.png").write_bytes(whole)
+    run = shell("build", pictures, "shop.gallery", "--models", tiny_bundle)
+    assert (run.code, run.out) == (1, "shop.gallery: 5 images added, 3 skipped; 5 items in revision 2\n")
+    lines = run.err.splitlines()
+    assert lines[:2] == [
+        "skipped: loose.png: is in no subfolder, which would be its label",
+        "skipped: Blue/price.txt: is not an image",
+    ]
+    assert lines[2].startswith("skipped: Damaged/1.png: cannot be decoded: ")
+    assert lines[3:] == ["error: 2 labels without an item: Damaged, Empty; --allow-missing exits with 0"]
+    allowed = shell("build", pictures, "shop.gallery", "--models", tiny_bundle, "--replace", "--allow-missing")
+    assert (allowed.code, allowed.out) == (0, run.out)
+    assert allowed.err.splitlines()[3:] == ["note: 2 labels without an item: Damaged, Empty"]
+
+
+def test_labels_of_a_label_file_are_missing_too(shell: Shell, path: Path, pictures: Path, tiny_bundle: Path) -> None:
+    Path("labels.csv").write_text("path;label\nproducts/Red/1.png;Red\nproducts/gone.png;Tea\n", encoding="utf-8")
+    run = shell("add", path, "labels.csv", "--models", tiny_bundle)
+    assert (run.code, run.out) == (1, f"{path}: 1 image added, 1 skipped; 5 items in revision 3\n")
+    assert run.err.splitlines() == [
+        "note: labels.csv: the first line is taken for a header: path, label",
+        "skipped: products/gone.png: cannot be read: No such file or directory",
+        "error: 1 label without an item: Tea; --allow-missing exits with 0",
+    ]
+
+
+def test_a_wrong_root_is_one_line(shell: Shell, pictures: Path, tiny_bundle: Path) -> None:
+    Path("labels.txt").write_text("".join(f"images/{number}.jpg\tTea\n" for number in range(2640)))
+    run = shell("build", "labels.txt", "shop.gallery", "--models", tiny_bundle)
+    names = "images/0.jpg, images/1.jpg, images/2.jpg, images/3.jpg, images/4.jpg and 2635 more"
+    reason = "cannot be read: No such file or directory"
+    assert run == Run(1, "", f"error: none of 2640 images can be read; {names}: {reason}\n")
+    assert not Path("shop.gallery").exists()
+
+
+@pytest.mark.parametrize(
+    ("folder", "reason"),
+    [
+        (os.fsdecode("可乐".encode("gbk")), "as GBK it reads '可乐'"),
+        ("te\x1ba", "holds a control character, U[+]001B"),
+        ("x" * 201, "has 201 characters, expected at most 200"),
+        ("deep/er", "its images lie in folders of folders"),
+    ],
+    ids=["GBK", "ESC", "long", "deep"],
+)
+@pytest.mark.skipif(sys.platform != "linux", reason="names that not every system allows")
+def test_what_cannot_be_labels_is_refused_before_the_work(
+    shell: Shell, pictures: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch, folder: str, reason: str
+) -> None:
+    if folder == "deep/er":
+        shutil.rmtree(pictures)
+    (pictures / folder).mkdir(parents=True)
+    Image.fromarray(product(RED)).save(pictures / folder / "1.png")
+    monkeypatch.setattr("shitu_edge.cli.gallery.enrol.open_recognizer", lambda *_: pytest.fail("networks were opened"))
+    run = shell("build", pictures, "shop.gallery", "--models", tiny_bundle)
+    assert (run.code, run.out) == (1, "")
+    assert re.fullmatch(rf"error: [^\n]*{reason}[^\n]*\n", run.err)
+    for command in ("add", "replace"):
+        label = shell(command, "shop.gallery", pictures / "1.png", "--label", "te\x1ba", "--models", tiny_bundle)
+        assert label == Run(1, "", "error: --label: the label holds a control character, U+001B\n")
+
+
+def test_labels_of_older_galleries_are_named_and_can_be_mended(shell: Shell, path: Path) -> None:
+    with older_labels(), Gallery.open(path, background=False) as gallery:
+        gallery.relabel([1], "可乐\t2")
+        gallery.relabel([2, 3], "te\u200ba")
+    run = shell("verify", path)
+    assert (run.code, run.err) == (0, "")
+    remedy = "`gallery rename` or `relabel` gives another"
+    assert run.out.splitlines() == [
+        f"advice: label 'te\\u200ba' (items 2, 3) holds characters that nobody sees; {remedy}",
+        f"advice: label '可乐\\t2' (items 1) holds a control character, U+0009; {remedy}",
+        f"{path}: 4 items in revision 4: sound",
+    ]
+    assert len(json.loads(shell("verify", path, "--json").out)["advice"]) == 2
+    assert json.loads(shell("list", path, "--label", "te\u200ba", "--json").out)[0]["id"] == 2
+    assert shell("rename", path, "te\u200ba", "tea").code == 0
+    assert shell("relabel", path, "可乐", 1).code == 0
+    assert shell("verify", path).out == f"{path}: 4 items in revision 6: sound\n"
+
+
+@pytest.mark.shared_data
+def test_products_as_they_come(shell: Shell, shared: Path, tiny_bundle: Path) -> None:
+    run = shell("build", shared / "data" / "odd" / "products", "odd.gallery", "--models", tiny_bundle)
+    assert run.code == 1
+    assert "loose.jpg: is in no subfolder" in run.err
+    assert re.search("without an item: (Empty|.*Empty.*可乐)", run.err)
+
+
 def test_replace(shell: Shell, path: Path, pictures: Path, tiny_bundle: Path) -> None:
     photo = pictures / "Blue" / "1.png"
     options = ("--label", "Red", "--models", tiny_bundle, "--author", "")
-    assert (
-        shell("replace", path, photo, *options).out
-        == f"{path}: 1 pictures added, 0 passed over; 3 items in revision 3\n"
-    )
+    assert shell("replace", path, photo, *options).out == f"{path}: 1 image added, 0 skipped; 3 items in revision 3\n"
     line = _log(shell, path)
     assert (line["author"], line["note"]) == ("", "new pictures of Red")
     assert (line["added"], line["removed"]) == (1, 2)
@@ -243,7 +341,7 @@ def test_reindex_and_verify(shell: Shell, path: Path) -> None:
     sound = f"{path}: 4 items in revision 2: sound, the index finds 100.0% of the 10 nearest\n"
     assert shell("verify", path) == Run(0, sound, "")
     found = json.loads(shell("verify", path, "--json").out)
-    assert found == {"revision": 2, "items": 4, "recall": 1.0, "faults": []}
+    assert found == {"revision": 2, "items": 4, "recall": 1.0, "faults": [], "advice": []}
 
 
 def test_verify_and_repair_what_is_damaged(shell: Shell, path: Path) -> None:
@@ -296,6 +394,17 @@ def test_audit(shell: Shell, path: Path) -> None:
     assert f"Alike under two labels: {len(pairs)}\n" in run.out
 
 
+def test_audit_draws_no_picture_from_outside_its_folder(shell: Shell, path: Path, pictures: Path) -> None:
+    outside = pictures.parent / "outside.png"
+    Image.fromarray(product(RED)).save(outside)
+    with Gallery.open(path, background=False) as gallery:
+        row = gallery.embeddings([2])[0]
+        gallery.add([NewItem("Tea", str(outside), row), NewItem("Coffee", "../outside.png", row)])
+        gallery.remove([1, 2, 3, 4])
+    run = shell("audit", path, "--draw", "audit.png", "--pictures", pictures)
+    assert (run.code, run.err) == (0, f"audit.png: 0 of 1 pairs; 1 have no pictures in {pictures}\n")
+
+
 # -- move
 
 
@@ -338,7 +447,7 @@ def test_export_and_import(shell: Shell, path: Path, pictures: Path, tiny_bundle
     assert (line["author"], line["note"], line["id"]) == ("somebody", "twice", 3)
     assert shell("list", "new.gallery", "--json").out == '{"Blue": 2, "Red": 4, "绿色 的": 2}\n'
     built = shell("build", "full/labels.tsv", "built.gallery", "--models", tiny_bundle)
-    assert built.out == "built.gallery: 4 pictures added, 0 passed over; 4 items in revision 2\n"
+    assert built.out == "built.gallery: 4 images added, 0 skipped; 4 items in revision 2\n"
     assert shell("list", "built.gallery", "--json").out == shell("list", path, "--json").out
 
 

@@ -72,6 +72,16 @@ def test_the_whole_image_is_an_item_only_when_known() -> None:
     assert not dropped
 
 
+def test_a_whole_image_of_one_colour_is_not_named_and_suppresses_nothing() -> None:
+    blank = replace(candidate(WHOLE, None, ("tea", 1.0)), textured=False)
+    detected = candidate(WHOLE, 0.9, ("coffee", 0.7))
+    items, dropped = decide([detected, blank], REFERENCE)
+    assert named(items) == [("coffee", "accepted")]
+    assert [(box.reason, box.label, box.similarity) for box in dropped] == [("no_texture", "tea", 1.0)]
+    _, dropped = decide([replace(blank, matches=())], REFERENCE)
+    assert [box.reason for box in dropped] == ["below_threshold"]
+
+
 @pytest.mark.parametrize(("neighbours", "similarity"), [([("tea", 0.4)], 0.4), ([], None)])
 def test_the_whole_image_below_the_threshold_is_dropped(
     neighbours: list[tuple[str, float]], similarity: float | None

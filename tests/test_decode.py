@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from shitu_edge import decode as decode_module
-from shitu_edge.decode import FORMATS, SUFFIXES, DecodeLimits, Picture, decode
+from shitu_edge.decode import DecodeLimits, Picture, decode
 from shitu_edge.errors import ImageError
 
 Pixels = NDArray[np.uint8]
@@ -156,7 +156,7 @@ def test_jpegs_are_the_same_with_opencv_and_without(
     [
         (FILES["jpeg"], True),
         (FILES["jpeg grey"], True),
-        (FILES["jpeg"] + b"\0", False),
+        (FILES["jpeg"] + b"\0", True),
         (FILES["jpeg exif"], False),
         (FILES["jpeg cmyk"], False),
         (FILES["png"], False),
@@ -512,11 +512,6 @@ def test_other_formats_are_not_tried() -> None:
     for content in (encode(noise(), "PPM"), encode(noise(), "EPS"), encode(noise(), "PDF")):
         with pytest.raises(ImageError, match="is not a picture in a known format"):
             decode(content)
-
-
-def test_suffixes_are_those_of_the_formats() -> None:
-    Image.init()
-    assert {Image.EXTENSION[suffix] for suffix in SUFFIXES} == {*FORMATS, "MPO"}
 
 
 @pytest.mark.parametrize("content", [FILES["jpeg"], b"plain words"], ids=["picture", "words"])

@@ -35,7 +35,7 @@ def spec_of(head: Head, **input_facts: Any) -> DetectorSpec:
 
 
 def decoded(head: Head, outputs: Outputs, threshold: float = 0.3, limit: int = 100) -> list[Found]:
-    boxes, scores, classes = decode_head(spec_of(head), outputs, threshold, limit)
+    boxes, scores, classes = (part[:limit] for part in decode_head(spec_of(head), outputs, threshold))
     assert boxes.dtype == scores.dtype == np.float32
     assert classes.dtype == np.int32
     assert boxes.shape == (len(scores), 4)
@@ -422,7 +422,7 @@ PICODET_OUTPUTS = picodet_outputs(0)
 )
 def test_outputs_that_do_not_fit(head: Head, outputs: Outputs) -> None:
     with pytest.raises(EngineError) as caught:
-        decode_head(spec_of(head), outputs, 0.3, 10)
+        decode_head(spec_of(head), outputs, 0.3)
     message = str(caught.value)
     assert message.startswith(f"the detector: outputs do not fit the layout {head.layout}: ")
     assert all(f"{name} {array.shape}" in message for name, array in outputs.items())

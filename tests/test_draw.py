@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFont
 
 from shitu_edge import Item
-from shitu_edge.draw import draw, readable
+from shitu_edge.draw import draw, readable, save
 from tests.answers import answer, item
 
 GREY = np.full((300, 400, 3), 128, np.uint8)
@@ -94,8 +96,59 @@ def test_text_is_cut_off_where_it_is_too_wide() -> None:
     assert readable("Oat", "1", 16, 200)[0] == "Oat"
 
 
+def test_text_that_would_move_or_reorder_is_drawn_as_what_it_is() -> None:
+    assert readable("te\x1b[31ma\u202eb\n", "1", 16)[0] == r"te\x1b[31ma\u202eb "
+
+
+def test_a_text_is_cut_at_the_widest_that_fits() -> None:
+    name = "Oat drink 1 l, barista edition"
+    for width in range(20, 240, 7):
+        text, font = readable(name, "1", 16, width)
+        longest = max(cut for cut in range(len(name)) if not cut or font.getlength(f"{name[:cut]}…") <= width)
+        assert text == f"{name[:longest]}…" or font.getlength(name) <= width
+
+
+def test_a_label_of_an_older_gallery_is_measured_a_few_times_however_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured: list[int] = []
+    measure = ImageFont.FreeTypeFont.getlength
+
+    def count(self: ImageFont.FreeTypeFont, text: str, *more: object) -> float:
+        measured.append(len(text))
+        return measure(self, text)
+
+    monkeypatch.setattr(ImageFont.FreeTypeFont, "getlength", count)
+    drawn(item(BOX, "Oat drink " * 4000))
+    assert len(measured) < 20
+    assert max(measured) < 300
+
+
+def test_joiners_need_no_glyph() -> None:
+    with_joiner, font = readable("a\u200cb", "1", 16)
+    assert (with_joiner, font.getlength("ab")) == ("a\u200cb", readable("ab", "1", 16)[1].getlength("ab"))
+
+
 def test_draws_files(tmp_path: Path) -> None:
     Image.fromarray(GREY).save(tmp_path / "grey.png")
     assert np.array_equal(
         np.asarray(draw(tmp_path / "grey.png", answer(400, 300, item(BOX, None)))), drawn(item(BOX, None))
     )
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg"])
+def test_a_full_disk_leaves_the_old_drawing(
+    tmp_path: Path, name: str, full_disk: Callable[[], AbstractContextManager[None]]
+) -> None:
+    (tmp_path / name).write_bytes(b"old")
+    picture = Image.fromarray(np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8))
+    with full_disk(), pytest.raises(OSError, match="File too large"):
+        save(picture, tmp_path / name)
+    assert [entry.read_bytes() for entry in tmp_path.iterdir()] == [b"old"]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("a.png", "PNG"), ("a.JPG", "JPEG"), ("a.jpeg", "JPEG"), ("a.jpg.png", "PNG")]
+)
+def test_save_writes_what_the_name_says(tmp_path: Path, name: str, kind: str) -> None:
+    save(Image.new("RGB", (8, 8)), tmp_path / name)
+    with Image.open(tmp_path / name) as read:
+        assert read.format == kind

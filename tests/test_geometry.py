@@ -159,3 +159,15 @@ def test_suppress_as_plain_python_does(
 def test_iou_as_plain_python_does(boxes: list[Row], pixel: float) -> None:
     found = iou(boxes_of(*boxes)[0], boxes_of(*boxes), pixel=pixel)
     assert found == pytest.approx([plain_iou(boxes[0], box, pixel) for box in boxes], abs=1e-6)
+
+
+@pytest.mark.parametrize("limit", [None, 1, 100, 128, 500])
+@pytest.mark.parametrize("spread", [30, 300])
+def test_suppress_many_as_plain_python_does(spread: int, limit: int | None) -> None:
+    """More boxes than are compared at a time; sides are whole, so that no IoU is near 0.313 but not it."""
+    random = Random(spread)
+    corners = [(random.randrange(spread), random.randrange(spread)) for _ in range(500)]
+    boxes = [(x, y, x + random.randrange(1, 16), y + random.randrange(1, 16)) for x, y in corners]
+    order = random.sample(range(500), 450)
+    expected = plain_suppress(boxes, order, 0.313, 0.0)
+    assert suppress(boxes_of(*boxes), order_of(*order), 0.313, keep_at_most=limit) == expected[:limit]

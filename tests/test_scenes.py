@@ -73,7 +73,7 @@ def test_expectations_that_cannot_be_meant(folder: Path, content: str, message: 
         ([], "no such folder; expected a folder with gallery/"),
         (["scenes"], "gallery: no such folder; expected"),
         (["gallery"], "scenes: no such folder; expected"),
-        (["gallery", "scenes"], "gallery: no pictures in it; expected a subfolder per label"),
+        (["gallery", "scenes"], "gallery: no images in it; expected a subfolder per label"),
     ],
 )
 def test_what_is_no_layout_says_what_is(tmp_path: Path, made: list[str], message: str) -> None:
@@ -86,7 +86,7 @@ def test_what_is_no_layout_says_what_is(tmp_path: Path, made: list[str], message
 def test_no_scenes(folder: Path) -> None:
     for scene in (folder / "scenes").rglob("*.*"):
         scene.unlink()
-    with pytest.raises(ShituError, match="scenes: no pictures in this folder"):
+    with pytest.raises(ShituError, match="scenes: no images in this folder"):
         find_photos(folder)
 
 

@@ -10,7 +10,9 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from shitu_edge.decode import SUFFIXES, decode
+from shitu_edge.decode import decode
+from shitu_edge.folders import list_images
+from shitu_edge.skipped import summary
 
 from .errors import ExportError
 
@@ -38,10 +40,10 @@ def find_pictures(folders: Sequence[Path]) -> list[Path]:
     for folder in folders:
         if not folder.is_dir():
             raise ExportError(f"{folder}: no such folder of pictures")
-        pictures = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES and path.is_file()]
-        if not pictures:
-            raise ExportError(f"{folder}: holds no pictures ({', '.join(sorted(SUFFIXES))})")
-        found += pictures
+        below = list_images(folder)
+        if not below.images:
+            raise ExportError("; ".join([f"{folder}: holds no images", *summary(below.skipped)]))
+        found += below.images
     return found
 
 

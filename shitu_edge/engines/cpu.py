@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +50,21 @@ def read_cpu(root: Path = _ROOT) -> Cpu:
     model, flags = _cpuinfo(root)
     features = tuple(feature for feature in _FEATURES if feature in flags)
     return Cpu(model, features, len(allowed), _physical_cores(root, allowed), _quota(root))
+
+
+def is_described(root: Path = _ROOT) -> bool:
+    """Return whether the system says enough of its CPUs for OpenVINO, which otherwise waits for ever.
+
+    It reads `/proc/cpuinfo` to its end (`lin_system_conf.cpp`), which it never meets where the file cannot be opened,
+    unless it finds under `/sys` a range of CPUs with a cache or a frequency. Other systems than Linux it asks by calls.
+    """
+    if sys.platform != "linux" or _read(root / "proc/cpuinfo"):
+        return True
+    cpus = root / "sys/devices/system/cpu"
+    first = _read(cpus / "online").partition("-")[0].split(",")[-1]
+    facts = ("cache/index0/shared_cpu_list", "cpufreq/cpuinfo_max_freq")
+    ranges = all("-" in _read(cpus / name) for name in ("possible", "online"))
+    return ranges and any(_read(cpus / f"cpu{first}" / fact) for fact in facts)
 
 
 def _allowed_cpus() -> set[int]:

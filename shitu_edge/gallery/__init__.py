@@ -4,7 +4,7 @@ from .gallery import Gallery, GalleryInfo
 from .index import GraphParameters
 from .live import GRAPH_FROM
 from .protocol import GallerySearch
-from .sources import LabelledPicture, find_pictures
+from .sources import FoundImages, LabelledPicture, find_images
 from .store import Change, Diff, Entry, NewItem, Revision
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Change",
     "Diff",
     "Entry",
+    "FoundImages",
     "Gallery",
     "GalleryInfo",
     "GallerySearch",
@@ -19,5 +20,5 @@ __all__ = [
     "LabelledPicture",
     "NewItem",
     "Revision",
-    "find_pictures",
+    "find_images",
 ]

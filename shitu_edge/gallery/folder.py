@@ -1,7 +1,8 @@
 """A gallery as a folder of files that other programs read.
 
     gallery.json      the extractor's name and fingerprint, and the dimension
-    labels.tsv        a line `picture<TAB>label` an item; tabs and line breaks in a picture's name as %09, %0A, %0D
+    labels.tsv        a line `picture<TAB>label` per item; tabs and line breaks in an image's name as %09, %0A, %0D,
+                      what begins with a quote quoted as in CSV
     embeddings.npy    unit rows (N, D) float32, in the order of the lines
     pictures/         the pictures, where they were asked for and found
 
@@ -11,22 +12,24 @@ With its pictures, `labels.tsv` is a label file that `gallery build` takes, for 
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 
 import numpy as np
 
 from ..errors import GalleryError
+from ..files import file_inside
+from ..labels import normal_label
 from ..schema import SchemaError, build
+from ..text import printable
 from .gallery import Gallery
 from .index import Progress
 from .intake import take_in
+from .label_file import columns
 from .store import Entry, Meta, NewItem
-from .store.changes import printable
 
 FACTS, LABELS, EMBEDDINGS, PICTURES = "gallery.json", "labels.tsv", "embeddings.npy", "pictures"
 _AT_ONCE = 1000
@@ -75,7 +78,7 @@ def _fill(folder: Path, gallery: Gallery, pictures: Path | None, progress: Progr
             for entry in some:
                 copy = _copy(entry, pictures, folder) if pictures else None
                 copied += copy is not None
-                lines.write(f"{_escaped(copy or entry.source)}\t{entry.label}\n")
+                lines.write(f"{_quoted(_escaped(copy or entry.source))}\t{_quoted(entry.label)}\n")
             if progress:
                 progress(start + len(some), len(entries))
     return copied
@@ -103,11 +106,10 @@ def import_folder(folder: Path, path: Path, *, author: str = "", note: str = "")
 
 def _copy(entry: Entry, pictures: Path, folder: Path) -> str | None:
     """Copy an item's picture and return its new name, None where there is none."""
-    place = PurePosixPath(entry.source.replace(os.sep, "/"))
-    source = pictures / place
-    if not entry.source or place.is_absolute() or ".." in place.parts or not os.path.isfile(source):
+    source = file_inside(pictures, entry.source)
+    if source is None:
         return None
-    name = PurePosixPath(PICTURES) / f"{entry.id}{place.suffix[:_SUFFIX]}"
+    name = PurePosixPath(PICTURES) / f"{entry.id}{PurePath(entry.source).suffix[:_SUFFIX]}"
     (folder / PICTURES).mkdir(exist_ok=True)
     shutil.copyfile(source, folder / name)
     return str(name)
@@ -134,15 +136,20 @@ def _lines(path: Path) -> Iterator[tuple[str, str]]:
     except UnicodeDecodeError as error:
         raise GalleryError(f"{path}: is no UTF-8 text") from error
     for number, line in enumerate(text.removesuffix("\n").split("\n") if text else (), start=1):
-        source, tab, label = line.partition("\t")
-        if not tab:
+        found = columns(line)
+        if len(found) < 2:
             raise GalleryError(f"{path}, line {number}: expected picture<TAB>label, found {line[:60]!r}")
-        yield _unescaped(source), label
+        yield _unescaped(found[0]), normal_label(found[1], f"{path}, line {number}")
 
 
 def _escaped(source: str) -> str:
     """Put %XX for what would end a field, and for a % that would then be taken for one of these."""
     return re.sub(r"[\t\n\r]|%(?=09|0A|0D|25)", lambda found: f"%{ord(found[0]):02X}", source)
+
+
+def _quoted(field: str) -> str:
+    """Quote as in CSV what would be read as quoted."""
+    return '"{}"'.format(field.replace('"', '""')) if field.startswith('"') else field
 
 
 def _unescaped(source: str) -> str:

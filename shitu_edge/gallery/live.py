@@ -76,6 +76,7 @@ class Live:
 
     def reindex(self, parameters: GraphParameters | None, anew: bool, threads: int, progress: Progress | None) -> None:
         """Bring the graph up to date and search it from now on; see `Gallery.reindex`."""
+        self._store.home.require(self._store.path)
         with self._indexing:
             self.graphs.check_writable()
             record = self._store.graph()

@@ -10,7 +10,7 @@ import ctypes
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -32,7 +32,8 @@ def large_pages() -> Iterator[None]:
     yield
     found = [part for block in _large_blocks() for part in _beyond(block, before) if part[1] - part[0] >= _WORTHWHILE]
     if found:
-        threading.Thread(target=_enlarge, args=(found,), name="large-pages", daemon=True).start()
+        with suppress(RuntimeError):  # no thread can be started
+            threading.Thread(target=_enlarge, args=(found,), name="large-pages", daemon=True).start()
 
 
 def _large_blocks() -> list[Span]:

@@ -40,8 +40,13 @@ class Upkeep:
         with self._lock:
             self._again = True
             if not self._thread and not self._closed:
-                self._thread = threading.Thread(target=self._run, args=(job,), name="shitu-gallery", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, args=(job,), name="shitu-gallery", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError as error:
+                    _log.warning("index not brought up to date: %s", error)
+                else:
+                    self._thread = thread
 
     def wait(self) -> None:
         """Return when nothing is being done."""

@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import GalleryError
+from ..labels import label_fault
+from ..skipped import some
 from .exact import ExactIndex, merge
 from .graphs import ROUNDING, GraphFiles
 from .index import GraphIndex, Ids, Rows
-from .store import Store
+from .store import Snapshot, Store
 from .view import Roster, View, contains
 
 Progress = Callable[[str, int, int], None]
@@ -21,6 +23,7 @@ Progress = Callable[[str, int, int], None]
 _SAMPLE = 200
 _NEIGHBOURS = 10
 _AT_ONCE = 5000
+_SHOWN = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +31,14 @@ class Verification:
     """What was checked, and what is wrong, a line each.
 
     `recall` is the share of the exact 10 nearest that the graph finds for a sample of items; None without a graph.
+    `advice` names labels that would not be taken today, which older galleries may hold: the gallery is sound with them.
     """
 
     revision: int
     items: int
     recall: float | None
     faults: tuple[str, ...]
+    advice: tuple[str, ...] = ()
 
 
 def verify(path: Path, progress: Progress | None = None) -> Verification:
@@ -52,21 +57,29 @@ def verify(path: Path, progress: Progress | None = None) -> Verification:
             faults = list(snapshot.faults(step))
             if faults:
                 return Verification(snapshot.revision, len(snapshot.load().added), None, tuple(faults))
-            ids = snapshot.load().added
+            ids, advice = snapshot.load().added, tuple(_odd_labels(snapshot))
             record = store.graph()
             if record is None:
-                return Verification(snapshot.revision, len(ids), None, ())
+                return Verification(snapshot.revision, len(ids), None, (), advice)
             try:
                 graph = GraphFiles(store).read(record)
             except GalleryError as error:
-                return Verification(snapshot.revision, len(ids), None, (f"graph: {error}",))
+                return Verification(snapshot.revision, len(ids), None, (f"graph: {error}",), advice)
             with store.snapshot() as newest:  # of which the graph may be
                 last_id = newest.last_id
             faults = list(_graph_faults(graph, ids, last_id, snapshot.embeddings))
             recall = _recall(graph, ids, snapshot.embeddings, store.meta.dim, progress) if not faults else None
-            return Verification(snapshot.revision, len(ids), recall, tuple(faults))
+            return Verification(snapshot.revision, len(ids), recall, tuple(faults), advice)
     finally:
         store.close()
+
+
+def _odd_labels(snapshot: Snapshot) -> Iterator[str]:
+    for label in snapshot.label_counts():
+        fault = label_fault(label)
+        if fault:
+            items = some([str(entry.id) for entry in snapshot.entries(label)])
+            yield f"label {label[:_SHOWN]!r} (items {items}) {fault}; `gallery rename` or `relabel` gives another"
 
 
 def _graph_faults(graph: GraphIndex, ids: Ids, last_id: int, fetch: Callable[[Ids], Rows]) -> Iterator[str]:

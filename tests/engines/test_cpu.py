@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shitu_edge.engines import cpu as cpu_module
-from shitu_edge.engines.cpu import Cpu, read_cpu
+from shitu_edge.engines.cpu import Cpu, is_described, read_cpu
 
 
 def _put(root: Path, name: str, content: str) -> None:
@@ -150,3 +151,31 @@ def test_affinity_counts() -> None:
     finally:
         os.sched_setaffinity(0, before)
     assert read_cpu().allowed_cpus == len(before)
+
+
+_RANGES = {"possible": "0-3", "online": "0-3"}
+_CACHE = {"cpu0/cache/index0/shared_cpu_list": "0"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems are asked by calls")
+@pytest.mark.parametrize(
+    ("cpuinfo", "cpus", "described"),
+    [
+        ("", {}, False),
+        ("processor : 0", {}, True),
+        ("", _RANGES, False),
+        ("", _RANGES | _CACHE, True),
+        ("", _RANGES | {"cpu0/cpufreq/cpuinfo_max_freq": "2400000"}, True),
+        ("", _RANGES | _CACHE | {"possible": "0", "online": "0"}, False),  # a single CPU is no range to OpenVINO
+        ("", _RANGES | _CACHE | {"online": "1,3"}, False),
+        ("", _RANGES | {"online": "0,2-3", "cpu2/cache/index0/shared_cpu_list": "2"}, True),
+        ("", _RANGES | _CACHE | {"online": "0,2-3"}, False),
+        ("", _CACHE, False),
+    ],
+)
+def test_cpus_are_described_by_proc_or_sys(tmp_path: Path, cpuinfo: str, cpus: dict[str, str], described: bool) -> None:
+    if cpuinfo:
+        _put(tmp_path, "proc/cpuinfo", cpuinfo)
+    for name, content in cpus.items():
+        _put(tmp_path, f"sys/devices/system/cpu/{name}", content + "\n")
+    assert is_described(tmp_path) == described

@@ -33,6 +33,7 @@ from shitu_edge.results import SIMILARITY_ROUNDING
 
 from .rows import DIM, Rows, brute_force, create, new_items, run_python, unit_rows
 
+BLANK = set("\u115f\u1160\u2800\u3164\uffa0")
 QUICK = GraphParameters(m=8, ef_construction=60, ef=60)
 
 
@@ -133,21 +134,19 @@ def test_an_empty_gallery_is_true(gallery: Gallery) -> None:
 @settings(max_examples=30, deadline=None)
 @given(
     st.lists(
-        st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n\r"), min_size=1), min_size=1, max_size=5
+        st.text(st.characters(categories=["L", "M", "N", "P", "S", "Zs"]), min_size=1, max_size=40).filter(
+            lambda label: unicodedata.category(label[0])[0] in "LNPS" and not set(label) & BLANK
+        ),
+        min_size=1,
+        max_size=5,
     )
 )
 def test_labels_of_any_script(tmp_path_factory: pytest.TempPathFactory, labels: list[str]) -> None:
     path = tmp_path_factory.mktemp("labels") / "g"
     wanted = [unicodedata.normalize("NFC", label).strip() for label in labels]
     rows = unit_rows(len(labels))
-    items = [NewItem(label, label, row) for label, row in zip(labels, rows, strict=True)]
     with create(path) as gallery:
-        if not all(wanted):
-            with pytest.raises(GalleryError, match="label is empty"):
-                gallery.add(items)
-            assert len(gallery) == 0
-            return
-        gallery.add(items)
+        gallery.add(NewItem(label, label, row) for label, row in zip(labels, rows, strict=True))
     with Gallery.open(path, background=False) as gallery:
         assert _labels(gallery, rows) == wanted
         assert [item.label for item in gallery.entries()] == wanted
@@ -156,12 +155,13 @@ def test_labels_of_any_script(tmp_path_factory: pytest.TempPathFactory, labels: 
 
 
 def test_labels_keep_inner_blanks_and_are_composed(gallery: Gallery) -> None:
-    given_labels = ["Oat  milk\t1 l", " 牛奶 250 ml\n", "Cafe\N{COMBINING ACUTE ACCENT}", "حليب", "दूध", "🥛"]
+    given_labels = ["Oat  milk\u30001 l", " 牛奶 250 ml\n", "Cafe\N{COMBINING ACUTE ACCENT}", "حليب", "दूध", "🥛"]
     rows = unit_rows(len(given_labels))
     gallery.add(NewItem(label, "", row) for label, row in zip(given_labels, rows, strict=True))
-    wanted = ["Oat  milk\t1 l", "牛奶 250 ml", "Caf\N{LATIN SMALL LETTER E WITH ACUTE}", "حليب", "दूध", "🥛"]
+    wanted = ["Oat  milk\u30001 l", "牛奶 250 ml", "Caf\N{LATIN SMALL LETTER E WITH ACUTE}", "حليب", "दूध", "🥛"]
     assert _labels(gallery, rows) == wanted
     assert [item.id for item in gallery.entries("Caf\N{LATIN SMALL LETTER E WITH ACUTE}")] == [3]
+    assert [item.id for item in gallery.entries("Cafe\N{COMBINING ACUTE ACCENT}")] == [3]
 
 
 def _with_nan(row: Rows) -> Rows:
@@ -175,7 +175,7 @@ def _with_nan(row: Rows) -> Rows:
     [
         ("", lambda row: row, r"bad\.jpg: the label is empty"),
         (" \t\n", lambda row: row, r"bad\.jpg: the label is empty"),
-        ("\udcff", lambda row: row, r"bad\.jpg: the label is no Unicode text"),
+        ("\udcff", lambda row: row, r"bad\.jpg: the label is not Unicode text"),
         ("tea", lambda row: row[:8], r"bad\.jpg: expected a unit row \(16,\), found shape \(8,\)"),
         ("tea", lambda row: row[None], r"bad\.jpg: expected a unit row \(16,\), found shape \(1, 16\)"),
         ("tea", lambda row: row * np.float32(1.01), r"bad\.jpg: expected a unit row"),
@@ -580,11 +580,16 @@ def test_a_graph_about_to_be_put_on_record_is_not_dropped(indexed: Path, monkeyp
     rename = os.replace
     refusals: list[str] = []
 
-    def rename_and_be_overtaken(source: Path, target: Path) -> None:
-        rename(source, target)
+    def drop() -> None:
         with Gallery.open(indexed, background=False) as other, pytest.raises(GalleryError, match="locked") as refusal:
             other.drop_stale_graphs()
         refusals.append(str(refusal.value))
+
+    def rename_and_be_overtaken(source: Path, target: Path) -> None:
+        rename(source, target)
+        overtaking = threading.Thread(target=drop)
+        overtaking.start()
+        overtaking.join()
 
     with Gallery.open(indexed, background=False) as gallery:
         gallery.add(new_items(unit_rows(1, seed=3)))
@@ -858,7 +863,7 @@ def test_the_callers_own_errors_are_not_called_damage(gallery: Gallery) -> None:
         gallery.reindex(QUICK, progress=fail)
     with pytest.raises(GalleryError, match="expected a revision's number, found 'a'"):
         gallery.diff("a", 2)  # type: ignore[arg-type]
-    with pytest.raises(TypeError):
+    with pytest.raises(GalleryError, match="expected ids in a list, found '12'"):
         gallery.remove("12")  # type: ignore[arg-type]
     assert len(gallery) == 3
 

@@ -23,10 +23,11 @@ from shitu_edge.errors import GalleryError
 from shitu_edge.gallery import Gallery, NewItem
 from shitu_edge.gallery.patch import apply_patch, write_patch
 from shitu_edge.gallery.store.schema import ContentDigest, entry_digest
+from shitu_edge.gallery.store.structure import Guarded
 from shitu_edge.gallery.verify import verify
 
 from .operations import Model, check_content, choose, do
-from .rows import DIM, create, new_items, run_python, unit_rows
+from .rows import DIM, create, new_items, older_labels, run_python, unit_rows
 
 MAGIC = b"shitu-edge gallery patch 1\n"
 CHANGES = ("add", "remove", "rename", "replace", "change", "rollback")
@@ -313,15 +314,20 @@ def test_only_what_changed_is_in_the_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("revision", [3, 4, 5, 6])
-def test_a_patch_that_fails_on_the_way_changes_nothing(base: Path, patch: Path, revision: int) -> None:
-    with closing(sqlite3.connect(base)) as connection, connection:
-        connection.execute(
-            f"CREATE TRIGGER full BEFORE INSERT ON revisions WHEN NEW.id = {revision}"
-            " BEGIN SELECT RAISE(ROLLBACK, 'the disk is full'); END"
-        )
-    assert "the disk is full" in _refusal(base, patch)
-    with closing(sqlite3.connect(base)) as connection, connection:
-        connection.execute("DROP TRIGGER full")
+def test_a_patch_that_fails_on_the_way_changes_nothing(
+    base: Path, patch: Path, revision: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execute = Guarded.execute
+
+    def fill_up(self: Guarded, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        if sql.startswith("INSERT INTO revisions") and parameters[0] == revision:
+            execute(self, "ROLLBACK")  # as SQLite does on a full disk
+            raise sqlite3.OperationalError("database or disk is full")
+        return execute(self, sql, parameters)
+
+    with monkeypatch.context() as full:
+        full.setattr(Guarded, "execute", fill_up)
+        assert "the disk is full" in _refusal(base, patch)
     with Gallery.open(base, background=False) as follower:
         assert apply_patch(follower, patch) is not None
 
@@ -679,6 +685,62 @@ def test_labels_that_no_gallery_writes(
     head["steps"][0]["added"][0]["label"] = label
     _refused(opened, patch, _forged(base, head, vectors))
     assert len(opened) == 6
+
+
+ODD_LABELS = ("可乐\t2", "\x1b[31mRot", "te\u200ba", "x" * 201)
+"""Of galleries before labels had one form."""
+
+
+def _center(tmp_path: Path, *labels: str) -> tuple[Gallery, Path]:
+    """An older gallery, open, with an item per label, and a kiosk's copy of it."""
+    with older_labels(), create(tmp_path / "center") as gallery:
+        gallery.add(NewItem(label, "", row) for label, row in zip(labels, unit_rows(len(labels), seed=3), strict=True))
+        gallery.copy(tmp_path / "kiosk")
+    return Gallery.open(tmp_path / "center", background=False), tmp_path / "kiosk"
+
+
+@pytest.mark.parametrize("label", ODD_LABELS, ids=lambda label: ascii(label)[:12])
+def test_copies_of_an_older_gallery_follow_what_happens_to_its_labels(tmp_path: Path, label: str) -> None:
+    """More of the label, its removal, its return by a rollback, and a better name for it."""
+    center, kiosk = _center(tmp_path, label, "tea")
+    with center:
+        changes: list[Callable[[], object]] = [
+            lambda: center.add([NewItem(label, "", unit_rows(1, seed=5)[0])]),
+            lambda: center.remove([1, 3]),
+            lambda: center.rollback(3),
+            lambda: center.rename(label, "cola"),
+        ]
+        for change in changes:
+            base = center.revision
+            with older_labels():
+                change()
+            _follow(center, kiosk, [(base, base + 1)])
+    assert verify(kiosk).faults == ()
+    assert verify(kiosk).advice == ()
+
+
+@pytest.mark.parametrize("label", ODD_LABELS, ids=lambda label: ascii(label)[:12])
+def test_a_label_that_is_new_and_odd_is_refused_until_the_center_renames_it(
+    tmp_path: Path, patch: Path, label: str
+) -> None:
+    center, kiosk = _center(tmp_path, "tea")
+    with center:
+        base = center.revision
+        with older_labels():
+            center.add([NewItem(label, "", unit_rows(1, seed=5)[0])])
+        write_patch(center, base, center.revision, patch)
+        assert f"item 2: its label h{'as' if len(label) > 200 else 'olds'} " in _refusal(kiosk, patch)
+        assert f"relabel it where the patch was made, and patch from revision {base} again" in _refusal(kiosk, patch)
+        center.relabel([2], "cola")
+        _follow(center, kiosk, [(base, center.revision)])
+
+
+def test_a_time_of_several_lines_is_refused(
+    opened: Gallery, base: Path, addition: tuple[Head, bytes], patch: Path
+) -> None:
+    head, vectors = addition
+    head["steps"][0]["revision"]["created_at"] = "2026-01-01\n99  2026-01-02  +0  -0  root  all is well"
+    _refused(opened, patch, _forged(base, head, vectors))
 
 
 @pytest.mark.filterwarnings("ignore:.*encountered in:RuntimeWarning")

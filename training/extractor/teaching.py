@@ -19,8 +19,9 @@ import openvino as ov
 from numpy.typing import NDArray
 from openvino import opset13 as ops
 
+from ..progress import Progress
 from .discriminant import Features, Scatter, discriminant
-from .packs import Pack, Progress
+from .packs import Pack
 from .teacher import MAP_DEPTHS, MAP_SIDE, MAPS, VECTORS
 from .views import cut, part_of
 

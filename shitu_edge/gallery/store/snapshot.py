@@ -15,12 +15,14 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from ...errors import DamagedError, GalleryError
+from ...labels import spellings
 from ..index import Ids, Progress, Rows
 from . import history, replay
-from .changes import normal_label
 from .check import examine
-from .connection import odd_content
+from .failures import odd_content
+from .given import text
 from .records import READ_TOLERANCE, Diff, Entry, Load, Revision
+from .structure import ascending
 
 _READ_AT_ONCE = 500
 
@@ -67,7 +69,7 @@ class Snapshot:
         # A cursor that is not closed would keep the file open in the traceback of a failure.
         with closing(self._connection.execute(*((_ALL,) if whole else (_COME_SINCE, (since,))))) as rows:
             while some := rows.fetchmany(_READ_AT_ONCE):
-                items, names = zip(*some, strict=True)
+                items, names = zip(*ascending(some, ids[-1] if ids else 0), strict=True)
                 ids.extend(items)
                 labels.extend(map(numbers.__getitem__, names))
         return Load(self.revision, whole, _ids(gone), _ids(ids), np.array(labels, np.int32), list(numbers))
@@ -92,24 +94,32 @@ class Snapshot:
             DamagedError: an embedding is not what was stored.
             GalleryError: there is none of an item.
         """
-        vectors = np.empty((len(ids), self._dim), np.float32)
+        room = self._bytes() // (4 * self._dim)
+        vectors = np.empty((len(ids) if len(ids) <= room else 0, self._dim), np.float32)
         for start in range(0, len(ids), _READ_AT_ONCE):
             some = ids[start : start + _READ_AT_ONCE]
-            vectors[start : start + len(some)] = self._rows(some.tolist())
+            rows = self._rows(some.tolist())
+            if start + len(some) > room:  # had they all been stored, there would be room for them
+                raise DamagedError(self._path, "its embeddings take more than the file")
+            if len(vectors):
+                vectors[start : start + len(some)] = rows
         return vectors
 
     @_sound
     def entries(self, label: str | None = None) -> list[Entry]:
-        """Return the entries by id, all of them or one label's."""
-        where, values = (" AND label = ?", (normal_label(label, "the label"),)) if label is not None else ("", ())
+        """Return the entries by id, all of them or one label's, looked for as it is and then in its normal form."""
+        where = "" if label is None else " AND label = ?"
         query = f"SELECT item, label, source FROM entries WHERE removed_in IS NULL{where} ORDER BY item"
-        return [Entry(*row) for row in self._connection.execute(query, values)]
+        for values in [()] if label is None else [(spelling,) for spelling in spellings(text(label, "the label"))]:
+            if found := [Entry(*row) for row in ascending(self._connection.execute(query, values))]:
+                return found
+        return []
 
     @_sound
     def label_counts(self) -> dict[str, int]:
         """Return how many items each label has, by label."""
         query = "SELECT label, count(*) FROM entries WHERE removed_in IS NULL GROUP BY label ORDER BY label"
-        return dict(self._connection.execute(query).fetchall())
+        return dict(self._connection.execute(query))
 
     @_sound
     def log(self) -> list[Revision]:
@@ -143,6 +153,11 @@ class Snapshot:
         """Yield what is wrong with the file, a line each; nothing where all is well."""
         with odd_content(self._path):
             yield from examine(self._connection, self._dim, progress)
+
+    def _bytes(self) -> int:
+        """Return how much the file holds, with its log."""
+        pages, size = (self._connection.execute(f"PRAGMA page_{what}").fetchone()[0] for what in ("count", "size"))
+        return int(pages * size)
 
     @_sound
     def _rows(self, ids: Sequence[int]) -> Rows:

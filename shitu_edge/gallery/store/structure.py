@@ -1,0 +1,145 @@
+"""What a gallery file may hold besides rows: exactly the tables and indexes of `schema.py`, and nothing.
+
+A file that was handed over may bring views, triggers, generated columns and virtual tables, whose SQL would run here,
+without end or beyond memory; and forged pages may lead a query round in circles. So nothing is asked of a file before
+its structure was compared, each statement ends, and SQLite is told to trust nothing that a file says
+(https://sqlite.org/security.html).
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import closing, suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from ...errors import DamagedError
+from .schema import MOST_BYTES, MOST_ITEMS, SCHEMA
+
+_STRUCTURE = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY name"
+_SHOWN = 60
+
+_LIMITS = {
+    "SQLITE_LIMIT_LENGTH": MOST_BYTES,
+    "SQLITE_LIMIT_SQL_LENGTH": 20_000,
+    "SQLITE_LIMIT_COLUMN": 100,
+    "SQLITE_LIMIT_EXPR_DEPTH": 50,
+    "SQLITE_LIMIT_COMPOUND_SELECT": 5,
+    "SQLITE_LIMIT_FUNCTION_ARG": 8,
+    "SQLITE_LIMIT_ATTACHED": 0,
+    "SQLITE_LIMIT_LIKE_PATTERN_LENGTH": 50,
+    "SQLITE_LIMIT_TRIGGER_DEPTH": 0,
+    "SQLITE_LIMIT_WORKER_THREADS": 0,
+}
+_CONFIGURATION = {
+    "SQLITE_DBCONFIG_DEFENSIVE": True,
+    "SQLITE_DBCONFIG_TRUSTED_SCHEMA": False,
+    "SQLITE_DBCONFIG_ENABLE_TRIGGER": False,
+    "SQLITE_DBCONFIG_ENABLE_VIEW": False,
+    "SQLITE_DBCONFIG_DQS_DDL": False,
+    "SQLITE_DBCONFIG_DQS_DML": False,
+}
+
+_STEP = 100_000
+"""Instructions of SQLite's virtual machine between two looks at how many there were."""
+_STEPS = 2_000_000
+_STEPS_A_BYTE = 10
+"""Of the file. The densest gallery, with one number an embedding, takes 1.2 to be verified or renamed whole."""
+
+
+class Guarded(sqlite3.Connection):
+    """A connection that distrusts its file: limited in what it takes, and in what a statement may cost."""
+
+    def guard(self, size: int) -> None:
+        """Begin to distrust a file of so many bytes, before anything is read of it."""
+        self._steps = _Steps(_STEPS + _STEPS_A_BYTE * size)
+        self.set_progress_handler(self._steps, _STEP)
+        if hasattr(self, "setlimit"):  # Python 3.11
+            for name, most in _LIMITS.items():
+                self.setlimit(getattr(sqlite3, name), most)
+        if hasattr(self, "setconfig"):  # Python 3.12
+            for name, on in _CONFIGURATION.items():
+                self.setconfig(getattr(sqlite3, name), on)
+        self.execute("PRAGMA trusted_schema = OFF")
+        self.execute("PRAGMA cell_size_check = ON")
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        """Run a statement, which is interrupted when it takes far more than its file could call for."""
+        self._steps.taken = 0
+        return super().execute(sql, parameters)
+
+
+class _Steps:
+    """Counts what a statement has cost so far; true when that is too much."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self.taken = 0
+
+    def __call__(self) -> bool:
+        self.taken += _STEP
+        return self.taken > self._most
+
+
+def size_on_disk(path: Path) -> int:
+    """Return the bytes of a file and its log, as far as they are there."""
+    size = 0
+    for file in (path, f"{path}-wal"):
+        with suppress(OSError):
+            size += os.path.getsize(file)
+    return size
+
+
+def check_structure(connection: sqlite3.Connection, path: Path) -> None:
+    """Check that a file has the tables and indexes of a gallery, as they were made, and nothing besides.
+
+    Raises:
+        DamagedError: it has not.
+    """
+    fault = next(_faults(connection), None)
+    if fault:
+        raise DamagedError(path, fault)
+
+
+def has_tables(connection: sqlite3.Connection, *names: str) -> bool:
+    """Return whether a file has some tables as a gallery has them, so that reading these runs nothing else."""
+    found = connection.execute(_STRUCTURE).fetchall()
+    return all(found.count(row) == 1 for row in _model() if row[1] in names)
+
+
+def ascending(rows: Iterable[tuple[Any, ...]], after: int = 0) -> Iterator[tuple[Any, ...]]:
+    """Pass on rows that come by id; forged pages may repeat them for as long as a statement runs.
+
+    Raises:
+        ValueError: an id is not above the one before it, or beyond those that a gallery gives.
+    """
+    for row in rows:
+        if not after < row[0] < MOST_ITEMS:
+            raise ValueError(f"{row[0]} after {after}")
+        after = row[0]
+        yield row
+
+
+def _faults(connection: sqlite3.Connection) -> Iterator[str]:
+    found = connection.execute(_STRUCTURE).fetchall()
+    if found == _model():
+        return
+    names = [row[1] for row in found]
+    for row in _model():
+        if row[1] not in names:
+            yield f"no such {row[0]}: {row[1]}"
+        elif row not in found:
+            yield f"the {row[0]} {row[1]} is not as a gallery has it"
+    for row in found:
+        if row not in _model() or found.count(row) > 1:
+            yield f"the {str(row[0])[:_SHOWN]} {str(row[1])[:_SHOWN]!r} does not belong to a gallery"
+
+
+@cache
+def _model() -> list[tuple[str, str, str, str]]:
+    with closing(sqlite3.connect(":memory:")) as model:
+        model.executescript(SCHEMA)
+        return model.execute(_STRUCTURE).fetchall()
