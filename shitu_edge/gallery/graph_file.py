@@ -11,6 +11,8 @@ import hashlib
 import math
 import os
 import struct
+from bisect import bisect_left
+from concurrent.futures import ThreadPoolExecutor
 from typing import BinaryIO
 
 import numpy as np
@@ -29,35 +31,44 @@ def check_graph(stream: BinaryIO, dim: int, count: int, m: int, ef_construction:
     """Read the file of a graph of `count` rows of `dim` numbers to its end, and check its whole structure.
 
     Returns:
-        The SHA-256 of the file in hexadecimal, and the ids (N,) of the graph's items, ascending.
+        The SHA-256 of the file in hexadecimal, and the ids (N,) of the graph's items as they come in it.
 
     Raises:
         GalleryError: it is not what hnswlib writes for these parameters; the message does not name the file.
         OSError: it cannot be read.
     """
-    file = _Hashed(stream)
     row = _row(dim, m)
-    top, entry = _check_header(file.read(_HEADER.size), row, count, m, ef_construction)
-    most_upper = _check_size(os.fstat(stream.fileno()).st_size, row, count, m)
-    ids = _check_rows(file, row, count)
-    levels = _check_upper(file.read(most_upper), count, m)
-    if not levels[entry] == top == levels.max():
-        raise GalleryError(f"its entry point has level {levels[entry]}, expected {levels.max()}; its header says {top}")
-    return file.digest.hexdigest(), ids
+    with ThreadPoolExecutor(1) as worker:
+        file = _Hashed(stream, worker)
+        top, entry = _check_header(file.read(_HEADER.size), row, count, m, ef_construction)
+        most_upper = _check_size(os.fstat(stream.fileno()).st_size, row, count, m)
+        ids = _check_rows(file, row, count)
+        levels = _check_upper(file.read(most_upper), count, m)
+        if not levels[entry] == top == levels.max():
+            raise GalleryError(f"its entry point has level {levels[entry]} of {levels.max()}; its header says {top}")
+        return file.hexdigest(), ids
 
 
 class _Hashed:
-    """A file that is read once, and its digest."""
+    """A file that is read once. Its digest takes longer than the checks, so it is computed beside them."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: BinaryIO, worker: ThreadPoolExecutor) -> None:
         self._stream = stream
-        self.digest = hashlib.sha256()
+        self._worker = worker
+        self._digest = hashlib.sha256()
+        self._update = worker.submit(self._digest.update, b"")
 
     def read(self, size: int) -> bytes:
         """Return the next bytes; fewer at the end of the file."""
         content = self._stream.read(size)
-        self.digest.update(content)
+        self._update.result()
+        self._update = self._worker.submit(self._digest.update, content)
         return content
+
+    def hexdigest(self) -> str:
+        """Return the digest of all that was read."""
+        self._update.result()
+        return self._digest.hexdigest()
 
 
 def _row(dim: int, m: int) -> np.dtype[np.void]:
@@ -120,8 +131,8 @@ def _check_rows(file: _Hashed, row: np.dtype[np.void], count: int) -> NDArray[np
         if not (np.abs(np.einsum("nd,nd->n", vectors, vectors) - 1) < _UNIT_TOLERANCE).all():
             raise GalleryError("a row is not of length 1")
         ids[start : start + size] = rows["id"]
-    ids.sort()
-    if ids[0] < 0 or (ids[1:] == ids[:-1]).any():
+    ascending = np.sort(ids)
+    if ascending[0] < 0 or (ascending[1:] == ascending[:-1]).any():
         raise GalleryError("two items have the same id, or one has an id that is out of range")
     return ids
 
@@ -131,7 +142,7 @@ def _check_upper(content: bytes, count: int, m: int) -> NDArray[np.int32]:
     if len(content) % 4:
         raise GalleryError("is truncated")
     words = np.frombuffer(content, "<u4")
-    levels, starts, at_level = _walk(words.tolist(), count, m)
+    levels, starts, at_level = _walk(words, count, m)
     lists = words[np.array(starts, np.intp)[:, None] + np.arange(1 + m)]
     link_counts, links = lists[:, :1], lists[:, 1:]
     if (link_counts > m).any() or (links >= count).any():
@@ -142,27 +153,28 @@ def _check_upper(content: bytes, count: int, m: int) -> NDArray[np.int32]:
     return levels
 
 
-def _walk(words: list[int], count: int, m: int) -> tuple[NDArray[np.int32], list[int], list[int]]:
-    """Return each item's level, and of each list of links where it starts and its level."""
+def _walk(words: NDArray[np.uint32], count: int, m: int) -> tuple[NDArray[np.int32], list[int], list[int]]:
+    """Return each item's level, and of each list of links where it starts and its level.
+
+    Most items have no upper links, which is one word of 0.
+    """
     levels = np.zeros(count, np.int32)
     starts: list[int] = []
     at_level: list[int] = []
+    used = np.flatnonzero(words).tolist()
     step = _upper_bytes(m)
-    place = 0
-    for item in range(count):
-        if place >= len(words):
-            raise GalleryError("is truncated")
-        size = words[place]
-        place += 1
-        if size:
-            level, rest = divmod(size, step)
-            end = place + size // 4
-            if rest or end > len(words):
-                raise GalleryError(f"an item has {size} bytes of upper links, expected a multiple of {step}")
-            levels[item] = level
-            starts += range(place, end, step // 4)
-            at_level += range(1, level + 1)
-            place = end
-    if place < len(words):
-        raise GalleryError("is longer than its items")
+    item = place = 0
+    while (next_used := bisect_left(used, place)) < len(used):
+        item, place = item + used[next_used] - place, used[next_used] + 1
+        size = int(words[place - 1])
+        level, rest = divmod(size, step)
+        end = place + size // 4
+        if item >= count or rest or end > len(words):
+            raise GalleryError(f"the upper links of an item take {size} bytes, expected none or a multiple of {step}")
+        levels[item] = level
+        starts += range(place, end, step // 4)
+        at_level += range(1, level + 1)
+        item, place = item + 1, end
+    if item + len(words) - place != count:
+        raise GalleryError("is truncated, or longer than its items")
     return levels, starts, at_level

@@ -78,12 +78,12 @@ def default_ef(items: int) -> int:
 class GraphIndex:
     """An hnswlib cosine graph (Malkov and Yashunin 2016). Searched without a lock, as it never changes then."""
 
-    def __init__(self, graph: Any, parameters: GraphParameters) -> None:
+    def __init__(self, graph: Any, parameters: GraphParameters, ids: Ids, digest: str | None = None) -> None:
         self._graph = graph
         self.parameters = parameters
-        self.digest: str | None = None
+        self.digest = digest
         """Of the file that holds it; None while none does."""
-        self.ids: Ids = np.sort(np.array(graph.get_ids_list(), np.int64))
+        self.ids = ids
         """The ids of its items, ascending."""
         self.ef = parameters.ef_among(len(self.ids))
         graph.set_ef(self.ef)
@@ -110,7 +110,7 @@ class GraphIndex:
             max_elements=len(ids), M=parameters.m, ef_construction=parameters.ef_construction, random_seed=100
         )
         _add(graph, ids, fetch, threads, progress)
-        return cls(graph, parameters)
+        return cls(graph, parameters, ids)
 
     def grow(
         self,
@@ -126,7 +126,7 @@ class GraphIndex:
         """
         self._graph.resize_index(len(self) + len(ids))
         _add(self._graph, ids, fetch, threads, progress)
-        return GraphIndex(self._graph, parameters)
+        return GraphIndex(self._graph, parameters, np.union1d(self.ids, ids))
 
     @classmethod
     def load(
@@ -151,14 +151,11 @@ class GraphIndex:
                 graph = _new_graph(dim)
                 with large_pages():
                     graph.load_index(_same_file(stream, path), max_elements=count)
-                loaded = cls(graph, parameters)
-                # hnswlib does not notice when reading fails, and goes on with whatever its memory held.
-                if not np.array_equal(loaded.ids, ids) or graph.index_file_size() != os.fstat(stream.fileno()).st_size:
+                if not _is_whole(graph, ids, os.fstat(stream.fileno()).st_size):
                     raise GalleryError("could not be read whole")
-        except (GalleryError, RuntimeError, MemoryError, OverflowError) as error:
+        except (GalleryError, RuntimeError, MemoryError) as error:
             raise GalleryError(f"{path}: {error}") from error
-        loaded.digest = found
-        return loaded
+        return cls(graph, parameters, np.sort(ids), found)
 
     def save(self, path: Path) -> None:
         """Write the graph durably.
@@ -246,6 +243,18 @@ def _add(graph: Any, ids: Ids, fetch: Callable[[Ids], Rows], threads: int, progr
         graph.add_items(fetch(some), some)
         if progress:
             progress(start + len(some), len(ids))
+
+
+def _is_whole(graph: Any, ids: Ids, size: int) -> bool:
+    """Return whether a loaded graph has the last row and the last level of its file.
+
+    hnswlib does not notice when reading fails, and goes on with whatever its memory held.
+    """
+    try:
+        graph.get_items(ids[-1:])
+    except RuntimeError:
+        return False
+    return int(graph.index_file_size()) == size
 
 
 def _same_file(stream: BinaryIO, path: Path) -> bytes:

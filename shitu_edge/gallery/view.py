@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +41,8 @@ class Roster:
     def changed(self, gone: Ids, come: Ids, labels: NDArray[np.int32], names: Sequence[str]) -> Roster:
         """Return a roster without the ids that are gone, and then with those that have come, both ascending.
 
-        `labels` are places in `names`. Only the newest roster may be asked: names are numbered here.
+        `labels` are places in `names`, which are all different. Only the newest roster may be asked, as names are
+        numbered here.
         """
         ids, numbers = self.ids, self._numbers
         if len(gone):
@@ -49,8 +51,7 @@ class Roster:
             ids, numbers = np.delete(ids, places), np.delete(numbers, places)
         if len(come):
             places = np.searchsorted(ids, come)
-            known = np.fromiter(map(self._number, names), np.int32, len(names))
-            ids, numbers = np.insert(ids, places, come), np.insert(numbers, places, known[labels])
+            ids, numbers = np.insert(ids, places, come), np.insert(numbers, places, self._numbers_of(names)[labels])
         return Roster(ids, numbers, self._names, self._lookup)
 
     def holds(self, ids: Ids) -> NDArray[np.bool_]:
@@ -61,12 +62,12 @@ class Roster:
         """Return the labels of ids (N,) that are all here."""
         return [self._names[number] for number in self._numbers[np.searchsorted(self.ids, ids)].tolist()]
 
-    def _number(self, label: str) -> int:
-        number = self._lookup.get(label)
-        if number is None:
-            number = self._lookup[label] = len(self._names)
-            self._names.append(label)
-        return number
+    def _numbers_of(self, names: Sequence[str]) -> NDArray[np.int32]:
+        """Return the numbers of labels, no two of which are equal; those that have none yet are numbered."""
+        new = [name for name in names if name not in self._lookup]
+        self._lookup.update(zip(new, count(len(self._names)), strict=False))
+        self._names.extend(new)
+        return np.array([self._lookup[name] for name in names], np.int32)
 
 
 @dataclass(frozen=True, slots=True)
