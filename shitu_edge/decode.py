@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
 from typing import Any, BinaryIO, Literal, TypeAlias
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,7 @@ from PIL import Image, JpegImagePlugin
 from .errors import ImageError
 from .files import read_bounded
 from .formats import HEAD_BYTES, image_format
-from .image_files import Jpeg, RefusedError, examine
+from .image_files import Jpeg, RefusedError, TruncatedError, examine
 from .image_readers import FORMATS as FORMATS
 from .image_readers import reader
 from .opencv import opencv
@@ -203,13 +204,24 @@ def _scale(file: Jpeg, enough_side: int | None, limits: DecodeLimits) -> int:
 
 
 def _whole(file: Jpeg, decode_pixels: Callable[[bytes], _Pixels]) -> _Pixels:
-    """Decode a JPEG whose many zeros at its end are either part of the image or padding.
+    """Decode a JPEG that is whole, at its end too; see `image_files.jpeg`."""
+    if file.has_many_zeros:
+        return _whole_with_zeros(file, decode_pixels)
+    if file.single_scan or file.arithmetic:  # arithmetic coding reads on behind its end
+        return decode_pixels(file.content)
+    with_junk = crc32(decode_pixels(file.with_junk()).data)
+    pixels = decode_pixels(file.content)
+    if crc32(pixels.data) != with_junk:
+        raise TruncatedError("its last scan")
+    return pixels
+
+
+def _whole_with_zeros(file: Jpeg, decode_pixels: Callable[[bytes], _Pixels]) -> _Pixels:
+    """Decode a JPEG that ends with many zeros, if these are either a part of the image or padding.
 
     Part of the image, as of a plain one with Huffman tables of its own: it is not whole without the last ones. Padding:
     it is whole without all of them. Neither holds for what a camera's buffer held behind half a frame.
     """
-    if not file.many_zeros:
-        return decode_pixels(file.content)
     try:
         decode_pixels(file.without_last_zeros())
     except _DECODER_ERRORS:
@@ -218,12 +230,8 @@ def _whole(file: Jpeg, decode_pixels: Callable[[bytes], _Pixels]) -> _Pixels:
 
 
 def _jpeg_pixels(file: Jpeg, scale: int, content: bytes) -> _Pixels:
-    if (
-        scale == 1
-        and file.orientation == 1
-        and file.channels != 4
-        and (pixels := _by_opencv(file, content)) is not None
-    ):
+    is_plain = scale == 1 and file.orientation == 1 and file.channels != 4 and file.single_scan
+    if is_plain and (pixels := _by_opencv(file, content)) is not None:
         return pixels
     with JpegImagePlugin.JpegImageFile(BytesIO(content)) as image:
         image.decodermaxblock = len(content)  # all of it at once, as OpenCV gets it
@@ -234,9 +242,9 @@ def _jpeg_pixels(file: Jpeg, scale: int, content: bytes) -> _Pixels:
 
 
 def _by_opencv(file: Jpeg, content: bytes) -> _Pixels | None:
-    """Decode an upright JPEG in color or grey; None where that cannot be, for Pillow to do it or say why."""
+    """Decode an upright JPEG of one scan in color or grey; None where that cannot be, for Pillow to do it or say why."""
     cv2 = opencv()
-    if cv2 is None or not hasattr(cv2, "IMREAD_COLOR_RGB"):  # an older one passes over the flag and answers blue first
+    if cv2 is None or not hasattr(cv2, "IMREAD_COLOR_RGB"):  # before 4.11 it ignores this and answers blue first
         return None
     try:
         pixels: _Pixels | None = _imdecode(cv2, content)

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from . import bmp, gif, iso_media, jpeg, png, tiff, webp
-from .examined import Examined, RefusedError
+from .examined import Examined, RefusedError, TruncatedError
 from .jpeg import Jpeg
 
-__all__ = ["Examined", "Jpeg", "RefusedError", "examine"]
+__all__ = ["Examined", "Jpeg", "RefusedError", "TruncatedError", "examine"]
 
 _EXAMINERS: dict[str, Callable[[bytes], Examined]] = {
     "JPEG": jpeg.examine,

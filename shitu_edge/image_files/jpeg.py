@@ -3,6 +3,8 @@
 Neither libjpeg nor Pillow or OpenCV around it refuse a frame whose end is missing if an end marker follows: the rest
 becomes grey. So a decoder gets a frame of one scan without its end marker, and a few zero bytes instead: enough to look
 ahead when the last block is decoded, too few for more blocks. A decoder that wants more says that data is missing.
+Of several scans a decoder needs the end marker. Whether the last one is whole shows by junk before that marker, which
+changes no pixel of a whole image.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from .exif import orientation
 _MAX_SEGMENTS = 4096
 _MAX_SCANS = 500
 """As NVIDIA DALI has it; encoders write about ten."""
-_MAX_SCANNED_PIXELS = 2_500_000_000
+_MAX_SCANNED_PIXELS = 1_250_000_000
 """Pixels times scans: each scan of a progressive JPEG is a pass over all blocks, however few bytes it has."""
 
 _MARKER = re.compile(rb"\xff[\x01-\xfe]")
@@ -33,12 +35,14 @@ _STANDALONE = frozenset({0x01, *_RESTARTS})
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _SEQUENTIAL = frozenset({0xC0, 0xC1})
 _PROGRESSIVE = frozenset({0xC2, 0xCA})
-_READ = _SEQUENTIAL | _PROGRESSIVE | {0xC3, 0xC9}
+_ARITHMETIC = frozenset({0xC9, 0xCA})
+_READ = _SEQUENTIAL | _PROGRESSIVE | _ARITHMETIC | {0xC3}
 """Codings that libjpeg-turbo knows: also lossless and arithmetic ones, where it was built with them."""
 
 _LOOKAHEAD = bytes(8)
 """libjpeg fills its buffer of 64 bits before it decodes; zeros are no end of block in the usual tables."""
-_FEW_ZEROS = 2 * len(_LOOKAHEAD)
+_END = b"\xff\xd9"
+_JUNK = bytes(number * 83 % 251 for number in range(1, 129))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,22 +57,26 @@ class Jpeg(Examined):
     width: int = 0
     height: int = 0
     channels: int = 3
-    progressive: bool = False
     single_scan: bool = True
+    arithmetic: bool = False
     zeros: int = 0
 
     @property
-    def many_zeros(self) -> bool:
-        """Whether there are more than a few."""
-        return self.single_scan and self.zeros > _FEW_ZEROS
+    def has_many_zeros(self) -> bool:
+        """Whether there are more zeros than a decoder looks ahead."""
+        return self.single_scan and self.zeros > len(_LOOKAHEAD)
 
     def without_last_zeros(self) -> bytes:
-        """Return the content without a few of the zeros, more than a decoder may look ahead."""
-        return self._without(_FEW_ZEROS)
+        """Return the content without as many zeros as a decoder looks ahead."""
+        return self._without(len(_LOOKAHEAD))
 
     def without_zeros(self) -> bytes:
         """Return the content without any of the zeros."""
         return self._without(self.zeros)
+
+    def with_junk(self) -> bytes:
+        """Return the content of several scans with bytes that the last one takes for its own if it is not whole."""
+        return self.content[: -len(_END)] + _JUNK + _END
 
     def _without(self, count: int) -> bytes:
         return self.content[: len(self.content) - len(_LOOKAHEAD) - count] + _LOOKAHEAD
@@ -164,17 +172,20 @@ def examine(content: bytes) -> Jpeg:
     if not frame.is_complete():
         raise TruncatedError("scans are missing")
     single = frame.is_of_one_scan
-    data = b"".join(walk.pieces)
+    data = b"".join(walk.pieces[: walk.to_last_scan])
+    zeros = len(data) - len(data.rstrip(b"\0")) if data.endswith(b"\0") else 0
+    if not single and zeros > len(_LOOKAHEAD):  # in no scan but the first one are so many a part of the image
+        data = data.rstrip(b"\0")
     return Jpeg(
-        data + (_LOOKAHEAD if single else b"\xff\xd9"),
+        data + (_LOOKAHEAD if single else _END),
         orientation(walk.exif, walk.xmp),
         frame.width,
         frame.height,
         frame.bytes_per_pixel(single),
         channels=len(frame.components),
-        progressive=frame.marker in _PROGRESSIVE,
         single_scan=single,
-        zeros=len(data) - len(data.rstrip(b"\0")) if data.endswith(b"\0") else 0,
+        arithmetic=frame.marker in _ARITHMETIC,
+        zeros=zeros,
     )
 
 
@@ -187,6 +198,7 @@ class _Walk:
         self.scans = 0
         self.exif: bytes | None = None
         self.xmp: bytes | None = None
+        self.to_last_scan = 0
         self._content = content
         self._interval = 0
 
@@ -223,6 +235,8 @@ class _Walk:
             self._interval = int.from_bytes(body[:2], "big")
         if self._is_for_decoder(marker, body):
             self.pieces.append(memoryview(self._content)[start:end])
+        if marker == _SOS:
+            self.to_last_scan = len(self.pieces)
         return end
 
     def _is_for_decoder(self, marker: int, body: bytes) -> bool:
@@ -233,8 +247,7 @@ class _Walk:
             self.xmp = body
         if marker == _COM or _APP0 <= marker <= _APP15:  # two of these tell the color space
             return (marker == _APP0 and body.startswith(b"JFIF\0")) or (marker == _APP14 and body.startswith(b"Adobe"))
-        complete = self.frame is not None and self.frame.is_of_one_scan
-        return marker == _SOS or not complete
+        return True
 
     def _scan(self, header: bytes, start: int, end: int) -> int:
         """Check a scan; return where its data ends."""
@@ -242,7 +255,7 @@ class _Walk:
             raise RefusedError("is a JPEG without a frame header")
         self.scans += 1
         pixels = self.frame.width * self.frame.height
-        if self.scans > _MAX_SCANS or self.scans * pixels > _MAX_SCANNED_PIXELS:
+        if self.scans > _MAX_SCANS or (self.scans > 1 and self.scans * pixels > _MAX_SCANNED_PIXELS):
             raise RefusedError(f"is a JPEG of {self.scans} or more scans, too many for {pixels} pixels")
         parts = self.frame.scan(header)
         found = (_MARKER_AFTER_SCAN if self._interval else _MARKER).search(self._content, end)
