@@ -16,9 +16,9 @@ _PAIRS_A_ROW = 3
 
 @dataclass(frozen=True, slots=True)
 class Captioned:
-    """A picture, what it is called, and a fainter line below."""
+    """A picture, None where there is none, what it is called, and a fainter line below."""
 
-    path: Path
+    path: Path | None
     title: str
     line: str
 
@@ -33,7 +33,7 @@ class Pair:
 
 
 def contact_sheet(pairs: Sequence[Pair]) -> Image.Image:
-    """Return a sheet with three pairs a row; a picture that cannot be read is an empty frame."""
+    """Return a sheet with three pairs a row; a picture that is not there, or cannot be read, is an empty frame."""
     width, height = 2 * _SIDE + 3 * MARGIN, _SIDE + 3 * LINE + 2 * MARGIN
     columns = min(_PAIRS_A_ROW, max(1, len(pairs)))
     rows = max(1, -(-len(pairs) // columns))

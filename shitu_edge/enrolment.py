@@ -15,6 +15,7 @@ import numpy as np
 
 from .errors import EmbeddingError, GalleryError, ImageError
 from .gallery import Gallery, LabelledPicture, NewItem
+from .gallery.sources import picture_inside
 from .gallery.store.connection import refuse_open
 from .gallery.unfinished import publish, unfinished
 from .gallery.unfinished import replace as replace_file
@@ -152,11 +153,12 @@ def check_vectors(recognizer: Recognizer, items: Sequence[NewItem], pictures: Pa
     Raises:
         GalleryError: the embeddings are another extractor's, or no picture is there.
     """
-    found = [item for item in items if item.source and os.path.isfile(pictures / item.source)]
+    places = [(item, picture_inside(pictures, item.source)) for item in items]
+    found = [(item, picture) for item, picture in places if picture]
     chosen = found[:: max(1, len(found) // _WITNESSES)][:_WITNESSES]
     if not chosen:
         raise GalleryError(f"{pictures}: none of the items' pictures is in it, as {items[0].source if items else '-'}")
-    likeness = [float(recognizer.embed(pictures / item.source)[0] @ item.embedding) for item in chosen]
+    likeness = [float(recognizer.embed(picture)[0] @ item.embedding) for item, picture in chosen]
     if np.median(likeness) < _SAME_EXTRACTOR:
         name = recognizer.bundle.manifest.extractor.network.name
         raise GalleryError(

@@ -25,13 +25,15 @@ def blank(width: int, height: int) -> Image.Image:
 
 
 def place(
-    sheet: Image.Image, frame: tuple[int, int, int, int], source: Path, answer: Recognition | None = None
+    sheet: Image.Image, frame: tuple[int, int, int, int], source: Path | None, answer: Recognition | None = None
 ) -> None:
     """Put a picture, with what was recognised in it, into a frame, whole and in its middle.
 
-    One that cannot be read leaves an empty frame.
+    None, or one that cannot be read, leaves an empty frame.
     """
     ImageDraw.Draw(sheet).rectangle(frame, outline=_FRAME)
+    if source is None:
+        return
     width, height = frame[2] - frame[0], frame[3] - frame[1]
     try:
         photo = Image.fromarray(decode(source, enough_side=max(width, height)).pixels_rgb)

@@ -296,6 +296,25 @@ def test_audit(shell: Shell, path: Path) -> None:
     assert f"Alike under two labels: {len(pairs)}\n" in run.out
 
 
+def test_audit_draws_no_picture_from_outside_its_folder(
+    shell: Shell, path: Path, pictures: Path, tmp_path: Path
+) -> None:
+    shell("relabel", path, "Other", 3)
+    inside = shell("audit", path, "--draw", "inside.png", "--pictures", pictures)
+    assert inside.err.startswith("inside.png: 2 of 2 pairs; 0 have no pictures")
+    row = np.eye(1, DIM, dtype=np.float32)[0]
+    (pictures / "linked.png").symlink_to(pictures / "Red" / "1.png")
+    sources = ("../products/Red/1.png", str(pictures / "Red" / "1.png"), "linked.png", "Red/../../products/Red/2.png")
+    meta = Meta(EXTRACTOR, "f" * 32, DIM)
+    take_in(tmp_path / "shady.gallery", meta, (NewItem(f"a {i}", source, row) for i, source in enumerate(sources)))
+    (pictures.parent / "other").mkdir()
+    shady = shell("audit", "shady.gallery", "--draw", "outside.png", "--pictures", "other")
+    assert re.match(r"outside\.png: 0 of (\d+) pairs; \1 have no pictures in other", shady.err)
+    assert shell("audit", "shady.gallery", "--draw", "linked.png", "--pictures", pictures).err.startswith(
+        "linked.png: 3 of "
+    ), "where they lead inside, they are its pictures"
+
+
 # -- move
 
 

@@ -11,7 +11,6 @@ With its pictures, `labels.tsv` is a label file that `gallery build` takes, for 
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -25,6 +24,7 @@ from ..schema import SchemaError, build
 from .gallery import Gallery
 from .index import Progress
 from .intake import take_in
+from .sources import picture_inside
 from .store import Entry, Meta, NewItem
 from .store.changes import printable
 
@@ -103,13 +103,12 @@ def import_folder(folder: Path, path: Path, *, author: str = "", note: str = "")
 
 def _copy(entry: Entry, pictures: Path, folder: Path) -> str | None:
     """Copy an item's picture and return its new name, None where there is none."""
-    place = PurePosixPath(entry.source.replace(os.sep, "/"))
-    source = pictures / place
-    if not entry.source or place.is_absolute() or ".." in place.parts or not os.path.isfile(source):
+    picture = picture_inside(pictures, entry.source)
+    if picture is None:
         return None
-    name = PurePosixPath(PICTURES) / f"{entry.id}{place.suffix[:_SUFFIX]}"
+    name = PurePosixPath(PICTURES) / f"{entry.id}{PurePosixPath(entry.source).suffix[:_SUFFIX]}"
     (folder / PICTURES).mkdir(exist_ok=True)
-    shutil.copyfile(source, folder / name)
+    shutil.copyfile(picture, folder / name)
     return str(name)
 
 

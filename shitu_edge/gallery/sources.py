@@ -66,3 +66,16 @@ def _from_label_file(file: Path) -> list[LabelledPicture]:
             raise GalleryError(f"{file}, line {number}: expected path<TAB>label, found {line.strip()[:60]!r}")
         pictures.append(LabelledPicture(file.parent / path.strip(), label.strip(), path.strip()))
     return pictures
+
+
+def picture_inside(folder: Path, source: str) -> Path | None:
+    """Return the file of a picture that was found in a folder, by an item's source; None if it is none of its files.
+
+    Sources come with galleries: one that is absolute, or climbs or is linked out of the folder, is not followed.
+    """
+    try:
+        picture = Path(folder, source).resolve()
+        inside = picture.is_relative_to(folder.resolve())
+    except (OSError, ValueError, RuntimeError):  # a NUL, or links that go round
+        return None
+    return picture if source and inside and os.path.isfile(picture) else None

@@ -8,6 +8,7 @@ import pytest
 
 from shitu_edge.errors import GalleryError
 from shitu_edge.gallery import find_pictures
+from shitu_edge.gallery.sources import picture_inside
 
 SUFFIXES = (".jpg", ".png")
 
@@ -114,3 +115,32 @@ def test_name_that_is_too_long(tmp_path: Path) -> None:
 def test_missing_source(tmp_path: Path) -> None:
     with pytest.raises(GalleryError, match=r"nothing: cannot be read: No such file"):
         find_pictures(tmp_path / "nothing", SUFFIXES)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links")
+def test_pictures_of_sources_lie_inside_the_folder(tmp_path: Path) -> None:
+    folder, outside = tmp_path / "products", tmp_path / "secret.jpg"
+    (folder / "tea").mkdir(parents=True)
+    for file in (outside, folder / "tea" / "1.jpg"):
+        file.write_text("picture")
+    (folder / "out.jpg").symlink_to(outside)
+    (folder / "in.jpg").symlink_to(folder / "tea" / "1.jpg")
+    (folder / "round.jpg").symlink_to(folder / "round.jpg")
+    (folder / "up").symlink_to(tmp_path)
+    there = (folder / "tea" / "1.jpg").resolve()
+    for source in ("tea/1.jpg", "./tea/1.jpg", "in.jpg", str(folder / "tea" / "1.jpg"), "up/products/tea/1.jpg"):
+        assert picture_inside(folder, source) == there
+    for source in (
+        "",
+        ".",
+        "tea",
+        "../secret.jpg",
+        str(outside),
+        "out.jpg",
+        "up/secret.jpg",
+        "round.jpg",
+        "a\0b",
+        "2.jpg",
+    ):
+        assert picture_inside(folder, source) is None
+    assert picture_inside(tmp_path / "none", "1.jpg") is None

@@ -18,6 +18,7 @@ from ...gallery.audit import Audit, AuditLimits
 from ...gallery.audit import audit as audit_items
 from ...gallery.index import MOST_LINKS
 from ...gallery.repair import repair as repair_gallery
+from ...gallery.sources import picture_inside
 from ...gallery.store import Entry
 from ...gallery.verify import Verification
 from ...gallery.verify import verify as verify_gallery
@@ -145,7 +146,7 @@ def audit(
         found = audit_items(entries, vectors, opened.search, limits, progress=partial(report, "audit"))
     if draw:
         pairs = _pairs(found, pictures)
-        there = [pair for pair in pairs if pair.first.path.is_file() or pair.second.path.is_file()]
+        there = [pair for pair in pairs if pair.first.path or pair.second.path]
         contact_sheet(there[:_PAIRS]).save(draw)
         print(
             f"{draw}: {min(_PAIRS, len(there))} of {len(pairs)} pairs; {len(pairs) - len(there)} have no pictures in "
@@ -160,7 +161,7 @@ def audit(
 
 def _pairs(found: Audit, pictures: Path) -> list[Pair]:
     def captioned(entry: Entry) -> Captioned:
-        return Captioned(pictures / entry.source, entry.label, f"{entry.id}  {entry.source}")
+        return Captioned(picture_inside(pictures, entry.source), entry.label, f"{entry.id}  {entry.source}")
 
     return [
         Pair(f"{line.entry.id}: rather {line.suggested}?", captioned(line.entry), captioned(line.nearest))
