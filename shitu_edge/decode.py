@@ -242,7 +242,7 @@ def _jpeg_pixels(file: Jpeg, scale: int, content: bytes) -> _Pixels:
 
 
 def _by_opencv(file: Jpeg, content: bytes) -> _Pixels | None:
-    """Decode an upright JPEG of one scan in color or grey; None where that cannot be, for Pillow to do it or say why."""
+    """Decode an upright JPEG of one scan in color or gray; None if Pillow has to do it, or to say why not."""
     cv2 = opencv()
     if cv2 is None or not hasattr(cv2, "IMREAD_COLOR_RGB"):  # before 4.11 it ignores this and answers blue first
         return None

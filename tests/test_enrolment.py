@@ -461,6 +461,10 @@ def test_embeddings_that_came_with_pictures_are_checked_by_some_of_them(recogniz
     assert check_vectors(recognizer, [*gone, *items[:2]], folder) == 2, "those whose picture is there"
     with pytest.raises(GalleryError, match=r"none of the items' pictures is in it, as gone/"):
         check_vectors(recognizer, gone, folder)
+    outside = [replace(item, source=str(folder / item.source)) for item in items]
+    (folder.parent / "another").mkdir()
+    with pytest.raises(GalleryError, match="none of the items' pictures is in it"):
+        check_vectors(recognizer, outside, folder.parent / "another")
     other = [replace(item, embedding=-item.embedding) for item in items]
     with pytest.raises(GalleryError, match="name the bundle of the extractor that made these"):
         check_vectors(recognizer, other, folder)

@@ -327,7 +327,8 @@ class Gallery:
             GalleryError: there is no such revision, or its content was pruned.
         """
         revision = whole(revision, "a revision's number")
-        with self.change(author=author, note=note or f"rolled back to revision {revision}") as change:
+        note = text(note, "the note") or f"rolled back to revision {revision}"
+        with self.change(author=author, note=note) as change:
             change.roll_back(revision)
         return change.revision
 

@@ -14,27 +14,31 @@ from pathlib import Path
 from ..errors import GalleryError
 
 _ABANDONED_AFTER_S = 24 * 3600
+_HASH = "[0-9a-f]{16}"
+_NAME = "[0-9a-f]+(?:-[0-9a-f]+-[0-9a-f]+)?"
 
 
 @contextmanager
 def unfinished(path: Path) -> Iterator[Path]:
-    """Yield a name beside `path` to write to; what is left under it at the end is deleted.
+    """Yield a name beside `path` to write to; what is left under it, and beside it, at the end is deleted.
 
-    So is what a killed process left here over a day ago. Names are random, since process numbers come again: a
-    container's first process is always 1.
+    So is what a killed process left here over a day ago. A name says which process it is of, so that a clock that jumps
+    by a day does not pass a file off as abandoned that is being written; and it is random, since processes in other
+    containers have the same numbers.
     """
     if not path.name:
         raise GalleryError(f"{path or '.'}: is no name of a file")
     if not os.path.isdir(path.parent):
         raise GalleryError(f"{path}: there is no folder {path.parent}")
     _drop_abandoned(path)
-    partial = path.with_name(f"{path.name}.{secrets.token_hex(8)}.partial")
+    process = os.getpid()
+    partial = path.with_name(f"{path.name}.{process:x}-{_started(process) or 0:x}-{secrets.token_hex(8)}.partial")
     try:
         yield partial
     finally:
-        for suffix in ("", "-wal", "-shm"):
-            with suppress(OSError):  # of a file that is none: missing, or its name is too long
-                partial.with_name(partial.name + suffix).unlink()
+        for file in _beginning_with(partial):
+            with suppress(OSError):
+                file.unlink()
 
 
 def publish(partial: Path, path: Path) -> None:
@@ -81,12 +85,35 @@ def _sync_folder(path: Path) -> None:
 
 
 def _drop_abandoned(path: Path) -> None:
-    ours = re.compile(re.escape(path.name) + r"\.[0-9a-f]+\.partial(-wal|-shm)?")
+    """Delete what killed processes left: files in the making, their logs, and what was made beside them in turn."""
+    ours = re.compile(
+        rf"(\.{_HASH}\.hnsw)?\.{_NAME}\.partial(\.{_NAME}\.partial|\.{_HASH}\.hnsw)*(-wal|-shm|-journal)?"
+    )
+    for file in _beginning_with(path):
+        rest = file.name[len(path.name) :]
+        if ours.fullmatch(rest) and not any(map(_is_running, re.findall(_NAME, rest))):
+            with suppress(OSError):  # another process may be faster
+                if file.stat().st_mtime < time.time() - _ABANDONED_AFTER_S:
+                    file.unlink()
+
+
+def _beginning_with(path: Path) -> list[Path]:
     try:
-        files = [file for file in path.parent.iterdir() if ours.fullmatch(file.name)]
+        return [file for file in path.parent.iterdir() if file.name.startswith(path.name)]
     except OSError:
-        return  # a folder that is missing or closed to us will be named by whoever writes there
-    for file in files:
-        with suppress(OSError):  # another process may be faster
-            if file.stat().st_mtime < time.time() - _ABANDONED_AFTER_S:
-                file.unlink()
+        return []  # a folder that is missing or closed to us will be named by whoever writes there
+
+
+def _is_running(name: str) -> bool:
+    """Return whether the process that gave a name is running here."""
+    process, _, started = name.rpartition("-")[0].partition("-")
+    return bool(started) and _started(int(process, 16)) == int(started, 16)
+
+
+def _started(process: int) -> int | None:
+    """Return when a process began, in ticks since the system did; None where it is not running, or cannot be seen."""
+    try:
+        state, *facts = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except (OSError, ValueError):  # Linux alone has it
+        return None
+    return None if state == "Z" else int(facts[18])

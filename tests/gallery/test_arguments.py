@@ -51,7 +51,7 @@ NUMBERS = [
     *(2**53, 2**63, 2**70, -(2**70), 10**5000, np.int64(3), np.uint8(2), np.array(3), np.uint64(2**64 - 1)),
 ]
 TEXTS = [
-    *("", "7", "label 1", "new", " \n", "a\nb", "\ud800", "\0", "x" * 70_000, b"label 1", bytearray(b"x")),
+    *("", "7", "label 1", "new", " \n", "a\nb", "\ud800", "\0", "x" * 300_000, b"label 1", bytearray(b"x")),
     *(np.str_("label 2"), Path("file"), Path("made.gallery"), "made.gallery", "a\0b"),
 ]
 LISTS = [

@@ -17,7 +17,7 @@ from shitu_edge.gallery.store import Store
 from shitu_edge.gallery.store import connection as connection_module
 from shitu_edge.gallery.store import snapshot as snapshot_module
 from shitu_edge.gallery.store import store as store_module
-from shitu_edge.gallery.store.schema import SCHEMA
+from shitu_edge.gallery.store.schema import LOG_BYTES, SCHEMA
 from shitu_edge.gallery.store.structure import Guarded
 
 from .rows import create, new_items, run_python, unit_rows
@@ -349,6 +349,22 @@ def test_a_log_in_a_read_only_folder_is_not_passed_over(path: Path, read_only: C
     read_only(True)
     with pytest.raises(GalleryError, match=r"shop\.gallery-wal: cannot be read: Permission denied"):
         Gallery.open(path)
+
+
+def test_the_log_stays_small_and_what_grows_beside_a_snapshot_is_folded_in(path: Path) -> None:
+    log = path.with_name(f"{path.name}-wal")
+    rows = unit_rows(2)
+    with Gallery.open(path, background=False) as gallery, Gallery.open(path, background=False) as idle:
+        for number in range(60):
+            gallery.add(new_items(rows, f"a {number}"))
+        assert log.stat().st_size < 1.5 * LOG_BYTES
+        with idle._store.snapshot() as snapshot:
+            for number in range(120):
+                gallery.add(new_items(rows, f"b {number}"))
+            assert log.stat().st_size > 2.5 * LOG_BYTES
+            assert len(snapshot.entries()) == 3 + 120
+        assert log.stat().st_size == 0
+        assert len(idle) == len(gallery) == 3 + 120 + 240
 
 
 _NO_FILES_LEFT = """

@@ -8,7 +8,7 @@ import sqlite3
 import threading
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -30,9 +30,9 @@ from .held import FileId, changing, file_id, hold, holding, let_go
 from .image import Images, Version, version
 from .inherited import Connection
 from .records import GRAPH, ROUNDING, UNIT_TOLERANCE, GraphRecord, Meta, NewItem, graph_record
-from .schema import APPLICATION_ID, FORMAT, MOST_DIM, SCHEMA
+from .schema import APPLICATION_ID, FORMAT, LOG_BYTES, MOST_DIM, PAGE_BYTES, SCHEMA
 from .snapshot import Snapshot
-from .structure import check_structure
+from .structure import check_structure, log_bytes
 
 _log = logging.getLogger(__name__)
 
@@ -158,9 +158,18 @@ class Store:
 
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
-        """Give what the gallery holds at this moment, to be read in peace."""
-        with self._apart() as connection, transaction(connection, "DEFERRED"):
-            yield Snapshot(connection, self.path, self.meta.dim)
+        """Give what the gallery holds at this moment, to be read in peace.
+
+        Meanwhile the log keeps all that is committed, and grows with it; what it has grown to is folded in at the end.
+        """
+        logged = log_bytes(self.path)
+        try:
+            with self._apart() as connection, transaction(connection, "DEFERRED"):
+                yield Snapshot(connection, self.path, self.meta.dim)
+        finally:
+            if self._live and log_bytes(self.path) > logged + LOG_BYTES:
+                with suppress(GalleryError):  # others are reading, and do as much in the end
+                    self.compact_log(wait=False)
 
     def embeddings(self, ids: Ids) -> Rows:
         """Return the unit rows (N, D) of items, by ascending ids (N,); see `Snapshot.embeddings`."""
@@ -229,6 +238,7 @@ class Store:
         with self._sharing() as connection:
             if not wait:
                 connection.execute("PRAGMA busy_timeout = 0")
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)")  # most of it, while others may write
             busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
         if busy and wait:
             raise GalleryError(f"{self.path}: is in use, so its log cannot be folded in")
@@ -316,6 +326,8 @@ class Store:
         check_writable(self.path)
         with changing(self.path, file), self._sharing() as connection:
             connection.execute("PRAGMA synchronous = FULL")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_BYTES // PAGE_BYTES}")
+            connection.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
             with transaction(connection):
                 yield connection
 

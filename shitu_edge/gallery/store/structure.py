@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -85,12 +85,20 @@ class _Steps:
 
 
 def size_on_disk(path: Path) -> int:
-    """Return the bytes of a file and its log, as far as they are there."""
-    size = 0
-    for file in (path, f"{path}-wal"):
-        with suppress(OSError):
-            size += os.path.getsize(file)
-    return size
+    """Return the bytes of a file and its log."""
+    return _size(path) + log_bytes(path)
+
+
+def log_bytes(path: Path) -> int:
+    """Return the bytes of a file's log."""
+    return _size(f"{path}-wal")
+
+
+def _size(file: str | Path) -> int:
+    try:
+        return os.path.getsize(file)
+    except OSError:
+        return 0
 
 
 def check_structure(connection: sqlite3.Connection, path: Path) -> None:
