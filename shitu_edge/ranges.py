@@ -31,6 +31,11 @@ def shown(value: Any) -> str:
         return type(value).__name__
 
 
+def named(name: str, longest: int = 60) -> str:
+    """Return a name from outside as it is, if that is short and printable, else as `shown` does."""
+    return name if name.isprintable() and len(name) <= longest else shown(name)
+
+
 def require_whole(name: str, value: Any, low: int, high: int | None = None) -> None:
     """Check for a whole number from `low` on, up to `high` if it is given.
 

@@ -9,7 +9,6 @@ A label of null stands for a thing that is not in the gallery. A scene that `sce
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,17 +17,21 @@ from pathlib import Path
 import numpy as np
 
 from .errors import GalleryError
+from .files import read_json
 from .folders import images_in
 from .gallery import LabelledPicture, find_images
 from .geometry import iou
+from .ranges import named, require_number, shown
 from .results import Box, Item
-from .schema import SchemaError, build
+from .schema import build
 from .skipped import Skipped
 
 LAYOUT = "expected a folder with gallery/ (a subfolder per product, or labels.txt) and scenes/ (photos to recognise)"
 EXPECTATIONS = "scenes.json"
 
 _SAME_PLACE_IOU = 0.5
+_MAX_BYTES = 16 << 20
+_FURTHEST = 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,15 @@ class Expected:
 
     box_xyxy: Box
     label: str | None
+
+    def __post_init__(self) -> None:
+        """Check the box.
+
+        Raises:
+            OptionError: a side lies further out than any picture reaches.
+        """
+        for side in self.box_xyxy:
+            require_number("box_xyxy", side, -_FURTHEST, _FURTHEST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,16 +156,14 @@ def _read_expectations(file: Path, scenes: Sequence[str], labels: set[str]) -> M
     if not file.exists():
         return {}
     try:
-        read = build(dict[str, tuple[Expected, ...]], json.loads(file.read_bytes()))
+        read = build(dict[str, tuple[Expected, ...]], read_json(file, _MAX_BYTES))
     except OSError as error:
         raise GalleryError(f"{file}: cannot be read: {error.strerror}") from error
-    except SchemaError as error:
+    except ValueError as error:
         raise GalleryError(f"{file}: {str(error).removeprefix('.')}") from error
-    except (ValueError, RecursionError) as error:
-        raise GalleryError(f"{file}: is not JSON: {error}") from error
     if absent := sorted(set(read) - set(scenes)):
-        raise GalleryError(f"{file}: {absent[0]}: no such picture beside it")
-    named = {thing.label for things in read.values() for thing in things if thing.label is not None}
-    if absent := sorted(named - labels):
-        raise GalleryError(f"{file}: {absent[0]!r} is no product of the gallery; one that is not there is null")
+        raise GalleryError(f"{file}: {named(absent[0])}: no such picture beside it")
+    labelled = {thing.label for things in read.values() for thing in things if thing.label is not None}
+    if absent := sorted(labelled - labels):
+        raise GalleryError(f"{file}: {shown(absent[0])} is no product of the gallery; one that is not there is null")
     return read

@@ -13,7 +13,7 @@ from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from .errors import OptionError
-from .ranges import shown
+from .ranges import named, shown
 
 T = TypeVar("T")
 
@@ -44,7 +44,7 @@ def _value(kind: Any, data: Any, place: str) -> Any:
         return _sequence(get_args(kind), data, place)
     if origin is not None and issubclass(origin, Mapping):
         _expect(isinstance(data, dict), "an object", data, place)
-        return {key: _value(get_args(kind)[1], value, f"{place}.{key}") for key, value in data.items()}
+        return {key: _value(get_args(kind)[1], value, f"{place}.{named(key)}") for key, value in data.items()}
     if kind is float:
         number = isinstance(data, (int, float)) and not isinstance(data, bool)
         _expect(number and abs(data) <= sys.float_info.max, "a finite number", data, place)
@@ -70,7 +70,7 @@ def _record(cls: Any, data: Any, place: str) -> Any:
     try:
         return cls(**values)
     except OptionError as error:  # which begins with the field's name
-        raise SchemaError(_join(place, str(error))) from error
+        raise SchemaError(f"{place}.{error}" if place else str(error)) from error
 
 
 def _one_of(kinds: tuple[Any, ...], data: Any, place: str) -> Any:
@@ -102,4 +102,4 @@ def _expect(condition: bool, expected: str, found: Any, place: str) -> None:
 
 
 def _join(place: str, key: str) -> str:
-    return f"{place}.{key}" if place else key
+    return f"{place}.{named(key)}" if place else named(key)

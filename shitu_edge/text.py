@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import csv
 import re
 
 _FORMAT = (
@@ -28,6 +29,7 @@ _MARKS = (  # UTF-32 before UTF-16, whose mark begins like it
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _SAMPLE = 30
+TAB = "\t"
 
 
 def shown(text: str, most: int = _MOST_IN_A_CELL) -> str:
@@ -64,6 +66,20 @@ def decoded(content: bytes) -> str:
     if "\0" in text:
         raise ValueError("holds NUL characters, as binary files and UTF-16 without its mark do; save it as UTF-8")
     return text
+
+
+def columns(line: str, delimiter: str = TAB) -> list[str]:
+    """Return the columns of a line; quotes that are not as in CSV belong to the text where tabs part the columns.
+
+    Raises:
+        csv.Error: quotes are not as in CSV, and no tabs part the columns.
+    """
+    try:
+        return next(csv.reader([line], delimiter=delimiter, skipinitialspace=delimiter != TAB, strict=True))
+    except csv.Error:
+        if delimiter != TAB:
+            raise
+        return line.split(TAB)
 
 
 def as_gbk(content: bytes) -> str:

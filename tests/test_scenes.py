@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -59,11 +60,26 @@ def test_expectations_are_read(folder: Path) -> None:
             r"scenes.json: a.jpg\[0\].box_xyxy: expected a list of 4",
         ),
         ('{"a.jpg": [{"box_xyxy": [1, 2, 3, 4], "label": "Milk"}]}', "'Milk' is no product of the gallery"),
+        ('{"a.jpg": [{"box_xyxy": [1, 2, 3, 1e308], "label": null}]}', r"a.jpg\[0\].box_xyxy: expected a number from"),
     ],
 )
 def test_expectations_that_cannot_be_meant(folder: Path, content: str, message: str) -> None:
     (folder / "scenes" / "scenes.json").write_text(content, encoding="utf-8")
     with pytest.raises(GalleryError, match=message):
+        find_photos(folder)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "endless", "sparse"])
+def test_expectations_that_never_end(folder: Path, kind: str) -> None:
+    path = folder / "scenes" / "scenes.json"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "endless":
+        path.symlink_to("/dev/zero")
+    else:
+        path.touch()
+        os.truncate(path, 1 << 36)
+    with pytest.raises(GalleryError, match=r"scenes\.json: cannot be read: is (a pipe, device|larger than)"):
         find_photos(folder)
 
 

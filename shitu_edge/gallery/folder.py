@@ -12,28 +12,35 @@ With its pictures, `labels.tsv` is a label file that `gallery build` takes, for 
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import asdict
+from io import BufferedReader
+from itertools import zip_longest
 from pathlib import Path, PurePath, PurePosixPath
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import GalleryError
-from ..files import file_inside
+from ..files import file_inside, open_regular, read_json
 from ..labels import normal_label
-from ..schema import SchemaError, build
-from ..text import printable
+from ..ranges import shown
+from ..schema import build
+from ..text import columns, printable
 from .gallery import Gallery
 from .index import Progress
 from .intake import take_in
-from .label_file import columns
 from .store import Entry, Meta, NewItem
 
 FACTS, LABELS, EMBEDDINGS, PICTURES = "gallery.json", "labels.tsv", "embeddings.npy", "pictures"
 _AT_ONCE = 1000
 _SUFFIX = 10
+_MOST_FACTS, _MOST_LINE, _MOST_TRANSPOSED = 1 << 16, 1 << 20, 1 << 30
+"""Bytes."""
 
 
 def export_folder(
@@ -92,16 +99,66 @@ def import_folder(folder: Path, path: Path, *, author: str = "", note: str = "")
         GalleryError: a file of the folder is missing or damaged, or an item is refused.
     """
     meta = _meta(folder / FACTS)
+    with ExitStack() as files:
+        rows = _rows(_opened(folder / EMBEDDINGS, files), folder / EMBEDDINGS, meta.dim)
+        lines = _lines(_opened(folder / LABELS, files), folder / LABELS)
+        note = note or f"imported from {folder.name}"
+        return take_in(path, meta, _items(folder, lines, rows), author=author, note=note)
+
+
+def _items(folder: Path, lines: Iterator[tuple[str, str]], rows: Iterator[NDArray[np.float32]]) -> Iterator[NewItem]:
+    for line, row in zip_longest(lines, rows):
+        if line is None or row is None:
+            more, fewer = (EMBEDDINGS, LABELS) if line is None else (LABELS, EMBEDDINGS)
+            raise GalleryError(f"{folder}: expected as many lines as embeddings, found more in {more} than in {fewer}")
+        yield NewItem(line[1], line[0], row)
+
+
+def _opened(path: Path, files: ExitStack) -> BufferedReader:
     try:
-        rows = np.load(folder / EMBEDDINGS, mmap_mode="r", allow_pickle=False)
+        return files.enter_context(open_regular(path))
+    except OSError as error:
+        raise GalleryError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _rows(stream: BufferedReader, path: Path, dim: int) -> Iterator[NDArray[np.float32]]:
+    """Check the header of a file of NumPy's and return its rows, of which some are in memory at a time."""
+    try:
+        version = np.lib.format.read_magic(stream)
+        if version != (1, 0):  # headers of others may have any length
+            raise ValueError(f"format {version}")
+        shape, transposed, dtype = np.lib.format.read_array_header_1_0(stream)
     except Exception as error:  # NumPy lets a dozen kinds out of a header that is damaged
-        raise GalleryError(f"{folder / EMBEDDINGS}: cannot be read: {error}") from error
-    lines = list(_lines(folder / LABELS))
-    if getattr(rows, "dtype", None) != np.float32 or rows.shape != (len(lines), meta.dim):
-        found = f"{getattr(rows, 'dtype', 'no array')} {getattr(rows, 'shape', '')}"
-        raise GalleryError(f"{folder / EMBEDDINGS}: expected float32 ({len(lines)}, {meta.dim}), found {found}")
-    items = (NewItem(label, source, row) for (source, label), row in zip(lines, rows, strict=True))
-    return take_in(path, meta, items, author=author, note=note or f"imported from {folder.name}")
+        problem = " ".join(str(error).split())
+        raise GalleryError(f"{path}: expected float32 rows as NumPy saves them: {problem:.200}") from error
+    size = os.fstat(stream.fileno()).st_size - stream.tell()
+    if dtype != np.float32 or len(shape) != 2 or shape[1] != dim or not 0 <= 4 * dim * shape[0] <= size:
+        found = f"{shown(dtype)} {shown(shape)} and {size} bytes"
+        raise GalleryError(f"{path}: expected float32 (N, {dim}) and their bytes, found {found}")
+    if transposed and size > _MOST_TRANSPOSED:
+        raise GalleryError(f"{path}: expected rows one after the other, found {size} bytes in Fortran's order")
+    return _read_rows(stream, path, shape[0], dim, transposed)
+
+
+def _read_rows(
+    stream: BufferedReader, path: Path, count: int, dim: int, transposed: bool
+) -> Iterator[NDArray[np.float32]]:
+    if transposed:  # a row lies across the whole file
+        yield from np.frombuffer(_read(stream, path, 4 * dim * count), "<f4").reshape(dim, count).T
+        return
+    for start in range(0, count, _AT_ONCE):
+        some = min(_AT_ONCE, count - start)
+        yield from np.frombuffer(_read(stream, path, 4 * dim * some), "<f4").reshape(some, dim)
+
+
+def _read(stream: BufferedReader, path: Path, size: int) -> bytes:
+    try:
+        content = stream.read(size)
+    except OSError as error:
+        raise GalleryError(f"{path}: cannot be read: {error.strerror}") from error
+    if len(content) < size:
+        raise GalleryError(f"{path}: is cut off")
+    return content
 
 
 def _copy(entry: Entry, pictures: Path, folder: Path) -> str | None:
@@ -117,29 +174,30 @@ def _copy(entry: Entry, pictures: Path, folder: Path) -> str | None:
 
 def _meta(path: Path) -> Meta:
     try:
-        meta = build(Meta, json.loads(path.read_text(encoding="utf-8")))
+        meta = build(Meta, read_json(path, _MOST_FACTS))
     except OSError as error:
         raise GalleryError(f"{path}: cannot be read: {error.strerror}") from error
-    except (SchemaError, ValueError, RecursionError) as error:
+    except ValueError as error:
         raise GalleryError(f"{path}: is not what `gallery export` writes: {error}") from error
     if printable(meta.extractor + meta.fingerprint) != meta.extractor + meta.fingerprint:
         raise GalleryError(f"{path}: is no Unicode text")
     return meta
 
 
-def _lines(path: Path) -> Iterator[tuple[str, str]]:
+def _lines(stream: BufferedReader, path: Path) -> Iterator[tuple[str, str]]:
+    """Yield the source and the label of each line."""
+    number = 0
     try:
-        with path.open(encoding="utf-8", newline="") as stream:
-            text = stream.read()
+        for line in iter(lambda: stream.readline(_MOST_LINE + 1), b""):
+            number += 1
+            source, *more = columns(line.decode().removesuffix("\n")) or [""]
+            if not more or len(line) > _MOST_LINE:
+                raise GalleryError(f"{path}, line {number}: expected picture<TAB>label, found {shown(source)}")
+            yield _unescaped(source), normal_label(more[0], f"{path}, line {number}")
     except OSError as error:
         raise GalleryError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise GalleryError(f"{path}: is no UTF-8 text") from error
-    for number, line in enumerate(text.removesuffix("\n").split("\n") if text else (), start=1):
-        found = columns(line)
-        if len(found) < 2:
-            raise GalleryError(f"{path}, line {number}: expected picture<TAB>label, found {line[:60]!r}")
-        yield _unescaped(found[0]), normal_label(found[1], f"{path}, line {number}")
+        raise GalleryError(f"{path}, line {number}: is no UTF-8 text") from error
 
 
 def _escaped(source: str) -> str:

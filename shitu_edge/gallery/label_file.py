@@ -12,9 +12,8 @@ from ..errors import GalleryError
 from ..files import read_bounded
 from ..formats import HEAD_BYTES, image_format
 from ..labels import normal_label
-from ..text import decoded
+from ..text import TAB, columns, decoded
 
-TAB = "\t"
 _OTHER_DELIMITERS = (";", ",")
 _MOST_BYTES = 64 << 20
 _SAMPLE = 60
@@ -56,20 +55,6 @@ def read_label_file(file: Path) -> LabelFile:
     header = rows.pop(0)[1] if rows and _is_header(file, rows[0][1]) else None
     found = tuple(_label_line(file, number, row) for number, row in rows)
     return LabelFile(found, None if header is None else ", ".join(header))
-
-
-def columns(line: str, delimiter: str = TAB) -> list[str]:
-    """Return the columns of a line; quotes that are not as in CSV belong to the text where tabs part the columns.
-
-    Raises:
-        csv.Error: quotes are not as in CSV, and no tabs part the columns.
-    """
-    try:
-        return next(csv.reader([line], delimiter=delimiter, skipinitialspace=delimiter != TAB, strict=True))
-    except csv.Error:
-        if delimiter != TAB:
-            raise
-        return line.split(TAB)
 
 
 def _lines(file: Path) -> list[_Line]:

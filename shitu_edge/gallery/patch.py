@@ -17,10 +17,12 @@ import json
 import os
 import struct
 from dataclasses import asdict, dataclass
+from io import BufferedReader
 from pathlib import Path
 
 from ..errors import GalleryError, MisfitError
-from ..schema import SchemaError, build
+from ..files import open_regular, parse_json
+from ..schema import build
 from .gallery import Gallery
 from .store import Replay, Step
 from .store.connection import is_gallery
@@ -30,6 +32,11 @@ from .unfinished import replace, unfinished
 _MAGIC = b"shitu-edge gallery patch 1\n"
 _LENGTH = struct.Struct("<Q")
 _DIGEST_BYTES = hashlib.sha256().digest_size
+_AT_ONCE = 1 << 20
+_MAX_BYTES = 1 << 30
+"""Half a million embeddings of 512 numbers; reading takes as much memory, and what the head takes."""
+_MAX_HEAD_BYTES = 32 << 20
+"""About 300 000 changes; read, it takes up to 25 times as much memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +68,7 @@ def write_patch(gallery: Gallery, base: int, head: int, path: Path) -> PatchInfo
     """Write the revisions after `base` up to `head`, whole or not at all; an earlier file is replaced.
 
     Raises:
-        GalleryError: there are no such revisions, or not any more, or the file cannot be written.
+        GalleryError: there are no such revisions, or not any more, they are too many, or the file cannot be written.
     """
     if is_gallery(path):
         raise GalleryError(f"{path}: is a gallery; give the patch another name")
@@ -71,6 +78,8 @@ def write_patch(gallery: Gallery, base: int, head: int, path: Path) -> PatchInfo
     facts = _Head(gallery.id, meta.extractor, meta.fingerprint, meta.dim, base, recorded.lineage, recorded.steps, items)
     text = json.dumps(asdict(facts), ensure_ascii=False, separators=(",", ":")).encode()
     size = len(_MAGIC) + _DIGEST_BYTES
+    if len(text) > _MAX_HEAD_BYTES or size + _LENGTH.size + len(text) + 4 * meta.dim * len(items) > _MAX_BYTES:
+        raise GalleryError(f"{path}: revisions {base} to {head} are too many for a patch; copy the gallery instead")
     try:
         with unfinished(path) as partial:
             with partial.open("wb") as stream:
@@ -93,13 +102,16 @@ def apply_patch(gallery: Gallery, path: Path) -> PatchInfo | None:
     """Repeat a patch's revisions, all or none; return what they did, None where the gallery has them already.
 
     Raises:
-        GalleryError: the file is missing, damaged or no patch; or it is for another gallery, extractor or base.
+        GalleryError: the file is missing, too large, damaged or no patch; or it is for another gallery, extractor or
+            base.
     """
-    facts, vectors, size = _read(path)
-    if facts.gallery != gallery.id:
-        raise GalleryError(f"{path}: is for another gallery ({facts.gallery[:8]!r}), not for a copy of {gallery.path}")
-    if (facts.fingerprint, facts.dim) != (gallery.meta.fingerprint, gallery.meta.dim):
-        raise GalleryError(f"{path}: holds embeddings of another extractor ({facts.extractor!r:.80})")
+    try:
+        with open_regular(path) as stream:
+            facts, size = _read_head(stream, path)
+            _require_fit(facts, gallery, path)
+            vectors = {item: stream.read(4 * facts.dim) for item in facts.items}
+    except OSError as error:
+        raise GalleryError(f"{path}: cannot be read: {error.strerror}") from error
     recorded = Replay(facts.base, facts.lineage, facts.steps, vectors)
     try:
         head, lineage = leads_to(recorded)
@@ -113,28 +125,38 @@ def apply_patch(gallery: Gallery, path: Path) -> PatchInfo | None:
     return _info(facts, size)
 
 
-def _read(path: Path) -> tuple[_Head, dict[int, bytes], int]:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise GalleryError(f"{path}: cannot be read: {error.strerror}") from error
-    if not content.startswith(_MAGIC):
+def _read_head(stream: BufferedReader, path: Path) -> tuple[_Head, int]:
+    """Check the file's digest and its parts' sizes; return its head and size, and leave the stream at the vectors."""
+    size = os.fstat(stream.fileno()).st_size
+    if stream.read(len(_MAGIC)) != _MAGIC:
         raise GalleryError(f"{path}: is no gallery patch of this version")
-    rest = memoryview(content)[len(_MAGIC) :]
-    digest, body = rest[:_DIGEST_BYTES], rest[_DIGEST_BYTES:]
-    if hashlib.sha256(body).digest() != digest or len(body) < _LENGTH.size:
+    if size > _MAX_BYTES:
+        raise GalleryError(f"{path}: is larger than {_MAX_BYTES >> 20} MiB; take a new copy of the gallery instead")
+    expected, found = stream.read(_DIGEST_BYTES), hashlib.sha256()
+    while piece := stream.read(_AT_ONCE):
+        found.update(piece)
+    stream.seek(len(_MAGIC) + _DIGEST_BYTES)
+    length_bytes = stream.read(_LENGTH.size)
+    if found.digest() != expected or len(length_bytes) < _LENGTH.size:
         raise GalleryError(f"{path}: is damaged: its content has not its digest")
-    (length,) = _LENGTH.unpack_from(body)
+    (length,) = _LENGTH.unpack(length_bytes)
+    if length > min(_MAX_HEAD_BYTES, size):
+        raise GalleryError(f"{path}: is damaged: a head of {length} bytes")
     try:
-        facts = build(_Head, json.loads(bytes(body[_LENGTH.size : _LENGTH.size + length])))
-    except (SchemaError, ValueError, RecursionError) as error:
+        facts = build(_Head, parse_json(stream.read(length)))
+    except ValueError as error:
         raise GalleryError(f"{path}: is damaged: {error}") from error
-    rows, size = body[_LENGTH.size + length :], 4 * facts.dim
-    items = facts.items
-    if not facts.steps or facts.dim < 1 or len(rows) != size * len(items) or len(set(items)) != len(items):
+    rows, items = size - stream.tell(), facts.items
+    if not facts.steps or facts.dim < 1 or rows != 4 * facts.dim * len(items) or len(set(items)) != len(items):
         raise GalleryError(f"{path}: is damaged: its parts do not fit each other")
-    vectors = {item: bytes(rows[i * size : (i + 1) * size]) for i, item in enumerate(items)}
-    return facts, vectors, len(content)
+    return facts, size
+
+
+def _require_fit(facts: _Head, gallery: Gallery, path: Path) -> None:
+    if facts.gallery != gallery.id:
+        raise GalleryError(f"{path}: is for another gallery ({facts.gallery[:8]!r}), not for a copy of {gallery.path}")
+    if (facts.fingerprint, facts.dim) != (gallery.meta.fingerprint, gallery.meta.dim):
+        raise GalleryError(f"{path}: holds embeddings of another extractor ({facts.extractor!r:.80})")
 
 
 def _info(facts: _Head, size: int) -> PatchInfo:

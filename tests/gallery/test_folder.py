@@ -8,6 +8,7 @@ import os
 import random
 import shutil
 import stat
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -444,6 +445,43 @@ def test_rows_in_fortran_order_are_the_same_rows(folder: Path, tmp_path: Path) -
     np.save(folder / "embeddings.npy", np.asfortranarray(unit_rows(6)))
     import_folder(folder, tmp_path / "new")
     assert _facts(tmp_path / "new") == _facts(tmp_path / "shop")
+
+
+@pytest.mark.parametrize("name", ["gallery.json", "labels.tsv", "embeddings.npy"])
+@pytest.mark.parametrize("kind", ["pipe", "endless", "sparse"])
+def test_files_that_never_end(folder: Path, tmp_path: Path, name: str, kind: str) -> None:
+    (folder / name).unlink()
+    if kind == "pipe":
+        os.mkfifo(folder / name)
+    elif kind == "endless":
+        (folder / name).symlink_to("/dev/zero")
+    else:
+        with (folder / name).open("wb") as stream:
+            stream.truncate(1 << 36)
+    tracemalloc.start()
+    with pytest.raises(GalleryError, match=f"{name}[:,] ") as refusal:
+        import_folder(folder, tmp_path / "new")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 16 << 20
+    assert "\n" not in str(refusal.value)
+    assert not (tmp_path / "new").exists()
+
+
+def test_many_short_lines_take_no_memory(folder: Path, tmp_path: Path) -> None:
+    (folder / "labels.tsv").write_bytes(b"\tx\n" * (1 << 20))
+    tracemalloc.start()
+    with pytest.raises(GalleryError, match=r"found more in labels\.tsv than in embeddings\.npy"):
+        import_folder(folder, tmp_path / "new")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2 << 20
+
+
+def test_a_line_that_never_ends(folder: Path, tmp_path: Path) -> None:
+    (folder / "labels.tsv").write_bytes(b"0.jpg\t" + b"x" * (1 << 21))
+    with pytest.raises(GalleryError, match=r"labels\.tsv, line 1: expected picture<TAB>label"):
+        import_folder(folder, tmp_path / "new")
 
 
 def test_an_archive_of_arrays(folder: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import random
 import shutil
 import sqlite3
 import struct
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -21,6 +22,7 @@ import pytest
 
 from shitu_edge.errors import GalleryError
 from shitu_edge.gallery import Gallery, NewItem
+from shitu_edge.gallery import patch as patches
 from shitu_edge.gallery.patch import apply_patch, write_patch
 from shitu_edge.gallery.store.schema import ContentDigest, entry_digest
 from shitu_edge.gallery.store.structure import Guarded
@@ -405,6 +407,55 @@ def test_a_patch_is_not_written_over_its_gallery(closed: Path) -> None:
 
 
 # -- hostile files
+
+
+@pytest.mark.parametrize("kind", ["pipe", "endless", "sparse", "sparse patch", "long head", "large"])
+def test_files_that_never_end(base: Path, tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "endless"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "endless":
+        path.symlink_to("/dev/zero")
+    else:
+        begin = {"sparse": b"", "sparse patch": MAGIC, "long head": MAGIC, "large": MAGIC}[kind]
+        path.write_bytes(begin)
+        if kind == "long head":  # of zeros, with its digest
+            path.write_bytes(MAGIC + hashlib.sha256(length := struct.pack("<Q", 40 << 20)).digest() + length)
+            with path.open("rb+") as stream:
+                stream.truncate(len(MAGIC) + 40 + (40 << 20))
+            digest = hashlib.sha256(path.read_bytes()[len(MAGIC) + 32 :]).digest()
+            with path.open("rb+") as stream:
+                stream.seek(len(MAGIC))
+                stream.write(digest)
+        else:
+            os.truncate(path, {"sparse": 1 << 36, "sparse patch": 1 << 20, "large": 1 << 36}[kind])
+    tracemalloc.start()
+    message = _refusal(base, path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 16 << 20
+    expected = {
+        "pipe": "is a pipe, device or socket",
+        "endless": "is a pipe, device or socket",
+        "sparse": "is no gallery patch",
+        "sparse patch": "its content has not its digest",
+        "long head": "a head of 41943040 bytes",
+        "large": "is larger than 1024 MiB; take a new copy",
+    }
+    assert expected[kind] in message
+
+
+@pytest.mark.parametrize("limit", ["_MAX_BYTES", "_MAX_HEAD_BYTES"])
+def test_a_patch_that_nobody_could_read_is_not_written(
+    closed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    monkeypatch.setattr(patches, limit, 1000)
+    with (
+        Gallery.open(closed, background=False) as gallery,
+        pytest.raises(GalleryError, match="are too many for a patch"),
+    ):
+        write_patch(gallery, 1, 6, tmp_path / "patch")
+    assert not (tmp_path / "patch").exists()
 
 
 @pytest.fixture
