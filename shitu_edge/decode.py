@@ -1,32 +1,30 @@
 """Pictures in: path, bytes, file object, PIL image or array → RGB pixels. The only reader of image formats.
 
-`image_files` looks at a file's structure, then Pillow decodes it. Upright JPEGs in color or grey go to OpenCV, where it
-is installed: both have libjpeg-turbo inside, but Pillow keeps four bytes per pixel, which then have to be copied to
-three. Both get the same bytes, such that either one refuses a frame whose end is missing.
+`image_files` looks at a file's structure, then Pillow decodes it, or OpenCV (`jpeg_decoder`).
 """
 
 from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from io import BytesIO
-from typing import Any, BinaryIO, Literal, TypeAlias
-from zlib import crc32
+from typing import BinaryIO, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, JpegImagePlugin
+from PIL import Image
 
+from .decode_limits import DecodeLimits as DecodeLimits
 from .errors import ImageError
 from .files import read_bounded
 from .formats import HEAD_BYTES, image_format
-from .image_files import Jpeg, RefusedError, TruncatedError, examine
+from .image_files import Jpeg, RefusedError, examine
 from .image_readers import FORMATS as FORMATS
 from .image_readers import reader
+from .jpeg_decoder import jpeg_pixels
 from .opencv import opencv
 from .rgb import is_sideways, rgb_pixels
 
@@ -38,28 +36,10 @@ _Pixels = NDArray[np.uint8]
 
 
 _EXIF_ORIENTATION = 0x0112
-_BYTES_PER_PIXEL = 8
-"""What decoding may take, times `DecodeLimits.max_pixels`."""
-_REDUCED = 4
-"""How many times the limit of pixels a JPEG may have that is decoded at reduced scale: all of it takes time."""
-_SCALES = (8, 4, 2, 1)
 _DECODER_ERRORS = Exception
 """What Pillow raises on bad files: OSError (truncated pixel data is one, unless the host program
 has set `PIL.ImageFile.LOAD_TRUNCATED_IMAGES`), SyntaxError,
 EOFError, TypeError, its own warnings where warnings are errors. A list would lack what the next damaged file brings."""
-
-
-@dataclass(frozen=True, slots=True)
-class DecodeLimits:
-    """What is too much: bytes of an encoded picture, pixels of a decoded one.
-
-    Decoding a file takes at most 8 bytes of memory per pixel of `max_pixels`, three times the file and 128 MiB. Images
-    that need more per pixel (WebP, AVIF, HEIC, progressive JPEG in full color, some TIFF) may have the fewer pixels. A
-    JPEG that may be decoded at reduced scale may have four times as many.
-    """
-
-    max_bytes: int = 64 << 20
-    max_pixels: int = 80_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +107,12 @@ def _from_array(array: _Pixels, limits: DecodeLimits) -> Picture:
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
         raise ImageError(f"expected a uint8 RGB array of shape (H, W, 3), found {array.dtype} {array.shape}")
     height, width = array.shape[:2]
-    _require_within(limits, width, height)
+    limits.require(width, height)
     return Picture(array, width, height)
 
 
 def _from_image(image: Image.Image, limits: DecodeLimits) -> Picture:
-    _require_within(limits, image.width, image.height)
+    limits.require(image.width, image.height)
     image.load()
     return _unscaled(rgb_pixels(image, _orientation(image)))
 
@@ -140,15 +120,17 @@ def _from_image(image: Image.Image, limits: DecodeLimits) -> Picture:
 def _from_file(content: bytes, enough_side: int | None, limits: DecodeLimits) -> Picture:
     if not content:
         raise RefusedError("is empty")
-    name = image_format(content[:HEAD_BYTES])
-    open_image = reader(name)
-    file = examine(name, content)
+    kind = image_format(content[:HEAD_BYTES])
+    open_image = reader(kind)
+    file = examine(kind, content)
     if isinstance(file, Jpeg):
-        return _from_jpeg(file, enough_side, limits)
+        pixels = jpeg_pixels(file, enough_side, limits, opencv())
+        sideways = is_sideways(file.orientation)
+        return Picture(pixels, *((file.height, file.width) if sideways else (file.width, file.height)))
     if file.width is not None and file.height is not None:
-        _require_within(limits, file.width, file.height, file.bytes_per_pixel)
+        limits.require(file.width, file.height, file.bytes_per_pixel)
     with open_image(BytesIO(file.content)) as image:
-        _require_within(limits, image.width, image.height, file.bytes_per_pixel)
+        limits.require(image.width, image.height, file.bytes_per_pixel)
         image.load()
         return _unscaled(rgb_pixels(image, _orientation(image) if file.orientation is None else file.orientation))
 
@@ -164,98 +146,6 @@ def _orientation(image: Image.Image) -> int:
         return int(image.getexif().get(_EXIF_ORIENTATION, 1))
     except _DECODER_ERRORS:
         return 1
-
-
-def _require_within(limits: DecodeLimits, width: int, height: int, bytes_per_pixel: int = _BYTES_PER_PIXEL) -> None:
-    if width < 1 or height < 1:
-        raise RefusedError(f"has no pixels ({width} × {height})")
-    allowed = min(limits.max_pixels, limits.max_pixels * _BYTES_PER_PIXEL // bytes_per_pixel)
-    if width * height > allowed:
-        of_such = "" if allowed == limits.max_pixels else ", the limit for files of this kind"
-        raise RefusedError(
-            f"{width} × {height} pixels are more than {allowed}{of_such}; "
-            "a larger DecodeLimits.max_pixels or --max-megapixels allows them"
-        )
-
-
-def _from_jpeg(file: Jpeg, enough_side: int | None, limits: DecodeLimits) -> Picture:
-    scale = _scale(file, enough_side, limits)
-    if scale == 1:
-        _require_within(limits, file.width, file.height, file.bytes_per_pixel)
-    pixels = _whole(file, partial(_jpeg_pixels, file, scale))
-    width, height = (file.height, file.width) if is_sideways(file.orientation) else (file.width, file.height)
-    return Picture(pixels, width, height)
-
-
-def _scale(file: Jpeg, enough_side: int | None, limits: DecodeLimits) -> int:
-    """Return how many pixels along a side become one: as many as the shorter side allows, more where the limit asks."""
-    if not enough_side:
-        return 1
-    scale = next((scale for scale in _SCALES if min(file.width, file.height) >= scale * enough_side), 1)
-    pixels = file.width * file.height
-    if not file.single_scan:  # all coefficients are held at any scale
-        _require_within(limits, file.width, file.height, file.bytes_per_pixel)
-    elif limits.max_pixels < pixels <= _REDUCED * limits.max_pixels:
-        while scale < _SCALES[0] and -(-file.width // scale) * -(-file.height // scale) > limits.max_pixels:
-            scale *= 2
-    elif pixels > limits.max_pixels:
-        _require_within(limits, file.width, file.height)
-    return scale
-
-
-def _whole(file: Jpeg, decode_pixels: Callable[[bytes], _Pixels]) -> _Pixels:
-    """Decode a JPEG that is whole, at its end too; see `image_files.jpeg`."""
-    if file.has_many_zeros:
-        return _whole_with_zeros(file, decode_pixels)
-    if file.single_scan or file.arithmetic:  # arithmetic coding reads on behind its end
-        return decode_pixels(file.content)
-    with_junk = crc32(decode_pixels(file.with_junk()).data)
-    pixels = decode_pixels(file.content)
-    if crc32(pixels.data) != with_junk:
-        raise TruncatedError("its last scan")
-    return pixels
-
-
-def _whole_with_zeros(file: Jpeg, decode_pixels: Callable[[bytes], _Pixels]) -> _Pixels:
-    """Decode a JPEG that ends with many zeros, if these are either a part of the image or padding.
-
-    Part of the image, as of a plain one with Huffman tables of its own: it is not whole without the last ones. Padding:
-    it is whole without all of them. Neither holds for what a camera's buffer held behind half a frame.
-    """
-    try:
-        decode_pixels(file.without_last_zeros())
-    except _DECODER_ERRORS:
-        return decode_pixels(file.content)
-    return decode_pixels(file.without_zeros())
-
-
-def _jpeg_pixels(file: Jpeg, scale: int, content: bytes) -> _Pixels:
-    is_plain = scale == 1 and file.orientation == 1 and file.channels != 4 and file.single_scan
-    if is_plain and (pixels := _by_opencv(file, content)) is not None:
-        return pixels
-    with JpegImagePlugin.JpegImageFile(BytesIO(content)) as image:
-        image.decodermaxblock = len(content)  # all of it at once, as OpenCV gets it
-        if scale > 1:
-            image.draft(image.mode, (file.width // scale, file.height // scale))
-        image.load()
-        return rgb_pixels(image, file.orientation)
-
-
-def _by_opencv(file: Jpeg, content: bytes) -> _Pixels | None:
-    """Decode an upright JPEG of one scan in color or gray; None if Pillow has to do it, or to say why not."""
-    cv2 = opencv()
-    if cv2 is None or not hasattr(cv2, "IMREAD_COLOR_RGB"):  # before 4.11 it ignores this and answers blue first
-        return None
-    try:
-        pixels: _Pixels | None = _imdecode(cv2, content)
-    except cv2.error:
-        return None
-    return pixels if pixels is not None and pixels.shape == (file.height, file.width, 3) else None
-
-
-def _imdecode(cv2: Any, content: bytes) -> Any:
-    as_stored = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
-    return cv2.imdecode(np.frombuffer(content, np.uint8), as_stored)
 
 
 def _read(source: Encoded, limits: DecodeLimits) -> tuple[str, bytes]:

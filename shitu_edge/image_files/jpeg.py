@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from itertools import islice
 from math import ceil
+
+import numpy as np
 
 from .examined import USUAL_BYTES_PER_PIXEL, Examined, RefusedError, TruncatedError
 from .exif import orientation
@@ -24,9 +25,7 @@ _MAX_SCANNED_PIXELS = 1_250_000_000
 """Pixels times scans: each scan of a progressive JPEG is a pass over all blocks, however few bytes it has."""
 
 _MARKER = re.compile(rb"\xff[\x01-\xfe]")
-_MARKER_AFTER_SCAN = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
-"""Restart markers, 0xD0 to 0xD7, are part of a scan."""
-_RESTART = re.compile(rb"\xff([\xd0-\xd7])")
+_BLOCK = 1 << 20
 _RESTARTS = bytes(range(0xD0, 0xD8))
 
 _SOI, _EOI, _SOS, _DRI = 0xD8, 0xD9, 0xDA, 0xDD
@@ -257,21 +256,35 @@ class _Walk:
         pixels = self.frame.width * self.frame.height
         if self.scans > _MAX_SCANS or (self.scans > 1 and self.scans * pixels > _MAX_SCANNED_PIXELS):
             raise RefusedError(f"is a JPEG of {self.scans} or more scans, too many for {pixels} pixels")
-        parts = self.frame.scan(header)
-        found = (_MARKER_AFTER_SCAN if self._interval else _MARKER).search(self._content, end)
-        after = found.start() if found else len(self._content)
-        if found and found[0][1] in _RESTARTS:
-            raise RefusedError("cannot be decoded: it has restart markers where none belong")
-        if self._interval and self.frame.marker != 0xC3:
-            self._check_restarts(self.frame.units(parts), end, after)
+        units = self.frame.units(self.frame.scan(header))
+        after, restarts = _entropy_coded(self._content, end)
+        if self.frame.marker != 0xC3:
+            _check_restarts(restarts, units, self._interval)
         return after
 
-    def _check_restarts(self, units: int, start: int, end: int) -> None:
-        """Check that restart markers count on and are as many as belong; one more may close the scan."""
-        expected = max(0, ceil(units / self._interval) - 1)
-        found = islice(_RESTART.finditer(self._content, start, end), expected + 2)
-        numbers = b"".join(marker[1] for marker in found)
-        if numbers != (_RESTARTS * (len(numbers) // 8 + 1))[: len(numbers)]:
-            raise RefusedError("cannot be decoded: restart markers are out of order, so a part of it is missing")
-        if not expected <= len(numbers) <= expected + 1:
-            raise TruncatedError(f"{len(numbers)} of {expected} restart markers")
+
+def _entropy_coded(content: bytes, start: int) -> tuple[int, bytes]:
+    """Return where a scan's data end, and the second bytes of the restart markers in them."""
+    codes = np.frombuffer(content, np.uint8)
+    restarts = []
+    for begin in range(start, len(codes) - 1, _BLOCK):
+        at = begin + np.flatnonzero(codes[begin : min(begin + _BLOCK, len(codes) - 1)] == 0xFF)
+        following = codes[at + 1]
+        is_restart = following >> 3 == _RESTARTS[0] >> 3
+        is_end = (following != 0) & (following != 0xFF) & ~is_restart
+        count = int(is_end.argmax()) if is_end.any() else len(at)
+        restarts.append(following[:count][is_restart[:count]].tobytes())
+        if count < len(at):
+            return int(at[count]), b"".join(restarts)
+    return len(content), b"".join(restarts)
+
+
+def _check_restarts(found: bytes, units: int, interval: int) -> None:
+    """Check that restart markers count on and are as many as belong; one more may close the scan."""
+    expected = max(0, ceil(units / interval) - 1) if interval else 0
+    if not interval and found:
+        raise RefusedError("cannot be decoded: it has restart markers where none belong")
+    if not expected <= len(found) <= expected + 1:
+        raise TruncatedError(f"{len(found)} of {expected} restart markers")
+    if found != (_RESTARTS * (len(found) // 8 + 1))[: len(found)]:
+        raise RefusedError("cannot be decoded: restart markers are out of order, so a part of it is missing")
