@@ -87,9 +87,11 @@ def try_file(path: Path, seconds: float = 2.0) -> tuple[Step, ...]:
 
 
 def hostile_files(folder: Path) -> list[Path]:
-    """Return the files and bundles of a folder, without the indexes beside galleries and the text about them."""
-    entries = [path for path in sorted(folder.iterdir()) if path.suffix not in (".hnsw", ".md")]
-    return [path for path in entries if path.is_file() or (path / "bundle.json").exists()]
+    """Return the files, pipes and bundles of a folder, without what lies beside its galleries and texts about it."""
+    entries = [path for path in sorted(folder.iterdir()) if path.suffix != ".md"]
+    beside = tuple(f"{path.name}{mark}" for path in entries if path.suffix == ".gallery" for mark in ".-")
+    alone = [path for path in entries if not path.name.startswith(beside)]
+    return [path for path in alone if not path.is_dir() or os.path.lexists(path / "bundle.json")]
 
 
 def _kind(path: Path) -> str:
@@ -113,6 +115,8 @@ def _start_gallery(path: Path, work: Path) -> Path:
     import shitu_edge.cli
     import shitu_edge.gallery  # noqa: F401  # imported here, so that no step is blamed for it
 
+    if not path.is_file():  # a pipe, say
+        return path
     for beside in path.parent.glob(f"{path.name}*"):
         shutil.copyfile(beside, work / beside.name)  # readable alone, perhaps: its mode stays behind
     return work / path.name

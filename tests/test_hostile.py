@@ -52,7 +52,8 @@ def test_each_kind_goes_through_its_doors(tmp_path: Path, tiny_bundle: Path) -> 
     (tmp_path / "cut.jpg").write_bytes(SAMPLE.read_bytes()[:5000])
     (tmp_path / "none.patch").write_bytes(b"shitu-edge gallery patch 1\n" + bytes(100))
     (tmp_path / "bundle").symlink_to(tiny_bundle)
-    (tmp_path / "README.md").write_text("not tried")
+    for name in ("README.md", "sound.gallery-wal", "sound.gallery.0123.hnsw"):
+        (tmp_path / name).write_bytes(b"")  # not tried
     code, found = tried(tmp_path, "--seconds", "20")
     assert {name: outcomes(entry) for name, entry in found.items()} == {
         "bundle": {"verify": "done", "open": "done"},

@@ -19,6 +19,7 @@ with turned_off():
     import onnxruntime as ort
 
 _ERRORS_ONLY = 3
+_NEEDS_PROC = tuple(map(int, ort.__version__.split(".")[:2])) < (1, 26)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,8 @@ def open_session(model: Model, resources: Resources, fallback: str | None) -> On
     """Load a model; see `engines.open_session`."""
     if model.precision == "bf16":
         raise EngineError("has no bf16; choose fp32 or int8, or OpenVINO")
+    if _NEEDS_PROC and not is_described():
+        raise EngineError("cannot start: before 1.26 it aborts if /proc and /sys are hidden; mount /proc")
     files = model.locate(choose_format(model, ("onnx",)))
     options = ort.SessionOptions()
     options.intra_op_num_threads = max(1, resources.threads // resources.streams)

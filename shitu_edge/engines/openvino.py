@@ -66,9 +66,7 @@ def open_session(model: Model, resources: Resources, fallback: str | None) -> Op
     """Load a model; see `engines.open_session`."""
     if not is_described():
         raise EngineError("cannot start: neither /proc/cpuinfo nor /sys/devices/system/cpu can be read; mount /proc")
-    require_threads(
-        2 * resources.threads + 2
-    )  # what it starts, and as many, as those of this trial may not be gone yet
+    require_threads(2 * resources.threads + 2)  # as many again: those of this trial may not be gone yet
     try:
         core = ov.Core()
         capabilities = core.get_property(_CPU, "OPTIMIZATION_CAPABILITIES")

@@ -24,7 +24,6 @@ from .exact import ExactIndex, merge
 from .exact import Ids as Ids
 from .exact import Rows as Rows
 from .graph_file import check_graph
-from .pages import large_pages
 
 Progress = Callable[[int, int], None]
 """Called with what is done and the total."""
@@ -149,8 +148,7 @@ class GraphIndex:
                 if digest not in (None, found):
                     raise GalleryError("is altered: its digest is not the one on record")
                 graph = _new_graph(dim)
-                with large_pages():
-                    graph.load_index(_same_file(stream, path), max_elements=count)
+                graph.load_index(_same_file(stream, path), max_elements=count)
                 if not _is_whole(graph, ids, os.fstat(stream.fileno()).st_size):
                     raise GalleryError("could not be read whole")
         except (GalleryError, RuntimeError, MemoryError) as error:
