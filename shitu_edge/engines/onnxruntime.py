@@ -13,6 +13,7 @@ from ..forked import keep_in_children
 from ..results import EngineInfo
 from ..workers import require_threads
 from . import Model, ModelFiles, Resources, Tensors, choose_format, reason
+from .cpu import is_described
 from .telemetry import turned_off
 
 with turned_off():
