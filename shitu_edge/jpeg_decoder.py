@@ -25,6 +25,8 @@ _Pixels = NDArray[np.uint8]
 _REDUCED = 4
 """How many times the limit of pixels a JPEG may have that is decoded at reduced scale: all of it takes time."""
 _SCALES = (8, 4, 2, 1)
+_MAX_DECODED_TWICE = 16 << 20
+"""Bytes: up to half a second."""
 _DECODER_ERRORS = Exception
 """What Pillow raises on bad files; see `decode`."""
 
@@ -38,7 +40,8 @@ def jpeg_pixels(file: Jpeg, enough_side: int | None, limits: DecodeLimits, cv2: 
     scale = _scale(file, enough_side, limits)
     if file.has_many_zeros:
         return _with_zeros(file, partial(_decoded, file, scale, cv2))
-    if file.single_scan or file.arithmetic:  # arithmetic coding reads on behind its end
+    # Arithmetic coding reads on behind its end, where junk would be taken for data.
+    if file.single_scan or file.arithmetic or len(file.content) > _MAX_DECODED_TWICE:
         return _decoded(file, scale, cv2, file.content)
     with_junk = crc32(_decoded(file, scale, cv2, file.with_junk()).data)
     pixels = _decoded(file, scale, cv2, file.content)

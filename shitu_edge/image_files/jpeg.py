@@ -172,6 +172,8 @@ def examine(content: bytes) -> Jpeg:
         raise TruncatedError("scans are missing")
     single = frame.is_of_one_scan
     data = b"".join(walk.pieces[: walk.to_last_scan])
+    if data.endswith(b"\xff"):  # bytes that fill up to the next marker
+        data = data.rstrip(b"\xff")
     zeros = len(data) - len(data.rstrip(b"\0")) if data.endswith(b"\0") else 0
     if not single and zeros > len(_LOOKAHEAD):  # in no scan but the first one are so many a part of the image
         data = data.rstrip(b"\0")
@@ -282,9 +284,9 @@ def _entropy_coded(content: bytes, start: int) -> tuple[int, bytes]:
 def _check_restarts(found: bytes, units: int, interval: int) -> None:
     """Check that restart markers count on and are as many as belong; one more may close the scan."""
     expected = max(0, ceil(units / interval) - 1) if interval else 0
-    if not interval and found:
-        raise RefusedError("cannot be decoded: it has restart markers where none belong")
-    if not expected <= len(found) <= expected + 1:
+    if len(found) < expected:
         raise TruncatedError(f"{len(found)} of {expected} restart markers")
+    if len(found) > expected + (interval > 0):
+        raise RefusedError(f"cannot be decoded: it has {len(found)} restart markers, where {expected} belong")
     if found != (_RESTARTS * (len(found) // 8 + 1))[: len(found)]:
         raise RefusedError("cannot be decoded: restart markers are out of order, so a part of it is missing")
