@@ -24,11 +24,11 @@ from numpy.typing import NDArray
 from stand_in_bundles import make_bundles
 
 from shitu_edge import Bundle, Recognizer
-from shitu_edge.built_in import SAMPLES
-from shitu_edge.decode import decode
+from shitu_edge.bundle.built_in import SAMPLES
+from shitu_edge.demo.scenes import find_photos
 from shitu_edge.enrolment import build_gallery
-from shitu_edge.folders import images_in
-from shitu_edge.scenes import find_photos
+from shitu_edge.inputs.folders import images_in
+from shitu_edge.stages.decode import decode
 
 from .measure import describe_machine, interleave, print_times
 

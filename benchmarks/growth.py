@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from benchmarks.measure import describe_machine
 from shitu_edge.bench.galleries import further_pictures, synthetic_embeddings
-from shitu_edge.gallery.exact import ExactIndex
 from shitu_edge.gallery.index import GraphIndex, GraphParameters, Ids, Rows, default_ef
+from shitu_edge.gallery.index.exact import ExactIndex
 
 QUERIES = 1000
 EXACT_QUERIES = 100

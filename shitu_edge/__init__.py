@@ -8,7 +8,6 @@ with Recognizer.open("models/ppshitu-v2", gallery="shop.gallery") as recognizer:
 """
 
 from .bundle import Bundle, Rule
-from .decode import DecodeLimits
 from .errors import (
     BundleError,
     DamagedError,
@@ -33,6 +32,7 @@ from .results import (
     Recognition,
     StageTimes,
 )
+from .stages.decode import DecodeLimits
 
 __version__ = "0.1.0"
 

@@ -14,14 +14,15 @@ from pathlib import Path
 import numpy as np
 
 from .errors import EmbeddingError, GalleryError, ImageError
-from .files import file_inside
-from .gallery import Gallery, LabelledPicture, NewItem
+from .gallery import Gallery, NewItem
 from .gallery.store.connection import refuse_open
-from .gallery.unfinished import publish, unfinished
-from .gallery.unfinished import replace as replace_file
+from .inputs.skipped import Skipped, summary
+from .inputs.sources import LabelledPicture
 from .recognizer import Recognizer
-from .skipped import Skipped, summary
-from .workers import Workers
+from .system.files import file_inside
+from .system.unfinished import publish, unfinished
+from .system.unfinished import replace as replace_file
+from .system.workers import Workers
 
 _log = logging.getLogger(__name__)
 

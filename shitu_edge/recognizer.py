@@ -14,20 +14,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .bundle import Bundle, InputSpec, Precision, Rule
-from .decide import Candidate, decide
-from .decode import DEFAULT_LIMITS, DecodeLimits, DecodeMode, Picture, Source, decode
-from .detect import Detector
+from .bundle.networks import cache_folder, open_bundle, open_network
+from .bundle.profile import Profile
 from .engines import EngineName, Resources
-from .engines.cpu import read_cpu
 from .errors import GalleryError, ImageError
-from .extract import Extractor
-from .extract import crop as cut_out
-from .forked import Home
 from .gallery import Gallery, GallerySearch, NewItem
-from .geometry import Boxes, clip_boxes
-from .memory import release_freed_memory
-from .networks import cache_folder, open_bundle, open_network
-from .profile import Profile
+from .imaging.geometry import Boxes, clip_boxes
+from .imaging.texture import has_texture
 from .ranges import (
     require_flag,
     require_instance,
@@ -38,8 +31,15 @@ from .ranges import (
     shown,
 )
 from .results import Box, Detections, Dropped, DropReason, Provenance, Recognition, StageTimes
-from .texture import has_texture
-from .workers import Workers
+from .stages.decide import Candidate, decide
+from .stages.decode import DEFAULT_LIMITS, DecodeLimits, DecodeMode, Picture, Source, decode
+from .stages.detect import Detector
+from .stages.extract import Extractor
+from .stages.extract import crop as cut_out
+from .system.cpu import read_cpu
+from .system.forked import Home
+from .system.memory import release_freed_memory
+from .system.workers import Workers
 
 _MAX_STREAMS = 4
 _WARM_UP_WAVES = 3

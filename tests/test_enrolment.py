@@ -17,11 +17,11 @@ from shitu_edge import Gallery, NewItem, Recognizer
 from shitu_edge.cli import main
 from shitu_edge.enrolment import Enrolment, NothingReadableError, add_pictures, build_gallery, check_vectors
 from shitu_edge.errors import FingerprintError, GalleryError
-from shitu_edge.gallery import LabelledPicture, find_images
-from shitu_edge.gallery import live as live_module
+from shitu_edge.gallery.care.verify import verify
 from shitu_edge.gallery.index import Ids
+from shitu_edge.gallery.live import live as live_module
 from shitu_edge.gallery.store import Snapshot, Store
-from shitu_edge.gallery.verify import verify
+from shitu_edge.inputs.sources import LabelledPicture, find_images
 
 from .networks import write_bundle
 

@@ -18,12 +18,12 @@ from PIL import Image
 from shitu_edge.bench.compare import conditions, differences, load_result
 from shitu_edge.bench.run import STAGES
 from shitu_edge.bundle import Bundle
+from shitu_edge.bundle.profile import Profile
+from shitu_edge.demo.scenes import find_photos
 from shitu_edge.errors import ShituError
 from shitu_edge.gallery import Gallery, NewItem
-from shitu_edge.gallery.folder import export_folder, import_folder
-from shitu_edge.gallery.patch import apply_patch, write_patch
-from shitu_edge.profile import Profile
-from shitu_edge.scenes import find_photos
+from shitu_edge.gallery.transfer.folder import export_folder, import_folder
+from shitu_edge.gallery.transfer.patch import apply_patch, write_patch
 from tests.gallery.rows import create, new_items, unit_rows
 from tests.mutations import mutated
 

@@ -88,7 +88,7 @@ def test_built_in_finds_bundles_and_samples(
     if installed:
         root = tmp_path / "site-packages"
         shutil.unpack_archive(wheel, root, "zip")
-    code = "from shitu_edge.built_in import BUNDLES, SAMPLES; print(BUNDLES, SAMPLES, sep='\\n')"
+    code = "from shitu_edge.bundle.built_in import BUNDLES, SAMPLES; print(BUNDLES, SAMPLES, sep='\\n')"
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path,

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from shitu_edge.decode import decode
-from shitu_edge.gallery import find_images
+from shitu_edge.inputs.sources import find_images
 from shitu_edge.results import Detections
+from shitu_edge.stages.decode import decode
 
 from .endtoend import best_boxes, cut_crops
 from .errors import ExportError

@@ -12,8 +12,8 @@ import typer
 from shitu_edge.bundle import Rule, WholeImage
 from shitu_edge.engines.cache import user_cache
 from shitu_edge.errors import ShituError, reason_of
-from shitu_edge.streams import close_stdout, open_streams
-from shitu_edge.text import MOST_IN_A_LINE, shown
+from shitu_edge.system.streams import close_stdout, open_streams
+from shitu_edge.system.text import MOST_IN_A_LINE, shown
 
 from .bundle import Options, export_bundle
 from .command import options_of

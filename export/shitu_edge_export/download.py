@@ -15,7 +15,7 @@ from typing import BinaryIO
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
-from shitu_edge.digest import file_sha256
+from shitu_edge.system.digest import file_sha256
 
 from .errors import ExportError
 from .progress import Report

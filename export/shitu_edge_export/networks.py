@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from shitu_edge.bundle import DetectorSpec, ExtractorSpec, InputSpec, Network
-from shitu_edge.digest import file_sha256
+from shitu_edge.system.digest import file_sha256
 
 from .convert import Part, Route, convert
 from .cut import describe_head

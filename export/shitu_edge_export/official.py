@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from shitu_edge.digest import file_sha256
-from shitu_edge.files import write_aside
+from shitu_edge.system.digest import file_sha256
+from shitu_edge.system.files import write_aside
 
 from .archive import extract
 from .download import Download, download

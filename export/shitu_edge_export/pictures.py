@@ -10,9 +10,9 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from shitu_edge.decode import decode
-from shitu_edge.folders import list_images
-from shitu_edge.skipped import summary
+from shitu_edge.inputs.folders import list_images
+from shitu_edge.inputs.skipped import summary
+from shitu_edge.stages.decode import decode
 
 from .errors import ExportError
 

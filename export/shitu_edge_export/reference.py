@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shitu_edge.bundle import BoxesScores, DetectorSpec, PicoDetLevels
-from shitu_edge.detect import decode_head
-from shitu_edge.geometry import Boxes, clip_boxes
-from shitu_edge.preprocess import InputBuilder
+from shitu_edge.imaging.geometry import Boxes, clip_boxes
+from shitu_edge.imaging.preprocess import InputBuilder
 from shitu_edge.results import Detections
+from shitu_edge.stages.detect import decode_head
 
 from . import isolate
 from .convert import Part

@@ -9,8 +9,8 @@ from statistics import median
 from typing import Any
 
 from ..errors import OptionError
-from ..files import read_json
 from ..ranges import named, shown
+from ..system.files import read_json
 from .run import SCHEMA_VERSION, STAGES
 from .statistics import Change, compare
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from PIL import Image
 
-from ..built_in import SAMPLES
-from ..decode import DecodeLimits, decode
+from ..bundle.built_in import SAMPLES
 from ..errors import OptionError
-from ..folders import images_in
+from ..inputs.folders import images_in
+from ..stages.decode import DecodeLimits, decode
 
 _QUALITY = 90
 

@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..bundle.networks import open_bundle
+from ..bundle.profile import Profile
 from ..engines import EngineName
-from ..engines.cpu import read_cpu
 from ..gallery import Gallery
-from ..gallery.exact import ExactIndex, merge
-from ..networks import open_bundle
-from ..profile import Profile
+from ..gallery.index.exact import ExactIndex, merge
 from ..ranges import require_number, require_threads, require_whole
 from ..recognizer import Recognizer
 from ..results import Match, Recognition
+from ..system.cpu import read_cpu
 from .cold import ColdStart, cold_start
 from .environment import Environment, Memory, read_environment, read_memory
 from .galleries import Rows, further_pictures, prepared_gallery

@@ -18,10 +18,10 @@ from ..bench.run import Result, Setup, run
 from ..bench.sweep import Axis, sweep
 from ..bench.tune import tune
 from ..bench.verdict import Verdict, judge, try_remedies
+from ..bundle.profile import Profile
 from ..engines.cache import CACHE_VARIABLE, home_cache, user_cache
 from ..errors import OptionError
-from ..files import check_writable, write_aside
-from ..profile import Profile
+from ..system.files import check_writable, write_aside
 from .options import Engine, EngineOption, Models, PrecisionOption, ProfileOption, Threads, finite
 from .printing import print_line, print_message
 from .tables import print_facts, print_json, print_table, progress_bar

@@ -10,10 +10,10 @@ from typing import Annotated, Any
 
 import typer
 
-from ..built_in import SAMPLES
-from ..demo import Demo, Seen, run_demo
+from ..bundle.built_in import SAMPLES
+from ..demo.demo import Demo, Seen, run_demo
+from ..demo.scenes import Expected, find_photos, is_right
 from ..results import Item, StageTimes
-from ..scenes import Expected, find_photos, is_right
 from .desktop import show
 from .options import AsJson, Engine, EngineOption, Models, PrecisionOption, Threads, open_recognizer
 from .printing import print_left_out, print_line, print_message, print_skipped

@@ -12,9 +12,9 @@ import typer
 from ..bench.environment import read_versions
 from ..engines import ENGINES
 from ..engines.cache import CACHE_VARIABLE, user_cache
-from ..engines.cpu import Cpu, read_cpu
 from ..gallery import GRAPH_FROM
 from ..selftest import SUBJECTS, SelfTest, run_selftest
+from ..system.cpu import Cpu, read_cpu
 from .options import AsJson
 from .printing import print_line
 from .tables import print_facts, print_json

@@ -10,7 +10,7 @@ import typer
 
 from .. import __version__
 from ..errors import ShituError, reason_of
-from ..streams import close_stdout, open_streams
+from ..system.streams import close_stdout, open_streams
 from . import bench, demo, doctor, gallery, models, recognize
 from .printing import print_line, print_message, run, set_up_messages
 

@@ -10,13 +10,13 @@ from typing import Annotated
 
 import typer
 
-from ..decode import DEFAULT_LIMITS, DecodeLimits
+from ..bundle.networks import BUNDLE_VARIABLE, open_bundle
 from ..engines import EngineName
 from ..gallery import Gallery
 from ..gallery.store import Meta
-from ..networks import BUNDLE_VARIABLE, open_bundle
 from ..ranges import MOST_THREADS
 from ..recognizer import Recognizer
+from ..stages.decode import DEFAULT_LIMITS, DecodeLimits
 
 GALLERY_VARIABLE = "SHITU_EDGE_GALLERY"
 PROFILE_VARIABLE = "SHITU_EDGE_PROFILE"

@@ -15,8 +15,8 @@ from typing import Any
 
 import typer
 
-from ..skipped import Skipped, summary
-from ..text import MOST_IN_A_LINE, shown
+from ..inputs.skipped import Skipped, summary
+from ..system.text import MOST_IN_A_LINE, shown
 
 _ClickException: Any = typer.BadParameter.__mro__[2]
 """Typer brings click along or imports it, and does not export this."""

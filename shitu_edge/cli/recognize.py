@@ -12,12 +12,12 @@ from typing import Annotated
 
 import typer
 
-from ..decode import DEFAULT_LIMITS, DecodeLimits, DecodeMode
-from ..draw import draw, save
+from ..drawing.draw import draw, save
 from ..errors import ImageError
-from ..files import make_folder
-from ..folders import images_in
+from ..inputs.folders import images_in
 from ..results import Recognition
+from ..stages.decode import DEFAULT_LIMITS, DecodeLimits, DecodeMode
+from ..system.files import make_folder
 from .options import (
     AsJson,
     Engine,

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..enrolment import Progress as Report
-from ..text import UNSAFE, printable, shown
+from ..system.text import UNSAFE, printable, shown
 from .printing import print_line
 
 _STEPS = {

@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..files import read_bounded
+from ..system.files import read_bounded
 
 _log = logging.getLogger(__name__)
 

@@ -9,11 +9,11 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ..errors import EngineError
-from ..forked import keep_in_children
 from ..results import EngineInfo
-from ..workers import require_threads
+from ..system.cpu import is_described
+from ..system.forked import keep_in_children
+from ..system.workers import require_threads
 from . import Model, ModelFiles, Resources, Tensors, choose_format, reason
-from .cpu import is_described
 from .telemetry import turned_off
 
 with turned_off():

@@ -2,9 +2,8 @@
 
 from .gallery import Gallery, GalleryInfo
 from .index import GraphParameters
-from .live import GRAPH_FROM
+from .live.live import GRAPH_FROM
 from .protocol import GallerySearch
-from .sources import FoundImages, LabelledPicture, find_images
 from .store import Change, Diff, Entry, NewItem, Revision
 
 __all__ = [
@@ -12,13 +11,10 @@ __all__ = [
     "Change",
     "Diff",
     "Entry",
-    "FoundImages",
     "Gallery",
     "GalleryInfo",
     "GallerySearch",
     "GraphParameters",
-    "LabelledPicture",
     "NewItem",
     "Revision",
-    "find_images",
 ]

@@ -13,10 +13,10 @@ from types import TracebackType
 import numpy as np
 
 from ..errors import DamagedError, FingerprintError, GalleryError
-from ..labels import normal_label
 from ..results import Match
 from .index import GraphParameters, Progress, Rows
-from .live import Live
+from .labels import normal_label
+from .live.live import Live
 from .store import Change, Diff, Entry, Meta, NewItem, Replay, Revision, Store
 from .store.given import each, file_path, id_array, instance, text, truth, whole
 from .store.records import ROUNDING, UNIT_TOLERANCE

@@ -15,8 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..errors import GalleryError
-from .sole import sole_builder
-from .upkeep import PATIENCE_S, REFUSED
+from .live.sole import sole_builder
+from .live.upkeep import PATIENCE_S, REFUSED
 
 _NICENESS = 10
 _PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>

@@ -11,8 +11,8 @@ import pytest
 
 from shitu_edge.bench.compare import conditions, differences, load_result
 from shitu_edge.bench.run import STAGES, Result
+from shitu_edge.bundle.profile import Profile
 from shitu_edge.errors import OptionError
-from shitu_edge.profile import Profile
 from tests.shell import Shell
 
 

@@ -14,9 +14,9 @@ import pytest
 from shitu_edge.bench.pictures import load_pictures, read_size
 from shitu_edge.bench.run import STAGES, Result, Setup, run
 from shitu_edge.bench.verdict import judge, try_remedies
-from shitu_edge.decode import decode
 from shitu_edge.errors import ImageError, OptionError, ShituError
-from shitu_edge.extract import Extractor
+from shitu_edge.stages.decode import decode
+from shitu_edge.stages.extract import Extractor
 from tests.shell import Shell
 
 from . import quiet

@@ -20,10 +20,10 @@ from shitu_edge.bench.run import STAGES, Report, Setup, opened
 from shitu_edge.bench.sweep import precision_pairs, sweep
 from shitu_edge.bench.trial import Trial, measure_trials
 from shitu_edge.bench.tune import tune
+from shitu_edge.bundle.profile import Profile
 from shitu_edge.engines import ENGINES
 from shitu_edge.engines.openvino import OpenVinoSession
 from shitu_edge.errors import EngineError
-from shitu_edge.profile import Profile
 from tests.networks import write_bundle
 from tests.shell import Shell
 

@@ -24,7 +24,7 @@ import pytest
 
 from shitu_edge.errors import GalleryError
 from shitu_edge.gallery import Gallery, GraphParameters, NewItem
-from shitu_edge.gallery import live as live_module
+from shitu_edge.gallery.live import live as live_module
 from shitu_edge.results import Match
 
 from .operations import Content, content_digest, row

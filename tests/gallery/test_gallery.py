@@ -20,16 +20,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shitu_edge.bundle import Rule
-from shitu_edge.decide import Candidate, decide
 from shitu_edge.errors import FingerprintError, GalleryError
 from shitu_edge.gallery import Gallery, GraphParameters, NewItem
-from shitu_edge.gallery import live as live_module
-from shitu_edge.gallery.graphs import GraphFiles
-from shitu_edge.gallery.live import Live
+from shitu_edge.gallery.live import live as live_module
+from shitu_edge.gallery.live.graphs import GraphFiles
+from shitu_edge.gallery.live.live import Live
+from shitu_edge.gallery.live.view import View
 from shitu_edge.gallery.store import Entry, GraphRecord, Snapshot
 from shitu_edge.gallery.store import connection as connection_module
-from shitu_edge.gallery.view import View
 from shitu_edge.results import SIMILARITY_ROUNDING
+from shitu_edge.stages.decide import Candidate, decide
 
 from .rows import DIM, Rows, brute_force, create, new_items, run_python, unit_rows
 

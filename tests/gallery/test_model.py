@@ -25,8 +25,8 @@ from hypothesis.stateful import (
 
 from shitu_edge.errors import GalleryError
 from shitu_edge.gallery import Change, Entry, Gallery, GraphParameters, NewItem
-from shitu_edge.gallery import live as live_module
-from shitu_edge.gallery.verify import verify
+from shitu_edge.gallery.care.verify import verify
+from shitu_edge.gallery.live import live as live_module
 
 from .rows import DIM, Rows, create, unit_rows
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
-from shitu_edge.decode import decode
-from shitu_edge.image_files.exif import orientation
+from shitu_edge.imaging.files.exif import orientation
+from shitu_edge.stages.decode import decode
 
 TAG = 0x0112
 

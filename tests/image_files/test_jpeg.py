@@ -11,9 +11,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from shitu_edge import decode as decode_module
-from shitu_edge.decode import DecodeLimits, decode
 from shitu_edge.errors import ImageError
+from shitu_edge.stages import decode as decode_module
+from shitu_edge.stages.decode import DecodeLimits, decode
 
 from .jpegs import END, WHOLE, drawn, encoded, last_scan, segment, with_segments
 

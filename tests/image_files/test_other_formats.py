@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from shitu_edge.decode import decode
 from shitu_edge.errors import ImageError
+from shitu_edge.stages.decode import decode
 
 PIXELS = np.random.default_rng(1).integers(0, 256, (24, 40, 3), np.uint8)
 

@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from shitu_edge.detect import Detector
-from shitu_edge.geometry import Boxes, iou
+from shitu_edge.imaging.geometry import Boxes, iou
 from shitu_edge.results import Detections
+from shitu_edge.stages.detect import Detector
 
 from ..detector.photos import read_rgb
 from ..progress import Progress

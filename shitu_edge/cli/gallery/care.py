@@ -9,20 +9,20 @@ from typing import Annotated
 
 import typer
 
-from ...contact_sheet import Captioned, Pair, contact_sheet
-from ...draw import save
-from ...engines.cpu import read_cpu
+from ...drawing.contact_sheet import Captioned, Pair, contact_sheet
+from ...drawing.draw import save
 from ...enrolment import bring_up_to_date
-from ...files import check_writable, file_inside
 from ...gallery import Gallery, GraphParameters
-from ...gallery.audit import Audit, AuditLimits
-from ...gallery.audit import audit as audit_items
+from ...gallery.care.audit import Audit, AuditLimits
+from ...gallery.care.audit import audit as audit_items
+from ...gallery.care.repair import repair as repair_gallery
+from ...gallery.care.verify import Verification
+from ...gallery.care.verify import verify as verify_gallery
 from ...gallery.index import MOST_LINKS
-from ...gallery.repair import repair as repair_gallery
 from ...gallery.store import Entry
-from ...gallery.verify import Verification
-from ...gallery.verify import verify as verify_gallery
 from ...ranges import MOST_THREADS
+from ...system.cpu import read_cpu
+from ...system.files import check_writable, file_inside
 from ..options import AsJson, GalleryArgument, extractor_of, finite
 from ..printing import print_line, print_message
 from ..tables import print_facts, print_json, print_table, progress_bar

@@ -16,9 +16,10 @@ from ...enrolment import (
     build_gallery,
     replace_pictures,
 )
-from ...gallery import FoundImages, Gallery, LabelledPicture, find_images
-from ...labels import normal_label
-from ...skipped import some
+from ...gallery import Gallery
+from ...gallery.labels import normal_label
+from ...inputs.sources import FoundImages, LabelledPicture, find_images
+from ...system.text import some
 from ..options import (
     Author,
     Engine,

@@ -8,14 +8,14 @@ from typing import Annotated
 
 import typer
 
-from ...engines.cpu import read_cpu
 from ...enrolment import bring_up_to_date, check_vectors
 from ...errors import GalleryError
 from ...gallery import Gallery, NewItem
-from ...gallery.folder import export_folder, import_folder
-from ...gallery.intake import take_in
 from ...gallery.paddle_index import read_paddle_index
-from ...gallery.patch import apply_patch, write_patch
+from ...gallery.transfer.folder import export_folder, import_folder
+from ...gallery.transfer.intake import take_in
+from ...gallery.transfer.patch import apply_patch, write_patch
+from ...system.cpu import read_cpu
 from ..options import Author, Engine, GalleryArgument, Models, Note, author_or_user, extractor_of, open_recognizer
 from ..printing import print_line, print_message
 from ..tables import progress_bar

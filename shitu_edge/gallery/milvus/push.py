@@ -17,9 +17,9 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from ...errors import FingerprintError, GalleryError
-from ...labels import label_fault
 from ..gallery import Gallery
 from ..index import Progress
+from ..labels import label_fault
 from ..store import Entry
 from .collection import AT_ONCE, IDLE, KEY_BITS, NEVER, Collection, State, at
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import GalleryError
-from ...labels import normal_label
+from ..labels import normal_label
 from ..store.records import UNIT_TOLERANCE
 from .faiss_file import FaissVectors, read_faiss
 from .id_map import PICKLE, find_id_map, read_id_map

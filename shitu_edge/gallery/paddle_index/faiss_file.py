@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import GalleryError
-from ...files import open_regular
+from ...system.files import open_regular
 
 _MAX_BYTES = 2 << 30
 """A million vectors of 512 numbers."""

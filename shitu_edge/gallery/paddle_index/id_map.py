@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import GalleryError
-from ...files import read_bounded
 from ...ranges import shown
-from ...text import decoded, one_line
+from ...system.files import read_bounded
+from ...system.text import decoded, one_line
 
 PICKLE = "id_map.pkl"
 YAML = "id_map.yaml"

@@ -10,8 +10,8 @@ from typing import cast
 import numpy as np
 
 from ...errors import GalleryError
-from ...labels import normal_label, spellings
-from ...text import one_line, printable
+from ...system.text import one_line, printable
+from ..labels import normal_label, spellings
 from . import history
 from .given import instance, item_ids, text, unicode_text, whole
 from .records import Entry, NewItem

@@ -32,7 +32,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from ...errors import GalleryError
-from ...forked import Home
+from ...system.forked import Home
 from .failures import is_unable
 from .held import is_open_here
 from .inherited import Connection, close_inherited

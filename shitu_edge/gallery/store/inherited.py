@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import ForkError
-from ...forked import Home, keep_in_children
+from ...system.forked import Home, keep_in_children
 from .held import FileId, file_id
 from .structure import Guarded
 

@@ -9,8 +9,8 @@ from dataclasses import astuple, dataclass
 import numpy as np
 
 from ...errors import GalleryError
-from ...labels import label_fault
-from ...text import printable
+from ...system.text import printable
+from ..labels import label_fault
 from . import history
 from .changes import Change
 from .records import Entry, NewItem, Revision

@@ -15,8 +15,8 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from ...errors import DamagedError, GalleryError
-from ...labels import spellings
 from ..index import Ids, Progress, Rows
+from ..labels import spellings
 from . import history, replay
 from .check import examine
 from .failures import odd_content

@@ -16,11 +16,11 @@ from typing import cast
 import numpy as np
 
 from ...errors import DamagedError, GalleryError, MisfitError
-from ...forked import Home
-from ...labels import normal_label
-from ...text import printable
+from ...system.forked import Home
+from ...system.text import printable
+from ...system.unfinished import publish, unfinished
 from ..index import Ids, Rows
-from ..unfinished import publish, unfinished
+from ..labels import normal_label
 from . import history, replay
 from .changes import Change
 from .connection import check_there, connect, open_live, transaction

@@ -10,7 +10,7 @@ pytest.importorskip("torch", reason="PyTorch is not installed")
 import torch
 
 from shitu_edge.bundle import DetectorSpec, InputSpec, Network, PicoDetLevels
-from shitu_edge.detect import decode_head
+from shitu_edge.stages.detect import decode_head
 from training.detector.evaluation import NMS_IOU, Found, decode, evaluate_ap
 from training.networks.picodet import STRIDES, HeadOutputs
 
