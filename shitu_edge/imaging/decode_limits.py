@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from .files import RefusedError
 
 _BYTES_PER_PIXEL = 8
+_ALWAYS = 64 << 20
+"""Bytes of memory that any image may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +32,10 @@ class DecodeLimits:
         """
         if width < 1 or height < 1:
             raise RefusedError(f"has no pixels ({width} × {height})")
-        allowed = min(self.max_pixels, self.max_pixels * _BYTES_PER_PIXEL // bytes_per_pixel)
-        if width * height > allowed:
-            of_such = "" if allowed == self.max_pixels else ", the limit for files of this kind"
-            raise RefusedError(
-                f"{width} × {height} pixels are more than {allowed}{of_such}; "
-                "a larger DecodeLimits.max_pixels or --max-megapixels allows them"
-            )
+        in_memory = max(self.max_pixels * _BYTES_PER_PIXEL, _ALWAYS) // bytes_per_pixel
+        for allowed, of_such in ((self.max_pixels, ""), (in_memory, ", the limit for files of this kind")):
+            if width * height > allowed:
+                raise RefusedError(
+                    f"{width} × {height} pixels are more than {allowed}{of_such}; "
+                    "a larger DecodeLimits.max_pixels or --max-megapixels allows them"
+                )
