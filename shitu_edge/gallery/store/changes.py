@@ -15,7 +15,7 @@ from . import history
 from .given import instance, item_ids, text, unicode_text, whole
 from .records import Entry, NewItem
 from .schema import MOST_ITEMS, MOST_REVISIONS, ContentDigest, entry_digest, first_lineage, next_lineage
-from .structure import ascending
+from .structure import bounded
 
 _CURRENT = "SELECT label, source, digest, added_in FROM entries WHERE item = ? AND removed_in IS NULL"
 _VECTOR = "SELECT vector FROM embeddings WHERE id = ?"
@@ -32,8 +32,9 @@ class Change:
         """Begin inside a transaction; `check` returns an item as it may be stored, or raises."""
         row = connection.execute("SELECT id, digest, lineage FROM revisions ORDER BY id DESC LIMIT 1").fetchone()
         row = row or (0, b"", first_lineage(*history.identity(connection)))
-        if not 0 <= row[0] < MOST_REVISIONS:
-            raise ValueError(f"newest revision: {row[0]}")
+        counter = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'embeddings'").fetchone()
+        if not (0 <= row[0] < MOST_REVISIONS and 0 <= (counter or (0,))[0] < MOST_ITEMS):
+            raise ValueError(f"newest revision: {row[0]}, counter of items: {counter}")
         self.revision: int = row[0] + 1
         """The number of the revision that results: the last one, in the end, where nothing was changed."""
         self._open: sqlite3.Connection | None = connection
@@ -117,8 +118,8 @@ class Change:
             column: printable(text(value, f"the {column}")) for column, value in wanted.items() if value is not None
         }
         where = " AND ".join(["removed_in IS NULL", *(f"{column} = ?" for column in given)])
-        rows = self._connection.execute(f"SELECT item FROM entries WHERE {where} ORDER BY item", [*given.values()])
-        return [row[0] for row in ascending(rows)]
+        query = f"SELECT item FROM entries WHERE {where} ORDER BY item"
+        return [row[0] for row in bounded(self._connection, query, [*given.values()])]
 
     def finish(self, author: str, note: str, created_at: str | None = None, *, even_empty: bool = False) -> bytes:
         """Write the log's line, unless nothing was changed, and return the content's digest; the change is over."""
