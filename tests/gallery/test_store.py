@@ -15,6 +15,7 @@ from shitu_edge.errors import GalleryError
 from shitu_edge.gallery import Gallery, NewItem
 from shitu_edge.gallery.store import Store
 from shitu_edge.gallery.store import connection as connection_module
+from shitu_edge.gallery.store import drives as drives_module
 from shitu_edge.gallery.store import snapshot as snapshot_module
 from shitu_edge.gallery.store import store as store_module
 from shitu_edge.gallery.store.schema import LOG_BYTES, SCHEMA
@@ -365,6 +366,33 @@ def test_the_log_stays_small_and_what_grows_beside_a_snapshot_is_folded_in(path:
             assert len(snapshot.entries()) == 3 + 120
         assert log.stat().st_size == 0
         assert len(idle) == len(gallery) == 3 + 120 + 240
+
+
+@pytest.mark.skipif(not hasattr(os, "major"), reason="devices are told by their numbers")
+def test_a_network_drive_is_warned_of_once(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    device = path.stat().st_dev
+    lines = [
+        "22 1 0:5 / /proc rw,nosuid - proc proc rw",
+        f"36 22 {os.major(device)}:{os.minor(device)} / /a\\040b rw,noatime shared:1 master:2 - nfs4 server:/export rw",
+        "37 22 0:99 / /mnt rw - ext4 /dev/sda1 rw",
+        "odd",
+    ]
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text("\n".join(lines))
+    monkeypatch.setattr(drives_module, "_MOUNTS", mounts)
+    drives_module._kind_of.cache_clear()
+    drives_module._warn.cache_clear()
+    for _ in range(3):
+        Gallery.open(path).close()
+    assert caplog.text.count(f"{tmp_path}: is on a network drive (nfs4)") == 1
+    mounts.write_text("\n".join(lines).replace("nfs4", "xfs"))
+    drives_module._kind_of.cache_clear()
+    caplog.clear()
+    Gallery.open(path).close()
+    assert caplog.text == ""
+    drives_module._kind_of.cache_clear()
 
 
 _NO_FILES_LEFT = """

@@ -7,6 +7,8 @@ image.py        a file and its log as an image in memory, where they cannot be s
 wal.py          which pages a log holds
 held.py         which files are open here, and must not be closed under SQLite's locks
 failures.py     SQLite's errors as ours
+given.py        what callers give, checked
+drives.py       whether a file is on a network drive
 records.py      what the store takes and gives
 store.py        Store: open, and begin to read or to change
 snapshot.py     the file read as of one moment

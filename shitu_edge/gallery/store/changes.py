@@ -16,7 +16,7 @@ from . import history
 from .given import instance, item_ids, text, unicode_text, whole
 from .records import Entry, NewItem
 from .schema import MOST_ITEMS, MOST_REVISIONS, ContentDigest, entry_digest, first_lineage, next_lineage
-from .structure import ascending
+from .structure import bounded
 
 _CURRENT = "SELECT label, source, digest, added_in FROM entries WHERE item = ? AND removed_in IS NULL"
 _VECTOR = "SELECT vector FROM embeddings WHERE id = ?"
@@ -33,8 +33,9 @@ class Change:
         """Begin inside a transaction; `check` returns an item as it may be stored, or raises."""
         row = connection.execute("SELECT id, digest, lineage FROM revisions ORDER BY id DESC LIMIT 1").fetchone()
         row = row or (0, b"", first_lineage(*history.identity(connection)))
-        if not 0 <= row[0] < MOST_REVISIONS:
-            raise ValueError(f"newest revision: {row[0]}")
+        counter = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'embeddings'").fetchone()
+        if not (0 <= row[0] < MOST_REVISIONS and 0 <= (counter or (0,))[0] < MOST_ITEMS):
+            raise ValueError(f"newest revision: {row[0]}, counter of items: {counter}")
         self.revision: int = row[0] + 1
         """The number of the revision that results: the last one, in the end, where nothing was changed."""
         self._open: sqlite3.Connection | None = connection
@@ -121,8 +122,8 @@ class Change:
         for spelling in (None,) if label is None else spellings(text(label, "the label")):
             given = {column: value for column, value in (("label", spelling), ("source", source)) if value is not None}
             where = " AND ".join(["removed_in IS NULL", *(f"{column} = ?" for column in given)])
-            rows = self._connection.execute(f"SELECT item FROM entries WHERE {where} ORDER BY item", [*given.values()])
-            if found := [row[0] for row in ascending(rows)]:
+            query = f"SELECT item FROM entries WHERE {where} ORDER BY item"
+            if found := [row[0] for row in bounded(self._connection, query, [*given.values()])]:
                 return found
         return []
 

@@ -8,7 +8,7 @@ from ...errors import GalleryError
 from .given import whole
 from .records import Diff, Entry, Revision
 from .schema import MOST_REVISIONS
-from .structure import ascending
+from .structure import bounded
 
 _ENDED_BETWEEN = "SELECT item, label, source FROM entries WHERE removed_in > ? AND removed_in <= ? AND added_in <= ?"
 _BEGUN_BETWEEN = """
@@ -39,7 +39,7 @@ def log(connection: sqlite3.Connection) -> list[Revision]:
     query = "SELECT id, created_at, author, note, added, removed, digest FROM revisions ORDER BY id"
     lines = [
         Revision(number, created_at, author, note, added, removed, digest.hex())
-        for number, created_at, author, note, added, removed, digest in ascending(connection.execute(query))
+        for number, created_at, author, note, added, removed, digest in bounded(connection, query)
     ]
     return lines[::-1]
 
@@ -67,8 +67,8 @@ def diff(connection: sqlite3.Connection, base: int, head: int) -> Diff:
 def difference(connection: sqlite3.Connection, base: int, head: int) -> Diff:
     """Return what differs between two revisions that are known, one of which may be in the making."""
     older, newer = sorted((base, head))
-    ended = {Entry(*row) for row in connection.execute(_ENDED_BETWEEN, (older, newer, older))}
-    begun = {Entry(*row) for row in connection.execute(_BEGUN_BETWEEN, (older, newer, newer))}
+    ended = {Entry(*row) for row in bounded(connection, _ENDED_BETWEEN, (older, newer, older), by_id=False)}
+    begun = {Entry(*row) for row in bounded(connection, _BEGUN_BETWEEN, (older, newer, newer), by_id=False)}
     removed, added = _by_id(ended - begun), _by_id(begun - ended)
     return Diff(removed, added) if base <= head else Diff(added, removed)
 

@@ -15,7 +15,7 @@ from . import history
 from .changes import Change
 from .records import Entry, NewItem, Revision
 from .schema import MOST_ITEMS, next_lineage
-from .structure import ascending
+from .structure import bounded
 
 _ADDED = "SELECT item, label, source FROM entries WHERE added_in = ? ORDER BY item"
 _REMOVED = "SELECT item FROM entries WHERE removed_in = ? ORDER BY item"
@@ -53,12 +53,12 @@ def record(connection: sqlite3.Connection, base: int, head: int) -> Replay:
     steps = tuple(
         Step(
             lines[number],
-            tuple(row[0] for row in ascending(connection.execute(_REMOVED, (number,)))),
-            tuple(Entry(*row) for row in ascending(connection.execute(_ADDED, (number,)))),
+            tuple(row[0] for row in bounded(connection, _REMOVED, (number,))),
+            tuple(Entry(*row) for row in bounded(connection, _ADDED, (number,))),
         )
         for number in range(base + 1, head + 1)
     )
-    vectors = dict(connection.execute(_UNKNOWN_AT_BASE, (base, head, base, base)))
+    vectors = dict(bounded(connection, _UNKNOWN_AT_BASE, (base, head, base, base)))
     return Replay(base, str(history.lineage(connection, base)), steps, vectors)
 
 

@@ -23,7 +23,7 @@ from .image import open_image, read_image
 from .records import Entry, Meta
 from .schema import MAGIC, MOST_DIM, MOST_ITEMS, PAGE_BYTES, ContentDigest
 from .store import Store
-from .structure import has_tables
+from .structure import bounded, has_tables
 
 _COUNTERS = (24, 92)
 """Where SQLite's header keeps its change counter, and the one for which its page count holds (file format, 1.3)."""
@@ -297,8 +297,8 @@ def _is_of(table: str, row: tuple[Any, ...]) -> bool:
 def _read(connection: sqlite3.Connection, query: str) -> list[tuple[Any, ...]]:
     """Return a query's rows up to the first that cannot be read, each once: forged pages may repeat them for long."""
     rows: dict[tuple[Any, ...], None] = {}
-    with suppress(sqlite3.Error, UnicodeDecodeError):  # SQLite's own message may be damaged text
-        for row in connection.execute(query):
+    with suppress(sqlite3.Error, UnicodeDecodeError, ValueError):  # SQLite's own message may be damaged text
+        for row in bounded(connection, query, by_id=False):
             rows[row] = None
     return list(rows)
 

@@ -6,7 +6,6 @@ import sqlite3
 from array import array
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
 from functools import wraps
 from itertools import count
 from pathlib import Path
@@ -22,7 +21,7 @@ from .check import examine
 from .failures import odd_content
 from .given import text
 from .records import READ_TOLERANCE, Diff, Entry, Load, Revision
-from .structure import ascending
+from .structure import bounded, bytes_held, columns
 
 _READ_AT_ONCE = 500
 
@@ -64,14 +63,11 @@ class Snapshot:
     def load(self, since: int = 0) -> Load:
         """Read what came and went after revision `since`; all there is for 0."""
         whole = since < self.reaches_back_to
-        gone = array("q", () if whole else (row[0] for row in self._connection.execute(_GONE_SINCE, (since, since))))
+        gone = array("q", () if whole else (row[0] for row in bounded(self._connection, _GONE_SINCE, (since, since))))
         ids, labels, numbers = array("q"), array("i"), defaultdict[str, int](count().__next__)
-        # A cursor that is not closed would keep the file open in the traceback of a failure.
-        with closing(self._connection.execute(*((_ALL,) if whole else (_COME_SINCE, (since,))))) as rows:
-            while some := rows.fetchmany(_READ_AT_ONCE):
-                items, names = zip(*ascending(some, ids[-1] if ids else 0), strict=True)
-                ids.extend(items)
-                labels.extend(map(numbers.__getitem__, names))
+        for items, names in columns(self._connection, *((_ALL,) if whole else (_COME_SINCE, (since,)))):
+            ids.extend(items)
+            labels.extend(map(numbers.__getitem__, names))
         return Load(self.revision, whole, _ids(gone), _ids(ids), np.array(labels, np.int32), list(numbers))
 
     @property
@@ -94,7 +90,7 @@ class Snapshot:
             DamagedError: an embedding is not what was stored.
             GalleryError: there is none of an item.
         """
-        room = self._bytes() // (4 * self._dim)
+        room = bytes_held(self._connection) // (4 * self._dim)
         vectors = np.empty((len(ids) if len(ids) <= room else 0, self._dim), np.float32)
         for start in range(0, len(ids), _READ_AT_ONCE):
             some = ids[start : start + _READ_AT_ONCE]
@@ -111,7 +107,7 @@ class Snapshot:
         where = "" if label is None else " AND label = ?"
         query = f"SELECT item, label, source FROM entries WHERE removed_in IS NULL{where} ORDER BY item"
         for values in [()] if label is None else [(spelling,) for spelling in spellings(text(label, "the label"))]:
-            if found := [Entry(*row) for row in ascending(self._connection.execute(query, values))]:
+            if found := [Entry(*row) for row in bounded(self._connection, query, values)]:
                 return found
         return []
 
@@ -119,7 +115,7 @@ class Snapshot:
     def label_counts(self) -> dict[str, int]:
         """Return how many items each label has, by label."""
         query = "SELECT label, count(*) FROM entries WHERE removed_in IS NULL GROUP BY label ORDER BY label"
-        return dict(self._connection.execute(query))
+        return dict(bounded(self._connection, query, by_id=False))
 
     @_sound
     def log(self) -> list[Revision]:
@@ -153,11 +149,6 @@ class Snapshot:
         """Yield what is wrong with the file, a line each; nothing where all is well."""
         with odd_content(self._path):
             yield from examine(self._connection, self._dim, progress)
-
-    def _bytes(self) -> int:
-        """Return how much the file holds, with its log."""
-        pages, size = (self._connection.execute(f"PRAGMA page_{what}").fetchone()[0] for what in ("count", "size"))
-        return int(pages * size)
 
     @_sound
     def _rows(self, ids: Sequence[int]) -> Rows:

@@ -24,6 +24,7 @@ from ..labels import normal_label
 from . import history, replay
 from .changes import Change
 from .connection import check_there, connect, open_live, transaction
+from .drives import warn_of_network_drive
 from .failures import check_writable, hindrance, is_unable, mapped_errors, odd_content
 from .given import instance, numbers, text, unicode_text, whole
 from .held import FileId, changing, file_id, hold, holding, let_go
@@ -96,6 +97,7 @@ class Store:
         """
         path = path.absolute()  # which stays the same file when the working directory changes
         check_there(path)
+        warn_of_network_drive(path)
         file = file_id(path)
         with ExitStack() as undo, odd_content(path), mapped_errors(path):
             hold(file)

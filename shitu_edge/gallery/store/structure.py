@@ -8,9 +8,10 @@ its structure was compared, each statement ends, and SQLite is told to trust not
 
 from __future__ import annotations
 
+import operator
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from functools import cache
 from pathlib import Path
@@ -21,6 +22,7 @@ from .schema import MOST_BYTES, MOST_ITEMS, SCHEMA
 
 _STRUCTURE = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY name"
 _SHOWN = 60
+_READ_AT_ONCE = 500
 
 _LIMITS = {
     "SQLITE_LIMIT_LENGTH": MOST_BYTES,
@@ -118,17 +120,50 @@ def has_tables(connection: sqlite3.Connection, *names: str) -> bool:
     return all(found.count(row) == 1 for row in _model() if row[1] in names)
 
 
-def ascending(rows: Iterable[tuple[Any, ...]], after: int = 0) -> Iterator[tuple[Any, ...]]:
-    """Pass on rows that come by id; forged pages may repeat them for as long as a statement runs.
+def bytes_held(connection: sqlite3.Connection) -> int:
+    """Return how much a file holds, with its log."""
+    pages, size = (connection.execute(f"PRAGMA page_{what}").fetchone()[0] for what in ("count", "size"))
+    return int(pages * size)
+
+
+def columns(
+    connection: sqlite3.Connection, query: str, values: Sequence[Any] = (), *, by_id: bool = True
+) -> Iterator[list[tuple[Any, ...]]]:
+    """Yield a query's columns, of some rows at a time; forged pages may repeat rows, or have them share what is long.
 
     Raises:
-        ValueError: an id is not above the one before it, or beyond those that a gallery gives.
+        ValueError: all that was read could not be in the file; or, `by_id`, a row's id, which comes first, is not above
+            the one before, or beyond those that a gallery gives.
     """
-    for row in rows:
-        if not after < row[0] < MOST_ITEMS:
-            raise ValueError(f"{row[0]} after {after}")
-        after = row[0]
-        yield row
+    before, room = 0, bytes_held(connection)
+    with closing(connection.execute(query, values)) as rows:  # left open, it keeps the file open in a traceback
+        while some := rows.fetchmany(_READ_AT_ONCE):
+            found = list(zip(*some, strict=True))
+            room -= sum(map(_length, found))
+            if room < 0:
+                raise ValueError("its rows take more than the file")
+            if by_id:
+                ids = found[0]
+                if not all(map(operator.lt, (before, *ids), ids)) or ids[-1] >= MOST_ITEMS:
+                    raise ValueError("its ids are out of order")
+                before = ids[-1]
+            yield found
+
+
+def bounded(
+    connection: sqlite3.Connection, query: str, values: Sequence[Any] = (), *, by_id: bool = True
+) -> Iterator[tuple[Any, ...]]:
+    """Yield a query's rows; see `columns`."""
+    for found in columns(connection, query, values, by_id=by_id):
+        yield from zip(*found, strict=True)
+
+
+def _length(column: tuple[Any, ...]) -> int:
+    """Return how long the texts and blobs of a column are."""
+    kinds = set(map(type, column))
+    if kinds == {str} or kinds == {bytes}:
+        return sum(map(len, column))
+    return 0 if kinds == {int} else sum(len(value) for value in column if isinstance(value, (str, bytes)))
 
 
 def _faults(connection: sqlite3.Connection) -> Iterator[str]:

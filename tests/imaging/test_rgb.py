@@ -11,10 +11,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from shitu_edge import rgb
-from shitu_edge.decode import decode
 from shitu_edge.errors import ImageError
-from shitu_edge.rgb import rgb_pixels
+from shitu_edge.imaging import rgb
+from shitu_edge.imaging.rgb import rgb_pixels
+from shitu_edge.stages.decode import decode
 
 COLORS = np.random.default_rng(0).integers(0, 256, (30, 42, 3), np.uint8)
 GREY = COLORS[:, :, 0]

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image, features
 
-from shitu_edge.decode import DecodeLimits, decode
 from shitu_edge.errors import ImageError
+from shitu_edge.stages.decode import DecodeLimits, decode
 
 HEIGHT, WIDTH = 48, 80
 Y, X = np.mgrid[:HEIGHT, :WIDTH]
