@@ -128,8 +128,9 @@ def test_webp_animation_is_its_first_frame() -> None:
 
 def test_webp_is_limited_before_its_canvas_is_made() -> None:
     (image,) = webp_chunks(saved("WEBP", Image.new("RGB", (2, 2)), lossless=True))
-    message = refusal(webp(canvas(16383, 16383), image))
-    assert "16383 × 16383 pixels are more than 40000000, the limit for files of this kind" in message
+    assert "16383 × 16383 pixels are more than 80000000" in refusal(webp(canvas(16383, 16383), image))
+    message = refusal(webp(canvas(9000, 5000), image))
+    assert "9000 × 5000 pixels are more than 40000000, the limit for files of this kind" in message
     wide = b"VP8L" + struct.pack("<IBI", 5, 0x2F, 16383 | 16383 << 14) + b"\0"
     assert "16384 × 16384 pixels" in refusal(webp(wide))
 
