@@ -214,9 +214,16 @@ def test_pip_is_asked_only_for_what_is_published() -> None:
     """Neither distribution of this project is on PyPI: both are installed from the checkout."""
     published = {re.split(r"[^\w-]", line)[0].lower() for line in metadata.requires("shitu-edge") or ()}
     for path in [*PAGES, *PROJECT.glob("shitu_edge/**/*.py"), *PROJECT.glob("export/**/*.py")]:
-        for command in re.findall(r"pip install ((?:-\S+ )*[^\s`)]+)", path.read_text(encoding="utf-8")):
-            package = command.split()[-1].strip("'\",;")
-            assert package.startswith((".", "{")) or package in published, f"{path}: pip install {command}"
+        for command in re.findall(r"pip install ([^`\n)#]+)", path.read_text(encoding="utf-8")):
+            words = iter(command.split())
+            for word in words:
+                if word in ("-r", "--requirement", "--only-binary", "--no-binary"):
+                    next(words)  # its value
+                elif not word.startswith("-"):
+                    package = word.strip("'\",;.:")
+                    known = package.startswith(("{", "[")) or package in ("", *published)
+                    assert known, f"{path}: pip install {command}"
+                    break
 
 
 def _lay_out(folder: Path) -> None:
