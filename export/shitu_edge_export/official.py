@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from shitu_edge.files import read_json
+
 from .archive import extract
 from .download import Download, download
 from .errors import ModelError
@@ -15,6 +17,7 @@ from .source import find_graph
 
 MIRROR = "https://paddle-imagenet-models-name.bj.bcebos.com/dygraph/rec/models/inference"
 """As in PaddleClas' documentation (`docs/zh_CN/deployment/PP-ShiTu`, release 2.6)."""
+_MAX_RECORD = 1 << 16
 _DETECTOR = "picodet_PPLCNet_x2_5_mainbody_lite_v1.0_infer.tar"
 
 
@@ -78,14 +81,23 @@ def fetch_release(
 def _download(url: str, target: Path, digest: str | None, progress: Progress) -> Download:
     """Load an archive and write down its address, size and digest; one that is there as written down is kept."""
     record = target.with_suffix(".json")
-    if digest is None and target.is_file() and record.is_file():
-        known = json.loads(record.read_text(encoding="utf-8"))
-        digest = known["sha256"] if known["url"] == url else None
+    if digest is None and target.is_file():
+        digest = _recorded(record, url)
     with progress.transfer(target.name) as report:
         done = download(url, target, sha256=digest, report=report)
     facts = {"url": done.url, "size": done.size, "sha256": done.sha256}
     record.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     return done
+
+
+def _recorded(record: Path, url: str) -> str | None:
+    """Return the digest that was written down for an address, None where there is none."""
+    try:
+        known = read_json(record, _MAX_RECORD)
+    except (OSError, ValueError):
+        return None
+    digest = known.get("sha256") if isinstance(known, dict) and known.get("url") == url else None
+    return digest if isinstance(digest, str) else None
 
 
 def find_release(release: Release, folder: Path, scratch: Path) -> Fetched:

@@ -17,10 +17,12 @@ from pathlib import Path
 from typing import NoReturn
 
 from shitu_edge.digest import file_sha256
+from shitu_edge.files import read_json
 
 from .errors import ExportError
 
 _MAX_BYTES = 1 << 30
+_MAX_NOTE = 1 << 16
 
 ELSEWHERE = "try another server (--mirror) or a folder that holds the file (--from-dir)"
 """What can be done about a file that is not there or not what it should be."""
@@ -124,7 +126,7 @@ class Partial:
 
     def _read_note(self) -> _Origin | None:
         try:
-            return _Origin(**json.loads(self._note.read_bytes()))
+            return _Origin(**read_json(self._note, _MAX_NOTE))
         except (OSError, ValueError, TypeError):  # none, or cut off
             return None
 
