@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from shitu_edge.system.digest import file_sha256
-from shitu_edge.system.files import write_aside
+from shitu_edge.system.files import read_json, write_aside
 
 from .archive import extract
 from .download import Download, download
@@ -18,6 +18,7 @@ from .source import find_graph
 
 MIRROR = "https://paddle-imagenet-models-name.bj.bcebos.com/dygraph/rec/models/inference"
 """As in PaddleClas' documentation (`docs/zh_CN/deployment/PP-ShiTu`, release 2.6)."""
+_MAX_RECORD = 1 << 16
 _DETECTOR = "picodet_PPLCNet_x2_5_mainbody_lite_v1.0_infer.tar"
 
 Digests = tuple[str | None, str | None]
@@ -101,10 +102,13 @@ def _download(url: str, target: Path, digest: str | None, progress: Progress) ->
 
 
 def _written_down(record: Path) -> str | None:
+    """Return the digest that was written down, None if there is none."""
     try:
-        return str(json.loads(record.read_bytes())["sha256"])
-    except (OSError, ValueError, KeyError, TypeError):  # none, or not whole
+        known = read_json(record, _MAX_RECORD)
+    except (OSError, ValueError):
         return None
+    digest = known.get("sha256") if isinstance(known, dict) else None
+    return digest if isinstance(digest, str) else None
 
 
 def find_release(release: Release, folder: Path, digests: Digests, scratch: Path) -> Fetched:
