@@ -81,7 +81,10 @@ def download(
             os.fsync(stream.fileno())
         found = file_sha256(aside)
         if sha256 not in (None, found):
-            raise ExportError(f"{url}: wrong SHA-256: expected {sha256}, found {found}; {_ELSEWHERE}")
+            raise ExportError(
+                f"{url}: wrong SHA-256: expected {sha256}, found {found}; pass that as --detector-sha256 or "
+                f"--extractor-sha256 if you trust it, or {_ELSEWHERE}"
+            )
         os.replace(aside, target)
     except OSError as error:
         raise ExportError(f"{target} cannot be written: {error.strerror or error}") from error

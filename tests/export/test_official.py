@@ -6,6 +6,11 @@ import hashlib
 import io
 import json
 import tarfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -35,8 +40,27 @@ def mirror(tmp_path: Path) -> Path:
     return tmp_path / "mirror"
 
 
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """Give the address of a server of a folder's files, which is another each time."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder))) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
 def fetch(mirror: Path, cache: Path, digests: Digests = NONE, release: Release = RELEASE) -> Fetched:
-    return fetch_release(release, cache, mirror.as_uri(), digests, Progress())
+    with served(mirror) as address:
+        return fetch_release(release, cache, address, digests, Progress())
 
 
 def test_first_download_says_and_records_its_digest(
