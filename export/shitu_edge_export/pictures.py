@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 from shitu_edge.inputs.folders import list_images
 from shitu_edge.inputs.skipped import summary
 from shitu_edge.stages.decode import decode
+from shitu_edge.system.files import read_bounded
 
 from .errors import ExportError
 
 T = TypeVar("T")
 
+_MAX_BYTES = 1 << 20
 _SYNTHETIC_SIDES = ((480, 640), (720, 540), (600, 600), (1080, 1920))
 
 
@@ -92,7 +94,7 @@ def _read_boxes(picture: Path, width: int, height: int) -> NDArray[np.float32] |
     if not path.is_file():
         return None
     try:
-        lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        lines = [line.split() for line in read_bounded(path, _MAX_BYTES).decode().splitlines() if line.strip()]
         rows = np.array([_box(line) for line in lines], np.float32).reshape(-1, 4)
     except ValueError as error:
         raise ExportError(f"{path}: expected lines of `class cx cy w h`") from error
