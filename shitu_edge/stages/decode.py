@@ -99,7 +99,8 @@ def _errors_of(name: str) -> Iterator[None]:
     except RefusedError as error:
         raise ImageError(f"{name}: {error}") from error
     except _DECODER_ERRORS as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        printable = "".join(char if char.isprintable() else " " for char in str(error))
+        reason = " ".join(printable.split()) or type(error).__name__
         raise ImageError(f"{name}: cannot be decoded: {reason}") from error
 
 

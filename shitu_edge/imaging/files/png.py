@@ -65,7 +65,7 @@ def _chunks(content: bytes) -> Iterator[tuple[bytes, int, int]]:
         in_pixels = in_pixels or kind == b"IDAT"
         checksum = int.from_bytes(content[end - 4 : end], "big")
         if not in_pixels and zlib.crc32(memoryview(content)[position + 4 : end - 4]) != checksum:
-            name = kind.decode("ascii", "backslashreplace")
+            name = repr(kind)[2:-1]
             raise RefusedError(f"cannot be decoded: the checksum of its PNG chunk {name} is wrong; copy the file again")
         if kind == b"IEND":
             return
