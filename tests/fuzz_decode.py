@@ -20,8 +20,8 @@ import numpy as np
 from PIL import Image
 
 from shitu_edge import decode as decode_module
-from shitu_edge.decode import DecodeLimits, Picture, decode
 from shitu_edge.errors import ImageError
+from shitu_edge.stages.decode import DecodeLimits, Picture, decode
 from tests.image_files.jpegs import END, WHOLE, drawn, encoded
 from tests.image_files.test_other_formats import saved
 
