@@ -1,6 +1,6 @@
 """Pictures in: path, bytes, file object, PIL image or array → RGB pixels. The only reader of image formats.
 
-`image_files` looks at a file's structure, then Pillow decodes it, or OpenCV (`jpeg_decoder`).
+`imaging.files` looks at a file's structure, then Pillow decodes it, or OpenCV (`imaging.jpeg_decoder`).
 """
 
 from __future__ import annotations
@@ -33,7 +33,6 @@ Source: TypeAlias = "Encoded | Image.Image | NDArray[np.uint8]"
 DecodeMode = Literal["auto", "exact"]
 
 _Pixels = NDArray[np.uint8]
-
 
 _EXIF_ORIENTATION = 0x0112
 _DECODER_ERRORS = Exception
