@@ -8,6 +8,7 @@ open here, except `content`, whose descriptor stays open as long as any connecti
 from __future__ import annotations
 
 import io
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,6 +36,12 @@ def file_id(path: Path) -> FileId:
     """Return what tells a file from all others, whatever its name is by now."""
     found = path.stat()
     return found.st_dev, found.st_ino
+
+
+def beside(path: Path, suffix: str) -> Path:
+    """Return where SQLite keeps a file's log (`-wal`) or its index (`-shm`): links are followed, but on Windows."""
+    real = path if os.name == "nt" else Path(os.path.realpath(path))
+    return real.with_name(f"{real.name}{suffix}")
 
 
 def hold(file: FileId) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import DamagedError
+from .held import beside
 from .schema import MOST_BYTES, MOST_ITEMS, SCHEMA
 
 _STRUCTURE = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY name"
@@ -95,10 +96,10 @@ def size_on_disk(path: Path) -> int:
 
 def log_bytes(path: Path) -> int:
     """Return the bytes of a file's log."""
-    return _size(f"{path}-wal")
+    return _size(beside(path, "-wal"))
 
 
-def _size(file: str | Path) -> int:
+def _size(file: Path) -> int:
     try:
         return os.path.getsize(file)
     except OSError:
