@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import random
 import re
 import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -20,6 +23,7 @@ import pytest
 from shitu_edge.errors import GalleryError
 from shitu_edge.gallery import Gallery
 from shitu_edge.gallery.care.verify import verify
+from shitu_edge.gallery.store.failures import mapped
 from shitu_edge.gallery.transfer.patch import apply_patch, write_patch
 
 from .operations import KINDS, SMALL_GRAPH, Model, Operation, check_content, choose, content_digest, do, written_patch
@@ -319,6 +323,39 @@ def test_a_gallery_opened_on_a_full_disk_is_enrolled_into_when_there_is_space(sm
         assert len(gallery.search(unit_rows(1), 9)[0]) == len(other.search(unit_rows(1), 9)[0]) == 4
         ballast.unlink()
     assert [file.name for file in small_disk.iterdir()] == ["shop.gallery"]
+
+
+@pytest.mark.parametrize("logged", [False, True], ids=["without a log", "with a log"])
+def test_a_medium_that_is_read_only(tmp_path: Path, small_disk: Path, logged: bool) -> None:
+    path, twin = small_disk / "shop.gallery", tmp_path / "twin.gallery"
+    with create(twin) as gallery:
+        gallery.compact()
+        gallery.add(new_items(unit_rows(3, DIM)))
+        if logged:  # copied while it was in use
+            shutil.copyfile(f"{twin}-wal", f"{path}-wal")
+        else:
+            gallery.compact()
+        shutil.copyfile(twin, path)
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    _read_all(path, 3)
+    assert verify(path).faults == ()
+    assert _problem(lambda: _add(path)) == f"{path}: is read-only here: it cannot be changed"
+    with Gallery.open(path, background=False) as gallery:
+        gallery.copy(tmp_path / "copy.gallery")
+    _add(tmp_path / "copy.gallery")
+    _read_all(tmp_path / "copy.gallery", 4)
+
+
+def test_a_quota_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**_: object) -> None:
+        raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+
+    path = tmp_path / "shop.gallery"
+    create(path).close()
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    assert str(mapped(path, sqlite3.OperationalError("disk I/O error"))) == (
+        f"{path}: the disk is full (Disk quota exceeded)"
+    )
 
 
 def _problem(action: Callable[[], None]) -> str | None:

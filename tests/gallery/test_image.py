@@ -187,3 +187,43 @@ def test_a_gallery_read_as_an_image_follows_its_file(tmp_path: Path, monkeypatch
         copy.add(new_items(unit_rows(1, seed=10)))
     with closing(sqlite3.connect(tmp_path / "copy.gallery")) as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_the_log_of_a_linked_gallery_lies_beside_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "data").mkdir()
+    path, link = tmp_path / "data" / "shop.gallery", tmp_path / "link.gallery"
+    link.symlink_to(path)
+    with create(path) as writer:
+        writer.compact()
+        writer.add(new_items(unit_rows(3)))
+        monkeypatch.setattr("shitu_edge.gallery.store.store.open_live", lambda _: None)
+        with Gallery.open(link, background=False) as reader:
+            assert len(reader) == 3
+            writer.add(new_items(unit_rows(1)))
+            assert len(reader) == 4
+
+
+def test_a_connection_that_needs_a_right_it_lost_gives_way_to_an_image(tmp_path: Path) -> None:
+    """As where a killed writer left a log that only who may write can mend."""
+
+    class Unable:
+        closed = False
+
+        def execute(self, *_: object) -> None:
+            raise sqlite3.OperationalError("attempt to write a readonly database")
+
+        def close(self) -> None:
+            self.closed = True
+
+    path = tmp_path / "shop.gallery"
+    with create(path) as gallery:
+        gallery.add(new_items(unit_rows(3)))
+        store, unable = gallery._store, Unable()
+        assert store._live
+        store._live.close()
+        store._live = unable  # type: ignore[assignment]
+        assert len(gallery) == 3
+        assert unable.closed
+        assert gallery.add(new_items(unit_rows(1))) == [4]
+        assert len(gallery) == 4
+        assert store._live, "it may be shared again"

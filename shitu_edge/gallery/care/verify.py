@@ -56,7 +56,7 @@ def verify(path: Path, progress: Progress | None = None) -> Verification:
             step = (lambda done, total: progress("entries", done, total)) if progress else None
             faults = list(snapshot.faults(step))
             if faults:
-                return Verification(snapshot.revision, len(snapshot.load().added), None, tuple(faults))
+                return Verification(snapshot.revision, snapshot.count(), None, tuple(faults))
             ids, advice = snapshot.load().added, tuple(_odd_labels(snapshot))
             record = store.graph()
             if record is None:

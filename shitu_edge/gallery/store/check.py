@@ -17,6 +17,7 @@ SELECT item, label, source, digest, added_in, removed_in, vector FROM entries LE
 ORDER BY item, added_in
 """
 _REPORT_EVERY = 1000
+_SHOWN = 60
 
 
 def examine(connection: sqlite3.Connection, dim: int, progress: Progress | None = None) -> Iterator[str]:
@@ -106,12 +107,18 @@ def _entries(connection: sqlite3.Connection, dim: int, contents: _Contents, prog
         contents.count(digest, added_in, removed_in)
         fault = entry_fault(item, label, source, digest, vector, dim)
         if fault:
-            yield f"item {item} ({label}, {source or 'no source'}): {fault}"
+            yield f"{named(item, label, source)}: {fault}"
         if progress and (done % _REPORT_EVERY == 0 or done == total):
             progress(done, total)
     query = "SELECT id FROM embeddings WHERE id NOT IN (SELECT item FROM entries)"
     for (item,) in connection.execute(query):
         yield f"item {item}: has an embedding and no entry"
+
+
+def named(item: int, label: object, source: object) -> str:
+    """Return how people are told of an item, whatever its label and source hold."""
+    shown, origin = (" ".join(str(text).split())[:_SHOWN] for text in (label, source or "no source"))
+    return f"item {item} ({shown}, {origin})"
 
 
 def entry_fault(item: int, label: object, source: object, digest: object, vector: object, dim: int) -> str | None:

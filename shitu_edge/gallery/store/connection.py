@@ -34,7 +34,7 @@ from pathlib import Path
 from ...errors import GalleryError
 from ...system.forked import Home
 from .failures import is_unable
-from .held import is_open_here
+from .held import beside, is_open_here
 from .inherited import Connection, close_inherited
 from .schema import MAGIC
 from .structure import size_on_disk
@@ -63,7 +63,7 @@ def check_there(path: Path) -> None:
 
 def open_live(path: Path) -> Connection | None:
     """Open a file as it is shared with writers, None where that cannot or may not be."""
-    if not os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
+    if not os.access(path, os.W_OK) and os.access(beside(path, "").parent, os.W_OK):
         return None
     try:
         return connect(path)

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ...errors import DamagedError, GalleryError
+from .held import beside
 from .schema import PAGE_BYTES
 
 _DAMAGE = ("malformed", "not a database", "Could not decode to UTF-8", "string or blob too big")
@@ -51,7 +52,7 @@ def is_unable(error: sqlite3.Error) -> bool:
 
 def hindrance(path: Path) -> str | None:
     """Return why a gallery cannot be written, None where that cannot be told."""
-    return _protection(path) or _disk_fault(path.parent)
+    return _protection(path) or _disk_fault(beside(path, "").parent)
 
 
 def check_writable(path: Path) -> None:
@@ -68,14 +69,15 @@ def _protection(path: Path) -> str | None:
     if not os.access(path, os.W_OK):
         return _READ_ONLY
     for suffix in ("-wal", "-shm"):
-        beside = path.with_name(f"{path.name}{suffix}")
-        if beside.exists() and not os.access(beside, os.W_OK):
+        left = beside(path, suffix)
+        if left.exists() and not os.access(left, os.W_OK):
             remedy = "delete it once no program has the gallery open"
-            if suffix == "-wal" and beside.stat().st_size:
-                remedy = f"it holds changes: have {_owner(beside)} open the gallery once, which folds them in"
-            return f"cannot be changed: {beside.name} beside it was left by {_owner(beside)} and is read-only; {remedy}"
-    if not os.access(path.parent, os.W_OK):
-        return f"cannot be changed: its folder {path.parent} is read-only here"
+            if suffix == "-wal" and left.stat().st_size:
+                remedy = f"it holds changes: have {_owner(left)} open the gallery once, which folds them in"
+            return f"cannot be changed: {left.name} beside it was left by {_owner(left)} and is read-only; {remedy}"
+    folder = beside(path, "").parent
+    if not os.access(folder, os.W_OK):
+        return f"cannot be changed: its folder {folder} is read-only here"
     return None
 
 

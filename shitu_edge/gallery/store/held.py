@@ -51,6 +51,12 @@ def file_id(path: Path) -> FileId:
     return found.st_dev, found.st_ino
 
 
+def beside(path: Path, suffix: str) -> Path:
+    """Return where SQLite keeps a file's log (`-wal`) or its index (`-shm`): links are followed, but on Windows."""
+    real = path if os.name == "nt" else Path(os.path.realpath(path))
+    return real.with_name(f"{real.name}{suffix}")
+
+
 def hold(file: FileId) -> None:
     """Note that a file is open here once more, before it is opened."""
     with _here.lock:

@@ -6,7 +6,7 @@ import sqlite3
 
 from ...errors import GalleryError
 from .given import whole
-from .records import Diff, Entry, Revision
+from .records import Diff, Entry, Revision, entry_of, revision_of
 from .schema import MOST_REVISIONS
 from .structure import bounded
 
@@ -37,10 +37,7 @@ def reaches_back_to(connection: sqlite3.Connection) -> int:
 def log(connection: sqlite3.Connection) -> list[Revision]:
     """Return all revisions, the newest first."""
     query = "SELECT id, created_at, author, note, added, removed, digest FROM revisions ORDER BY id"
-    lines = [
-        Revision(number, created_at, author, note, added, removed, digest.hex())
-        for number, created_at, author, note, added, removed, digest in bounded(connection, query)
-    ]
+    lines = [revision_of(line, digest) for *line, digest in bounded(connection, query)]
     return lines[::-1]
 
 
@@ -67,8 +64,8 @@ def diff(connection: sqlite3.Connection, base: int, head: int) -> Diff:
 def difference(connection: sqlite3.Connection, base: int, head: int) -> Diff:
     """Return what differs between two revisions that are known, one of which may be in the making."""
     older, newer = sorted((base, head))
-    ended = {Entry(*row) for row in bounded(connection, _ENDED_BETWEEN, (older, newer, older), by_id=False)}
-    begun = {Entry(*row) for row in bounded(connection, _BEGUN_BETWEEN, (older, newer, newer), by_id=False)}
+    ended = {entry_of(*row) for row in bounded(connection, _ENDED_BETWEEN, (older, newer, older), by_id=False)}
+    begun = {entry_of(*row) for row in bounded(connection, _BEGUN_BETWEEN, (older, newer, newer), by_id=False)}
     removed, added = _by_id(ended - begun), _by_id(begun - ended)
     return Diff(removed, added) if base <= head else Diff(added, removed)
 

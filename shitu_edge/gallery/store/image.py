@@ -23,7 +23,7 @@ from pathlib import Path
 from ...errors import GalleryError
 from ...system.files import open_regular
 from .connection import FROZEN, connect
-from .held import content, file_id
+from .held import beside, content, file_id
 from .structure import Guarded
 from .wal import HEADER_BYTES, read_committed
 
@@ -47,13 +47,13 @@ def version(path: Path) -> Version:
         found = path.stat()
     facts, newest = [found.st_size, found.st_mtime_ns], found.st_mtime_ns
     with suppress(OSError):
-        log = os.stat(f"{path}-wal")
+        log = beside(path, "-wal").stat()
         if log.st_size:
             facts += [log.st_size, log.st_mtime_ns]
             newest = max(newest, log.st_mtime_ns)
     now = time.time_ns()
     step = _STEP_NS if newest % 1_000_000_000 else _COARSE_STEP_NS
-    return (*facts, now) if abs(now - newest) < step else (*facts,)
+    return (-1, *facts, now) if abs(now - newest) < step else (-1, *facts)
 
 
 def open_image(path: Path) -> Guarded:
@@ -64,6 +64,19 @@ def open_image(path: Path) -> Guarded:
     """
     with _readable(path):
         return _opened(read_image(path))
+
+
+def mark_as_logged(path: Path) -> None:
+    """Give a file that was copied of an image, and that nobody has open, the mark of one with a log.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with path.open("rb+") as stream:
+        stream.seek(_MODES.start)
+        stream.write(b"\2\2")
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 @contextmanager
@@ -167,7 +180,7 @@ def _is_same(stream: FileIO, image: bytearray) -> bool:
 def _log(path: Path, most: int = -1) -> bytes:
     """Return what a file's log begins with; nothing where it has none, or none that has begun."""
     try:
-        with open_regular(f"{path}-wal") as stream:
+        with open_regular(beside(path, "-wal")) as stream:
             log = stream.read(most)
     except FileNotFoundError:
         return b""

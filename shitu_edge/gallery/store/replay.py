@@ -13,7 +13,7 @@ from ...system.text import printable
 from ..labels import label_fault
 from . import history
 from .changes import Change
-from .records import Entry, NewItem, Revision
+from .records import Entry, NewItem, Revision, entry_of
 from .schema import MOST_ITEMS, next_lineage
 from .structure import bounded
 
@@ -54,7 +54,7 @@ def record(connection: sqlite3.Connection, base: int, head: int) -> Replay:
         Step(
             lines[number],
             tuple(row[0] for row in bounded(connection, _REMOVED, (number,))),
-            tuple(Entry(*row) for row in bounded(connection, _ADDED, (number,))),
+            tuple(entry_of(*row) for row in bounded(connection, _ADDED, (number,))),
         )
         for number in range(base + 1, head + 1)
     )

@@ -15,7 +15,7 @@ from typing import Any
 from ...errors import GalleryError
 from ..index import Progress
 from .changes import Change
-from .check import entry_fault, examine
+from .check import entry_fault, examine, named
 from .connection import FROZEN, connect, transaction
 from .failures import mapped_errors
 from .held import file_id, holding
@@ -23,7 +23,7 @@ from .image import open_image, read_image
 from .records import Entry, Meta
 from .schema import MAGIC, MOST_DIM, MOST_ITEMS, PAGE_BYTES, ContentDigest
 from .store import Store
-from .structure import bounded, has_tables
+from .structure import allow_rows, bytes_held, has_tables
 
 _COUNTERS = (24, 92)
 """Where SQLite's header keeps its change counter, and the one for which its page count holds (file format, 1.3)."""
@@ -204,7 +204,7 @@ class _Found:
                 self.rows.append(_Row(item, label, source, digest, begun, removed_in, vector))
                 current |= removed_in is None
             elif removed_in is None and fault is None:  # the first is that of the table, if it could be read
-                fault = f"item {item} ({label}, {source or 'no source'}): {wrong or 'is no entry'}"
+                fault = f"{named(item, label, source)}: {wrong or 'is no entry'}"
         if fault and not current:
             self.lost.append(fault)
 
@@ -295,10 +295,19 @@ def _is_of(table: str, row: tuple[Any, ...]) -> bool:
 
 
 def _read(connection: sqlite3.Connection, query: str) -> list[tuple[Any, ...]]:
-    """Return a query's rows up to the first that cannot be read, each once: forged pages may repeat them for long."""
+    """Return a query's rows up to the first that cannot be read, each once: forged pages may repeat them for long.
+
+    Nor are there more than the file could hold, should they share what is long.
+    """
     rows: dict[tuple[Any, ...], None] = {}
-    with suppress(sqlite3.Error, UnicodeDecodeError, ValueError):  # SQLite's own message may be damaged text
-        for row in bounded(connection, query, by_id=False):
+    with suppress(sqlite3.Error, UnicodeDecodeError):  # SQLite's own message may be damaged text
+        room = bytes_held(connection)
+        allow_rows(connection, room)  # one that is too long would hide its neighbors
+        for row in connection.execute(query):
+            if row not in rows:
+                room -= sum(len(value) for value in row if isinstance(value, (str, bytes)))
+            if room < 0:
+                break
             rows[row] = None
     return list(rows)
 

@@ -6,6 +6,7 @@ import sqlite3
 from array import array
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import wraps
 from itertools import count
 from pathlib import Path
@@ -20,7 +21,7 @@ from . import history, replay
 from .check import examine
 from .failures import odd_content
 from .given import text
-from .records import READ_TOLERANCE, Diff, Entry, Load, Revision
+from .records import READ_TOLERANCE, Diff, Entry, Load, Revision, entry_of
 from .structure import bounded, bytes_held, columns
 
 _READ_AT_ONCE = 500
@@ -68,6 +69,8 @@ class Snapshot:
         for items, names in columns(self._connection, *((_ALL,) if whole else (_COME_SINCE, (since,)))):
             ids.extend(items)
             labels.extend(map(numbers.__getitem__, names))
+        if not all(isinstance(name, str) for name in numbers):
+            raise TypeError("a label is no text")
         return Load(self.revision, whole, _ids(gone), _ids(ids), np.array(labels, np.int32), list(numbers))
 
     @property
@@ -107,7 +110,7 @@ class Snapshot:
         where = "" if label is None else " AND label = ?"
         query = f"SELECT item, label, source FROM entries WHERE removed_in IS NULL{where} ORDER BY item"
         for values in [()] if label is None else [(spelling,) for spelling in spellings(text(label, "the label"))]:
-            if found := [Entry(*row) for row in bounded(self._connection, query, values)]:
+            if found := [entry_of(*row) for row in bounded(self._connection, query, values)]:
                 return found
         return []
 
@@ -116,6 +119,12 @@ class Snapshot:
         """Return how many items each label has, by label."""
         query = "SELECT label, count(*) FROM entries WHERE removed_in IS NULL GROUP BY label ORDER BY label"
         return dict(bounded(self._connection, query, by_id=False))
+
+    def count(self) -> int:
+        """Return how many items there are, 0 where damage keeps them from being counted."""
+        with suppress(sqlite3.Error):
+            return int(self._connection.execute("SELECT count(*) FROM entries WHERE removed_in IS NULL").fetchone()[0])
+        return 0
 
     @_sound
     def log(self) -> list[Revision]:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 
@@ -28,7 +27,7 @@ from .drives import warn_of_network_drive
 from .failures import check_writable, hindrance, is_unable, mapped_errors, odd_content
 from .given import instance, numbers, text, unicode_text, whole
 from .held import FileId, changing, file_id, hold, holding, let_go
-from .image import Images, Version, version
+from .image import Images, Version, mark_as_logged, version
 from .inherited import Connection
 from .records import GRAPH, ROUNDING, UNIT_TOLERANCE, GraphRecord, Meta, NewItem, graph_record
 from .schema import APPLICATION_ID, FORMAT, LOG_BYTES, MOST_DIM, PAGE_BYTES, SCHEMA
@@ -57,6 +56,7 @@ class Store:
         self._file: FileId | None = file
         self._images = images
         self._image_version: Version | None = None
+        self._connections = 0  # whose data versions have nothing to do with each other
         self._lock = threading.Lock()
         self._live: Connection | None = None
         self._share(live)
@@ -107,7 +107,9 @@ class Store:
             if live:
                 undo.callback(live.close)
             elif os.access(path, os.W_OK):
-                _log.warning("%s: can be read, but nothing can be enrolled: %s", path, hindrance(path))
+                _log.warning(
+                    "%s: can be read, but nothing can be enrolled: %s", path, hindrance(path) or "no log can be kept"
+                )
             with nullcontext(live) if live else images.opened(keep=True) as connection:
                 meta, gallery_id = _identity(connection, path)
             undo.pop_all()
@@ -135,9 +137,10 @@ class Store:
                     return found
                 self._image_version = found
                 self._share(open_live(self.path))
+                self._connections += 1
             if self._live:
                 try:
-                    return cast(Version, self._live.execute("PRAGMA data_version").fetchone())
+                    return (self._connections, self._live.execute("PRAGMA data_version").fetchone()[0])
                 except sqlite3.OperationalError as error:  # a log that a killed writer left, and this user cannot mend
                     if not is_unable(error):
                         raise
@@ -251,14 +254,10 @@ class Store:
         Raises:
             GalleryError: it exists already or cannot be written.
         """
-        with (
-            _new_file(target) as partial,
-            self._apart() as connection,
-            mapped_errors(target),
-            closing(_created(partial)) as copy,
-        ):
-            connection.backup(copy)
-            copy.execute("PRAGMA journal_mode = WAL")  # which an image has no more
+        with _new_file(target) as partial:
+            with self._apart() as connection, mapped_errors(target), closing(_created(partial)) as copy:
+                connection.backup(copy)
+            mark_as_logged(partial)
 
     def _checked(self, item: NewItem) -> NewItem:
         instance(item, NewItem)
@@ -360,8 +359,8 @@ def _new_file(path: Path) -> Iterator[Path]:
     if os.path.lexists(path):
         raise GalleryError(f"{path}: exists already")
     with unfinished(path) as partial:
-        yield partial
         try:
+            yield partial
             publish(partial, path)
         except FileExistsError as error:
             raise GalleryError(f"{path}: exists already") from error

@@ -12,17 +12,20 @@ import operator
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from ...errors import DamagedError
+from .held import beside
 from .schema import MOST_BYTES, MOST_ITEMS, SCHEMA
 
 _STRUCTURE = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY name"
 _SHOWN = 60
 _READ_AT_ONCE = 500
+_LEAST_ROW_BYTES = 32
+"""Of any row that is asked for: an entry and a revision have a digest."""
 
 _LIMITS = {
     "SQLITE_LIMIT_LENGTH": MOST_BYTES,
@@ -93,10 +96,10 @@ def size_on_disk(path: Path) -> int:
 
 def log_bytes(path: Path) -> int:
     """Return the bytes of a file's log."""
-    return _size(f"{path}-wal")
+    return _size(beside(path, "-wal"))
 
 
-def _size(file: str | Path) -> int:
+def _size(file: Path) -> int:
     try:
         return os.path.getsize(file)
     except OSError:
@@ -120,6 +123,12 @@ def has_tables(connection: sqlite3.Connection, *names: str) -> bool:
     return all(found.count(row) == 1 for row in _model() if row[1] in names)
 
 
+def allow_rows(connection: sqlite3.Connection, most: int) -> None:
+    """Have a connection read rows of up to so many bytes."""
+    if hasattr(connection, "setlimit"):  # Python 3.11
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, most)  # type: ignore[attr-defined]
+
+
 def bytes_held(connection: sqlite3.Connection) -> int:
     """Return how much a file holds, with its log."""
     pages, size = (connection.execute(f"PRAGMA page_{what}").fetchone()[0] for what in ("count", "size"))
@@ -136,10 +145,11 @@ def columns(
             the one before, or beyond those that a gallery gives.
     """
     before, room = 0, bytes_held(connection)
-    with closing(connection.execute(query, values)) as rows:  # left open, it keeps the file open in a traceback
+    rows = connection.execute(query, values)
+    try:
         while some := rows.fetchmany(_READ_AT_ONCE):
             found = list(zip(*some, strict=True))
-            room -= sum(map(_length, found))
+            room -= _LEAST_ROW_BYTES * len(some) + sum(map(_length, found))
             if room < 0:
                 raise ValueError("its rows take more than the file")
             if by_id:
@@ -148,14 +158,17 @@ def columns(
                     raise ValueError("its ids are out of order")
                 before = ids[-1]
             yield found
+    finally:  # left open, they would keep the file open in the traceback of a failure
+        with suppress(sqlite3.ProgrammingError):  # the connection was closed before
+            rows.close()
 
 
 def bounded(
     connection: sqlite3.Connection, query: str, values: Sequence[Any] = (), *, by_id: bool = True
-) -> Iterator[tuple[Any, ...]]:
-    """Yield a query's rows; see `columns`."""
-    for found in columns(connection, query, values, by_id=by_id):
-        yield from zip(*found, strict=True)
+) -> list[tuple[Any, ...]]:
+    """Return a query's rows; see `columns`."""
+    found = columns(connection, query, values, by_id=by_id)
+    return [row for some in found for row in zip(*some, strict=True)]
 
 
 def _length(column: tuple[Any, ...]) -> int:
