@@ -120,8 +120,10 @@ def outcome(content: bytes, enough_side: int | None, decoder: str) -> Picture | 
 
 
 def check(content: bytes, enough_side: int | None) -> str:
-    """Decode with either decoder, compare, and return what became of it."""
-    first, second = (outcome(content, enough_side, decoder) for decoder in _DECODERS)
+    """Decode, a JPEG with either decoder, compare, and return what became of it."""
+    first = second = outcome(content, enough_side, "opencv")
+    if content.startswith(b"\xff\xd8\xff"):
+        second = outcome(content, enough_side, "pillow")
     if isinstance(first, str) or isinstance(second, str):
         assert first == second, "refused by one decoder, or for different reasons"
         return "refused"

@@ -138,6 +138,20 @@ def test_unreadable_pictures_are_reported_by_name_and_reason(recognizer: Recogni
         assert gallery.label_counts() == {"cocoa": 1, "mint tea": 2, "牛奶 250 ml": 2}
 
 
+def test_pictures_of_one_colour_are_reported_and_not_enrolled(recognizer: Recognizer, folder: Path, path: Path) -> None:
+    """White, black, and a capture that came out as one colour with the noise of a dark sensor."""
+    noise = np.random.default_rng(0).normal(6, 3, (300, 400, 3))
+    Image.new("RGB", (40, 30), "white").save(folder / "cocoa" / "1.png")
+    Image.new("RGBA", (40, 30), (0, 0, 0, 0)).save(folder / "mint tea" / "0.png")
+    Image.fromarray(np.clip(noise, 0, 255).astype(np.uint8)).save(folder / "mint tea" / "1.png")
+    done = build_gallery(recognizer, path, _pictures(folder))
+    assert done.added == 3
+    assert [picture.source for picture in done.unreadable] == ["cocoa/1.png", "mint tea/0.png", "mint tea/1.png"]
+    assert all("shows a single color" in picture.reason for picture in done.unreadable)
+    with Gallery.open(path) as gallery:
+        assert gallery.label_counts() == {"cocoa": 1, "牛奶 250 ml": 2}
+
+
 def test_nothing_readable_leaves_no_file(recognizer: Recognizer, folder: Path, path: Path) -> None:
     pictures = _pictures(folder)[:2]
     for picture in pictures:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from io import BytesIO
@@ -29,6 +30,7 @@ from shitu_edge import (
     Rule,
 )
 from shitu_edge.ranges import shown
+from shitu_edge.stages.decode import decode
 from tests.networks import write_bundle
 
 RED, GREEN, BLUE = (200, 20, 20), (20, 160, 40), (30, 30, 190)
@@ -231,6 +233,21 @@ def test_deadline_keeps_the_best_boxes_and_names_the_rest(recognizer: Recognizer
     easy = recognizer.recognize(picture, rule=STRICT, deadline_ms=60_000)
     assert len(easy.items) == 3
     assert easy.dropped == ()
+
+
+def test_deadline_covers_decoding(recognizer: Recognizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decoding cannot be interrupted; where it took all the time there was, every box is dropped for that."""
+
+    def slow(*arguments: Any, **options: Any) -> Any:
+        time.sleep(0.2)
+        return decode(*arguments, **options)
+
+    picture = scene((1, 1, RED), (5, 1, GREEN), (1, 5, BLUE))
+    monkeypatch.setattr("shitu_edge.recognizer.decode", slow)
+    answer = recognizer.recognize(picture, rule=replace(STRICT, whole_image="always"), deadline_ms=150)
+    assert answer.items == ()
+    assert [box.reason for box in answer.dropped] == ["deadline"] * 4
+    assert answer.stage_ms.decode > 150
 
 
 def test_one_slow_moment_does_not_end_all_answers_before_a_deadline(recognizer: Recognizer) -> None:

@@ -126,6 +126,19 @@ def test_other_formats_are_named_whatever_the_file_is_called(tmp_path: Path, hea
         decode(path)
 
 
-def test_bigtiff_is_read() -> None:
-    np.testing.assert_array_equal(decode(saved("TIFF", big_tiff=True)).pixels_rgb, PIXELS)
-    assert struct.unpack("<H", saved("TIFF", big_tiff=True)[2:4]) == (43,)
+def bigtiff(order: str) -> bytes:
+    """Return a BigTIFF of 4 × 3 levels of grey, 0 to 11."""
+    entries = [(256, 4, 1, 4), (257, 4, 1, 3), (258, 3, 1, 8), (262, 3, 1, 1), (273, 16, 1, 0), (277, 3, 1, 1)]
+    entries += [(278, 4, 1, 3), (279, 16, 1, 12), (305, 2, 100, 5000)]
+    data = 16 + 8 + 20 * len(entries) + 8
+    content = (b"II" if order == "<" else b"MM") + struct.pack(f"{order}HHHQQ", 43, 8, 0, 16, len(entries))
+    for tag, kind, count, value in entries:
+        form = {3: "H6x", 4: "I4x"}.get(kind, "Q")
+        content += struct.pack(f"{order}HHQ{form}", tag, kind, count, data if tag == 273 else value)
+    return content + bytes(8) + bytes(range(12))
+
+
+def test_bigtiff_is_read_as_far_as_pillow_reads_it() -> None:
+    assert decode(bigtiff("<")).pixels_rgb[:, :, 0].ravel().tolist() == list(range(12))
+    with pytest.raises(ImageError, match="is a big-endian BigTIFF, which is not read here; save it as TIFF or PNG"):
+        decode(bigtiff(">"))

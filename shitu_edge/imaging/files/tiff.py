@@ -44,6 +44,8 @@ class _Directory:
         self.content = content
         self.order = "<" if content[:2] == b"II" else ">"
         big = 43 in content[2:4]
+        if big and self.order == ">":  # Pillow takes it for a common TIFF
+            raise RefusedError("is a big-endian BigTIFF, which is not read here; save it as TIFF or PNG")
         self._count, self._entry, self._offset = ("Q", "HHQ", "Q") if big else ("H", "HHI", "I")
         try:
             (self.start,) = struct.unpack_from(self.order + self._offset, content, 8 if big else 4)

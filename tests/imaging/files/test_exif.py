@@ -35,7 +35,7 @@ def block(order: str, *entries: tuple[int, int, int, int], offset: int = 8) -> b
 @pytest.mark.parametrize("kind", [3, 4], ids=["short", "long"])
 @pytest.mark.parametrize("order", ["<", ">"], ids=["little", "big"])
 def test_the_tag_is_read_as_pillow_reads_it(order: str, kind: int, value: int) -> None:
-    exif = block(order, (0x010F, 2, 2, 0), (TAG, kind, 1, value), (TAG, kind, 1, 1))
+    exif = block(order, (0x010F, 2, 2, 0), (TAG, kind, 1, value), (0x0128, 3, 1, 2))
     for prefix in (b"", b"Exif\0\0", b"Exif\0\0Exif\0\0"):
         assert orientation(prefix + exif, None) == value
     pillow = Image.Exif()
