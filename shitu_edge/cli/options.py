@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import getpass
+import math
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ..bundle.networks import BUNDLE_VARIABLE, open_bundle
 from ..engines import EngineName
 from ..gallery import Gallery
 from ..gallery.store import Meta
-from ..networks import BUNDLE_VARIABLE, open_bundle
+from ..ranges import MOST_THREADS
 from ..recognizer import Recognizer
+from ..stages.decode import DEFAULT_LIMITS, DecodeLimits
 
 GALLERY_VARIABLE = "SHITU_EDGE_GALLERY"
 PROFILE_VARIABLE = "SHITU_EDGE_PROFILE"
@@ -34,6 +37,13 @@ class Precision(str, Enum):
     fp16 = "fp16"
     int8 = "int8"
     bf16 = "bf16"
+
+
+def finite(value: float | None) -> float | None:
+    """Refuse NaN and infinity, which lie in every range of typer's."""
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"expected a number, found {value}")
+    return value
 
 
 Models = Annotated[
@@ -57,7 +67,9 @@ PrecisionOption = Annotated[
 ]
 Threads = Annotated[
     int | None,
-    typer.Option(min=1, help="Threads for inference. [default: a physical core each]", show_default=False),
+    typer.Option(
+        min=1, max=MOST_THREADS, help="Threads for inference. [default: a physical core each]", show_default=False
+    ),
 ]
 ProfileOption = Annotated[
     Path | None,
@@ -66,6 +78,16 @@ ProfileOption = Annotated[
         envvar=PROFILE_VARIABLE,
         metavar="FILE",
         help="Engine, precisions and threads that `tune` found. [default: none]",
+        show_default=False,
+    ),
+]
+MaxMegapixels = Annotated[
+    int | None,
+    typer.Option(
+        "--max-megapixels",
+        min=1,
+        help="Largest image that is decoded, in million pixels; decoding takes up to 8 bytes of memory for each. "
+        "[default: 80]",
         show_default=False,
     ),
 ]
@@ -92,6 +114,11 @@ def extractor_of(models: str | None) -> Meta:
     return Meta(extractor.network.name, extractor.fingerprint, extractor.dim)
 
 
+def decode_limits(max_megapixels: int | None) -> DecodeLimits:
+    """Return what is too large an image, by the option."""
+    return DEFAULT_LIMITS if max_megapixels is None else DecodeLimits(max_pixels=max_megapixels * 1_000_000)
+
+
 def open_recognizer(
     models: str | None,
     gallery: Gallery | Path | None,
@@ -99,6 +126,7 @@ def open_recognizer(
     precision: Precision | None,
     threads: int | None,
     profile: Path | None = None,
+    max_megapixels: int | None = None,
 ) -> Recognizer:
     """Open a recognizer as the options say."""
     name: EngineName = engine.value
@@ -109,4 +137,5 @@ def open_recognizer(
         precision=precision.value if precision else None,
         threads=threads,
         profile=profile,
+        limits=decode_limits(max_megapixels),
     )

@@ -15,9 +15,9 @@ import numpy as np
 from ..errors import DamagedError, FingerprintError, GalleryError
 from ..results import Match
 from .index import GraphParameters, Progress, Rows
-from .live import Live
+from .labels import normal_label
+from .live.live import Live
 from .store import Change, Diff, Entry, Meta, NewItem, Replay, Revision, Store
-from .store.changes import normal_label
 from .store.given import each, file_path, id_array, instance, text, truth, whole
 from .store.records import ROUNDING, UNIT_TOLERANCE
 from .store.rescue import assess
@@ -104,9 +104,12 @@ class Gallery:
         self.close()
 
     def close(self) -> None:
-        """Close the file, and give up an index being built. What was committed is on disk already."""
-        self._live.close()
-        self._store.close()
+        """Close the file, cancel an index being built, and free what is in memory, within two seconds.
+
+        What was committed is on disk already.
+        """
+        if self._store.home.is_here:  # else all of it belongs to the process that this one was forked off
+            self._live.close()
 
     def __len__(self) -> int:
         return len(self._live.view().roster)
@@ -476,9 +479,9 @@ def unit_queries(queries: Rows, dim: int) -> Rows:
 
 
 def _found(change: Change, label: str | None, source: str | None = None) -> list[int]:
-    label = label if label is None else normal_label(text(label, "the label"), "the label")
     ids = change.find(label=label, source=source)
     if not ids:
-        what = " and ".join(text for text in (label and f"labelled {label!r}", source and f"from {source!r}") if text)
+        given = {"labelled": label, "from": source}
+        what = " and ".join(f"{word} {text!r}" for word, text in given.items() if text is not None)
         raise GalleryError(f"there is no item {what}")
     return ids

@@ -14,9 +14,9 @@ from typing import Any
 
 from shitu_edge.errors import GalleryError
 from shitu_edge.gallery import Gallery, NewItem
-from shitu_edge.gallery.repair import repair
+from shitu_edge.gallery.care.repair import repair
+from shitu_edge.gallery.care.verify import verify
 from shitu_edge.gallery.store.schema import PAGE_BYTES
-from shitu_edge.gallery.verify import verify
 
 from .damage import Content, content
 from .rows import unit_rows

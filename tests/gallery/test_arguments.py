@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from shitu_edge.errors import GalleryError, MisfitError, ShituError
 from shitu_edge.gallery import Entry, Gallery, GraphParameters, NewItem
+from shitu_edge.gallery.care.verify import verify
 from shitu_edge.gallery.store import Replay, Step
 from shitu_edge.gallery.store.held import file_id, holding
 from shitu_edge.gallery.store.image import read_image
-from shitu_edge.gallery.verify import verify
 
 from .rows import DIM, create, new_items, unit_rows
 

@@ -22,9 +22,9 @@ import pytest
 
 from shitu_edge.errors import GalleryError
 from shitu_edge.gallery import Gallery
-from shitu_edge.gallery.patch import apply_patch, write_patch
+from shitu_edge.gallery.care.verify import verify
 from shitu_edge.gallery.store.failures import mapped
-from shitu_edge.gallery.verify import verify
+from shitu_edge.gallery.transfer.patch import apply_patch, write_patch
 
 from .operations import KINDS, SMALL_GRAPH, Model, Operation, check_content, choose, content_digest, do, written_patch
 from .rows import DIM, create, new_items, unit_rows

@@ -17,8 +17,8 @@ import pytest
 
 from shitu_edge.errors import GalleryError
 from shitu_edge.gallery import Gallery
+from shitu_edge.gallery.care.verify import verify
 from shitu_edge.gallery.store.schema import ContentDigest, entry_digest
-from shitu_edge.gallery.verify import verify
 
 from .rows import create, new_items, unit_rows
 

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from shitu_edge.gallery.unfinished import _started, unfinished
+from shitu_edge.system.unfinished import _started, unfinished
 
 _MAKER = """
 import os, signal, sys, time
 from pathlib import Path
 from shitu_edge.gallery import Gallery, GraphParameters
 from shitu_edge.gallery.store.store import _created, _new_file
-from shitu_edge.gallery.unfinished import unfinished
+from shitu_edge.system.unfinished import unfinished
 from tests.gallery.rows import create, new_items, unit_rows
 
 with unfinished(Path(sys.argv[1])) as partial:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import unicodedata
 from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
 from typing import cast
@@ -11,6 +10,8 @@ from typing import cast
 import numpy as np
 
 from ...errors import GalleryError
+from ...system.text import one_line, printable
+from ..labels import normal_label, spellings
 from . import history
 from .given import instance, item_ids, text, unicode_text, whole
 from .records import Entry, NewItem
@@ -112,14 +113,19 @@ class Change:
             self.restore(entry)
 
     def find(self, *, label: str | None = None, source: str | None = None) -> list[int]:
-        """Return the ids of the items with that label and that source, in order; None is any."""
-        wanted = {"label": label, "source": source}
-        given = {
-            column: printable(text(value, f"the {column}")) for column, value in wanted.items() if value is not None
-        }
-        where = " AND ".join(["removed_in IS NULL", *(f"{column} = ?" for column in given)])
-        query = f"SELECT item FROM entries WHERE {where} ORDER BY item"
-        return [row[0] for row in bounded(self._connection, query, [*given.values()])]
+        """Return the ids of the items with that label and that source, in order; None is any.
+
+        A label is looked for as it is, then in its normal form.
+        """
+        if source is not None:
+            source = printable(text(source, "the source"))
+        for spelling in (None,) if label is None else spellings(text(label, "the label")):
+            given = {column: value for column, value in (("label", spelling), ("source", source)) if value is not None}
+            where = " AND ".join(["removed_in IS NULL", *(f"{column} = ?" for column in given)])
+            query = f"SELECT item FROM entries WHERE {where} ORDER BY item"
+            if found := [row[0] for row in bounded(self._connection, query, [*given.values()])]:
+                return found
+        return []
 
     def finish(self, author: str, note: str, created_at: str | None = None, *, even_empty: bool = False) -> bytes:
         """Write the log's line, unless nothing was changed, and return the content's digest; the change is over."""
@@ -128,7 +134,7 @@ class Change:
         if self._added or self._removed or even_empty:
             if created_at is None:
                 created_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
-            line = (self.revision, created_at, one_line(author), one_line(note), self._added, self._removed)
+            line = (self.revision, one_line(created_at), one_line(author), one_line(note), self._added, self._removed)
             lineage = next_lineage(self._lineage, *line, digest.hex())
             self._connection.execute("INSERT INTO revisions VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*line, digest, lineage))
         else:
@@ -172,26 +178,3 @@ class Change:
                 self._connection.execute(query, (number,))
         self._content.remove(digest)
         return Entry(number, label, source)
-
-
-def normal_label(label: str, whose: str) -> str:
-    """Return a label stripped and in Unicode's composed form (NFC).
-
-    Raises:
-        GalleryError: nothing is left of it, or it is no line of Unicode text.
-    """
-    normal = unicodedata.normalize("NFC", label).strip()
-    if not normal or normal != printable(normal) or "\n" in normal or "\r" in normal:
-        fault = "empty" if not normal else "no Unicode text" if normal != printable(normal) else "more than a line"
-        raise GalleryError(f"{whose}: the label is {fault}")
-    return normal
-
-
-def one_line(text: str) -> str:
-    """Return a text as a line of the log."""
-    return " ".join(printable(text).split())
-
-
-def printable(text: str) -> str:
-    """Put ? for what is no Unicode: the bytes of a file name in another encoding."""
-    return text.encode("utf-8", "replace").decode("utf-8")

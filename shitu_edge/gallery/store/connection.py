@@ -32,10 +32,12 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from ...errors import GalleryError
+from ...system.forked import Home
 from .failures import is_unable
 from .held import beside, is_open_here
+from .inherited import Connection, close_inherited
 from .schema import MAGIC
-from .structure import Guarded, size_on_disk
+from .structure import size_on_disk
 
 BUSY_TIMEOUT_S = 30.0
 LIVE = "mode=rw"
@@ -59,7 +61,7 @@ def check_there(path: Path) -> None:
         raise GalleryError(f"{path}: is not a gallery (no SQLite file)")
 
 
-def open_live(path: Path) -> Guarded | None:
+def open_live(path: Path) -> Connection | None:
     """Open a file as it is shared with writers, None where that cannot or may not be."""
     if not os.access(path, os.W_OK) and os.access(beside(path, "").parent, os.W_OK):
         return None
@@ -71,19 +73,21 @@ def open_live(path: Path) -> Guarded | None:
         return None
 
 
-def connect(path: Path, mode: str = LIVE) -> Guarded:
+def connect(path: Path, mode: str = LIVE) -> Connection:
     """Open a connection in a mode of SQLite's file addresses, and read something: SQLite does not open it before."""
+    close_inherited(path)
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?{mode}",
         uri=True,
         isolation_level=None,
         check_same_thread=False,
         timeout=BUSY_TIMEOUT_S,
-        factory=Guarded,
+        factory=Connection,
     )
     try:
         connection.guard(size_on_disk(path))
         connection.execute("SELECT count(*) FROM sqlite_master")
+        connection.opened(path)
     except BaseException:
         connection.close()
         raise
@@ -92,12 +96,14 @@ def connect(path: Path, mode: str = LIVE) -> Guarded:
 
 @contextmanager
 def transaction(connection: sqlite3.Connection, kind: str = "IMMEDIATE") -> Iterator[None]:
-    """Commit what is done inside, or, when it raises, nothing of it."""
+    """Commit what is done inside, or, when it raises, nothing of it; in a process forked off inside it, neither."""
+    home = Home()
     connection.execute(f"BEGIN {kind}")
     try:
         yield
+        home.require("the change")
     except BaseException:
-        if connection.in_transaction:  # a full disk has ended it already
+        if home.is_here and connection.in_transaction:  # a full disk has ended it already
             connection.execute("ROLLBACK")
         raise
     connection.execute("COMMIT")

@@ -107,4 +107,4 @@ def odd_content(path: Path) -> Iterator[None]:
     try:
         yield
     except (TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:
-        raise DamagedError(path, f"its content is none of a gallery ({error})") from error
+        raise DamagedError(path, f"unexpected content in a gallery file ({error})") from error

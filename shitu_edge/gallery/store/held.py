@@ -27,9 +27,22 @@ class _Held:
     reading: threading.Lock = field(default_factory=threading.Lock)
 
 
-_files: dict[FileId, _Held] = {}
-_writers: set[tuple[FileId, int]] = set()
-_lock = threading.Lock()
+class _Here:
+    """What this process has open."""
+
+    def __init__(self) -> None:
+        self.begin()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self.begin)
+
+    def begin(self) -> None:
+        """Begin with nothing: what a process that was forked off has of its parent is not open in it."""
+        self.files: dict[FileId, _Held] = {}
+        self.writers: set[tuple[FileId, int]] = set()
+        self.lock = threading.Lock()
+
+
+_here = _Here()
 
 
 def file_id(path: Path) -> FileId:
@@ -46,17 +59,19 @@ def beside(path: Path, suffix: str) -> Path:
 
 def hold(file: FileId) -> None:
     """Note that a file is open here once more, before it is opened."""
-    with _lock:
-        _files.setdefault(file, _Held()).holders += 1
+    with _here.lock:
+        _here.files.setdefault(file, _Held()).holders += 1
 
 
 def let_go(file: FileId) -> None:
     """Note that it is open once less, after it was closed."""
-    with _lock:
-        held = _files[file]
+    with _here.lock:
+        held = _here.files.get(file)
+        if held is None:
+            return  # it was opened before this process was forked off
         held.holders -= 1
         if not held.holders:
-            del _files[file]
+            del _here.files[file]
             if held.content:
                 held.content.close()
 
@@ -77,8 +92,8 @@ def is_open_here(path: Path) -> bool:
         file = file_id(path)
     except OSError:
         return False
-    with _lock:
-        return file in _files
+    with _here.lock:
+        return file in _here.files
 
 
 @contextmanager
@@ -88,8 +103,8 @@ def content(path: Path, file: FileId) -> Iterator[io.FileIO]:
     Raises:
         OSError: it cannot be opened.
     """
-    with _lock:
-        held = _files[file]
+    with _here.lock:
+        held = _here.files[file]
         stream = held.content = held.content or io.FileIO(path)
     with held.reading:
         stream.seek(0)
@@ -104,14 +119,14 @@ def changing(path: Path, file: FileId) -> Iterator[None]:
         GalleryError: it is changing the file already.
     """
     writer = file, threading.get_ident()
-    with _lock:
-        if writer in _writers:
+    with _here.lock:
+        if writer in _here.writers:
             raise GalleryError(
                 f"{path}: a change is being made here already; make this one through it, or end its `with` block first"
             )
-        _writers.add(writer)
+        _here.writers.add(writer)
     try:
         yield
     finally:
-        with _lock:
-            _writers.discard(writer)
+        with _here.lock:
+            _here.writers.discard(writer)

@@ -21,7 +21,7 @@ from io import FileIO
 from pathlib import Path
 
 from ...errors import GalleryError
-from ...files import open_regular
+from ...system.files import open_regular
 from .connection import FROZEN, connect
 from .held import beside, content, file_id
 from .structure import Guarded

@@ -16,8 +16,8 @@ import numpy as np
 
 from ...errors import DamagedError, GalleryError
 from ..index import Ids, Progress, Rows
+from ..labels import spellings
 from . import history, replay
-from .changes import normal_label
 from .check import examine
 from .failures import odd_content
 from .given import text
@@ -79,6 +79,13 @@ class Snapshot:
         """The oldest revision whose content is still known."""
         return history.reaches_back_to(self._connection)
 
+    @property
+    @_sound
+    def last_id(self) -> int:
+        """The highest id that an item was ever given; 0 before the first."""
+        row = self._connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'embeddings'").fetchone()
+        return int(row[0]) if row else 0
+
     def embeddings(self, ids: Ids) -> Rows:
         """Return the unit rows (N, D) of items, by ascending ids (N,).
 
@@ -99,14 +106,13 @@ class Snapshot:
 
     @_sound
     def entries(self, label: str | None = None) -> list[Entry]:
-        """Return the entries by id, all of them or one label's."""
-        where, values = (
-            (" AND label = ?", (normal_label(text(label, "the label"), "the label"),))
-            if label is not None
-            else ("", ())
-        )
+        """Return the entries by id, all of them or one label's, looked for as it is and then in its normal form."""
+        where = "" if label is None else " AND label = ?"
         query = f"SELECT item, label, source FROM entries WHERE removed_in IS NULL{where} ORDER BY item"
-        return [entry_of(*row) for row in bounded(self._connection, query, values)]
+        for values in [()] if label is None else [(spelling,) for spelling in spellings(text(label, "the label"))]:
+            if found := [entry_of(*row) for row in bounded(self._connection, query, values)]:
+                return found
+        return []
 
     @_sound
     def label_counts(self) -> dict[str, int]:

@@ -15,20 +15,24 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import DamagedError, GalleryError, MisfitError
+from ...system.forked import Home
+from ...system.text import printable
+from ...system.unfinished import publish, unfinished
 from ..index import Ids, Rows
-from ..unfinished import publish, unfinished
+from ..labels import normal_label
 from . import history, replay
-from .changes import Change, normal_label, printable
+from .changes import Change
 from .connection import check_there, connect, open_live, transaction
 from .drives import warn_of_network_drive
 from .failures import check_writable, hindrance, is_unable, mapped_errors, odd_content
 from .given import instance, numbers, text, unicode_text, whole
 from .held import FileId, changing, file_id, hold, holding, let_go
 from .image import Images, Version, mark_as_logged, version
+from .inherited import Connection
 from .records import GRAPH, ROUNDING, UNIT_TOLERANCE, GraphRecord, Meta, NewItem, graph_record
 from .schema import APPLICATION_ID, FORMAT, LOG_BYTES, MOST_DIM, PAGE_BYTES, SCHEMA
 from .snapshot import Snapshot
-from .structure import Guarded, check_structure, log_bytes
+from .structure import check_structure, log_bytes
 
 _log = logging.getLogger(__name__)
 
@@ -42,18 +46,20 @@ class Store:
     """
 
     def __init__(
-        self, path: Path, file: FileId, live: Guarded | None, images: Images, meta: Meta, gallery_id: str
+        self, path: Path, file: FileId, live: Connection | None, images: Images, meta: Meta, gallery_id: str
     ) -> None:
         """Take over a file that is held, and the connection that shares it with writers, None where it is images."""
         self.path = path
         self.meta = meta
+        self.home = Home()
         self.id = gallery_id
         self._file: FileId | None = file
-        self._live = live
         self._images = images
         self._image_version: Version | None = None
         self._connections = 0  # whose data versions have nothing to do with each other
         self._lock = threading.Lock()
+        self._live: Connection | None = None
+        self._share(live)
 
     @classmethod
     def create(cls, path: Path, meta: Meta, gallery_id: str | None = None) -> Store:
@@ -129,8 +135,8 @@ class Store:
                 found = version(self.path)
                 if found == self._image_version:
                     return found
-                self._image_version, self._live = found, open_live(self.path)
-                self._connections += 1
+                self._image_version = found
+                self._share(open_live(self.path))
             if self._live:
                 try:
                     return (self._connections, self._live.execute("PRAGMA data_version").fetchone()[0])
@@ -199,6 +205,7 @@ class Store:
 
     def graph(self) -> GraphRecord | None:
         """Return the graph on record, None when there is none, or the record is damaged."""
+        self._check_same()
         with self._reading() as connection:
             row = connection.execute(GRAPH).fetchone()
         return graph_record(row) if row else None
@@ -212,6 +219,12 @@ class Store:
             place()
             connection.execute("DELETE FROM graph")
             connection.execute("INSERT INTO graph VALUES (?, ?, ?, ?, ?, ?)", values)
+
+    def forget_graph(self, sha256: str) -> None:
+        """Have no graph on record any more, if it is the one of this digest; fail at once where others are writing."""
+        with self._writing() as connection:
+            connection.execute("PRAGMA busy_timeout = 0")
+            connection.execute("DELETE FROM graph WHERE sha256 = ?", (sha256,))
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -259,8 +272,16 @@ class Store:
             vector = vector / np.float32(np.sqrt(square))
         return replace(item, label=label, source=source, embedding=vector)
 
+    def _share(self, live: Connection | None) -> None:
+        """Use a connection for short queries, each under the lock."""
+        self._live = live
+        self._connections += 1
+        if live:
+            live.lock = self._lock
+
     def _check_same(self) -> FileId:
         """Check that the name still means the file that was opened, connections being opened by it; return which."""
+        self.home.require(self.path)
         if self._file is None:
             raise GalleryError(f"{self.path}: is closed")
         try:

@@ -1,0 +1,292 @@
+"""JPEG files by structure (ITU-T T.81): one whole frame, its scans counted, without metadata.
+
+Neither libjpeg nor Pillow or OpenCV around it refuse a frame whose end is missing if an end marker follows: the rest
+becomes grey. So a decoder gets a frame of one scan without its end marker, and a few zero bytes instead: enough to look
+ahead when the last block is decoded, too few for more blocks. A decoder that wants more says that data is missing.
+Of several scans a decoder needs the end marker. Whether the last one is whole shows by junk before that marker, which
+changes no pixel of a whole image.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from math import ceil
+
+import numpy as np
+
+from .examined import USUAL_BYTES_PER_PIXEL, Examined, RefusedError, TruncatedError
+from .exif import orientation
+
+_MAX_SEGMENTS = 4096
+_MAX_SCANS = 500
+"""As NVIDIA DALI has it; encoders write about ten."""
+_MAX_SCANNED_PIXELS = 1_250_000_000
+"""Pixels times scans: each scan of a progressive JPEG is a pass over all blocks, however few bytes it has."""
+
+_MARKER = re.compile(rb"\xff[\x01-\xfe]")
+_BLOCK = 1 << 20
+_RESTARTS = bytes(range(0xD0, 0xD8))
+
+_SOI, _EOI, _SOS, _DRI = 0xD8, 0xD9, 0xDA, 0xDD
+_APP0, _APP1, _APP14, _APP15, _COM = 0xE0, 0xE1, 0xEE, 0xEF, 0xFE
+_STANDALONE = frozenset({0x01, *_RESTARTS})
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_SEQUENTIAL = frozenset({0xC0, 0xC1})
+_PROGRESSIVE = frozenset({0xC2, 0xCA})
+_ARITHMETIC = frozenset({0xC9, 0xCA})
+_READ = _SEQUENTIAL | _PROGRESSIVE | _ARITHMETIC | {0xC3}
+"""Codings that libjpeg-turbo knows: also lossless and arithmetic ones, where it was built with them."""
+
+_LOOKAHEAD = bytes(8)
+"""libjpeg fills its buffer of 64 bits before it decodes; zeros are no end of block in the usual tables."""
+_END = b"\xff\xd9"
+_JUNK = bytes(number * 83 % 251 for number in range(1, 129))
+
+
+@dataclass(frozen=True, slots=True)
+class Jpeg(Examined):
+    """A JPEG; `content` is for a decoder that reads all of it at once.
+
+    `zeros` counts the zero bytes at the end of a single scan's data. They may be what a camera's buffer held behind
+    half a frame. `channels` are 1, 3 or 4.
+    """
+
+    orientation: int = 1
+    width: int = 0
+    height: int = 0
+    channels: int = 3
+    single_scan: bool = True
+    arithmetic: bool = False
+    zeros: int = 0
+
+    @property
+    def has_many_zeros(self) -> bool:
+        """Whether there are more zeros than a decoder looks ahead."""
+        return self.single_scan and self.zeros > len(_LOOKAHEAD)
+
+    def without_last_zeros(self) -> bytes:
+        """Return the content without as many zeros as a decoder looks ahead."""
+        return self._without(len(_LOOKAHEAD))
+
+    def without_zeros(self) -> bytes:
+        """Return the content without any of the zeros."""
+        return self._without(self.zeros)
+
+    def with_junk(self) -> bytes:
+        """Return the content of several scans with bytes that the last one takes for its own if it is not whole."""
+        return self.content[: -len(_END)] + _JUNK + _END
+
+    def _without(self, count: int) -> bytes:
+        return self.content[: len(self.content) - len(_LOOKAHEAD) - count] + _LOOKAHEAD
+
+
+@dataclass(frozen=True, slots=True)
+class _Component:
+    horizontal: int
+    vertical: int
+
+
+class _Frame:
+    """What a start-of-frame segment says, and which of its coefficients the scans bring."""
+
+    def __init__(self, marker: int, body: bytes) -> None:
+        if marker not in _READ:
+            raise RefusedError(f"has a JPEG coding (SOF{marker & 15}) that is not read here; save it as baseline JPEG")
+        if len(body) < 6 or len(body) < 6 + 3 * body[5]:
+            raise RefusedError("cannot be decoded: its frame header is damaged")
+        if body[0] != 8:
+            raise RefusedError(f"is a JPEG with {body[0]} bits per channel; save it with 8")
+        if body[5] not in (1, 3, 4):
+            raise RefusedError(f"is a JPEG with {body[5]} channels; 1, 3 and 4 are read")
+        self.marker = marker
+        self.height, self.width = int.from_bytes(body[1:3], "big"), int.from_bytes(body[3:5], "big")
+        self.components = {
+            body[at]: _Component(body[at + 1] >> 4, body[at + 1] & 15) for at in range(6, 6 + 3 * body[5], 3)
+        }
+        samplings = [side for part in self.components.values() for side in (part.horizontal, part.vertical)]
+        if len(self.components) != body[5] or not all(1 <= side <= 4 for side in samplings):
+            raise RefusedError("cannot be decoded: its frame header is damaged")
+        self._horizontal = max(part.horizontal for part in self.components.values())
+        self._vertical = max(part.vertical for part in self.components.values())
+        self._missing_bits: dict[int, list[int | None]] = {key: [None] * 64 for key in self.components}
+        self.is_of_one_scan = False
+
+    def scan(self, header: bytes) -> list[_Component]:
+        """Take in the header of a scan; return its components."""
+        count = header[0] if header else 0
+        if not 1 <= count <= 4 or len(header) != 4 + 2 * count:
+            raise RefusedError("cannot be decoded: a scan header is damaged")
+        keys = header[1 : 1 + 2 * count : 2]
+        first, last, bits = header[-3:]
+        if len(set(keys)) != count or not set(keys) <= self.components.keys():
+            raise RefusedError("cannot be decoded: it has a scan of channels that it lacks")
+        if self.marker not in _PROGRESSIVE:
+            first, last, bits = 0, 63, 0
+            if any(self._missing_bits[key][0] is not None for key in keys):
+                raise RefusedError("cannot be decoded: it has a second scan of the same channels")
+        if not first <= last <= 63:
+            raise RefusedError("cannot be decoded: a scan header is damaged")
+        for key in keys:
+            self._missing_bits[key][first : last + 1] = [bits & 15] * (last + 1 - first)
+        self.is_of_one_scan = self.marker in _SEQUENTIAL and count == len(self.components)
+        return [self.components[key] for key in keys]
+
+    def units(self, parts: list[_Component]) -> int:
+        """Return how many units (MCUs) a scan of these components has."""
+        if len(parts) > 1:
+            return ceil(self.width / (8 * self._horizontal)) * ceil(self.height / (8 * self._vertical))
+        across = ceil(self.width * parts[0].horizontal / self._horizontal)
+        down = ceil(self.height * parts[0].vertical / self._vertical)
+        return ceil(across / 8) * ceil(down / 8)
+
+    def is_complete(self) -> bool:
+        """Whether the scans bring all bits of all coefficients; only colour may be without details."""
+        planes = list(self._missing_bits.values())
+        return (
+            all(plane[0] == 0 for plane in planes)
+            and all(bits in (0, None) for plane in planes for bits in plane)
+            and None not in planes[0]
+        )
+
+    def bytes_per_pixel(self, single_scan: bool) -> int:
+        """Return what decoding takes: where there are several scans, two bytes per coefficient too."""
+        if single_scan:
+            return USUAL_BYTES_PER_PIXEL
+        samples = sum(part.horizontal * part.vertical for part in self.components.values())
+        return max(USUAL_BYTES_PER_PIXEL, 4 + ceil(2 * samples / (self._horizontal * self._vertical)))
+
+
+def examine(content: bytes) -> Jpeg:
+    """Return a JPEG's first frame.
+
+    Raises:
+        RefusedError: it is cut off, not 8 bits per channel, or has more scans or segments than any image needs.
+    """
+    walk = _Walk(content)
+    walk.run()
+    frame = walk.frame
+    if frame is None or not walk.scans:
+        raise RefusedError("is a JPEG without image data")
+    if not frame.is_complete():
+        raise TruncatedError("scans are missing")
+    single = frame.is_of_one_scan
+    data = b"".join(walk.pieces[: walk.to_last_scan])
+    if data.endswith(b"\xff"):  # bytes that fill up to the next marker
+        data = data.rstrip(b"\xff")
+    zeros = len(data) - len(data.rstrip(b"\0")) if data.endswith(b"\0") else 0
+    if not single and zeros > len(_LOOKAHEAD):  # in no scan but the first one are so many a part of the image
+        data = data.rstrip(b"\0")
+    return Jpeg(
+        data + (_LOOKAHEAD if single else _END),
+        orientation(walk.exif, walk.xmp),
+        frame.width,
+        frame.height,
+        frame.bytes_per_pixel(single),
+        channels=len(frame.components),
+        single_scan=single,
+        arithmetic=frame.marker in _ARITHMETIC,
+        zeros=zeros,
+    )
+
+
+class _Walk:
+    """One pass over a JPEG's segments, to its end marker."""
+
+    def __init__(self, content: bytes) -> None:
+        self.pieces = [memoryview(content)[:2]]
+        self.frame: _Frame | None = None
+        self.scans = 0
+        self.exif: bytes | None = None
+        self.xmp: bytes | None = None
+        self.to_last_scan = 0
+        self._content = content
+        self._interval = 0
+
+    def run(self) -> None:
+        position = 2
+        for _ in range(_MAX_SEGMENTS):
+            found = _MARKER.search(self._content, position)
+            if found is None:
+                raise TruncatedError("no end marker")
+            start, marker = found.start(), found[0][1]
+            if marker == _EOI:
+                return
+            if marker == _SOI:
+                raise TruncatedError("another image begins in it")
+            if marker in _STANDALONE:
+                position = found.end()
+                continue
+            end = start + 2 + int.from_bytes(self._content[start + 2 : start + 4], "big")
+            if end < start + 4 or end > len(self._content):
+                raise TruncatedError()
+            position = self._segment(marker, start, end)
+        raise RefusedError(f"is a JPEG of more than {_MAX_SEGMENTS} segments")
+
+    def _segment(self, marker: int, start: int, end: int) -> int:
+        """Keep what a decoder needs of a segment; return where it ends, a scan with its data."""
+        body = self._content[start + 4 : end]
+        if marker == _SOS:
+            end = self._scan(body, start, end)
+        elif marker in _FRAMES:
+            if self.frame is not None:
+                raise TruncatedError("another image begins in it")
+            self.frame = _Frame(marker, body)
+        elif marker == _DRI:
+            self._interval = int.from_bytes(body[:2], "big")
+        if self._is_for_decoder(marker, body):
+            self.pieces.append(memoryview(self._content)[start:end])
+        if marker == _SOS:
+            self.to_last_scan = len(self.pieces)
+        return end
+
+    def _is_for_decoder(self, marker: int, body: bytes) -> bool:
+        """Whether a segment has to do with the pixels; the orientation is taken out of those that have not."""
+        if marker == _APP1 and body.startswith(b"Exif\0\0") and self.exif is None:
+            self.exif = body
+        elif marker == _APP1 and body.startswith(b"http://ns.adobe.com/xap/1.0/\0"):
+            self.xmp = body
+        if marker == _COM or _APP0 <= marker <= _APP15:  # two of these tell the color space
+            return (marker == _APP0 and body.startswith(b"JFIF\0")) or (marker == _APP14 and body.startswith(b"Adobe"))
+        return True
+
+    def _scan(self, header: bytes, start: int, end: int) -> int:
+        """Check a scan; return where its data ends."""
+        if self.frame is None:
+            raise RefusedError("is a JPEG without a frame header")
+        self.scans += 1
+        pixels = self.frame.width * self.frame.height
+        if self.scans > _MAX_SCANS or (self.scans > 1 and self.scans * pixels > _MAX_SCANNED_PIXELS):
+            raise RefusedError(f"is a JPEG of {self.scans} or more scans, too many for {pixels} pixels")
+        units = self.frame.units(self.frame.scan(header))
+        after, restarts = _entropy_coded(self._content, end)
+        if self.frame.marker != 0xC3:
+            _check_restarts(restarts, units, self._interval)
+        return after
+
+
+def _entropy_coded(content: bytes, start: int) -> tuple[int, bytes]:
+    """Return where a scan's data end, and the second bytes of the restart markers in them."""
+    codes = np.frombuffer(content, np.uint8)
+    restarts = []
+    for begin in range(start, len(codes) - 1, _BLOCK):
+        at = begin + np.flatnonzero(codes[begin : min(begin + _BLOCK, len(codes) - 1)] == 0xFF)
+        following = codes[at + 1]
+        is_restart = following >> 3 == _RESTARTS[0] >> 3
+        is_end = (following != 0) & (following != 0xFF) & ~is_restart
+        count = int(is_end.argmax()) if is_end.any() else len(at)
+        restarts.append(following[:count][is_restart[:count]].tobytes())
+        if count < len(at):
+            return int(at[count]), b"".join(restarts)
+    return len(content), b"".join(restarts)
+
+
+def _check_restarts(found: bytes, units: int, interval: int) -> None:
+    """Check that restart markers count on and are as many as belong; one more may close the scan."""
+    expected = max(0, ceil(units / interval) - 1) if interval else 0
+    if len(found) < expected:
+        raise TruncatedError(f"{len(found)} of {expected} restart markers")
+    if len(found) > expected + (interval > 0):
+        raise RefusedError(f"cannot be decoded: it has {len(found)} restart markers, where {expected} belong")
+    if found != (_RESTARTS * (len(found) // 8 + 1))[: len(found)]:
+        raise RefusedError("cannot be decoded: restart markers are out of order, so a part of it is missing")

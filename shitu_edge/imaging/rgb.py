@@ -1,0 +1,109 @@
+"""Pillow images → upright RGB pixels, strip by strip, so that no second copy of a large image is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+_STRIP_PIXELS = 1 << 22
+"""A camera's image is one strip; a larger one needs no more than 64 MiB besides its pixels and their RGB."""
+_WHITE = (255, 255, 255, 255)
+_ALPHA_MODES = frozenset({"RGBA", "LA", "PA", "RGBa", "La"})
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_FROM_THE_END = frozenset({3, 4, 6, 7})
+"""Orientations whose first stored row is the last row or column."""
+
+_Convert = Callable[[Image.Image], Image.Image]
+
+
+def rgb_pixels(image: Image.Image, orientation: int) -> NDArray[np.uint8]:
+    """Return the pixels (h, w, 3) uint8 of a loaded image, turned as its EXIF orientation says.
+
+    Alpha is laid on white, but an image that would not show at all has its colours: captures come with alpha 0
+    everywhere. 16 bits are reduced to 8.
+
+    Raises:
+        ValueError: its pixels are floating point or more than 16 bits.
+    """
+    to_rgb, turn = _conversion(image), _UPRIGHT.get(orientation)
+
+    def upright(strip: Image.Image) -> NDArray[np.uint8]:
+        rgb = to_rgb(strip)
+        return np.asarray(rgb if turn is None else rgb.transpose(turn))
+
+    rows = _rows_per_strip(image)
+    if rows >= image.height:
+        return upright(image)
+    sideways = is_sideways(orientation)
+    shape = (image.width, image.height) if sideways else (image.height, image.width)
+    pixels = np.empty((*shape, 3), np.uint8)
+    along = pixels.swapaxes(0, 1) if sideways else pixels
+    for top, strip in _strips(image):
+        bottom = top + strip.height
+        start, end = (image.height - bottom, image.height - top) if orientation in _FROM_THE_END else (top, bottom)
+        turned = upright(strip)
+        along[start:end] = turned.swapaxes(0, 1) if sideways else turned
+    return pixels
+
+
+def is_sideways(orientation: int) -> bool:
+    """Whether an EXIF orientation swaps width and height."""
+    return 5 <= orientation <= 8
+
+
+def _rows_per_strip(image: Image.Image) -> int:
+    return max(1, _STRIP_PIXELS // image.width)
+
+
+def _strips(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    """Yield the image in strips, each with its first row."""
+    rows = _rows_per_strip(image)
+    for top in range(0, image.height, rows):
+        yield top, image.crop((0, top, image.width, min(top + rows, image.height)))
+
+
+def _conversion(image: Image.Image) -> _Convert:
+    """Return what makes RGB of an image's strips."""
+    if image.mode.startswith("I"):
+        return _from_16_bit
+    if image.mode == "F":
+        raise ValueError("pixels are floating point; save it with 8 or 16 bits a channel")
+    if image.mode in _ALPHA_MODES or "transparency" in image.info:
+        return _on_white if _shows(image) else _colors_alone
+    return lambda strip: strip if strip.mode == "RGB" else strip.convert("RGB")
+
+
+def _shows(image: Image.Image) -> bool:
+    """Whether alpha leaves anything to be seen."""
+    return any(_rgba(strip).getchannel("A").getextrema()[1] for _, strip in _strips(image))
+
+
+def _rgba(strip: Image.Image) -> Image.Image:
+    return (strip.convert("LA") if strip.mode == "La" else strip).convert("RGBA")
+
+
+def _on_white(strip: Image.Image) -> Image.Image:
+    colored = _rgba(strip)
+    return Image.alpha_composite(Image.new("RGBA", colored.size, _WHITE), colored).convert("RGB")
+
+
+def _colors_alone(strip: Image.Image) -> Image.Image:
+    return _rgba(strip).convert("RGB")
+
+
+def _from_16_bit(strip: Image.Image) -> Image.Image:
+    levels = np.asarray(strip)
+    if levels.min() < 0 or levels.max() > 65535:
+        raise ValueError("grey levels are beyond 16 bits; save it with 8 or 16 bits a channel")
+    return Image.fromarray(((levels.astype(np.uint32) + 128) // 257).astype(np.uint8)).convert("RGB")
