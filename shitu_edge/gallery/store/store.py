@@ -137,7 +137,6 @@ class Store:
                     return found
                 self._image_version = found
                 self._share(open_live(self.path))
-                self._connections += 1
             if self._live:
                 try:
                     return (self._connections, self._live.execute("PRAGMA data_version").fetchone()[0])
@@ -276,6 +275,7 @@ class Store:
     def _share(self, live: Connection | None) -> None:
         """Use a connection for short queries, each under the lock."""
         self._live = live
+        self._connections += 1
         if live:
             live.lock = self._lock
 
