@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from PIL import JpegImagePlugin
 
 from .decode_limits import DecodeLimits
-from .files import Jpeg, RefusedError, TruncatedError, examine
-from .files.jpeg import LOOKAHEAD
+from .files import Jpeg, TruncatedError, examine
 from .rgb import rgb_pixels
 
 _Pixels = NDArray[np.uint8]
@@ -39,7 +38,7 @@ def jpeg_pixels(file: Jpeg, enough_side: int | None, limits: DecodeLimits, cv2: 
         RefusedError: it is over a limit; TruncatedError, or what Pillow raises: it is damaged.
     """
     scale = _scale(file, enough_side, limits)
-    if file.has_zeros_at_end or file.has_zeros_within:
+    if file.has_many_zeros:
         return _with_zeros(file, partial(_decoded, file, scale, cv2))
     # Arithmetic coding reads on behind its end, where junk would be taken for data.
     if file.single_scan or file.arithmetic or len(file.content) > _MAX_DECODED_TWICE:
@@ -65,28 +64,16 @@ def _scale(file: Jpeg, enough_side: int | None, limits: DecodeLimits) -> int:
 
 
 def _with_zeros(file: Jpeg, decoded: Callable[[bytes], _Pixels]) -> _Pixels:
-    """Decode a JPEG of one scan with many zeros in its data, if these are either a part of the image or padding.
+    """Decode a JPEG that ends with many zeros, if these are either a part of the image or padding.
 
-    A plain image with Huffman tables of its own has such, and is not whole without its last bytes; padding it does not
-    need at all. Where zeros came for image data that a camera lost, too few bytes are there, or some are left.
+    Part of the image, as of a plain one with Huffman tables of its own: it is not whole without the last ones. Padding:
+    it is whole without all of them. Neither holds for what a camera's buffer held behind half a frame.
     """
-
-    def is_whole_without(count: int) -> bool:
-        try:
-            decoded(file.without_last(count))
-        except _DECODER_ERRORS:
-            return False
-        return True
-
-    padding = 0
-    if file.has_zeros_at_end:
-        if not is_whole_without(LOOKAHEAD):
-            return decoded(file.content)
-        padding = file.zeros
-    pixels = decoded(file.without_last(padding))
-    if file.has_zeros_within and is_whole_without(padding + 2 * LOOKAHEAD):
-        raise RefusedError("cannot be decoded: its data go on behind its last pixel, so a part of it was replaced")
-    return pixels
+    try:
+        decoded(file.without_last_zeros())
+    except _DECODER_ERRORS:
+        return decoded(file.content)
+    return decoded(file.without_zeros())
 
 
 def _decoded(file: Jpeg, scale: int, cv2: Any | None, content: bytes) -> _Pixels:

@@ -38,8 +38,8 @@ _ARITHMETIC = frozenset({0xC9, 0xCA})
 _READ = _SEQUENTIAL | _PROGRESSIVE | _ARITHMETIC | {0xC3}
 """Codings that libjpeg-turbo knows: also lossless and arithmetic ones, where it was built with them."""
 
-LOOKAHEAD = 8
-"""Bytes: libjpeg fills its buffer of 64 bits before it decodes. Zeros are no end of block in the usual tables."""
+_LOOKAHEAD = bytes(8)
+"""libjpeg fills its buffer of 64 bits before it decodes; zeros are no end of block in the usual tables."""
 _END = b"\xff\xd9"
 _JUNK = bytes(number * 83 % 251 for number in range(1, 129))
 
@@ -48,8 +48,8 @@ _JUNK = bytes(number * 83 % 251 for number in range(1, 129))
 class Jpeg(Examined):
     """A JPEG; `content` is for a decoder that reads all of it at once.
 
-    `channels` are 1, 3 or 4. `zeros` counts the zero bytes at the end of a single scan's data; `has_zeros_within` tells
-    of eight or more elsewhere in it. Either may stand where a camera lost image data.
+    `zeros` counts the zero bytes at the end of a single scan's data. They may be what a camera's buffer held behind
+    half a frame. `channels` are 1, 3 or 4.
     """
 
     orientation: int = 1
@@ -59,20 +59,26 @@ class Jpeg(Examined):
     single_scan: bool = True
     arithmetic: bool = False
     zeros: int = 0
-    has_zeros_within: bool = False
 
     @property
-    def has_zeros_at_end(self) -> bool:
-        """Whether a single scan ends with more zeros than a decoder looks ahead."""
-        return self.single_scan and self.zeros > LOOKAHEAD
+    def has_many_zeros(self) -> bool:
+        """Whether there are more zeros than a decoder looks ahead."""
+        return self.single_scan and self.zeros > len(_LOOKAHEAD)
 
-    def without_last(self, count: int) -> bytes:
-        """Return the content of a single scan without so many of its last bytes."""
-        return self.content[: len(self.content) - LOOKAHEAD - count] + bytes(LOOKAHEAD)
+    def without_last_zeros(self) -> bytes:
+        """Return the content without as many zeros as a decoder looks ahead."""
+        return self._without(len(_LOOKAHEAD))
+
+    def without_zeros(self) -> bytes:
+        """Return the content without any of the zeros."""
+        return self._without(self.zeros)
 
     def with_junk(self) -> bytes:
         """Return the content of several scans with bytes that the last one takes for its own if it is not whole."""
         return self.content[: -len(_END)] + _JUNK + _END
+
+    def _without(self, count: int) -> bytes:
+        return self.content[: len(self.content) - len(_LOOKAHEAD) - count] + _LOOKAHEAD
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,10 +175,10 @@ def examine(content: bytes) -> Jpeg:
     if data.endswith(b"\xff"):  # bytes that fill up to the next marker
         data = data.rstrip(b"\xff")
     zeros = len(data) - len(data.rstrip(b"\0")) if data.endswith(b"\0") else 0
-    if not single and zeros > LOOKAHEAD:  # in no scan but the first one are so many a part of the image
+    if not single and zeros > len(_LOOKAHEAD):  # in no scan but the first one are so many a part of the image
         data = data.rstrip(b"\0")
     return Jpeg(
-        data + (bytes(LOOKAHEAD) if single else _END),
+        data + (_LOOKAHEAD if single else _END),
         orientation(walk.exif, walk.xmp),
         frame.width,
         frame.height,
@@ -181,14 +187,7 @@ def examine(content: bytes) -> Jpeg:
         single_scan=single,
         arithmetic=frame.marker in _ARITHMETIC,
         zeros=zeros,
-        has_zeros_within=single and _has_zeros(content, *walk.last_scan, zeros),
     )
-
-
-def _has_zeros(content: bytes, start: int, end: int, at_end: int) -> bool:
-    """Whether a scan's data have eight zero bytes in a row, aligned, before those at its end."""
-    count = max(0, end - start - at_end) // 8
-    return not np.frombuffer(content, np.uint64, count, start).all()
 
 
 class _Walk:
@@ -201,7 +200,6 @@ class _Walk:
         self.exif: bytes | None = None
         self.xmp: bytes | None = None
         self.to_last_scan = 0
-        self.last_scan = (0, 0)
         self._content = content
         self._interval = 0
 
@@ -264,7 +262,6 @@ class _Walk:
         after, restarts = _entropy_coded(self._content, end)
         if self.frame.marker != 0xC3:
             _check_restarts(restarts, units, self._interval)
-        self.last_scan = end, after
         return after
 
 

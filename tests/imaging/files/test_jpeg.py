@@ -140,18 +140,6 @@ def test_zeros_that_are_a_part_of_the_image_are_needed() -> None:
         assert "truncated" in refusal(whole[: -2 - missing] + END)
 
 
-def test_zeros_in_the_middle_are_a_part_of_the_image_or_of_a_camera_that_lost_some() -> None:
-    plain = np.full((400, 400), 255, np.uint8)
-    plain[4:12, 4:20] = plain[384:396, 300:] = 0
-    whole = encoded(plain, optimize=True)
-    assert bytes(100) in whole
-    assert np.abs(pixels(whole)[:, :, 0].astype(int) - plain).max() < 30
-    lossy = encoded(drawn(480, 640), quality=95, subsampling="4:2:2")
-    for place in range(last_scan(lossy) + 1000, len(lossy) - 5000, 9000):
-        assert refusal(lossy[:place] + bytes(4096) + lossy[place + 4096 :])
-        assert refusal(lossy[:place] + lossy[place + 4096 :])
-
-
 def test_one_restart_marker_may_close_a_scan() -> None:
     whole = WHOLE["restarts by row"]
     count = sum(whole.count(bytes([0xFF, 0xD0 + number])) for number in range(8))
