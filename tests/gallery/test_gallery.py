@@ -11,6 +11,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -878,3 +879,27 @@ def test_a_copy_is_the_gallery_with_its_graph(indexed: Path, tmp_path: Path) -> 
             assert (copy.id, copy.log(), copy.entries()) == (gallery.id, gallery.log(), gallery.entries())
             assert (copy.info().search, copy.info().dead) == ("graph", 1)
             assert copy.search(unit_rows(5, seed=9), 10) == gallery.search(unit_rows(5, seed=9), 10)
+
+
+def test_a_thread_that_changes_a_gallery_does_not_wait_for_itself(path: Path) -> None:
+    """It would wait for half a minute, and be told of another process."""
+    with create(path) as gallery, Gallery.open(path, background=False) as again:
+        gallery.add(new_items(unit_rows(3)))
+        with gallery.change() as change:
+            change.remove([1])
+            for other in (gallery, again):
+                actions: list[Callable[[], object]] = [
+                    partial(other.add, new_items(unit_rows(1))),
+                    partial(other.prune, 0),
+                    partial(other.reindex, QUICK),
+                    other.drop_stale_graphs,
+                    other.change().__enter__,
+                ]
+                for action in actions:
+                    with pytest.raises(GalleryError, match=r"shop\.gallery: a change is being made here already"):
+                        action()
+                assert len(other.search(unit_rows(1), 9)[0]) == 3, "searching goes on"
+            waiting = threading.Thread(target=lambda: again.add(new_items(unit_rows(1, seed=4))))
+            waiting.start()  # another thread waits until the change is done
+        waiting.join()
+        assert [entry.id for entry in gallery.entries()] == [2, 3, 4]

@@ -160,6 +160,24 @@ def test_a_file_that_never_holds_still(tmp_path: Path, monkeypatch: pytest.Monke
         open_image(path)
 
 
+def test_a_file_with_a_rollback_journal_is_not_read_in_the_middle_of_a_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, chance = tmp_path / "database", random.Random(5)
+    monkeypatch.setattr(image_module, "_WAIT_S", 0.05)
+    with _database(path, chance) as connection:
+        _do(connection, chance)
+        connection.execute("PRAGMA journal_mode = DELETE")
+        before = _rows(connection)
+        connection.execute("BEGIN")
+        for _ in range(30):
+            connection.execute("INSERT INTO row VALUES (?, ?)", (chance.random(), chance.randbytes(20_000)))
+        with pytest.raises(GalleryError, match="changes faster than it can be read"):
+            _rows_of_image(path)
+        connection.execute("ROLLBACK")
+        assert _rows_of_image(path) == before
+
+
 def test_a_log_that_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
     path = tmp_path / "shop.gallery"
     create(path).close()

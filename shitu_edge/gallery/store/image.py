@@ -145,7 +145,7 @@ def read_image(path: Path) -> bytearray:
             if header:
                 still = log[:HEADER_BYTES] == header == _log(path, HEADER_BYTES)
             else:
-                still = not log and _is_same(stream, image)
+                still = not log and not _is_in_change(path) and _is_same(stream, image)
         if file_id(path) != file:
             raise OSError(errno.ESTALE, "was replaced by another file; open it again", str(path))
         if still:
@@ -185,6 +185,15 @@ def _log(path: Path, most: int = -1) -> bytes:
     except FileNotFoundError:
         return b""
     return log if len(log) >= HEADER_BYTES else b""
+
+
+def _is_in_change(path: Path) -> bool:
+    """Return whether a file that somebody has turned from its log to a rollback journal is not whole."""
+    try:
+        with open_regular(beside(path, "-journal")) as stream:
+            return any(stream.read(8))
+    except FileNotFoundError:
+        return False
 
 
 def lay_over(image: bytearray, log: bytes) -> None:

@@ -222,8 +222,7 @@ class Store:
 
     def forget_graph(self, sha256: str) -> None:
         """Have no graph on record any more, if it is the one of this digest; fail at once where others are writing."""
-        with self._writing() as connection:
-            connection.execute("PRAGMA busy_timeout = 0")
+        with self._writing(wait=False) as connection:
             connection.execute("DELETE FROM graph WHERE sha256 = ?", (sha256,))
 
     @contextmanager
@@ -321,11 +320,13 @@ class Store:
             yield connection
 
     @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
+    def _writing(self, *, wait: bool = True) -> Iterator[sqlite3.Connection]:
         """Give a connection in a transaction, which others wait for."""
         file = self._check_same()
         check_writable(self.path)
         with changing(self.path, file), self._sharing() as connection:
+            if not wait:
+                connection.execute("PRAGMA busy_timeout = 0")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_BYTES // PAGE_BYTES}")
             connection.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
