@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import operator
+import os
 import reprlib
 from collections.abc import Collection
 from numbers import Real
@@ -92,6 +93,21 @@ def require_one_of(name: str, value: Any, choices: Collection[str]) -> None:
     """
     if not (isinstance(value, str) and value in choices):
         raise _refusal(name, f"one of {', '.join(choices)}", value)
+
+
+def require_path(name: str, value: Any, instead: str = "") -> None:
+    """Check for a path that the system can have; `instead` says what else it might have been.
+
+    Raises:
+        OptionError: it is something else.
+    """
+    try:
+        place = os.fspath(value)
+        fits = isinstance(place, str) and b"\0" not in os.fsencode(place)
+    except (TypeError, ValueError):  # characters that no file name has are a ValueError
+        fits = False
+    if not fits:
+        raise _refusal(name, f"a path{instead}", value)
 
 
 def require_instance(name: str, value: Any, kinds: type | tuple[type, ...], expected: str) -> None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from types import NoneType, TracebackType
+from types import TracebackType
 from typing import get_args
 
 import numpy as np
@@ -26,6 +26,7 @@ from .ranges import (
     require_instance,
     require_number,
     require_one_of,
+    require_path,
     require_threads,
     require_whole,
     shown,
@@ -273,7 +274,9 @@ class Recognizer:
 
         Raises:
             GalleryError: the file exists already or cannot be written.
+            OptionError: that is no path.
         """
+        require_path("path", path)
         extractor = self.bundle.manifest.extractor
         return Gallery.create(
             path,
@@ -371,12 +374,13 @@ class _Clock:
 
 def _check_places(bundle: object, gallery: object, profile: object, cache: object) -> None:
     """Check that what lies on disk is named by a path, or is open already."""
-    path = (str, os.PathLike, NoneType)
-    require_instance("bundle", bundle, path, "a path")
-    if not hasattr(gallery, "search_at"):
-        require_instance("gallery", gallery, path, "a path or an open gallery")
-    require_instance("profile", profile, (*path, Profile), "a path or a Profile")
-    require_instance("cache", cache, path, "a path")
+    for name, value in (("bundle", bundle), ("cache", cache)):
+        if value is not None:
+            require_path(name, value)
+    if gallery is not None and not hasattr(gallery, "search_at"):
+        require_path("gallery", gallery, " or an open gallery")
+    if profile is not None and not isinstance(profile, Profile):
+        require_path("profile", profile, " or a Profile")
 
 
 def _check_running(engine: object, precision: object, threads: object, limits: object) -> None:

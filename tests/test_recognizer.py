@@ -298,7 +298,11 @@ def test_numbers_of_numpy_are_options(recognizer: Recognizer, options: dict[str,
         *({"threads": value} for value in (*NOT_WHOLE, 1025, 10**5000)),
         *({"engine": value} for value in ("tensorrt", None, 1)),
         *({"precision": value} for value in ("fp8", 16, "", ("fp32",), ("fp32", "fp32", "fp32"), ("fp32", None))),
-        *({name: value} for name in ("bundle", "gallery", "profile", "cache") for value in (b"x", 5, ["x"])),
+        *(
+            {name: value}
+            for name in ("bundle", "gallery", "profile", "cache")
+            for value in (b"x", 5, ["x"], "\0", "\ud800")
+        ),
         *({"limits": value} for value in (None, 5)),
     ],
     ids=lambda options: shown(options),
@@ -331,6 +335,12 @@ def test_crop_is_a_flag(recognizer: Recognizer, crop: Any) -> None:
         recognizer.embed(scene(), crop=crop)
     with pytest.raises(OptionError, match=r"^crop: expected True or False"):
         recognizer.enroll("red", scene(), crop=crop)
+
+
+@pytest.mark.parametrize("path", [None, 5, b"x", "a\0b", "\ud800"])
+def test_a_gallery_is_created_at_a_path(recognizer: Recognizer, path: Any) -> None:
+    with pytest.raises(OptionError, match=r"^path: expected a path, found"):
+        recognizer.create_gallery(path)
 
 
 @pytest.mark.parametrize("label", [None, 5, b"red"])

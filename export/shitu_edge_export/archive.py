@@ -30,8 +30,8 @@ _AT_ONCE = 1 << 20
 _MAX_NAME, _MAX_HEADER, _MAX_LIST = 1 << 12, 1 << 15, 1 << 20
 """Bytes of what a tar says of one member in a block of its own, of all that comes before a member (`tarfile` reads
 10 KiB ahead), and of a zip's list of members or of what lies behind a tar's end."""
-_SAID_APART = (
-    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
+_SAID_APART = frozenset(
+    [tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE]
 )
 _DAMAGED = (  # what is raised on content that makes no sense
     ArithmeticError,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -176,6 +177,7 @@ def _print(receipt: Receipt, out: Path, as_json: bool) -> None:
 def main() -> None:
     """Run the command line."""
     open_streams()
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # what is wrong with a picture is an error, or not worth a word
     try:
         try:
             app()

@@ -15,7 +15,7 @@ from typing import Any
 
 from shitu_edge.ranges import shown
 
-MAX_GRAPH_BYTES = 64 << 20
+MAX_GRAPH_BYTES = 32 << 20
 """Of a file that holds a graph without its weights; the official ones take 1 MB at most."""
 
 CONTROL_FLOW = frozenset({"while", "if", "conditional_block", "loop", "scan"})

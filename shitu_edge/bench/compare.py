@@ -14,7 +14,7 @@ from ..system.files import read_json
 from .run import SCHEMA_VERSION, STAGES
 from .statistics import Change, compare
 
-_MAX_BYTES = 32 << 20
+_MAX_BYTES = 16 << 20
 _LONGEST, _SIZES = 200, 20
 
 

@@ -96,7 +96,7 @@ def bench(
             check_writable(out)
     pictures = load_pictures(images, read_size(image_size) if image_size else None)
     setup = Setup(
-        _NO_FOLDER if gallery else _kept(),
+        _kept(gallery),
         models,
         gallery,
         gallery_size,
@@ -175,7 +175,7 @@ def tune_here(
     check_writable(out)
     pictures = load_pictures(images, read_size(image_size) if image_size else None)
     with progress_bar() as report:
-        setup = Setup(_NO_FOLDER if gallery else _kept(), models, gallery, gallery_size, objects)
+        setup = Setup(_kept(gallery), models, gallery, gallery_size, objects)
         tuned = tune(setup, pictures, count=count, report=report)
     _print_tables([outcome_table("Milliseconds a picture", "", tuned.outcomes)])
     tuned.profile.write(out)
@@ -191,12 +191,14 @@ def _write(path: Path, text: str) -> None:
     write_aside(path, text.encode(errors="backslashreplace"))
 
 
-def _kept() -> Path:
-    """Return the folder for synthetic galleries.
+def _kept(gallery: Path | None) -> Path:
+    """Return the folder for synthetic galleries, which a gallery that is named needs none of.
 
     Raises:
         OptionError: this user has none.
     """
+    if gallery:
+        return _NO_FOLDER
     folder = user_cache() or home_cache()
     if folder is None:
         raise OptionError(f"no folder for a synthetic gallery: set ${CACHE_VARIABLE}, or name a --gallery")

@@ -30,7 +30,7 @@ LAYOUT = "expected a folder with gallery/ (a subfolder per product, or labels.tx
 EXPECTATIONS = "scenes.json"
 
 _SAME_PLACE_IOU = 0.5
-_MAX_BYTES = 16 << 20
+_MAX_BYTES = 4 << 20
 _FURTHEST = 1e6
 
 

@@ -74,7 +74,7 @@ def read_json(path: str | os.PathLike[str], max_bytes: int) -> Any:
 
 
 def parse_json(content: str | bytes) -> Any:
-    """Return what JSON says; parsed, it takes up to 25 bytes per byte.
+    """Return what JSON says; parsed, it takes up to 35 bytes per byte.
 
     Raises:
         ValueError: it is not JSON, is nested too deeply, or has numbers of thousands of digits; one line.

@@ -13,8 +13,10 @@ class _Unfailing(io.FileIO):
 
     def write(self, data: bytes) -> int:  # type: ignore[override]
         """Write what can be written."""
+        rest = memoryview(data)
         with suppress(OSError):
-            super().write(data)
+            while len(rest):
+                rest = rest[super().write(rest) or len(rest) :]
         return len(data)
 
 
@@ -45,7 +47,6 @@ def close_stdout() -> None:
     try:
         sys.stdout.flush()
     except OSError:
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # else it is tried again at exit, with a traceback
+        # It would be tried again at exit, with a traceback.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise

@@ -35,8 +35,8 @@ _DIGEST_BYTES = hashlib.sha256().digest_size
 _AT_ONCE = 1 << 20
 _MAX_BYTES = 1 << 30
 """Half a million embeddings of 512 numbers; reading takes as much memory, and what the head takes."""
-_MAX_HEAD_BYTES = 32 << 20
-"""About 300 000 changes; read, it takes up to 25 times as much memory."""
+_MAX_HEAD_BYTES = 16 << 20
+"""About 150 000 changes; read, it takes up to 35 times as much memory."""
 
 
 @dataclass(frozen=True, slots=True)

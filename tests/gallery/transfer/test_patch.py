@@ -419,9 +419,9 @@ def test_files_that_never_end(base: Path, tmp_path: Path, kind: str) -> None:
         begin = {"sparse": b"", "sparse patch": MAGIC, "long head": MAGIC, "large": MAGIC}[kind]
         path.write_bytes(begin)
         if kind == "long head":  # of zeros, with its digest
-            path.write_bytes(MAGIC + hashlib.sha256(length := struct.pack("<Q", 40 << 20)).digest() + length)
+            path.write_bytes(MAGIC + hashlib.sha256(length := struct.pack("<Q", 20 << 20)).digest() + length)
             with path.open("rb+") as stream:
-                stream.truncate(len(MAGIC) + 40 + (40 << 20))
+                stream.truncate(len(MAGIC) + 40 + (20 << 20))
             digest = hashlib.sha256(path.read_bytes()[len(MAGIC) + 32 :]).digest()
             with path.open("rb+") as stream:
                 stream.seek(len(MAGIC))
@@ -438,7 +438,7 @@ def test_files_that_never_end(base: Path, tmp_path: Path, kind: str) -> None:
         "endless": "is a pipe, device or socket",
         "sparse": "is no gallery patch",
         "sparse patch": "its content has not its digest",
-        "long head": "a head of 41943040 bytes",
+        "long head": "a head of 20971520 bytes",
         "large": "is larger than 1024 MiB; take a new copy",
     }
     assert expected[kind] in message
