@@ -131,7 +131,8 @@ def test_killed_parent_leaves_no_build_to_a_process_that_it_has_forked(path: Pat
 _PARENT = """
 import os, sys, time
 from pathlib import Path
-from shitu_edge.gallery import Gallery, live
+from shitu_edge.gallery import Gallery
+from shitu_edge.gallery.live import live
 from tests.gallery.live.test_upkeep import _begin
 
 live.GRAPH_FROM = 50
