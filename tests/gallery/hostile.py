@@ -128,6 +128,7 @@ def forge(path: Path, *statements: str) -> None:
     """Alter a closed gallery as only a forger does."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA ignore_check_constraints = ON")
+        connection.set_progress_handler(lambda: True, 5_000_000)  # what was forged before may be without end
         for statement in statements:
             connection.execute(statement)
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
