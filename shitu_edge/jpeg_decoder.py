@@ -26,6 +26,8 @@ _Pixels = NDArray[np.uint8]
 _REDUCED = 4
 """How many times the limit of pixels a JPEG may have that is decoded at reduced scale: all of it takes time."""
 _SCALES = (8, 4, 2, 1)
+_SHORTER = 64
+"""Bytes: of more than a block, and of more plain blocks than a decoder can look ahead."""
 _MAX_DECODED_TWICE = 16 << 20
 """Bytes: up to half a second."""
 _DECODER_ERRORS = Exception
@@ -71,21 +73,23 @@ def _with_zeros(file: Jpeg, decoded: Callable[[bytes], _Pixels]) -> _Pixels:
     need at all. Where zeros came for image data that a camera lost, too few bytes are there, or some are left.
     """
 
-    def is_whole_without(count: int) -> bool:
+    def is_whole(content: bytes) -> bool:
         try:
-            decoded(file.without_last(count))
+            decoded(content)
         except _DECODER_ERRORS:
             return False
         return True
 
     padding = 0
     if file.has_zeros_at_end:
-        if not is_whole_without(LOOKAHEAD):
+        if not is_whole(file.without_last(LOOKAHEAD)):
             return decoded(file.content)
         padding = file.zeros
     pixels = decoded(file.without_last(padding))
-    if file.has_zeros_within and is_whole_without(padding + 2 * LOOKAHEAD):
-        raise RefusedError("cannot be decoded: its data go on behind its last pixel, so a part of it was replaced")
+    if file.has_zeros_within:
+        shorter = (file.without_last(padding + _SHORTER, ones=ones) for ones in (False, True))
+        if all(map(is_whole, shorter)):
+            raise RefusedError("cannot be decoded: its data go on behind its last pixel, so a part of it was replaced")
     return pixels
 
 

@@ -40,6 +40,7 @@ _READ = _SEQUENTIAL | _PROGRESSIVE | _ARITHMETIC | {0xC3}
 
 LOOKAHEAD = 8
 """Bytes: libjpeg fills its buffer of 64 bits before it decodes. Zeros are no end of block in the usual tables."""
+_ONES = b"\xff\0" * LOOKAHEAD
 _END = b"\xff\xd9"
 _JUNK = bytes(number * 83 % 251 for number in range(1, 129))
 
@@ -66,9 +67,12 @@ class Jpeg(Examined):
         """Whether a single scan ends with more zeros than a decoder looks ahead."""
         return self.single_scan and self.zeros > LOOKAHEAD
 
-    def without_last(self, count: int) -> bytes:
-        """Return the content of a single scan without so many of its last bytes."""
-        return self.content[: len(self.content) - LOOKAHEAD - count] + bytes(LOOKAHEAD)
+    def without_last(self, count: int, *, ones: bool = False) -> bytes:
+        """Return the content of a single scan without so many of its last bytes, and zeros or ones to look ahead at.
+
+        Zeros may be many plain blocks by tables of an image's own, ones are at most one by any.
+        """
+        return self.content[: len(self.content) - LOOKAHEAD - count] + (_ONES if ones else bytes(LOOKAHEAD))
 
     def with_junk(self) -> bytes:
         """Return the content of several scans with bytes that the last one takes for its own if it is not whole."""
