@@ -1,7 +1,7 @@
 """JPEGs → RGB pixels, by OpenCV or Pillow: the same, and refused alike where a part is missing.
 
 Both have libjpeg-turbo inside. OpenCV writes three bytes per pixel, Pillow four, which then have to be copied to three;
-so upright JPEGs of one scan in color or grey go to OpenCV, if it is installed.
+so upright JPEGs of one scan in color or gray go to OpenCV, if it is installed.
 """
 
 from __future__ import annotations
@@ -30,8 +30,16 @@ _SHORTER = 64
 """Bytes: of more than a block, and of more plain blocks than a decoder can look ahead."""
 _MAX_DECODED_TWICE = 16 << 20
 """Bytes: up to half a second."""
-_DECODER_ERRORS = Exception
-"""What Pillow raises on bad files; see `decode`."""
+
+
+class _Whole(BytesIO):
+    """A file that whoever wants more of it takes for cut off, also where a host program has Pillow fill images up."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(size)
+        if size and not data:
+            raise TruncatedError()
+        return data
 
 
 def jpeg_pixels(file: Jpeg, enough_side: int | None, limits: DecodeLimits, cv2: Any | None) -> _Pixels:
@@ -76,7 +84,7 @@ def _with_zeros(file: Jpeg, decoded: Callable[[bytes], _Pixels]) -> _Pixels:
     def is_whole(content: bytes) -> bool:
         try:
             decoded(content)
-        except _DECODER_ERRORS:
+        except Exception:  # Pillow has many for bad files
             return False
         return True
 
@@ -97,7 +105,7 @@ def _decoded(file: Jpeg, scale: int, cv2: Any | None, content: bytes) -> _Pixels
     is_plain = scale == 1 and file.orientation == 1 and file.channels != 4 and file.single_scan
     if is_plain and (pixels := _by_opencv(file, cv2, content)) is not None:
         return pixels
-    with JpegImagePlugin.JpegImageFile(BytesIO(content)) as image:
+    with JpegImagePlugin.JpegImageFile(_Whole(content)) as image:
         image.decodermaxblock = len(content)  # all of it at once, as OpenCV gets it
         if scale > 1:
             image.draft(image.mode, (file.width // scale, file.height // scale))

@@ -1,7 +1,7 @@
 """JPEG files by structure (ITU-T T.81): one whole frame, its scans counted, without metadata.
 
 Neither libjpeg nor Pillow or OpenCV around it refuse a frame whose end is missing if an end marker follows: the rest
-becomes grey. So a decoder gets a frame of one scan without its end marker, and a few zero bytes instead: enough to look
+becomes gray. So a decoder gets a frame of one scan without its end marker, and a few zero bytes instead: enough to look
 ahead when the last block is decoded, too few for more blocks. A decoder that wants more says that data is missing.
 Of several scans a decoder needs the end marker. Whether the last one is whole shows by junk before that marker, which
 changes no pixel of a whole image.
@@ -139,7 +139,7 @@ class _Frame:
         return ceil(across / 8) * ceil(down / 8)
 
     def is_complete(self) -> bool:
-        """Whether the scans bring all bits of all coefficients; only colour may be without details."""
+        """Whether the scans bring all bits of all coefficients; only color may be without details."""
         planes = list(self._missing_bits.values())
         return (
             all(plane[0] == 0 for plane in planes)

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFile
 
 from shitu_edge import decode as decode_module
 from shitu_edge.decode import DecodeLimits, decode
@@ -61,6 +61,17 @@ def test_a_part_of_a_frame_is_refused_whatever_is_behind_it(name: str, behind: s
         cuts.append(end - 60)
     for cut in cuts:
         assert refusal(whole[:cut] + BEHIND_A_PART[behind](whole, cut))
+
+
+@pytest.mark.parametrize("name", ["4:2:0", "CMYK", "tables of its own", "progressive"])
+def test_half_a_frame_is_refused_where_a_host_program_fills_images_up(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    whole = WHOLE[name]
+    assert "truncated" in refusal(whole[: len(whole) * 3 // 4] + END)
+    assert pixels(whole).shape == (120, 168, 3)
+    assert pixels(whole[:-2] + bytes(500) + END).shape == (120, 168, 3)
 
 
 @pytest.mark.parametrize("enough_side", [None, 60, 15])
