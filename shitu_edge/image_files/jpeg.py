@@ -169,14 +169,14 @@ def examine(content: bytes) -> Jpeg:
     if not frame.is_complete():
         raise TruncatedError("scans are missing")
     single = frame.is_of_one_scan
-    data = b"".join(walk.pieces[: walk.to_last_scan])
-    if data.endswith(b"\xff"):  # bytes that fill up to the next marker
-        data = data.rstrip(b"\xff")
-    zeros = len(data) - len(data.rstrip(b"\0")) if data.endswith(b"\0") else 0
+    start, end = walk.last_scan
+    end = _without_run(content, start, end, b"\xff")  # bytes that fill up to the next marker
+    zeros = end - _without_run(content, start, end, b"\0")
     if not single and zeros > LOOKAHEAD:  # in no scan but the first one are so many a part of the image
-        data = data.rstrip(b"\0")
+        end -= zeros
+    data = memoryview(content)[start:end]
     return Jpeg(
-        data + (bytes(LOOKAHEAD) if single else _END),
+        b"".join([*walk.before_last_scan, data, bytes(LOOKAHEAD) if single else _END]),
         orientation(walk.exif, walk.xmp),
         frame.width,
         frame.height,
@@ -185,27 +185,31 @@ def examine(content: bytes) -> Jpeg:
         single_scan=single,
         arithmetic=frame.marker in _ARITHMETIC,
         zeros=zeros,
-        has_zeros_within=single and _has_zeros(content, *walk.last_scan, zeros),
+        has_zeros_within=single and _has_zeros(data[: len(data) - zeros]),
     )
 
 
-def _has_zeros(content: bytes, start: int, end: int, at_end: int) -> bool:
-    """Whether a scan's data have eight zero bytes in a row, aligned, before those at its end."""
-    count = max(0, end - start - at_end) // 8
-    return not np.frombuffer(content, np.uint64, count, start).all()
+def _without_run(content: bytes, start: int, end: int, byte: bytes) -> int:
+    """Return where the bytes end without those at the end that are all the same."""
+    return start + len(content[start:end].rstrip(byte)) if content[end - 1 : end] == byte else end
+
+
+def _has_zeros(data: memoryview) -> bool:
+    """Whether there are eight zero bytes in a row, aligned."""
+    return not np.frombuffer(data[: len(data) // 8 * 8], np.uint64).all()
 
 
 class _Walk:
     """One pass over a JPEG's segments, to its end marker."""
 
     def __init__(self, content: bytes) -> None:
-        self.pieces = [memoryview(content)[:2]]
+        self.before_last_scan: list[memoryview] = []
+        self.last_scan = (0, 0)
         self.frame: _Frame | None = None
         self.scans = 0
         self.exif: bytes | None = None
         self.xmp: bytes | None = None
-        self.to_last_scan = 0
-        self.last_scan = (0, 0)
+        self._pieces = [memoryview(content)[:2]]
         self._content = content
         self._interval = 0
 
@@ -232,18 +236,16 @@ class _Walk:
     def _segment(self, marker: int, start: int, end: int) -> int:
         """Keep what a decoder needs of a segment; return where it ends, a scan with its data."""
         body = self._content[start + 4 : end]
+        if self._is_for_decoder(marker, body):
+            self._pieces.append(memoryview(self._content)[start:end])
         if marker == _SOS:
-            end = self._scan(body, start, end)
-        elif marker in _FRAMES:
+            return self._scan(body, end)
+        if marker in _FRAMES:
             if self.frame is not None:
                 raise TruncatedError("another image begins in it")
             self.frame = _Frame(marker, body)
         elif marker == _DRI:
             self._interval = int.from_bytes(body[:2], "big")
-        if self._is_for_decoder(marker, body):
-            self.pieces.append(memoryview(self._content)[start:end])
-        if marker == _SOS:
-            self.to_last_scan = len(self.pieces)
         return end
 
     def _is_for_decoder(self, marker: int, body: bytes) -> bool:
@@ -256,8 +258,8 @@ class _Walk:
             return (marker == _APP0 and body.startswith(b"JFIF\0")) or (marker == _APP14 and body.startswith(b"Adobe"))
         return True
 
-    def _scan(self, header: bytes, start: int, end: int) -> int:
-        """Check a scan; return where its data ends."""
+    def _scan(self, header: bytes, start: int) -> int:
+        """Check a scan whose data begin here; return where they end."""
         if self.frame is None:
             raise RefusedError("is a JPEG without a frame header")
         self.scans += 1
@@ -265,11 +267,13 @@ class _Walk:
         if self.scans > _MAX_SCANS or (self.scans > 1 and self.scans * pixels > _MAX_SCANNED_PIXELS):
             raise RefusedError(f"is a JPEG of {self.scans} or more scans, too many for {pixels} pixels")
         units = self.frame.units(self.frame.scan(header))
-        after, restarts = _entropy_coded(self._content, end)
+        end, restarts = _entropy_coded(self._content, start)
         if self.frame.marker != 0xC3:
             _check_restarts(restarts, units, self._interval)
-        self.last_scan = end, after
-        return after
+        self.before_last_scan = [*self._pieces]
+        self.last_scan = start, end
+        self._pieces.append(memoryview(self._content)[start:end])
+        return end
 
 
 def _entropy_coded(content: bytes, start: int) -> tuple[int, bytes]:
