@@ -24,10 +24,11 @@ from numpy.typing import NDArray
 from stand_in_bundles import make_bundles
 
 from shitu_edge import Bundle, Recognizer
-from shitu_edge.built_in import SAMPLES
-from shitu_edge.decode import decode, pictures_in
+from shitu_edge.bundle.built_in import SAMPLES
+from shitu_edge.demo.scenes import find_photos
 from shitu_edge.enrolment import build_gallery
-from shitu_edge.scenes import find_photos
+from shitu_edge.inputs.folders import images_in
+from shitu_edge.stages.decode import decode
 
 from .measure import describe_machine, interleave, print_times
 
@@ -52,7 +53,7 @@ def main() -> None:
 
 def measure_way(stack: ExitStack, bundle: Path, folder: Path, rounds: int) -> None:
     """Print the milliseconds of `recognize`, from bytes to names."""
-    scenes = [path.read_bytes() for path in pictures_in(SAMPLES / "scenes")]
+    scenes = [path.read_bytes() for path in images_in(SAMPLES / "scenes").images]
     tasks = {}
     for precision in Bundle.open(bundle).manifest.precisions:
         gallery = folder / f"{precision}.gallery"
@@ -65,7 +66,7 @@ def measure_way(stack: ExitStack, bundle: Path, folder: Path, rounds: int) -> No
 
 def measure_detectors(stack: ExitStack, bundle: Path, shared: Path, folder: Path, rounds: int) -> None:
     """Print the milliseconds of `detect` on decoded photos."""
-    photos = [decode(path).pixels_rgb for path in pictures_in(shared / "data" / "beverage" / "images")[:20]]
+    photos = [decode(path).pixels_rgb for path in images_in(shared / "data" / "beverage" / "images").images[:20]]
     bundles: dict[str, tuple[Path, str | None]] = {
         f"{bundle.name} {precision}": (bundle, precision) for precision in Bundle.open(bundle).manifest.precisions
     }

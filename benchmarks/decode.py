@@ -17,7 +17,7 @@ from PIL import Image
 
 from benchmarks.measure import describe_machine, interleave, print_times
 from shitu_edge import Recognizer
-from shitu_edge.decode import decode
+from shitu_edge.stages.decode import decode
 
 WIDTH, HEIGHT, TILE = 4000, 3000, 500
 

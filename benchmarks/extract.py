@@ -16,9 +16,9 @@ import numpy as np
 
 from benchmarks.measure import describe_machine, interleave, print_times
 from shitu_edge import Bundle
+from shitu_edge.bundle.networks import open_network
 from shitu_edge.engines import EngineName, Resources
-from shitu_edge.engines.cpu import read_cpu
-from shitu_edge.networks import open_network
+from shitu_edge.system.cpu import read_cpu
 
 ENGINES: tuple[EngineName, ...] = ("openvino", "onnxruntime")
 

@@ -170,7 +170,7 @@ def _report_background(path: Path, queries: Rows) -> None:
     with Gallery.open(path) as gallery:
         times: list[float] = []
         start = time.perf_counter()
-        gallery._live.upkeep.start()
+        gallery._live.upkeep.start(gallery._live._tend)
         done = threading.Event()
 
         def watch() -> None:

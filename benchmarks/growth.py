@@ -20,14 +20,13 @@ from numpy.typing import NDArray
 
 from benchmarks.measure import describe_machine
 from shitu_edge.bench.galleries import further_pictures, synthetic_embeddings
-from shitu_edge.gallery.index import ExactIndex, GraphIndex, GraphParameters, Ids, Rows, default_ef
+from shitu_edge.gallery.index import GraphIndex, GraphParameters, Ids, Rows, default_ef
+from shitu_edge.gallery.index.exact import ExactIndex
 
 QUERIES = 1000
 EXACT_QUERIES = 100
 """Timed; the others are asked together."""
 SIZES = [10_000, 30_000, 100_000, 300_000, 1_000_000]
-SETTLING = 5.0
-"""Seconds that large pages (`gallery/pages.py`) are given after a load."""
 
 
 def main() -> None:
@@ -82,7 +81,6 @@ def _grown(folder: Path, rows: Rows, start: int, size: int, threads: int) -> tup
 def _searched(path: Path, queries: Rows, size: int) -> tuple[NDArray[np.float64], Ids]:
     """Return milliseconds and the nearest item (QUERIES,) of every query."""
     graph = GraphIndex.load(path, queries.shape[1], size, GraphParameters())
-    time.sleep(SETTLING)
     times, found = [], []
     for query in queries:
         begun = time.perf_counter_ns()

@@ -10,7 +10,7 @@ from importlib.metadata import version
 import numpy as np
 from numpy.typing import NDArray
 
-from shitu_edge.engines.cpu import read_cpu
+from shitu_edge.system.cpu import read_cpu
 
 
 def describe_machine() -> str:

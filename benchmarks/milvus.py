@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from benchmarks.measure import describe_machine
 from shitu_edge.bench.galleries import synthetic_embeddings
 from shitu_edge.gallery import Gallery, NewItem
-from shitu_edge.gallery.index import ExactIndex
+from shitu_edge.gallery.index.exact import ExactIndex
 from shitu_edge.gallery.milvus import MilvusGallery, push
 from shitu_edge.gallery.protocol import GallerySearch
 

@@ -17,10 +17,10 @@ from openvino.preprocess import PrePostProcessor, ResizeAlgorithm
 from PIL import Image
 
 from benchmarks.measure import describe_machine, interleave, print_times
-from shitu_edge import resample, resize
 from shitu_edge.bench.pictures import load_pictures
-from shitu_edge.decode import Picture, decode
-from shitu_edge.resample import Kernel
+from shitu_edge.imaging import resample, resize
+from shitu_edge.imaging.resample import Kernel
+from shitu_edge.stages.decode import Picture, decode
 
 PHOTO = 1920, 1080
 CASES: tuple[tuple[int, int, int, Kernel], ...] = (

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from benchmarks.measure import describe_machine
 from shitu_edge.bench.galleries import further_pictures, synthetic_embeddings
-from shitu_edge.gallery.index import ExactIndex, GraphIndex, GraphParameters
+from shitu_edge.gallery.index import GraphIndex, GraphParameters
+from shitu_edge.gallery.index.exact import ExactIndex
 
 Rows = NDArray[np.float32]
 Ids = NDArray[np.int64]

@@ -8,13 +8,13 @@ with Recognizer.open("models/ppshitu-v2", gallery="shop.gallery") as recognizer:
 """
 
 from .bundle import Bundle, Rule
-from .decode import DecodeLimits
 from .errors import (
     BundleError,
     DamagedError,
     EmbeddingError,
     EngineError,
     FingerprintError,
+    ForkError,
     GalleryError,
     ImageError,
     OptionError,
@@ -32,6 +32,7 @@ from .results import (
     Recognition,
     StageTimes,
 )
+from .stages.decode import DecodeLimits
 
 __version__ = "0.1.0"
 
@@ -47,6 +48,7 @@ __all__ = [
     "EngineInfo",
     "Entry",
     "FingerprintError",
+    "ForkError",
     "Gallery",
     "GalleryError",
     "GalleryInfo",

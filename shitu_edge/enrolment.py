@@ -1,11 +1,11 @@
-"""Pictures → a gallery file: decode and embed many, add them in one go, report what could not be read."""
+"""Images → a gallery file: decode and embed many, add them in one go, report what could not be read."""
 
 from __future__ import annotations
 
 import logging
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -14,11 +14,15 @@ from pathlib import Path
 import numpy as np
 
 from .errors import EmbeddingError, GalleryError, ImageError
-from .gallery import Gallery, LabelledPicture, NewItem
+from .gallery import Gallery, NewItem
 from .gallery.store.connection import refuse_open
-from .gallery.unfinished import publish, unfinished
-from .gallery.unfinished import replace as replace_file
+from .inputs.skipped import Skipped, summary
+from .inputs.sources import LabelledPicture
 from .recognizer import Recognizer
+from .system.files import file_inside
+from .system.unfinished import publish, unfinished
+from .system.unfinished import replace as replace_file
+from .system.workers import Workers
 
 _log = logging.getLogger(__name__)
 
@@ -31,28 +35,33 @@ _SAME_EXTRACTOR = 0.97
 """Decoders and resizing differ a little between programs; embeddings of another extractor are at 0, not near 1."""
 
 
-@dataclass(frozen=True, slots=True)
-class Unreadable:
-    """A picture that was passed over, and why."""
-
-    source: str
-    reason: str
-
-
 class NothingReadableError(GalleryError):
-    """No picture at all could be read; `unreadable` says why, one by one."""
+    """No image at all could be read; `unreadable` says why, one by one, and the message names the commonest reason."""
 
-    def __init__(self, unreadable: Sequence[Unreadable]) -> None:
-        super().__init__(f"none of {len(unreadable)} pictures can be read; the first: {unreadable[0].reason}")
+    def __init__(self, unreadable: Sequence[Skipped]) -> None:
         self.unreadable = tuple(unreadable)
+        self._told = Counter(one.reason for one in unreadable).most_common(1)[0][0]
+        told = [one for one in unreadable if one.reason == self._told]
+        super().__init__(f"none of {len(unreadable)} images can be read; {summary(told)[0]}")
+
+    @property
+    def others(self) -> list[Skipped]:
+        """Those that cannot be read for another reason than the one in the message."""
+        return [one for one in self.unreadable if one.reason != self._told]
 
 
 @dataclass(frozen=True, slots=True)
 class Enrolment:
-    """What became of the pictures."""
+    """What became of the images: how many were added, under which labels, and which could not be read."""
 
     added: int
-    unreadable: tuple[Unreadable, ...]
+    labels: frozenset[str]
+    unreadable: tuple[Skipped, ...]
+
+    @classmethod
+    def of(cls, items: Sequence[NewItem], unreadable: tuple[Skipped, ...]) -> Enrolment:
+        """Count the items added."""
+        return cls(len(items), frozenset(item.label for item in items), unreadable)
 
 
 def build_gallery(
@@ -92,7 +101,7 @@ def build_gallery(
         with suppress(GalleryError):  # somebody is writing already; the next index drops them
             gallery.drop_stale_graphs()
         bring_up_to_date(gallery, recognizer.threads, progress)
-    return Enrolment(len(items), unreadable)
+    return Enrolment.of(items, unreadable)
 
 
 def add_pictures(
@@ -114,7 +123,7 @@ def add_pictures(
     items, unreadable = _read(recognizer, gallery, pictures, crop, progress)
     gallery.add(items, author=author, note=note)
     bring_up_to_date(gallery, recognizer.threads, progress)
-    return Enrolment(len(items), unreadable)
+    return Enrolment.of(items, unreadable)
 
 
 def replace_pictures(
@@ -138,7 +147,7 @@ def replace_pictures(
     items, unreadable = _read(recognizer, gallery, pictures, crop, progress)
     gallery.replace(label, items, author=author, note=note or f"new pictures of {label}")
     bring_up_to_date(gallery, recognizer.threads, progress)
-    return Enrolment(len(items), unreadable)
+    return Enrolment.of(items, unreadable)
 
 
 def check_vectors(recognizer: Recognizer, items: Sequence[NewItem], pictures: Path) -> int:
@@ -152,11 +161,11 @@ def check_vectors(recognizer: Recognizer, items: Sequence[NewItem], pictures: Pa
     Raises:
         GalleryError: the embeddings are another extractor's, or no picture is there.
     """
-    found = [item for item in items if item.source and os.path.isfile(pictures / item.source)]
+    found = [(item, path) for item in items if (path := file_inside(pictures, item.source))]
     chosen = found[:: max(1, len(found) // _WITNESSES)][:_WITNESSES]
     if not chosen:
         raise GalleryError(f"{pictures}: none of the items' pictures is in it, as {items[0].source if items else '-'}")
-    likeness = [float(recognizer.embed(pictures / item.source)[0] @ item.embedding) for item in chosen]
+    likeness = [float(recognizer.embed(path)[0] @ item.embedding) for item, path in chosen]
     if np.median(likeness) < _SAME_EXTRACTOR:
         name = recognizer.bundle.manifest.extractor.network.name
         raise GalleryError(
@@ -172,12 +181,13 @@ def _read(
     pictures: Sequence[LabelledPicture],
     crop: bool,
     progress: Progress | None,
-) -> tuple[list[NewItem], tuple[Unreadable, ...]]:
+) -> tuple[list[NewItem], tuple[Skipped, ...]]:
     """Embed all there is before anything is written, so that nobody waits for a transaction of minutes."""
     extractor = recognizer.bundle.manifest.extractor
     gallery.require(extractor.network.name, extractor.fingerprint)
+    _require_writable(gallery.path)
     items: list[NewItem] = []
-    unreadable: list[Unreadable] = []
+    unreadable: list[Skipped] = []
     for done, answer in enumerate(_embedded(recognizer, pictures, crop), start=1):
         if isinstance(answer, NewItem):
             items.append(answer)
@@ -192,20 +202,16 @@ def _read(
     return items, tuple(unreadable)
 
 
-def _embedded(
-    recognizer: Recognizer, pictures: Sequence[LabelledPicture], crop: bool
-) -> Iterator[NewItem | Unreadable]:
+def _embedded(recognizer: Recognizer, pictures: Sequence[LabelledPicture], crop: bool) -> Iterator[NewItem | Skipped]:
     """Embed pictures side by side, in order; at most `_AT_ONCE` are decoded at a time."""
 
-    def embed(picture: LabelledPicture) -> NewItem | Unreadable:
+    def embed(picture: LabelledPicture) -> NewItem | Skipped:
         try:
             return NewItem(picture.label, picture.source, recognizer.embed_product(picture.path, crop=crop))
-        except ImageError as error:
-            return Unreadable(picture.source, str(error))
-        except EmbeddingError as error:
-            return Unreadable(picture.source, f"{picture.path}: {error}")
+        except (ImageError, EmbeddingError) as error:
+            return Skipped(picture.source, str(error).removeprefix(f"{picture.path}: "))
 
-    with ThreadPoolExecutor(recognizer.threads, "shitu-enrol") as workers:
+    with Workers(recognizer.threads) as workers:
         for start in range(0, len(pictures), _AT_ONCE):
             yield from workers.map(embed, pictures[start : start + _AT_ONCE])
 
@@ -218,6 +224,13 @@ def bring_up_to_date(gallery: Gallery, threads: int, progress: Progress | None =
             gallery.reindex(anew=False, threads=threads, progress=report)
         except GalleryError as error:
             _log.warning("no index was built, so searches take longer: %s", error)
+
+
+def _require_writable(path: Path) -> None:
+    """Check, before the pictures are read, that a gallery can be changed: SQLite writes a log beside it."""
+    log = path.with_name(f"{path.name}-wal")
+    if not os.access(path, os.W_OK) or not (os.access(path.parent, os.W_OK) or log.exists()):
+        raise GalleryError(f"{path}: cannot be changed: this user may not write it, or not in its folder")
 
 
 def _refuse_open(path: Path) -> None:

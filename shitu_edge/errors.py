@@ -5,6 +5,7 @@
     ├── OptionError            an option outside what it may be; also a ValueError
     ├── BundleError            a model bundle that is missing, altered or not understood
     ├── EngineError            an inference engine that is missing or cannot run a network
+    ├── ForkError              something opened before this process was forked off another
     ├── EmbeddingError         a network answered with a zero or non-finite vector
     └── GalleryError           a gallery that is missing, damaged or used wrongly
         ├── DamagedError           a gallery file that is not what was written
@@ -36,6 +37,10 @@ class EngineError(ShituError):
     """An inference engine is missing, or cannot load or run a network."""
 
 
+class ForkError(ShituError):
+    """A recognizer or gallery was opened before this process was forked off, and cannot be used in it."""
+
+
 class EmbeddingError(ShituError):
     """The extractor answered with a vector that has no direction: zero or non-finite."""
 
@@ -60,3 +65,10 @@ class FingerprintError(GalleryError):
 
 class MisfitError(GalleryError):
     """Recorded revisions do not follow those that a gallery has."""
+
+
+def reason_of(error: Exception) -> str:
+    """Return what a command line says of an error: of the system's, the file and the reason alone."""
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error)
+    return f"{'the output' if error.filename is None else error.filename}: {error.strerror}"

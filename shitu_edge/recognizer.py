@@ -4,31 +4,43 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from types import TracebackType
+from typing import get_args
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from .bundle import Bundle, InputSpec, Rule
-from .decide import Candidate, decide
-from .decode import DEFAULT_LIMITS, DecodeLimits, DecodeMode, Picture, Source, decode
-from .detect import Detector
+from .bundle import Bundle, InputSpec, Precision, Rule
+from .bundle.networks import cache_folder, open_bundle, open_network
+from .bundle.profile import Profile
 from .engines import EngineName, Resources
-from .engines.cpu import read_cpu
-from .errors import GalleryError, ImageError, OptionError
-from .extract import Extractor
-from .extract import crop as cut_out
+from .errors import GalleryError, ImageError
 from .gallery import Gallery, GallerySearch, NewItem
-from .geometry import Boxes, clip_boxes
-from .memory import release_freed_memory
-from .networks import cache_folder, open_bundle, open_network
-from .profile import Profile
-from .results import Box, Detections, Dropped, Provenance, Recognition, StageTimes
-from .texture import has_texture
+from .imaging.geometry import Boxes, clip_boxes
+from .imaging.texture import has_texture
+from .ranges import (
+    require_flag,
+    require_instance,
+    require_number,
+    require_one_of,
+    require_path,
+    require_threads,
+    require_whole,
+    shown,
+)
+from .results import Box, Detections, Dropped, DropReason, Provenance, Recognition, StageTimes
+from .stages.decide import Candidate, decide
+from .stages.decode import DEFAULT_LIMITS, DecodeLimits, DecodeMode, Picture, Source, decode
+from .stages.detect import Detector
+from .stages.extract import Extractor
+from .stages.extract import crop as cut_out
+from .system.cpu import read_cpu
+from .system.forked import Home
+from .system.memory import release_freed_memory
+from .system.workers import Workers
 
 _MAX_STREAMS = 4
 _WARM_UP_WAVES = 3
@@ -72,6 +84,7 @@ class Recognizer:
         self._extractor = extractor
         self._resources = resources
         self._warm_ms = self._wave_ms = wave_ms
+        self._home = Home()
 
     @classmethod
     def open(
@@ -104,8 +117,11 @@ class Recognizer:
         Raises:
             BundleError, EngineError: the networks cannot be loaded.
             GalleryError: the gallery cannot be opened; FingerprintError: another extractor made it.
-            OptionError: the profile cannot be read, or was measured with another bundle.
+            OptionError: an option is not what it may be; the profile cannot be read, or was measured with another
+                bundle.
         """
+        _check_places(bundle, gallery, profile, cache)
+        _check_running(engine, precision, threads, limits)
         opened = open_bundle(bundle)
         manifest = opened.manifest
         if profile is not None:
@@ -117,7 +133,7 @@ class Recognizer:
         streams = min(threads, _MAX_STREAMS)
         folder = cache_folder(cache)
         # The gallery is read while the networks are compiled; left in this order, it is closed however that ends.
-        with ExitStack() as stack, ThreadPoolExecutor(1) as beside:
+        with ExitStack() as stack, Workers(1) as beside:
             opening = beside.submit(_opened, gallery, stack)
             session = open_network(
                 opened, manifest.extractor.network, engine, of_extractor, Resources(threads, streams, folder)
@@ -145,7 +161,8 @@ class Recognizer:
 
     def close(self) -> None:
         """End worker threads and close the gallery, if `open` opened it."""
-        self._resources.close()
+        if self._home.is_here:  # else the threads are those of the process that this one was forked off
+            self._resources.close()
 
     @property
     def enough_side(self) -> int:
@@ -169,7 +186,8 @@ class Recognizer:
         Args:
             image: path, encoded bytes, binary file, PIL image, or (H, W, 3) uint8 RGB array.
             deadline_ms: time there is; the best-scored boxes come first, and those it leaves no time for are dropped.
-            max_boxes, detection_threshold: how many detections to look at, from which score; the bundle's when None.
+            max_boxes, detection_threshold: how many detections to look at, at least 1, from which score, 0..1; the
+                bundle's when None. The others over the threshold are dropped as `max_boxes`.
             rule: how to decide; the bundle's when None.
             decode_mode: `auto` may decode large JPEGs at reduced scale, `exact` decodes every pixel.
 
@@ -180,13 +198,19 @@ class Recognizer:
             EngineError, EmbeddingError: a network fails.
         """
         gallery = self._require_gallery()
-        rule = rule or self.bundle.manifest.recognition
+        _check_detecting(max_boxes, detection_threshold)
+        if deadline_ms is not None:
+            require_number("deadline_ms", deadline_ms, 0)
+        if rule is None:
+            rule = self.bundle.manifest.recognition
+        require_instance("rule", rule, Rule, "a Rule")
         clock = _Clock()
         with clock.stage("decode"):
             picture = self._decode(image, decode_mode)
         with clock.stage("detect"):
-            found = self._detector.detect(picture.pixels_rgb, score_threshold=detection_threshold, max_boxes=max_boxes)
-            regions = _regions(found, picture, rule)
+            found = self._detector.detect_all(picture.pixels_rgb, detection_threshold)
+            count = self._detector.max_boxes if max_boxes is None else max_boxes
+            regions = _regions(found.best(count), picture, rule)
         with clock.stage("extract"):
             rows = self._extract(picture, regions, clock, deadline_ms)
         with clock.stage("search"):
@@ -196,8 +220,10 @@ class Recognizer:
             textured = [score is not None or has_texture(picture.pixels_rgb) for score in regions.scores]
             seen = map(Candidate, boxes, regions.scores, matches, textured)
             items, dropped = decide(list(seen), rule)
-            late = zip(boxes[len(rows) :], regions.scores[len(rows) :], strict=True)
-            dropped += tuple(Dropped(box, "deadline", None, None, score) for box, score in late)
+            dropped += _unseen(boxes[len(rows) :], regions.scores[len(rows) :], "deadline")
+            if len(found) > count:
+                beyond = _in_original_pixels(found.boxes_xyxy[count:], picture)
+                dropped += _unseen(beyond, found.scores[count:].tolist(), "max_boxes")
         times = clock.times()
         return Recognition(items, dropped, picture.width, picture.height, times, self._provenance(revision))
 
@@ -205,14 +231,13 @@ class Recognizer:
         self, image: Source, *, max_boxes: int | None = None, detection_threshold: float | None = None
     ) -> Detections:
         """Return what the detector finds alone, best first, in pixels of the picture; see `recognize`."""
+        _check_detecting(max_boxes, detection_threshold)
         picture = self._decode(image, "auto")
         found = self._detector.detect(picture.pixels_rgb, score_threshold=detection_threshold, max_boxes=max_boxes)
         boxes = np.array(_in_original_pixels(found.boxes_xyxy, picture), np.float32).reshape(-1, 4)
         return replace(found, boxes_xyxy=boxes)
 
-    def embed(
-        self, image: Source, boxes_xyxy: NDArray[np.float32] | None = None, *, crop: bool = False
-    ) -> NDArray[np.float32]:
+    def embed(self, image: Source, boxes_xyxy: ArrayLike | None = None, *, crop: bool = False) -> NDArray[np.float32]:
         """Return unit rows (N, D) float32 of boxes (N, 4) in pixels of the picture; without any one row (1, D).
 
         That one is of the whole picture or, with `crop`, of the product that it shows: the surest box near the middle,
@@ -220,7 +245,9 @@ class Recognizer:
 
         Raises:
             ImageError: the picture cannot be used, or the boxes have another shape or lie outside of it.
+            OptionError: `crop` is not a flag.
         """
+        require_flag("crop", crop)
         picture = self._decode(image, "exact")
         return self._extractor.embed(picture.pixels_rgb, self._boxes_to_embed(picture, boxes_xyxy, crop))
 
@@ -230,15 +257,15 @@ class Recognizer:
         Raises:
             ImageError: the picture cannot be used, the box lies outside of it, or it shows a single color there, which
                 would resemble any blank picture.
+            OptionError: `crop` is not a flag.
         """
+        require_flag("crop", crop)
         picture = self._decode(image, "exact")
-        boxes = None if box_xyxy is None else np.array([box_xyxy], np.float32)
+        boxes = None if box_xyxy is None else [box_xyxy]
         pixels_rgb = cut_out(picture.pixels_rgb, self._boxes_to_embed(picture, boxes, crop)[0])
         if not has_texture(pixels_rgb):
             name = os.fspath(image) if isinstance(image, (str, os.PathLike)) else "the image"
-            raise ImageError(
-                f"{name}: shows a single color, which nothing can be known by; take a photo of the product"
-            )
+            raise ImageError(f"{name}: shows a single color, so it cannot tell products apart; take another photo")
         row: NDArray[np.float32] = self._extractor.embed_crops([pixels_rgb])[0]
         return row
 
@@ -247,7 +274,9 @@ class Recognizer:
 
         Raises:
             GalleryError: the file exists already or cannot be written.
+            OptionError: that is no path.
         """
+        require_path("path", path)
         extractor = self.bundle.manifest.extractor
         return Gallery.create(
             path,
@@ -267,7 +296,9 @@ class Recognizer:
         Raises:
             GalleryError: no gallery file is open here, or it cannot be written.
             ImageError: the picture cannot be used, the box lies outside of it, or it shows a single color there.
+            OptionError: the label is not text, or `crop` not a flag.
         """
+        require_instance("label", label, str, "text")
         gallery = self._require_gallery()
         if not isinstance(gallery, Gallery):
             raise GalleryError("products are enrolled in a gallery file; open it, and push what it holds")
@@ -275,7 +306,7 @@ class Recognizer:
         embedding = self.embed_product(image, box_xyxy, crop=crop)
         return gallery.add([NewItem(label, str(source), embedding)], note=f"enrolled {label}")[0]
 
-    def _boxes_to_embed(self, picture: Picture, boxes_xyxy: NDArray[np.float32] | None, crop: bool) -> Boxes:
+    def _boxes_to_embed(self, picture: Picture, boxes_xyxy: ArrayLike | None, crop: bool) -> Boxes:
         if boxes_xyxy is not None:
             return _checked_boxes(boxes_xyxy, picture)
         if crop:
@@ -283,8 +314,8 @@ class Recognizer:
         return _whole(picture)
 
     def _decode(self, image: Source, mode: DecodeMode) -> Picture:
-        if mode not in ("auto", "exact"):
-            raise OptionError(f"decode_mode: expected auto or exact, found {mode!r}")
+        self._home.require("the recognizer")
+        require_one_of("decode_mode", mode, get_args(DecodeMode))
         return decode(image, enough_side=self.enough_side if mode == "auto" else None, limits=self._limits)
 
     def _extract(
@@ -339,6 +370,33 @@ class _Clock:
 
     def times(self) -> StageTimes:
         return StageTimes(**self._stages, total=self.elapsed_ms())
+
+
+def _check_places(bundle: object, gallery: object, profile: object, cache: object) -> None:
+    """Check that what lies on disk is named by a path, or is open already."""
+    for name, value in (("bundle", bundle), ("cache", cache)):
+        if value is not None:
+            require_path(name, value)
+    if gallery is not None and not hasattr(gallery, "search_at"):
+        require_path("gallery", gallery, " or an open gallery")
+    if profile is not None and not isinstance(profile, Profile):
+        require_path("profile", profile, " or a Profile")
+
+
+def _check_running(engine: object, precision: object, threads: object, limits: object) -> None:
+    require_one_of("engine", engine, get_args(EngineName))
+    of_each = precision if isinstance(precision, tuple) and len(precision) == 2 else (precision,)
+    for one in of_each if precision is not None else ():
+        require_one_of("precision", one, get_args(Precision))
+    require_threads(threads)
+    require_instance("limits", limits, DecodeLimits, "DecodeLimits")
+
+
+def _check_detecting(max_boxes: object, detection_threshold: object) -> None:
+    if max_boxes is not None:
+        require_whole("max_boxes", max_boxes, 1)
+    if detection_threshold is not None:
+        require_number("detection_threshold", detection_threshold, 0, 1)
 
 
 def _opened(gallery: GallerySearch | str | os.PathLike[str] | None, stack: ExitStack) -> GallerySearch | None:
@@ -403,8 +461,16 @@ def _in_original_pixels(boxes_xyxy: Boxes, picture: Picture) -> list[Box]:
     return [(x1, y1, x2, y2) for x1, y1, x2, y2 in clip_boxes(scaled, picture.width, picture.height).tolist()]
 
 
-def _checked_boxes(boxes_xyxy: NDArray[np.float32], picture: Picture) -> Boxes:
-    boxes = np.asarray(boxes_xyxy, np.float32)
+def _unseen(boxes: Sequence[Box], scores: Sequence[float | None], reason: DropReason) -> tuple[Dropped, ...]:
+    return tuple(Dropped(box, reason, None, None, score) for box, score in zip(boxes, scores, strict=True))
+
+
+def _checked_boxes(boxes_xyxy: ArrayLike, picture: Picture) -> Boxes:
+    try:
+        with np.errstate(over="ignore"):  # infinity is refused below
+            boxes = np.asarray(boxes_xyxy, np.float32)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ImageError(f"expected boxes of shape (N, 4), found {shown(boxes_xyxy)}") from error
     if boxes.ndim != 2 or boxes.shape[1] != 4 or not np.isfinite(boxes).all():
         raise ImageError(f"expected finite boxes of shape (N, 4), found {boxes.shape}")
     clipped = clip_boxes(boxes, picture.width, picture.height)

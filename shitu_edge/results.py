@@ -12,7 +12,7 @@ Box = tuple[float, float, float, float]
 """`x1, y1, x2, y2` in pixels of the picture as it was given, after its EXIF orientation."""
 
 Decision = Literal["accepted", "ambiguous", "unknown"]
-DropReason = Literal["below_threshold", "no_texture", "suppressed", "deadline"]
+DropReason = Literal["below_threshold", "no_texture", "suppressed", "deadline", "max_boxes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,14 @@ class Detections:
 
     def __len__(self) -> int:
         return len(self.scores)
+
+    def best(self, count: int) -> Detections:
+        """Return the first `count` of them."""
+        return Detections(self.boxes_xyxy[:count], self.scores[:count], self.class_ids[:count])
+
+
+SIMILARITY_ROUNDING = 5e-6
+"""How far a similarity may be off, of rows of up to 4096 numbers: a query alone and among others differ by as much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +67,8 @@ class Dropped:
 
     `below_threshold`: the whole image, which is no object by itself, resembles nothing in the gallery.
     `no_texture`: the whole image resembles something, but shows a single color, as any blank one does.
-    `suppressed`: overlaps an item that is surer. `deadline`: there was no time left to look at it.
+    `suppressed`: overlaps an item that is surer. `deadline`: there was no time left to look at it. `max_boxes`: found,
+    but surer ones were as many as were to be looked at.
     """
 
     box_xyxy: Box

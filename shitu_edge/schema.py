@@ -12,18 +12,21 @@ from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
+from .errors import OptionError
+from .ranges import named, shown
+
 T = TypeVar("T")
 
 
 class SchemaError(ValueError):
-    """A value is missing, unknown or of the wrong kind; the message begins with its place."""
+    """A value is missing, unknown, of the wrong kind or out of range; the message begins with its place."""
 
 
 def build(cls: type[T], data: object) -> T:
     """Make a `cls` of parsed JSON.
 
     Raises:
-        SchemaError: a key is missing or unknown, or a value is not of its field's type.
+        SchemaError: a key is missing or unknown, or a value is not of its field's type or outside its range.
     """
     return cast(T, _value(cls, data, ""))
 
@@ -41,7 +44,7 @@ def _value(kind: Any, data: Any, place: str) -> Any:
         return _sequence(get_args(kind), data, place)
     if origin is not None and issubclass(origin, Mapping):
         _expect(isinstance(data, dict), "an object", data, place)
-        return {key: _value(get_args(kind)[1], value, f"{place}.{key}") for key, value in data.items()}
+        return {key: _value(get_args(kind)[1], value, f"{place}.{named(key)}") for key, value in data.items()}
     if kind is float:
         number = isinstance(data, (int, float)) and not isinstance(data, bool)
         _expect(number and abs(data) <= sys.float_info.max, "a finite number", data, place)
@@ -64,7 +67,10 @@ def _record(cls: Any, data: Any, place: str) -> Any:
             values[name] = _value(hints[name], data[name], _join(place, name))
         elif field.default is MISSING and field.default_factory is MISSING:
             raise SchemaError(f"{_join(place, name)}: missing")
-    return cls(**values)
+    try:
+        return cls(**values)
+    except OptionError as error:  # which begins with the field's name
+        raise SchemaError(f"{place}.{error}" if place else str(error)) from error
 
 
 def _one_of(kinds: tuple[Any, ...], data: Any, place: str) -> Any:
@@ -92,8 +98,8 @@ def _sequence(kinds: tuple[Any, ...], data: Any, place: str) -> tuple[Any, ...]:
 
 def _expect(condition: bool, expected: str, found: Any, place: str) -> None:
     if not condition:
-        raise SchemaError(f"{place or 'the file'}: expected {expected}, found {found!r:.60}")
+        raise SchemaError(f"{place or 'the file'}: expected {expected}, found {shown(found)}")
 
 
 def _join(place: str, key: str) -> str:
-    return f"{place}.{key}" if place else key
+    return f"{place}.{named(key)}" if place else named(key)

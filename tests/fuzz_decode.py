@@ -19,11 +19,11 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from shitu_edge import decode as decode_module
-from shitu_edge.decode import DecodeLimits, Picture, decode
 from shitu_edge.errors import ImageError
-from tests.image_files.jpegs import END, WHOLE, drawn, encoded
-from tests.image_files.test_other_formats import saved
+from shitu_edge.stages import decode as decode_module
+from shitu_edge.stages.decode import DecodeLimits, Picture, decode
+from tests.imaging.files.jpegs import END, WHOLE, drawn, encoded
+from tests.imaging.files.test_other_formats import saved
 
 _LIMITS = DecodeLimits(max_pixels=300_000)
 _DECODERS = {"opencv": lambda: cv2, "pillow": lambda: None}

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tests.image_files.jpegs import END, encoded, segment, with_segments
-from tests.image_files.test_other_formats import GREY, canvas, chunk, gif_with, png_with, run_length_bmp, tiff, webp
+from tests.imaging.files.jpegs import END, encoded, segment, with_segments
+from tests.imaging.files.test_other_formats import GREY, canvas, chunk, gif_with, png_with, run_length_bmp, tiff, webp
 
 MIB = 1 << 20
 SIDE = 8900

@@ -14,7 +14,7 @@ from tests.hostile_images import HOSTILE, MIB
 
 _CHILD = """
 import json, resource, sys
-import shitu_edge.decode as module
+import shitu_edge.stages.decode as module
 resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
 if sys.argv[2] == "pillow":
     module.opencv = lambda: None

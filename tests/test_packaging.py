@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -25,7 +26,7 @@ LEFT_OUT = ["models/ppshitu-v2/bundle.json", "examples/till.py", "build/junk.py"
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy = tmp_path_factory.mktemp("project")
-    for file in ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", ".gitignore"):
+    for file in ("pyproject.toml", "README.md", "LICENSE", "NOTICE", "CHANGELOG.md", ".gitignore"):
         shutil.copy(PROJECT / file, copy)
     shutil.copytree(PROJECT / "shitu_edge", copy / "shitu_edge")
     for name in [*CARRIED, *LEFT_OUT]:
@@ -42,21 +43,36 @@ def _build(project: Path, target: str, out: Path) -> Path:
     return built
 
 
-def test_the_wheel_carries_networks_and_samples(project: Path, tmp_path: Path) -> None:
-    names = _names(_build(project, "wheel", tmp_path))
+@pytest.fixture(scope="module")
+def wheel(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _build(project, "wheel", tmp_path_factory.mktemp("wheel"))
+
+
+def test_wheel_carries_networks_and_samples(wheel: Path) -> None:
+    names = _names(wheel)
     expected = {path.relative_to(PROJECT).as_posix() for path in (PROJECT / "shitu_edge").rglob("*") if path.is_file()}
     expected = {name for name in expected if "__pycache__" not in name}
     assert {name for name in names if ".dist-info/" not in name} == expected | set(CARRIED.values())
-    assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
+    licenses = {name.rpartition("/")[2] for name in names if ".dist-info/licenses/" in name}
+    assert licenses == {"LICENSE", "NOTICE"}
 
 
-def test_a_wheel_of_the_source_distribution_is_the_same(project: Path, tmp_path: Path) -> None:
+def test_notice_and_card_name_the_data_sets_that_ask_for_it() -> None:
+    card = (PROJECT / "models" / "shitu-small" / "README.md").read_text(encoding="utf-8")
+    rows = [line.split("|") for line in card.splitlines() if line.startswith("|") and "CC BY" in line]
+    wanted = {row[1].split()[0] for row in rows}
+    assert len(wanted) >= 2
+    notice = (PROJECT / "NOTICE").read_text(encoding="utf-8")
+    assert all(f"- {name}: " in notice for name in wanted)
+    assert all(link in card for link in re.findall(r"https://[^\s)]+", notice.partition("MIT:")[0]))
+
+
+def test_wheel_of_the_source_distribution_is_the_same(project: Path, wheel: Path, tmp_path: Path) -> None:
     source = _build(project, "sdist", tmp_path / "source")
     with tarfile.open(source) as archive:
         archive.extractall(tmp_path / "unpacked", filter="data")
     (unpacked,) = (tmp_path / "unpacked").iterdir()
-    names = _names(_build(unpacked, "wheel", tmp_path / "second"))
-    assert names == _names(_build(project, "wheel", tmp_path / "first"))
+    assert _names(_build(unpacked, "wheel", tmp_path / "second")) == _names(wheel)
     assert not (unpacked / "models" / "ppshitu-v2").exists()
     assert not (unpacked / "training").exists()
 
@@ -65,12 +81,14 @@ def test_a_wheel_of_the_source_distribution_is_the_same(project: Path, tmp_path:
     ("installed", "bundles", "samples"),
     [(True, "shitu_edge/bundles", "shitu_edge/samples"), (False, "models", "examples/samples")],
 )
-def test_both_are_found(project: Path, tmp_path: Path, installed: bool, bundles: str, samples: str) -> None:
+def test_built_in_finds_bundles_and_samples(
+    project: Path, wheel: Path, tmp_path: Path, installed: bool, bundles: str, samples: str
+) -> None:
     root = project
     if installed:
         root = tmp_path / "site-packages"
-        shutil.unpack_archive(_build(project, "wheel", tmp_path / "wheel"), root, "zip")
-    code = "from shitu_edge.built_in import BUNDLES, SAMPLES; print(BUNDLES, SAMPLES, sep='\\n')"
+        shutil.unpack_archive(wheel, root, "zip")
+    code = "from shitu_edge.bundle.built_in import BUNDLES, SAMPLES; print(BUNDLES, SAMPLES, sep='\\n')"
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path,

@@ -17,8 +17,8 @@ import pytest
 from numpy.typing import NDArray
 
 from shitu_edge import Gallery, NewItem, Recognizer
-from shitu_edge.decode import decode
 from shitu_edge.engines import ENGINES, EngineName
+from shitu_edge.stages.decode import decode
 
 PROJECT = Path(__file__).parent.parent
 NETWORKS = PROJECT / "build" / "ppshitu"

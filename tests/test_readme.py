@@ -1,6 +1,8 @@
-"""README says what was measured."""
+"""README says what was measured, and stays short."""
 
 from __future__ import annotations
+
+import re
 
 import pytest
 
@@ -19,3 +21,10 @@ def test_the_table_stands_between_its_marks() -> None:
     assert with_table(f"a\n{BEGIN}\nold\n{END}\nb\n", "new") == f"a\n{BEGIN}\n\nnew\n\n{END}\nb\n"
     with pytest.raises(ValueError, match="expected the lines"):
         with_table("nothing", "new")
+
+
+def test_it_can_be_read_at_once() -> None:
+    text = README.read_text(encoding="utf-8")
+    assert text.count("\n") <= 120
+    words = re.sub(r"^```.*?^```$|<!--.*?-->|\]\([^)]*\)", "", text, flags=re.MULTILINE | re.DOTALL).split()
+    assert len(words) <= 700

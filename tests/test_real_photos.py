@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from shitu_edge import EngineError, Recognizer
-from shitu_edge.draw import draw
+from shitu_edge.drawing.draw import draw
 from shitu_edge.engines import EngineName
 from shitu_edge.enrolment import build_gallery
-from shitu_edge.gallery import LabelledPicture
-from shitu_edge.geometry import iou
+from shitu_edge.imaging.geometry import iou
+from shitu_edge.inputs.sources import LabelledPicture
 
 pytestmark = pytest.mark.shared_data
 

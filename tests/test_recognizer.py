@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
 from collections.abc import Iterator
@@ -28,7 +29,8 @@ from shitu_edge import (
     Recognizer,
     Rule,
 )
-from shitu_edge.decode import decode
+from shitu_edge.ranges import shown
+from shitu_edge.stages.decode import decode
 from tests.networks import write_bundle
 
 RED, GREEN, BLUE = (200, 20, 20), (20, 160, 40), (30, 30, 190)
@@ -207,6 +209,22 @@ def test_a_photo_in_which_nothing_is_found_is_taken_whole(recognizer: Recognizer
     np.testing.assert_array_equal(recognizer.embed(scene(), crop=True), recognizer.embed(scene()))
 
 
+@pytest.mark.parametrize("max_boxes", [1, 2, 6, 7, None])
+def test_every_detection_is_an_item_or_dropped_with_a_reason(recognizer: Recognizer, max_boxes: int | None) -> None:
+    """The bundle looks at 5 of 7."""
+    shades = [(20 * shade, 0, 0) for shade in range(7)]
+    picture = scene(*[(1 + 2 * (n % 3), 1 + 2 * (n // 3), shade) for n, shade in enumerate(shades)])
+    found = recognizer.detect(picture, max_boxes=100)
+    answer = recognizer.recognize(picture, rule=replace(STRICT, suppression_iou=1.0), max_boxes=max_boxes)
+    boxes = [tuple(box) for box in found.boxes_xyxy.tolist()]
+    assert len(boxes) == 7
+    assert {item.box_xyxy for item in answer.items} == set(boxes[: max_boxes or 5])
+    assert [(box.box_xyxy, box.reason, box.detection_score) for box in answer.dropped] == [
+        (box, "max_boxes", score)
+        for box, score in list(zip(boxes, found.scores.tolist(), strict=True))[max_boxes or 5 :]
+    ]
+
+
 def test_deadline_keeps_the_best_boxes_and_names_the_rest(recognizer: Recognizer) -> None:
     picture = scene((1, 1, RED), (5, 1, GREEN), (1, 5, BLUE))
     late = recognizer.recognize(picture, rule=STRICT, deadline_ms=0)
@@ -240,31 +258,95 @@ def test_one_slow_moment_does_not_end_all_answers_before_a_deadline(recognizer: 
     assert answered[-1]
 
 
+NOT_WHOLE = (0, -1, 1.5, math.nan, "5", True, [1])
+NOT_NUMBERS = (-0.001, math.nan, math.inf, "5", "a", True, [0.5], 10**5000, b"1")
+
+
 @pytest.mark.parametrize(
     "options",
     [
-        {"max_boxes": -1},
-        {"decode_mode": "quick"},
+        *({"max_boxes": value} for value in NOT_WHOLE),
+        *({"detection_threshold": value} for value in (*NOT_NUMBERS, 2)),
+        *({"deadline_ms": value} for value in NOT_NUMBERS),
+        *({"decode_mode": value} for value in ("quick", None, 1, ["auto"])),
+        *({"rule": value} for value in (0, "strict", Rule)),
     ],
+    ids=lambda options: shown(options),
 )
 def test_options_outside_their_range_are_refused(recognizer: Recognizer, options: dict[str, Any]) -> None:
-    with pytest.raises(OptionError, match=next(iter(options))):
+    (name,) = options
+    with pytest.raises(OptionError, match=rf"^{name}: expected [^\n]+, found [^\n]{{1,60}}$"):
         recognizer.recognize(scene(), **options)
+    if name in ("max_boxes", "detection_threshold"):
+        with pytest.raises(OptionError, match=f"^{name}: "):
+            recognizer.detect(scene(), **options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"max_boxes": np.int64(2)}, {"detection_threshold": np.float32(0.5)}, {"deadline_ms": np.int32(60_000)}],
+)
+def test_numbers_of_numpy_are_options(recognizer: Recognizer, options: dict[str, Any]) -> None:
+    picture = scene((1, 1, RED), (5, 1, GREEN))
+    plain = {name: value.item() for name, value in options.items()}
+    assert recognizer.recognize(picture, **options).items == recognizer.recognize(picture, **plain).items
 
 
 @pytest.mark.parametrize(
     "options",
     [
-        {"similarity_threshold": 1.5},
-        {"margin": -0.1},
-        {"suppression_iou": 9},
-        {"neighbours": 0},
-        {"whole_image": "alwyas"},
+        *({"threads": value} for value in (*NOT_WHOLE, 1025, 10**5000)),
+        *({"engine": value} for value in ("tensorrt", None, 1)),
+        *({"precision": value} for value in ("fp8", 16, "", ("fp32",), ("fp32", "fp32", "fp32"), ("fp32", None))),
+        *(
+            {name: value}
+            for name in ("bundle", "gallery", "profile", "cache")
+            for value in (b"x", 5, ["x"], "\0", "\ud800")
+        ),
+        *({"limits": value} for value in (None, 5)),
     ],
+    ids=lambda options: shown(options),
+)
+def test_open_refuses_what_it_cannot_be_told(options: dict[str, Any]) -> None:
+    with pytest.raises(OptionError, match=rf"^{next(iter(options))}: expected [^\n]+, found [^\n]{{1,60}}$"):
+        Recognizer.open(**options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        *({"similarity_threshold": value} for value in (1.5, -1.5, math.nan, "a", None, True)),
+        *({"margin": value} for value in (*NOT_NUMBERS, None)),
+        *({"suppression_iou": value} for value in (*NOT_NUMBERS, 9)),
+        *({"neighbours": value} for value in (*NOT_WHOLE, None)),
+        *({"vote": value} for value in (1, "yes", None)),
+        *({"whole_image": value} for value in ("alwyas", None, ["always"])),
+    ],
+    ids=lambda options: shown(options),
 )
 def test_rules_outside_their_range_are_refused(options: dict[str, Any]) -> None:
-    with pytest.raises(OptionError, match=next(iter(options))):
+    with pytest.raises(OptionError, match=f"^{next(iter(options))}: "):
         Rule(**options)
+
+
+@pytest.mark.parametrize("crop", ["no", 1, None])
+def test_crop_is_a_flag(recognizer: Recognizer, crop: Any) -> None:
+    with pytest.raises(OptionError, match=r"^crop: expected True or False"):
+        recognizer.embed(scene(), crop=crop)
+    with pytest.raises(OptionError, match=r"^crop: expected True or False"):
+        recognizer.enroll("red", scene(), crop=crop)
+
+
+@pytest.mark.parametrize("path", [None, 5, b"x", "a\0b", "\ud800"])
+def test_a_gallery_is_created_at_a_path(recognizer: Recognizer, path: Any) -> None:
+    with pytest.raises(OptionError, match=r"^path: expected a path, found"):
+        recognizer.create_gallery(path)
+
+
+@pytest.mark.parametrize("label", [None, 5, b"red"])
+def test_labels_are_text(recognizer: Recognizer, label: Any) -> None:
+    with pytest.raises(OptionError, match=r"^label: expected text"):
+        recognizer.enroll(label, product(RED))
 
 
 def test_margin_looks_behind_many_pictures_of_one_label(tiny_bundle: Path, tmp_path: Path) -> None:
@@ -350,11 +432,27 @@ def test_embeddings_are_unit_rows_of_the_boxes(recognizer: Recognizer) -> None:
 
 @pytest.mark.parametrize(
     "boxes",
-    [np.zeros((2, 3)), np.array([[0, 0, np.nan, 5]]), np.array([[300, 300, 400, 400]]), np.array([[9, 9, 9, 20]])],
+    [
+        np.zeros((2, 3)),
+        np.array([[0, 0, np.nan, 5]]),
+        np.array([[0, 0, 1e300, 5]]),
+        np.array([[300, 300, 400, 400]]),
+        np.array([[9, 9, 9, 20]]),
+        "0 0 9 9",
+        [["a", "b", "c", "d"]],
+        [[0, 0, 9], [0, 0, 9, 9]],
+        [[0, 0, 9, 10**400]],
+        [[0, 0, 9, 9j]],
+        {"x1": 0},
+        5,
+    ],
+    ids=lambda boxes: shown(boxes),
 )
-def test_boxes_that_cannot_be_embedded(recognizer: Recognizer, boxes: NDArray[np.float32]) -> None:
+def test_boxes_that_cannot_be_embedded(recognizer: Recognizer, boxes: Any) -> None:
     with pytest.raises(ImageError, match="box"):
         recognizer.embed(scene(), boxes)
+    with pytest.raises(ImageError, match="box"):
+        recognizer.enroll("red", scene(), boxes)
 
 
 def test_without_a_gallery_it_detects_and_embeds_only(tiny_bundle: Path) -> None:

@@ -4,31 +4,30 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
-from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from shitu_edge_export.command import options_of
 
 from .checkpoint import load_checkpoint, save_checkpoint
 from .detector.options import DetectorOptions, Source
 from .detector.train import train_detector
-from .extractor.distil import DistilOptions, distil
+from .extractor.distil import distil
 from .extractor.evaluate import evaluate
+from .extractor.options import DistilOptions, ExtractorOptions
 from .extractor.packs import Pack, pack_pictures
 from .extractor.refit import refit
 from .extractor.teaching import Focus, find_focus, teach
-from .extractor.train import CHECKPOINT, ExtractorOptions, load_extractor, train_extractor
+from .extractor.train import CHECKPOINT, load_extractor, train_extractor
+from .options import Seed, Share, Threads, shares
 from .paddle.parcel import Network
 from .paddle.weights import export_weights, import_weights
 from .paste.pseudo_labels import grocery_photos, label_photos
 from .paste.scenes import paste_scenes
+from .progress import bar
 from .render.demo import draw_demo
 from .render.files import render_crops, render_scenes
 
@@ -41,43 +40,11 @@ app = typer.Typer(
 )
 
 
-class Backbone(str, Enum):
-    """Values of --backbone."""
-
-    lcnet = "lcnet"
-    lcnet_v2 = "lcnet_v2"
-
-
 Out = Annotated[Path, typer.Option(help="Folder to write.")]
-Seed = Annotated[int, typer.Option(help="Another seed draws other data.")]
-Threads = Annotated[int | None, typer.Option(min=1, help="Threads of PyTorch.", show_default="PyTorch's")]
 Surfaces = Annotated[Path | None, typer.Option(help="Folder of photos of surfaces. [default: drawn ones]")]
 Processes = Annotated[int, typer.Option(min=1, help="How many draw at once.")]
-Initial = Annotated[Path | None, typer.Option(help="Checkpoint to start from, of the same backbone and width.")]
-BackboneKind = Annotated[Backbone, typer.Option(help="PP-LCNet or PP-LCNetV2.")]
-Scale = Annotated[float, typer.Option(help="Width of the backbone.")]
-Dim = Annotated[int, typer.Option(help="Numbers an embedding.")]
-Stages = Annotated[int, typer.Option(min=1, help="How many of the backbone's last stages the embedding is made of.")]
+Products = Annotated[list[Share], shares("Packs of products to tell apart.")]
 Shared = Annotated[Path, typer.Option(help="Folder that holds the data sets.")]
-
-
-@contextmanager
-def _bar(title: str) -> Iterator[Callable[[int, int], None]]:
-    """Show progress on stderr: a bar on a terminal, else a line every twentieth of the way."""
-    console = Console(stderr=True, highlight=False)
-    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
-        task = bars.add_task(title)
-        said = 0
-
-        def report(done: int, total: int) -> None:
-            nonlocal said
-            bars.update(task, completed=done, total=total)
-            if not console.is_terminal and 20 * done // total > said:
-                said = 20 * done // total
-                console.print(f"{title}: {done} of {total}")
-
-        yield report
 
 
 @app.command()
@@ -93,14 +60,14 @@ def pack(
 
     Example: python -m training pack products/ --out build/products
     """
-    with _bar("Reading pictures") as progress:
+    with bar("Reading pictures") as progress:
         made = pack_pictures(folders, out, side, each_its_own, progress)
     print(f"{out}: {len(made)} pictures of {len(made.names)} things")
 
 
 @app.command("focus")
 def focus_teacher(
-    products: Annotated[list[str], typer.Option(metavar="PACK[=SHARE]", help="Packs of products to tell apart.")],
+    products: Products,
     model: Annotated[list[Path], typer.Option(help="A teacher, see `teach`; several side by side are one.")],
     out: Annotated[Path, typer.Option(help="File to write.")],
 ) -> None:
@@ -108,8 +75,8 @@ def focus_teacher(
 
     Example: python -m training focus --products build/products --model mobilenet_v1.tflite --out build/focus.npz
     """
-    packs = [(Pack.open(path), share) for path, share in _shares(products)]
-    with _bar("Asking the teacher") as progress:
+    packs = [(Pack.open(path), share) for path, share in products]
+    with bar("Asking the teacher") as progress:
         find_focus(packs, model, progress).save(out)
 
 
@@ -127,144 +94,39 @@ def teach_pack(
     Example: python -m training teach build/products --model mobilenet_v1_embedding.tflite
     """
     of_interest = Focus.load(focus) if focus else None
-    with _bar("Asking the teacher") as progress:
+    with bar("Asking the teacher") as progress:
         vectors = teach(Pack.open(packed), model, views, progress, of_interest)
     print(f"{packed}: {vectors.shape[0]} × {views} vectors of {vectors.shape[2]} numbers")
 
 
-def _shares(given: list[str]) -> tuple[tuple[Path, float], ...]:
-    """Read `PATH` or `PATH=SHARE`."""
-    parsed = []
-    for entry in given:
-        path, _, share = entry.partition("=")
-        try:
-            parsed.append((Path(path), float(share or 1)))
-        except ValueError:
-            raise ValueError(f"{entry}: expected FOLDER or FOLDER=SHARE with a number") from None
-    return tuple(parsed)
-
-
-_DEFAULT = ExtractorOptions(Path(), ())
-
-
 @app.command()
-def extractor(
-    products: Annotated[list[str], typer.Option(metavar="PACK[=SHARE]", help="Packs of products to tell apart.")],
-    out: Out,
-    shallow: Annotated[
-        list[str] | None,
-        typer.Option(metavar="PACK[=SHARE]", help="Packs of products that teach the backbone through a teacher alone."),
-    ] = None,
-    varied: Annotated[
-        list[str] | None, typer.Option(metavar="PACK[=SHARE]", help="Packs in which each picture is its own thing.")
-    ] = None,
-    gallery: Annotated[Path | None, typer.Option(help="Pack to measure against, with --queries.")] = None,
-    queries: Annotated[Path | None, typer.Option(help="Pack whose pictures are looked up in --gallery.")] = None,
-    initial: Initial = None,
-    backbone: BackboneKind = Backbone.lcnet,
-    scale: Scale = _DEFAULT.scale,
-    dim: Dim = _DEFAULT.dim,
-    stages: Stages = _DEFAULT.stages,
-    steps: Annotated[int, typer.Option(min=1)] = _DEFAULT.steps,
-    batch: Annotated[int, typer.Option(min=8)] = _DEFAULT.batch,
-    side: Annotated[int, typer.Option(min=32, help="Pixels a side in most steps.")] = _DEFAULT.side,
-    final_side: Annotated[int, typer.Option(min=32, help="Pixels a side in the last ones.")] = _DEFAULT.final_side,
-    eval_side: Annotated[int, typer.Option(min=32, help="Pixels a side when measuring.")] = _DEFAULT.eval_side,
-    distil: Annotated[float, typer.Option(min=0, help="Weight of the teacher; 0: none.")] = _DEFAULT.distil,
-    classify: Annotated[float, typer.Option(min=0, help="Weight of ArcMargin.")] = _DEFAULT.classify,
-    triplet: Annotated[float, typer.Option(min=0, help="Weight of the triplet loss.")] = _DEFAULT.triplet,
-    learning_rate: Annotated[float, typer.Option()] = _DEFAULT.learning_rate,
-    eval_every: Annotated[int, typer.Option(min=1, help="Steps between measurements.")] = _DEFAULT.eval_every,
-    seed: Seed = _DEFAULT.seed,
-    threads: Threads = None,
-) -> None:
+@options_of(ExtractorOptions)
+def extractor(**given: Any) -> None:
     """Train an extractor; started again with the same options, go on where it stopped.
 
     Example: python -m training extractor --products build/products --out build/extractor
     """
-    options = ExtractorOptions(
-        out=out,
-        products=_shares(products),
-        shallow=_shares(shallow or []),
-        varied=_shares(varied or []),
-        gallery=gallery,
-        queries=queries,
-        initial=initial,
-        backbone=backbone.value,
-        scale=scale,
-        dim=dim,
-        stages=stages,
-        steps=steps,
-        batch=batch,
-        side=side,
-        final_side=final_side,
-        eval_side=eval_side,
-        distil=distil,
-        classify=classify,
-        triplet=triplet,
-        learning_rate=learning_rate,
-        eval_every=eval_every,
-        seed=seed,
-        threads=threads,
-    )
-    with _bar("Training the extractor") as progress:
-        train_extractor(options, progress)
-
-
-_TAUGHT = DistilOptions(Path(), (), (), Path())
+    with bar("Training the extractor") as progress:
+        train_extractor(ExtractorOptions(**given), progress)
 
 
 @app.command("distil")
-def distil_extractor(
-    packs: Annotated[list[str], typer.Argument(metavar="PACK[=SHARE]...", help="Pictures to learn from.")],
-    model: Annotated[list[Path], typer.Option(help="A teacher, see `teach`; several side by side are one.")],
-    focus: Annotated[Path, typer.Option(help="What of them to teach, from `focus` with the same --model.")],
-    out: Out,
-    initial: Initial = None,
-    backbone: BackboneKind = Backbone.lcnet,
-    scale: Scale = _TAUGHT.scale,
-    dim: Dim = _TAUGHT.dim,
-    stages: Stages = _TAUGHT.stages,
-    steps: Annotated[int, typer.Option(min=1)] = _TAUGHT.steps,
-    batch: Annotated[int, typer.Option(min=8)] = _TAUGHT.batch,
-    side: Annotated[int, typer.Option(min=32, help="Pixels a side that the student sees.")] = _TAUGHT.side,
-    mixed: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of the views with a box that shows another picture.")
-    ] = _TAUGHT.mixed,
-    learning_rate: Annotated[float, typer.Option()] = _TAUGHT.learning_rate,
-    seed: Seed = _TAUGHT.seed,
-) -> None:
+@options_of(DistilOptions)
+def distil_extractor(**given: Any) -> None:
     """Teach an extractor by asking teachers about every view that it sees, on a GPU; `refit` it afterwards.
 
     Example: python -m training distil build/products --model net.onnx --focus build/focus.npz --out build/taught
     """
-    options = DistilOptions(
-        out=out,
-        packs=_shares(packs),
-        models=tuple(model),
-        focus=focus,
-        initial=initial,
-        backbone=backbone.value,
-        scale=scale,
-        dim=dim,
-        stages=stages,
-        steps=steps,
-        batch=batch,
-        side=side,
-        mixed=mixed,
-        learning_rate=learning_rate,
-        seed=seed,
-    )
-    with _bar("Distilling") as progress:
-        distil(options, progress)
+    with bar("Distilling") as progress:
+        distil(DistilOptions(**given), progress)
 
 
 @app.command("refit")
 def refit_extractor(
     checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT")],
-    products: Annotated[list[str], typer.Option(metavar="PACK[=SHARE]", help="Packs of products to tell apart.")],
+    products: Products,
     out: Out,
-    side: Annotated[int, typer.Option(min=32, help="Pixels a side.")] = _DEFAULT.final_side,
+    side: Annotated[int, typer.Option(min=32, help="Pixels a side.")] = 160,
     views: Annotated[int, typer.Option(min=0, help="Of each picture, besides the whole.")] = 1,
     stages: Annotated[
         int | None,
@@ -283,11 +145,10 @@ def refit_extractor(
     if threads:
         torch.set_num_threads(threads)
     state = load_checkpoint(checkpoint, "extractor")
-    shares = _shares(products)
-    packs = [(Pack.open(path), share) for path, share in shares]
-    with _bar("Looking at products") as progress:
+    packs = [(Pack.open(path), share) for path, share in products]
+    with bar("Looking at products") as progress:
         made = refit(load_extractor(checkpoint), packs, side, views, progress, stages, mirrored)
-    facts = {"products": [[str(path), share] for path, share in shares], "side": side, "views": views}
+    facts = {"products": [[str(path), share] for path, share in products], "side": side, "views": views}
     out.mkdir(parents=True, exist_ok=True)
     options = state["options"] | made.facts | {"refit": facts}
     save_checkpoint(out / CHECKPOINT, {"kind": "extractor", "options": options, "network": made.state_dict()})
@@ -298,7 +159,7 @@ def evaluate_extractor(
     checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT")],
     gallery: Annotated[Path, typer.Option(help="Pack to look up in.")],
     queries: Annotated[Path, typer.Option(help="Pack to look up.")],
-    side: Annotated[int, typer.Option(min=32, help="Pixels a side.")] = _DEFAULT.eval_side,
+    side: Annotated[int, typer.Option(min=32, help="Pixels a side.")] = 176,
 ) -> None:
     """Print recall@1 and mean average precision of a trained extractor.
 
@@ -308,53 +169,25 @@ def evaluate_extractor(
 
 
 @app.command()
+@options_of(DetectorOptions)
 def detector(
     photos: Annotated[
-        list[str], typer.Option(metavar="FOLDER[=SHARE]", help="Photos with boxes: images/ and labels/ (YOLO text).")
+        list[Share],
+        typer.Option(
+            metavar="FOLDER[=SHARE]", parser=Share.parse, help="Photos with boxes: images/ and labels/ (YOLO text)."
+        ),
     ],
-    out: Out,
     held_out: Annotated[float, typer.Option(min=0, max=0.9, help="Share of the first folder to measure on.")] = 0.2,
-    scale: Annotated[float, typer.Option(help="Width of PP-LCNet.")] = 0.5,
-    channels: Annotated[int, typer.Option(help="Of neck and head.")] = 64,
-    side: Annotated[int, typer.Option(help="Pixels a side of the input.")] = 320,
-    steps: Annotated[int, typer.Option(min=1)] = 3200,
-    batch: Annotated[int, typer.Option(min=1)] = 16,
-    learning_rate: Annotated[float, typer.Option()] = 2e-3,
-    backbone: Annotated[
-        Path | None, typer.Option(help="Checkpoint of an extractor of the same width to start from.")
-    ] = None,
-    initial: Annotated[
-        Path | None, typer.Option(help="Checkpoint of a detector of the same size to start from.")
-    ] = None,
-    eval_every: Annotated[int, typer.Option(min=1, help="Steps between measurements.")] = 250,
-    seed: Seed = 1,
-    threads: Threads = None,
+    **given: Any,
 ) -> None:
     """Train a detector; started again with the same options, go on where it stopped.
 
     Example: python -m training detector --photos shelves/ --out build/detector
     """
-    shares = _shares(photos)
-    sources = tuple(
-        Source(folder, share, held_out if index == 0 else 0.0) for index, (folder, share) in enumerate(shares)
-    )
-    options = DetectorOptions(
-        sources=sources,
-        out=out,
-        scale=scale,
-        channels=channels,
-        side=side,
-        steps=steps,
-        batch=batch,
-        learning_rate=learning_rate,
-        backbone=backbone,
-        initial=initial,
-        eval_every=eval_every,
-        seed=seed,
-        threads=threads,
-    )
-    with _bar("Training the detector") as progress:
-        train_detector(options, progress)
+    first, *others = photos
+    sources = (Source(*first, held_out), *(Source(*one) for one in others))
+    with bar("Training the detector") as progress:
+        train_detector(DetectorOptions(sources, **given), progress)
 
 
 @app.command("draw-crops")
@@ -371,7 +204,7 @@ def draw_crops(
 
     Example: python -m training draw-crops --out build/drawn
     """
-    with _bar("Drawing products") as progress:
+    with bar("Drawing products") as progress:
         render_crops(out, identities, views, size, seed, surfaces, processes, progress)
 
 
@@ -387,7 +220,7 @@ def draw_scenes(
 
     Example: python -m training draw-scenes --out build/drawn-scenes
     """
-    with _bar("Drawing scenes") as progress:
+    with bar("Drawing scenes") as progress:
         render_scenes(out, count, seed, surfaces, processes, progress)
 
 
@@ -397,7 +230,7 @@ def paste(out: Out, shared: Shared, count: Annotated[int, typer.Option(min=1)] =
 
     Example: python -m training paste-scenes --out build/pasted --shared ../shared
     """
-    with _bar("Pasting scenes") as progress:
+    with bar("Pasting scenes") as progress:
         paste_scenes(out, count, seed, shared, progress)
 
 
@@ -407,7 +240,7 @@ def label(out: Out, shared: Shared) -> None:
 
     Example: python -m training label-photos --out build/grocery --shared ../shared
     """
-    with _bar("Labelling photos") as progress:
+    with bar("Labelling photos") as progress:
         label_photos(grocery_photos(shared), out, shared, progress)
 
 

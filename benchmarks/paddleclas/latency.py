@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from benchmarks.measure import describe_machine, print_times
 from shitu_edge import Gallery, NewItem, Recognizer
 from shitu_edge.bench.pictures import load_pictures
-from shitu_edge.gallery.index import ExactIndex
+from shitu_edge.gallery.index.exact import ExactIndex
 from shitu_edge.results import Match
 
 GOLDEN = Path("tests/golden/paddleclas_v2.npz")

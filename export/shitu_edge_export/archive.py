@@ -1,12 +1,13 @@
 """Archives: unpacked whole or not at all, and nothing but plain files and folders, where they belong.
 
-Not defended against: headers made to cost `tarfile` or `zipfile` much time or memory. Archives come from an address
-that the user chose, not from anyone who can send one.
+`tarfile` and `zipfile` read headers of any size into memory, so what they may read of one is limited.
 """
 
 from __future__ import annotations
 
 import gzip
+import io
+import math
 import os
 import stat
 import struct
@@ -19,11 +20,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, NoReturn, cast
 
+from shitu_edge.system.files import open_regular
+
 from .errors import ExportError
 
 _MAX_BYTES = 1 << 30
 _MAX_MEMBERS = 1000
 _AT_ONCE = 1 << 20
+_MAX_NAME, _MAX_HEADER, _MAX_LIST = 1 << 12, 1 << 15, 1 << 20
+"""Bytes of what a tar says of one member in a block of its own, of all that comes before a member (`tarfile` reads
+10 KiB ahead), and of a zip's list of members or of what lies behind a tar's end."""
+_SAID_APART = frozenset(
+    [tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE]
+)
 _DAMAGED = (  # what is raised on content that makes no sense
     ArithmeticError,
     EOFError,
@@ -50,7 +59,7 @@ def extract(archive: Path, folder: Path, *, limit_bytes: int = _MAX_BYTES) -> No
             plain file nor a folder or whose name leads elsewhere, or there is no room. Nothing is left of it.
     """
     try:
-        with archive.open("rb") as stream, _appearing(folder) as hidden:
+        with open_regular(archive) as stream, _appearing(folder) as hidden:
             _unpack(stream, _Unpacking(archive, hidden, limit_bytes))
             if not any(path.is_file() for path in hidden.rglob("*")):
                 raise ExportError(f"{archive} holds no files")
@@ -76,7 +85,7 @@ class _Unpacking:
     """What has been unpacked so far; refuses what is not to be."""
 
     def __init__(self, archive: Path, folder: Path, limit_bytes: int) -> None:
-        self._archive = archive
+        self.archive = archive
         self._folder = folder
         self._left = limit_bytes
         self._names: set[tuple[str, ...]] = set()
@@ -92,12 +101,12 @@ class _Unpacking:
             while chunk := content.read(_AT_ONCE):
                 self._left -= len(chunk)
                 if self._left < 0:
-                    raise ExportError(f"{self._archive} unpacks to more bytes than the limit")
+                    raise ExportError(f"{self.archive} unpacks to more bytes than the limit")
                 file.write(chunk)
 
     def refuse(self, name: str, why: str) -> NoReturn:
         """Refuse the archive because of a member."""
-        raise ExportError(f"{self._archive} is not unpacked: {name[:200]!r} {why}")
+        raise ExportError(f"{self.archive} is not unpacked: {name[:200]!r} {why}")
 
     def _parts(self, name: str) -> tuple[str, ...]:
         """Return the folders and the name of a member that lies inside and is not there yet."""
@@ -110,24 +119,59 @@ class _Unpacking:
             self.refuse(name, "is there twice")
         self._names.add(parts)
         if len(self._names) > _MAX_MEMBERS:
-            raise ExportError(f"{self._archive} has more than {_MAX_MEMBERS} members")
+            raise ExportError(f"{self.archive} has more than {_MAX_MEMBERS} members")
         return parts
+
+
+class _Metered(io.RawIOBase):
+    """A stream of which so much may be read until the next `allow`."""
+
+    def __init__(self, stream: IO[bytes], archive: Path) -> None:
+        self._stream = stream
+        self._archive = archive
+        self._left: float = 0
+
+    def allow(self, size: float) -> None:
+        """Set how many bytes may be read from here on."""
+        self._left = size
+
+    def read(self, size: int = -1) -> bytes:
+        """Read so many bytes, or all there are."""
+        content = self._stream.read(size if 0 <= size <= self._left else int(min(self._left, _AT_ONCE)) + 1)
+        self._left -= len(content)
+        if self._left < 0:
+            raise ExportError(f"{self._archive} is not unpacked: it has a header, a list or an end that is too long")
+        return content
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go to a place."""
+        return self._stream.seek(offset, whence)
+
+    def tell(self) -> int:
+        """Return the place."""
+        return self._stream.tell()
+
+    def seekable(self) -> bool:
+        """Return that `seek` may be called."""
+        return True
 
 
 def _unpack(stream: IO[bytes], unpacking: _Unpacking) -> None:
     magic = stream.read(4)
     stream.seek(0)
     if magic == b"PK\3\4":
-        _unpack_zip(stream, unpacking)
+        _unpack_zip(_Metered(stream, unpacking.archive), unpacking)
     elif magic[:2] == b"\x1f\x8b":
         with gzip.GzipFile(fileobj=stream) as content:
-            _unpack_tar(cast(IO[bytes], content), unpacking)
+            _unpack_tar(_Metered(cast(IO[bytes], content), unpacking.archive), unpacking)
     else:
-        _unpack_tar(stream, unpacking)
+        _unpack_tar(_Metered(stream, unpacking.archive), unpacking)
 
 
-def _unpack_zip(stream: IO[bytes], unpacking: _Unpacking) -> None:
-    with zipfile.ZipFile(stream) as archive:
+def _unpack_zip(stream: _Metered, unpacking: _Unpacking) -> None:
+    stream.allow(_MAX_LIST)
+    with zipfile.ZipFile(cast(IO[bytes], stream)) as archive:
+        stream.allow(math.inf)
         for member in archive.infolist():
             name = member.orig_filename  # the other one ends before a NUL
             if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
@@ -145,6 +189,14 @@ class _Header(tarfile.TarInfo):
     """A member's header; a damaged one is an error, while `tarfile` takes it for the end of the archive."""
 
     @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _Header:
+        """Refuse names and facts that take more than a path can, before they are read."""
+        header = super().frombuf(buf, encoding, errors)
+        if header.type in _SAID_APART and header.size > _MAX_NAME:
+            raise tarfile.ReadError(f"a name or facts of {header.size} bytes")
+        return header
+
+    @classmethod
     def fromtarfile(cls, archive: tarfile.TarFile) -> _Header:
         """Read the next one."""
         try:
@@ -155,16 +207,21 @@ class _Header(tarfile.TarInfo):
             raise tarfile.ReadError(str(error)) from error
 
 
-def _unpack_tar(stream: IO[bytes], unpacking: _Unpacking) -> None:
-    with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Header) as archive:  # "r|" never seeks back: no endless loops
-        for member in archive:
+def _unpack_tar(stream: _Metered, unpacking: _Unpacking) -> None:
+    file = cast(IO[bytes], stream)
+    stream.allow(_MAX_HEADER)
+    with tarfile.open(fileobj=file, mode="r|", tarinfo=_Header) as archive:  # "r|" never seeks back: no endless loops
+        while member := archive.next():
             if member.isdir():
                 unpacking.add(member.name, None)
-                continue
-            content = archive.extractfile(member) if member.isreg() and not member.issparse() else None
-            if content is None:
-                unpacking.refuse(member.name, "is neither a file nor a folder")
-            with content:
-                unpacking.add(member.name, content)
+            else:
+                content = archive.extractfile(member) if member.isreg() and not member.issparse() else None
+                if content is None:
+                    unpacking.refuse(member.name, "is neither a file nor a folder")
+                stream.allow(math.inf)
+                with content:
+                    unpacking.add(member.name, content)
+            stream.allow(_MAX_HEADER)
+    stream.allow(_MAX_LIST)
     while stream.read(_AT_ONCE):  # to the end, where gzip has its checksum
         pass

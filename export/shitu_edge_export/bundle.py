@@ -6,10 +6,11 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from typer import Option
 
 from shitu_edge.bundle import (
     MANIFEST,
@@ -32,7 +33,7 @@ from .endtoend import Agreement, best_boxes, cut_crops, measure_agreement
 from .folders import appearing, scratch_folder
 from .kinds import Extractor, PicoDet
 from .measure import Form, Pixels
-from .networks import Converted, convert_detector, convert_extractor
+from .networks import MAX_BOXES, SCORE_THRESHOLD, Converted, convert_detector, convert_extractor
 from .pictures import find_pictures, load_sample, spread, synthetic_samples
 from .progress import Progress
 from .quantise import Quantisation, halve_detector, halve_extractor, quantise_detector, quantise_extractor
@@ -46,22 +47,45 @@ SpecT = TypeVar("SpecT", DetectorSpec, ExtractorSpec)
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a bundle is made with; see the command's help."""
+    """What a bundle is made with; each field with a help text is an option of the command line."""
 
-    description: str = ""
-    licence: str = "unstated"
+    description: Annotated[str, Option(help="What to say of the bundle.")] = ""
+    licence: Annotated[str, Option(help="License of the weights.")] = "unstated"
     notes: str = ""
-    score_threshold: float | None = None
-    max_boxes: int | None = None
+    score_threshold: Annotated[
+        float, Option("--detection-threshold", min=0, max=1, help="Score from which a box counts.")
+    ] = SCORE_THRESHOLD
+    max_boxes: Annotated[int, Option(min=1, help="How many boxes are looked at.")] = MAX_BOXES
     rule: Rule = field(default_factory=Rule)
     downloads: tuple[tuple[str, int, str], ...] = ()
-    pictures: tuple[Path, ...] = ()
-    calibrate: tuple[Path, ...] = ()
-    products: Path | None = None
-    input_size: int | None = None
-    crop_size: int | None = None
-    half: bool = False
-    compact: bool = False
+    pictures: Annotated[
+        tuple[Path, ...],
+        Option(
+            help="Folder of images to measure on; may be repeated. [default: those of --calibrate, else drawn ones]",
+        ),
+    ] = ()
+    calibrate: Annotated[
+        tuple[Path, ...],
+        Option(
+            help="Folder of images (30 or more, 300 are better) to make INT8 from; may be repeated. With labels/ "
+            "beside images/ (YOLO text), average precision is measured too.",
+        ),
+    ] = ()
+    products: Annotated[
+        Path | None, Option(help="Folder of images by product, to measure what INT8 costs in recall@1.")
+    ] = None
+    input_size: Annotated[
+        int | None, Option(min=64, help="Side of the detector's input in pixels; smaller is faster.")
+    ] = None
+    crop_size: Annotated[int | None, Option(min=32, help="Side of the extractor's input in pixels.")] = None
+    half: Annotated[bool, Option("--half", help="Also store weights in half precision: half the size.")] = False
+    compact: Annotated[
+        bool,
+        Option(
+            "--compact",
+            help="Store float32 once, as ONNX, which both engines read; OpenVINO IR is for other precisions alone.",
+        ),
+    ] = False
     tolerances: Tolerances = field(default_factory=Tolerances)
 
 
@@ -93,7 +117,8 @@ def export_bundle(detector: Path, extractor: Path, out: Path, options: Options, 
         calibration = Calibration.load(options.calibrate, options.products) if options.calibrate else None
         pictures, origin = load_pictures(options.pictures or options.calibrate)
         boxes = convert_detector(detector, work / "detector", options.input_size, progress.of("Detector"))
-        boxes = replace(boxes, spec=_limited(boxes.spec, options))
+        spec = replace(boxes.spec, score_threshold=options.score_threshold, max_boxes=options.max_boxes)
+        boxes = replace(boxes, spec=spec)
         rows = convert_extractor(extractor, work / "extractor", options.crop_size, progress.of("Extractor"))
         found, reference = _measure_detector(boxes, pictures, calibration, work, options, progress.of("Detector"))
         crops = cut_crops(pictures, [best_boxes(one, boxes.spec.max_boxes) for one in reference])
@@ -133,12 +158,6 @@ def load_pictures(folders: Sequence[Path]) -> tuple[list[Pixels], str]:
     paths = spread(find_pictures(folders), _PICTURES)
     names = ", ".join(folder.name for folder in folders)
     return [load_sample(path).pixels_rgb for path in paths], f"{len(paths)} pictures of {names}"
-
-
-def _limited(spec: DetectorSpec, options: Options) -> DetectorSpec:
-    """Take the user's limits instead of PP-ShiTu's where there are any."""
-    threshold = spec.score_threshold if options.score_threshold is None else options.score_threshold
-    return replace(spec, score_threshold=threshold, max_boxes=options.max_boxes or spec.max_boxes)
 
 
 def _measure_detector(

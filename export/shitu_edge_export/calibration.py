@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from shitu_edge.decode import SUFFIXES, decode
-from shitu_edge.gallery.sources import find_pictures as find_products
+from shitu_edge.inputs.sources import find_images
 from shitu_edge.results import Detections
+from shitu_edge.stages.decode import decode
 
 from .endtoend import best_boxes, cut_crops
 from .errors import ExportError
@@ -50,7 +50,7 @@ class Calibration:
         if len(paths) < LEAST:
             raise ExportError(f"{len(paths)} pictures to calibrate with: at least {LEAST} are needed, 200 are better")
         samples = [load_sample(path, _ENOUGH_SIDE) for path in spread(paths, _MOST)]
-        labelled = find_products(products, SUFFIXES) if products else []
+        labelled = find_images(products).images if products else ()
         step = max(1, -(-len(labelled) // _MOST_PRODUCTS))
         chosen = labelled[::step]
         return cls(

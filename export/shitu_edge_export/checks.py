@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shitu_edge.bundle import DetectorSpec, ExtractorSpec
-from shitu_edge.preprocess import InputBuilder
+from shitu_edge.imaging.preprocess import InputBuilder
 from shitu_edge.results import Detections
 
 from .convert import Route

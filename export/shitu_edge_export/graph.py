@@ -13,6 +13,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from shitu_edge.ranges import shown
+
+MAX_GRAPH_BYTES = 32 << 20
+"""Of a file that holds a graph without its weights; the official ones take 1 MB at most."""
+
 CONTROL_FLOW = frozenset({"while", "if", "conditional_block", "loop", "scan"})
 
 _NAMES = {
@@ -90,6 +95,19 @@ class Graph:
     ops: tuple[Op, ...]
     tensors: Mapping[str, Tensor]
 
+    def __post_init__(self) -> None:
+        """Check what everything else takes for granted, whatever file it was read from.
+
+        Raises:
+            ValueError: a name is no text or cannot be printed, or a shape is no list of whole numbers.
+        """
+        values = (name for op in self.ops for name in (op.type, *op.inputs, *op.outputs))
+        for name in (*self.inputs, *self.input_names, *self.outputs, *self.parameters, *self.tensors, *values):
+            require_name(name)
+        for name, tensor in self.tensors.items():
+            if not all(type(side) is int for side in tensor.shape):
+                raise ValueError(f"{name}: expected a shape of whole numbers, found {shown(tensor.shape)}")
+
     @cached_property
     def makers(self) -> Mapping[str, tuple[Op, ...]]:
         """The ops that write each value; several where loops and branches do."""
@@ -127,6 +145,16 @@ class Graph:
                     seen.add(id(op))
                     waiting += op.inputs
                     yield op
+
+
+def require_name(name: object) -> None:
+    """Check the name of a value or of a parameter.
+
+    Raises:
+        ValueError: it is no text, or cannot be printed.
+    """
+    if not isinstance(name, str) or not name.isprintable():
+        raise ValueError(f"expected a name, found {shown(name)}")
 
 
 def common_name(file_type: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from .operators import find_unknown
 from .source import Model, find_configuration, find_graph, open_model, read_graph
 
 _FRONTEND = "OpenVINO"
+_MOST_BINS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,7 @@ class _Weightless:
         """Return 0, 1, 2, ... of the parameter's size: the only constants that recognising asks for."""
         import numpy as np
 
-        return np.arange(int(np.prod(self.graph.shape(name), dtype=np.int64)), dtype=np.float32)
+        return np.arange(min(prod(self.graph.shape(name)), _MOST_BINS), dtype=np.float32)
 
 
 def _unknown(path: Path, ops: list[Op]) -> Mapping[str, tuple[str, ...]]:

@@ -16,7 +16,6 @@ from typing import Any
 from .errors import ConversionError
 
 _SILENT = {
-    "CI": "true",  # else OpenVINO's converter and NNCF report their use to a telemetry server
     "POLYGRAPHY_AUTOINSTALL_DEPS": "0",
     "GLOG_minloglevel": "2",
     "TF_CPP_MIN_LOG_LEVEL": "3",

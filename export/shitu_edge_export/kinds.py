@@ -15,6 +15,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from shitu_edge.errors import OptionError
+from shitu_edge.ranges import require_number
+
+from .errors import ModelError
 from .graph import CONTROL_FLOW, Graph, Op
 
 _MOVES_FIRST = frozenset(
@@ -24,6 +28,7 @@ _MOVES_FIRST = frozenset(
 _MOVES_ALL = frozenset({"concat", "stack", "combine", "phi", "select_input", "array_write", "array_to_tensor"})
 _ENDS_OF_SCORES = frozenset({"sigmoid", "sqrt", "pow"})
 _LIMITS = frozenset({"clip", "maximum", "minimum"})
+_UNLIMITED = 1 << 20
 _CHANNELS_LAST = ((0, 2, 3, 1), (0, 2, 1))
 
 
@@ -94,7 +99,11 @@ class Other:
 
 
 def recognise(model: Parameters) -> PicoDet | Extractor | Other:
-    """Say what a network is."""
+    """Say what a network is.
+
+    Raises:
+        ModelError: an op's settings are no numbers.
+    """
     graph = model.graph
     image = image_input(graph)
     if image is None:
@@ -185,7 +194,7 @@ def _distributions(model: Parameters) -> Iterator[tuple[Op, tuple[float, ...]]]:
     Some versions of Paddle round them badly (3.0003), hence the tolerance.
     """
     graph = model.graph
-    softmaxes = {name: op for op in graph.ops if op.kind == "softmax" for name in op.outputs}
+    softmaxes = {name: op for op in graph.ops if op.kind == "softmax" and op.inputs for name in op.outputs}
     for op in graph.ops:
         if op.kind not in ("matmul", "linear", "conv2d"):
             continue
@@ -225,7 +234,8 @@ def _channels_last(graph: Graph, name: str, channels: int) -> str | None:
 
 
 def _permutation(op: Op) -> tuple[int, ...]:
-    return tuple(op.attributes.get("axis") or op.attributes.get("perm") or ())
+    order = op.attributes.get("axis") or op.attributes.get("perm")
+    return order if isinstance(order, tuple) else tuple(order) if isinstance(order, list) else ()
 
 
 def _clips(graph: Graph, roots: tuple[str, ...], decoders: list[Op]) -> bool:
@@ -239,21 +249,38 @@ def _clips(graph: Graph, roots: tuple[str, ...], decoders: list[Op]) -> bool:
 def _suppression(model: Parameters, op: Op, head: tuple[str, ...]) -> Suppression:
     before = {id(other) for other in model.graph.upstream(head)}  # heads may look for the best of their bins themselves
     found = [other for other in model.graph.ops if other.kind == "topk" and id(other) not in before]
-    top_ks = [_constant(model, other, 1, "k") for other in found]
+    top_ks = [_number(other, "k", _constant(model, other, 1, "k")) for other in found]
     if op.type == "NonMaxSuppression":
-        limit, iou, score = (_constant(model, op, position, "") for position in (2, 3, 4))
-        return Suppression(
-            op.type, round(float(iou or 0.6), 6), int(limit or 1000), 100, round(float(score or 0), 6), None
-        )
-    facts = op.attributes
+        limit, iou, score = (_number(op, "input", _constant(model, op, position, "")) for position in (2, 3, 4))
+        return Suppression(op.type, round(iou or 0.6, 6), int(limit or 1000), 100, round(score or 0, 6), None)
+    facts = {"nms_threshold": 0.6, "nms_top_k": 1000, "keep_top_k": 100, "score_threshold": 0, **op.attributes}
     return Suppression(
         type=op.type,
-        iou=round(float(facts.get("nms_threshold", 0.6)), 6),
-        top_k=int(facts.get("nms_top_k", 1000)),
-        keep_top_k=int(facts.get("keep_top_k", 100)),
-        score_threshold=round(float(facts.get("score_threshold", 0)), 6),
-        pre_nms_top_k=int(max(filter(None, top_ks))) if any(top_ks) else None,
+        iou=round(_number(op, "nms_threshold", facts["nms_threshold"]), 6),
+        top_k=_limit(op, "nms_top_k", facts["nms_top_k"]),
+        keep_top_k=_limit(op, "keep_top_k", facts["keep_top_k"]),
+        score_threshold=round(_number(op, "score_threshold", facts["score_threshold"]), 6),
+        pre_nms_top_k=int(max(top_ks)) if any(top_ks) else None,
     )
+
+
+def _number(op: Op, name: str, value: Any) -> float:
+    """Return a fact of an op, 0 where it is not known.
+
+    Raises:
+        ModelError: it is no number.
+    """
+    try:
+        require_number(f"{op.type}: {name}", 0 if value is None else value, -1, 1 << 63)
+    except OptionError as error:
+        raise ModelError(f"damaged: {error}") from error
+    return float(value or 0)
+
+
+def _limit(op: Op, name: str, value: Any) -> int:
+    """Return how many an op keeps; below 1 it keeps all of them."""
+    limit = int(_number(op, name, value))
+    return limit if limit > 0 else _UNLIMITED
 
 
 def _constant(model: Parameters, op: Op, position: int, attribute: str) -> Any:
@@ -264,7 +291,7 @@ def _constant(model: Parameters, op: Op, position: int, attribute: str) -> Any:
         return None
     name = op.inputs[position]
     if name in model.graph.parameters:
-        return np.ravel(model.array(name))[0].item()
+        return next(iter(np.ravel(model.array(name)).tolist()), None)
     return next((maker.attributes.get("value") for maker in model.graph.makers.get(name, ())), None)
 
 

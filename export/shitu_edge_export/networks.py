@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from shitu_edge.bundle import DetectorSpec, ExtractorSpec, InputSpec, Network
-from shitu_edge.digest import file_sha256
+from shitu_edge.system.digest import file_sha256
 
 from .convert import Part, Route, convert
 from .cut import describe_head
@@ -21,8 +21,8 @@ from .source import Model, find_configuration, open_model
 SpecT = TypeVar("SpecT", DetectorSpec, ExtractorSpec)
 KindT = TypeVar("KindT", PicoDet, Extractor)
 
-_SCORE_THRESHOLD = 0.2
-_MAX_BOXES = 5
+SCORE_THRESHOLD = 0.2
+MAX_BOXES = 5
 _FALLBACK_SIDES = {"detector": 640, "extractor": 224}
 
 
@@ -74,7 +74,7 @@ def convert_detector(
     shapes = _output_shapes(converted)
     head = describe_head(kind, [shapes[name] for name in names], names, height, width)
     spec = DetectorSpec(
-        _network(model, part, preparation, height, width), head, score_threshold=_SCORE_THRESHOLD, max_boxes=_MAX_BOXES
+        _network(model, part, preparation, height, width), head, score_threshold=SCORE_THRESHOLD, max_boxes=MAX_BOXES
     )
     facts = network_facts(model, kind.kind, part, converted)
     return Converted("detector", model, kind, part, tuple(filter(None, routes)), spec, facts)

@@ -13,6 +13,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper, shape_inference
 
+from shitu_edge.system.files import open_regular
+
 from . import isolate
 from .errors import ConversionError, ModelError
 from .graph import CONTROL_FLOW, Graph, Op, Tensor, common_name
@@ -64,7 +66,8 @@ def read_onnx(path: Path) -> OnnxModel:
         ModelError: it cannot be read or is damaged.
     """
     try:
-        path.open("rb").close()
+        with open_regular(path):
+            pass
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
     with tempfile.TemporaryDirectory(prefix="shitu-edge-export-") as scratch:
@@ -74,7 +77,11 @@ def read_onnx(path: Path) -> OnnxModel:
         except ConversionError as error:
             raise ModelError(f"{path}: damaged, or no ONNX model: {' '.join(str(error).split())[:300]}") from error
         model = _constants_as_initializers(onnx.load(inferred))
-    return OnnxModel(path, path, _graph(model), model)
+    try:
+        graph = _graph(model)
+    except ValueError as error:
+        raise ModelError(f"{path}: damaged: {error}") from error
+    return OnnxModel(path, path, graph, model)
 
 
 def resize_input(source: Path, target: Path, name: str, shape: Sequence[int]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from shitu_edge.geometry import iou
+from shitu_edge.imaging.geometry import iou
 from shitu_edge.results import Detections
 
 _SAME_SCORE = 1e-4

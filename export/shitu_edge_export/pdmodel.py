@@ -10,8 +10,11 @@ from typing import Any
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
+from shitu_edge.ranges import shown
+from shitu_edge.system.files import read_bounded
+
 from .errors import ModelError
-from .graph import CONTROL_FLOW, Graph, Op, Tensor, common_name
+from .graph import CONTROL_FLOW, MAX_GRAPH_BYTES, Graph, Op, Tensor, common_name
 from .paddle_proto import ATTRIBUTE_FIELDS, DENSE_TENSOR, DTYPES, ProgramDesc
 from .weights import Weights, read_weights
 
@@ -82,7 +85,7 @@ def read_pdmodel_graph(path: Path) -> Graph:
 def _parse(path: Path) -> Any:
     program = ProgramDesc()
     try:
-        program.ParseFromString(path.read_bytes())
+        program.ParseFromString(read_bounded(path, MAX_GRAPH_BYTES))
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
     except DecodeError as error:
@@ -96,7 +99,7 @@ def _read(program: Any, path: Path) -> Graph:
     try:
         return _graph(program)
     except (TypeError, IndexError, AttributeError, ValueError) as error:  # such as text that is bytes: no UTF-8
-        raise ModelError(f"{path}: damaged: {type(error).__name__}: {error}") from error
+        raise ModelError(f"{path}: damaged: {type(error).__name__}: {shown(str(error))}") from error
 
 
 def _graph(program: Any) -> Graph:

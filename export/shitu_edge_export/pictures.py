@@ -10,12 +10,16 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from shitu_edge.decode import SUFFIXES, decode
+from shitu_edge.inputs.folders import list_images
+from shitu_edge.inputs.skipped import summary
+from shitu_edge.stages.decode import decode
+from shitu_edge.system.files import read_bounded
 
 from .errors import ExportError
 
 T = TypeVar("T")
 
+_MAX_BYTES = 1 << 20
 _SYNTHETIC_SIDES = ((480, 640), (720, 540), (600, 600), (1080, 1920))
 
 
@@ -38,10 +42,10 @@ def find_pictures(folders: Sequence[Path]) -> list[Path]:
     for folder in folders:
         if not folder.is_dir():
             raise ExportError(f"{folder}: no such folder of pictures")
-        pictures = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES and path.is_file()]
-        if not pictures:
-            raise ExportError(f"{folder}: holds no pictures ({', '.join(sorted(SUFFIXES))})")
-        found += pictures
+        below = list_images(folder)
+        if not below.images:
+            raise ExportError("; ".join([f"{folder}: holds no images", *summary(below.skipped)]))
+        found += below.images
     return found
 
 
@@ -90,7 +94,7 @@ def _read_boxes(picture: Path, width: int, height: int) -> NDArray[np.float32] |
     if not path.is_file():
         return None
     try:
-        lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        lines = [line.split() for line in read_bounded(path, _MAX_BYTES).decode().splitlines() if line.strip()]
         rows = np.array([_box(line) for line in lines], np.float32).reshape(-1, 4)
     except ValueError as error:
         raise ExportError(f"{path}: expected lines of `class cx cy w h`") from error

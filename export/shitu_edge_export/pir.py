@@ -15,8 +15,11 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from shitu_edge.ranges import shown
+from shitu_edge.system.files import read_json
+
 from .errors import ModelError
-from .graph import CONTROL_FLOW, Graph, Op, Tensor, common_name
+from .graph import CONTROL_FLOW, MAX_GRAPH_BYTES, Graph, Op, Tensor, common_name, require_name
 from .weights import Weights, read_weights
 
 _DIALECTS = {"0": "builtin", "1": "pd_op", "2": "cf", "3": "custom_op", "4": "pd_dist"}
@@ -82,15 +85,15 @@ def read_pir_graph(path: Path) -> Graph:
 
 def _parse(path: Path) -> Json:
     try:
-        program = json.loads(path.read_bytes())
+        program = read_json(path, MAX_GRAPH_BYTES)
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise ModelError(f"{path}: damaged: {error}") from error
     base = program.get("base_code") if isinstance(program, dict) else None
     magic = base.get("magic") if isinstance(base, dict) else None
     if magic != "pir":
-        raise ModelError(f"{path}: no Paddle program: expected base_code.magic 'pir', found {magic!r:.40}")
+        raise ModelError(f"{path}: no Paddle program: expected base_code.magic 'pir', found {shown(magic)}")
     return program
 
 
@@ -100,8 +103,8 @@ def _read(program: Json, path: Path) -> tuple[Graph, Mapping[str, str], Mapping[
     try:
         reader.read_block(program["program"]["regions"][0]["blocks"][0], {}, 0)
         found = reader.graph(), reader.parameters, reader.saved_parameters()
-    except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
-        raise ModelError(f"{path}: damaged: {type(error).__name__}: {error}") from error
+    except (LookupError, TypeError, AttributeError, ValueError, RecursionError) as error:
+        raise ModelError(f"{path}: damaged: {type(error).__name__}: {shown(str(error))}") from error
     if not reader.ops:
         raise ModelError(f"{path}: no Paddle program: it holds no operations")
     return found
@@ -130,7 +133,8 @@ class _Reader:
 
     def saved_parameters(self) -> dict[str, Tensor]:
         """Return the parameters by the names that order them in `.pdiparams`."""
-        sorted(self.parameters.values())  # text, all of it
+        for saved in self.parameters.values():
+            require_name(saved)
         return {saved: self.tensors[name] for name, saved in self.parameters.items()}
 
     def read_block(self, block: Json, arguments: Mapping[int, str], number: int) -> tuple[str, ...]:
@@ -207,7 +211,10 @@ def _outputs(op: Json) -> list[Json]:
 
 
 def _name(value: Json) -> str:
-    return f"%{value['%']}"
+    number = value["%"]
+    if type(number) is not int:
+        raise ValueError(f"expected a value's number, found {shown(number)}")
+    return f"%{number}"
 
 
 def _type(op: Json) -> str:

@@ -13,6 +13,8 @@ from typing import Any, Literal
 
 import yaml
 
+from shitu_edge.system.files import read_bounded
+
 from .errors import ModelError
 
 Color = tuple[float, float, float]
@@ -43,6 +45,8 @@ class Preparation:
     std: Color = IMAGENET_STD
 
 
+_MAX_BYTES = 1 << 20
+
 DETECTOR = Preparation("cubic")
 EXTRACTOR = Preparation("bilinear")
 
@@ -56,11 +60,16 @@ def read_preparation(path: Path | None, default: Preparation) -> Preparation:
     if path is None:
         return default
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = read_bounded(path, _MAX_BYTES).decode()
+        if any(isinstance(event, yaml.ScalarEvent) and event.value == "<<" for event in yaml.parse(text)):
+            raise ModelError(f"{path}: merges mappings (<<), which may double what it says with every line")
+        content = yaml.safe_load(text)
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ModelError(f"{path}: is not YAML: {str(error).splitlines()[0]}") from error
+    except RecursionError as error:
+        raise ModelError(f"{path}: is nested too deeply") from error
+    except (yaml.YAMLError, ValueError) as error:  # such as a date that there is not
+        raise ModelError(f"{path}: is not YAML: {' '.join(str(error).split())[:200]}") from error
     # What it does not mention is not done: a graph may normalise by itself.
     preparation = replace(default, scale=1.0, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
     try:
@@ -68,7 +77,7 @@ def read_preparation(path: Path | None, default: Preparation) -> Preparation:
         for name, facts in steps:
             preparation = _apply(preparation, name, facts, path)
         _check(preparation)
-    except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError, OverflowError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError, OverflowError, RecursionError) as error:
         raise ModelError(f"{path}: a step of pre-processing cannot be read: {error!r:.100}") from error
     return preparation if steps else default
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from openvino._offline_transformations import compress_quantize_weights_transformation
 
 from shitu_edge.bundle import DetectorSpec, ExtractorSpec, Network
-from shitu_edge.preprocess import InputBuilder
+from shitu_edge.imaging.preprocess import InputBuilder
 
 from . import int8
 from .calibration import Calibration, crops_of

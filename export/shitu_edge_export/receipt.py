@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from shitu_edge.ranges import require_number
+
 from .endtoend import Agreement
 from .errors import ExportError
 from .gate import Limits
@@ -37,6 +39,16 @@ class Tolerances:
     max_px: float = 0.01
     max_score: float = 1e-5
     min_cosine: float = 0.99999
+
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            OptionError: a value is outside its range.
+        """
+        require_number("max_px", self.max_px, 0)
+        require_number("max_score", self.max_score, 0)
+        require_number("min_cosine", self.min_cosine, -1, 1)
 
     def accepts(self, parity: BoxParity | RowParity) -> bool:
         """Say whether a float32 form is close enough to its source."""

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shitu_edge.bundle import BoxesScores, DetectorSpec, PicoDetLevels
-from shitu_edge.detect import decode_head
-from shitu_edge.geometry import Boxes, clip_boxes
-from shitu_edge.preprocess import InputBuilder
+from shitu_edge.imaging.geometry import Boxes, clip_boxes
+from shitu_edge.imaging.preprocess import InputBuilder
 from shitu_edge.results import Detections
+from shitu_edge.stages.detect import decode_head
 
 from . import isolate
 from .convert import Part
@@ -121,11 +121,12 @@ def _read(
         boxes = next(array for array in outputs if array.ndim == 3 and array.shape[-1] == 4)
         scores = next(array for array in outputs if array is not boxes)
         order: Literal["NC", "CN"] = "CN" if scores.shape[-1] == boxes.shape[1] else "NC"
-        flat = BoxesScores("boxes_scores", "b", "s", order, nms_top_k=head.nms_top_k, nms_iou=head.nms_iou)
+        flat = BoxesScores("boxes_scores", "b", "s", order)
+        flat = replace(flat, nms_top_k=head.nms_top_k, nms_iou=head.nms_iou, keep_top_k=head.keep_top_k)
         spec, named = replace(spec, head=flat), {"b": boxes, "s": scores}
     else:
         named = dict(zip(names, outputs, strict=True))
-    boxes, scores, classes = decode_head(spec, named, threshold, head.keep_top_k)
+    boxes, scores, classes = decode_head(spec, named, threshold)
     gain = np.array([width / entry.width, height / entry.height] * 2, np.float32)
     return _detections(boxes * gain, scores, classes, width, height)
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shitu_edge.bundle import InputSpec, Network
-from shitu_edge.preprocess import InputBuilder
+from shitu_edge.imaging.preprocess import InputBuilder
 
 from .bundle import load_pictures
 from .checks import check, forms_of

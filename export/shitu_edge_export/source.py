@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
+from shitu_edge.system.files import open_regular, read_json
+
 from .errors import ModelError
-from .graph import Graph
+from .graph import MAX_GRAPH_BYTES, Graph
 from .onnx_model import read_onnx
 from .pdmodel import read_pdmodel, read_pdmodel_graph
 from .pir import read_pir, read_pir_graph
@@ -115,10 +116,13 @@ def find_configuration(graph: Path) -> Path | None:
 
 def _is_pir(path: Path) -> bool:
     try:
-        with path.open("rb") as stream:
-            return b'"base_code"' in stream.read(4096) or json.loads(path.read_bytes()).get("base_code") is not None
-    except (OSError, ValueError, AttributeError, RecursionError):
+        with open_regular(path) as stream:
+            if b'"base_code"' in stream.read(4096):
+                return True
+        stored = read_json(path, MAX_GRAPH_BYTES)
+    except (OSError, ValueError):
         return False
+    return isinstance(stored, dict) and stored.get("base_code") is not None
 
 
 def _checkpoint(path: Path) -> ModelError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 
-from shitu_edge.engines.cpu import read_cpu
+from shitu_edge.system.cpu import read_cpu
 
 from .convert import Route
 from .worker import OPSET

@@ -17,10 +17,14 @@ import numpy as np
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
+from shitu_edge.ranges import shown
+from shitu_edge.system.files import read_bounded
+
 from .errors import ModelError
 from .graph import Tensor
 from .paddle_proto import DTYPES, TensorDesc
 
+_MAX_BYTES = 4 << 30
 _MAX_DESCRIPTION = 1 << 16
 _SIZES = {"bool": 1, "int8": 1, "uint8": 1, "int16": 2, "float16": 2, "bfloat16": 2, "int32": 4, "float32": 4}
 
@@ -67,7 +71,7 @@ def read_weights(path: Path, parameters: Mapping[str, Tensor]) -> Weights:
         ModelError: it cannot be read, is damaged, or holds another model's parameters.
     """
     try:
-        content = path.read_bytes()
+        content = read_bounded(path, _MAX_BYTES)
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
     records: dict[str, Record] = {}
@@ -117,4 +121,4 @@ def _read_record(content: bytes, start: int, path: Path) -> Record:
 
 
 def _describe(tensor: Tensor) -> str:
-    return f"{tensor.dtype} {list(tensor.shape)}"
+    return f"{tensor.dtype} {shown(list(tensor.shape))}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +9,13 @@ from statistics import median
 from typing import Any
 
 from ..errors import OptionError
+from ..ranges import named, shown
+from ..system.files import read_json
 from .run import SCHEMA_VERSION, STAGES
 from .statistics import Change, compare
+
+_MAX_BYTES = 16 << 20
+_LONGEST, _SIZES = 200, 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +35,26 @@ def load_result(path: Path) -> dict[str, Any]:
         OptionError: it is missing, no result, or of another version.
     """
     try:
-        stored = json.loads(path.read_bytes())
+        stored = read_json(path, _MAX_BYTES)
     except OSError as error:
         raise OptionError(f"{path}: {error.strerror}") from error
     except ValueError as error:
         raise OptionError(f"{path}: is no result of `shitu-edge bench --json`: {error}") from error
     try:
         known = stored["schema_version"] == SCHEMA_VERSION and bool(_conditions(stored))
-        known = known and all(min(_samples(stored, name)) > 0 for name in (*STAGES, "total"))
-    except (KeyError, TypeError, ValueError):
+        known = known and all(_are_times(_samples(stored, name)) for name in (*STAGES, "total"))
+    except (AttributeError, LookupError, TypeError, ValueError):
         known = False
     if not known:
         raise OptionError(f"{path}: is no result of `shitu-edge bench --json` in version {SCHEMA_VERSION}")
     return dict(stored)
+
+
+def _are_times(samples: object) -> bool:
+    """Return whether this is a list of milliseconds, none of which a clock could not have told."""
+    if not isinstance(samples, list):
+        return False
+    return bool(samples) and all(type(value) in (int, float) and 1e-6 < value < 1e12 for value in samples)
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Difference]:
@@ -71,10 +82,16 @@ def _samples(result: Mapping[str, Any], name: str) -> list[float]:
 def _conditions(result: Mapping[str, Any]) -> dict[str, str]:
     environment, made_by = result["environment"], result["made_by"]
     found = {"CPU": environment["cpu"]["model"], "system": environment["system"], "Python": environment["python"]}
-    found |= {name: str(number) for name, number in environment["versions"].items()}
-    found |= {"bundle digest": made_by["bundle_digest"][:12], "gallery": f"{result['gallery_items']} items"}
+    found |= environment["versions"]
+    found |= {"bundle digest": made_by["bundle_digest"][:12], "gallery": f"{shown(result['gallery_items'])} items"}
     for part in ("detector", "extractor"):
-        network = made_by[part]
-        found[part] = f"{network['engine']}, {network['precision']}, {network['threads']} threads"
-    sizes = ", ".join(f"{width} × {height}" for width, height in result["sizes"])
-    return found | {"objects": str(result["setup"]["objects"]), "pictures": f"{result['pictures']} of {sizes}"}
+        engine, precision, threads = (_text(made_by[part][name]) for name in ("engine", "precision", "threads"))
+        found[part] = f"{engine}, {precision}, {threads} threads"
+    sizes = ", ".join(f"{shown(width)} × {shown(height)}" for width, height in result["sizes"][:_SIZES])
+    found |= {"objects": result["setup"]["objects"], "pictures": f"{shown(result['pictures'])} of {sizes}"}
+    return {_text(name): _text(value) for name, value in found.items()}
+
+
+def _text(value: object) -> str:
+    """Return a value as one line for a terminal, whatever a file says that it is."""
+    return named(value, _LONGEST) if isinstance(value, str) else shown(value)

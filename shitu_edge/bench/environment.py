@@ -10,8 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from .. import __version__
-from ..engines.cpu import Cpu, read_cpu
-from ..opencv import opencv
+from ..imaging.opencv import opencv
+from ..system.cpu import Cpu, read_cpu
 
 _PACKAGES = ("numpy", "pillow", "openvino", "onnxruntime", "hnswlib")
 _MISSING = "not installed"

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from PIL import Image
 
-from ..built_in import SAMPLES
-from ..decode import DecodeLimits, decode, pictures_in
+from ..bundle.built_in import SAMPLES
 from ..errors import OptionError
+from ..inputs.folders import images_in
+from ..stages.decode import DecodeLimits, decode
 
 _QUALITY = 90
 
@@ -25,7 +26,7 @@ def load_pictures(folder: Path | None, size: tuple[int, int] | None) -> list[byt
     Raises:
         ImageError: there are none, or one cannot be read.
     """
-    paths = [folder] if folder and folder.is_file() else pictures_in(folder or SAMPLES / "scenes")
+    paths = [folder] if folder and folder.is_file() else images_in(folder or SAMPLES / "scenes").images
     for path in paths:  # all of them before the clock runs
         decode(path)
     pictures = [path.read_bytes() for path in paths]

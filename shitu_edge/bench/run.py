@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -11,14 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..bundle.networks import open_bundle
+from ..bundle.profile import Profile
 from ..engines import EngineName
-from ..engines.cpu import read_cpu
 from ..gallery import Gallery
-from ..gallery.index import ExactIndex, merge
-from ..networks import open_bundle
-from ..profile import Profile
+from ..gallery.index.exact import ExactIndex, merge
+from ..ranges import require_number, require_threads, require_whole
 from ..recognizer import Recognizer
 from ..results import Match, Recognition
+from ..system.cpu import read_cpu
 from .cold import ColdStart, cold_start
 from .environment import Environment, Memory, read_environment, read_memory
 from .galleries import Rows, further_pictures, prepared_gallery
@@ -63,6 +65,18 @@ class Setup:
     count: int = 200
     seconds: float = 5.0
     seed: int = 1
+
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            OptionError: a value is outside its range.
+        """
+        for name in ("gallery_size", "objects", "count"):
+            require_whole(name, getattr(self, name), 1)
+        require_threads(self.threads)
+        require_number("seconds", self.seconds, 0.1)
+        require_whole("seed", self.seed, 0)
 
     @property
     def inference(self) -> dict[str, Any]:
@@ -150,14 +164,12 @@ def run(setup: Setup, pictures: Sequence[bytes], *, cold: bool = True, report: R
     """
     environment = read_environment()
     with opened(setup, report) as recognizer:
-        seen: list[Recognition] = []
-        recognize = recognizing(recognizer, pictures, setup.objects)
+        seen: deque[Recognition] = deque(maxlen=setup.count)
+        recognize = recognizing(recognizer, pictures, setup.objects, seen)
         latency = one_by_one(
-            recognizing(recognizer, pictures, setup.objects, seen),
-            count=setup.count,
-            progress=lambda done, total: report("one by one", done, total),
+            recognize, count=setup.count, progress=lambda done, total: report("one by one", done, total)
         )
-        boxes = tuple(len(answer.items) + len(answer.dropped) for answer in seen[-setup.count :])
+        boxes = tuple(map(_looked_at, seen))
         sizes = sorted({(answer.width, answer.height) for answer in seen})
         memory, idle = read_memory(), idle_cpu(_IDLE_S)
         callers, per_second = _throughput(recognize, recognizer.threads, setup.seconds, report)
@@ -201,12 +213,17 @@ def opened(setup: Setup, report: Report) -> Iterator[Recognizer]:
 
 
 def recognizing(
-    recognizer: Recognizer, pictures: Sequence[bytes], objects: int, seen: list[Recognition] | None = None
+    recognizer: Recognizer, pictures: Sequence[bytes], objects: int, seen: deque[Recognition] | None = None
 ) -> Callable[[int], Mapping[str, float]]:
-    """Return the task of recognising picture after picture; it gives stages' milliseconds, and `seen` the answers."""
+    """Return the task of recognising picture after picture; it gives stages' milliseconds, and `seen` the answers.
+
+    Each is recognised with the detector's `objects` best boxes, however unsure it is of them.
+    """
+    scores = [_lowest_score(recognizer, picture, objects) for picture in pictures]
 
     def recognize(number: int) -> Mapping[str, float]:
-        answer = answer_to(recognizer, pictures[number % len(pictures)], objects)
+        picture = number % len(pictures)
+        answer = recognizer.recognize(pictures[picture], max_boxes=objects, detection_threshold=scores[picture])
         if seen is not None:
             seen.append(answer)
         return {name: getattr(answer.stage_ms, name) for name in STAGES}
@@ -214,9 +231,17 @@ def recognizing(
     return recognize
 
 
-def answer_to(recognizer: Recognizer, picture: bytes, objects: int) -> Recognition:
-    """Recognise a picture with the detector's `objects` best boxes, however unsure it is of them."""
-    return recognizer.recognize(picture, max_boxes=objects, detection_threshold=0.0)
+def _lowest_score(recognizer: Recognizer, picture: bytes, objects: int) -> float:
+    """Return the score of the last of a picture's best boxes.
+
+    With it as the threshold the detector reads no more boxes than it does for a user. With 0 it would read them all.
+    """
+    scores = recognizer.detect(picture, max_boxes=objects, detection_threshold=0.0).scores
+    return min(float(scores[-1]), 1.0) if len(scores) else 0.0
+
+
+def _looked_at(answer: Recognition) -> int:
+    return len(answer.items) + sum(box.reason != "max_boxes" for box in answer.dropped)
 
 
 def _throughput(task: Callable[[int], object], threads: int, seconds: float, report: Report) -> tuple[int, float]:

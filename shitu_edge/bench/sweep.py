@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
+from ..bundle.networks import open_bundle
 from ..engines import ENGINES
-from ..engines.cpu import read_cpu
-from ..networks import open_bundle
+from ..system.cpu import read_cpu
 from .pictures import resized
 from .run import Report, Setup
 from .trial import Outcome, Trial, measure_trials

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..errors import BundleError, EngineError
+from ..ranges import require_whole
 from .measure import one_by_one
 from .run import Report, Setup, opened, recognizing
 from .statistics import Summary, summarise
@@ -41,7 +42,9 @@ def measure_trials(trials: Sequence[Trial], *, count: int, report: Report) -> li
 
     Raises:
         ShituError: as of `Recognizer.recognize` and `Gallery.open`.
+        OptionError: the count is less than 1.
     """
+    require_whole("count", count, 1)
     totals: list[list[float]] = [[] for _ in trials]
     stages: list[dict[str, list[float]]] = [{} for _ in trials]
     refused: dict[int, str] = {}

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from ..bundle.networks import open_bundle
+from ..bundle.profile import SCHEMA_VERSION, Profile
 from ..engines import ENGINES, EngineName
-from ..engines.cpu import read_cpu
 from ..errors import EngineError
-from ..networks import open_bundle
-from ..profile import SCHEMA_VERSION, Profile
 from ..schema import build
+from ..system.cpu import read_cpu
 from .run import Report, Setup
 from .sweep import precision_pairs
 from .trial import Outcome, Trial, measure_trials

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from ..ranges import require_number
 from .run import STAGES, Report, Result, Setup
 from .statistics import Summary
 from .sweep import precision_pairs
@@ -40,7 +41,12 @@ class Verdict:
 
 
 def judge(result: Result, budget_ms: float) -> Verdict:
-    """Compare the 95th percentile of the total with a budget."""
+    """Compare the 95th percentile of the total with a budget.
+
+    Raises:
+        OptionError: the budget is no number of at least 0.
+    """
+    require_number("budget_ms", budget_ms, 0)
     summaries = result.summaries()
     p95 = summaries["total"].p95
     met = p95.value <= budget_ms

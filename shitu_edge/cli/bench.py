@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -19,13 +18,17 @@ from ..bench.run import Result, Setup, run
 from ..bench.sweep import Axis, sweep
 from ..bench.tune import tune
 from ..bench.verdict import Verdict, judge, try_remedies
-from ..engines.cache import user_cache
-from ..profile import Profile
-from .options import Engine, EngineOption, Models, PrecisionOption, ProfileOption, Threads
-from .tables import print_facts, print_table, progress_bar
+from ..bundle.profile import Profile
+from ..engines.cache import CACHE_VARIABLE, home_cache, user_cache
+from ..errors import OptionError
+from ..system.files import check_writable, write_aside
+from .options import Engine, EngineOption, Models, PrecisionOption, ProfileOption, Threads, finite
+from .printing import print_line, print_message
+from .tables import print_facts, print_json, print_table, progress_bar
 
 _KEPT = "bench"
-_DEFAULT = Setup(Path())
+_NO_FOLDER = Path()
+_DEFAULT = Setup(_NO_FOLDER)
 
 Images = Annotated[
     Path | None, typer.Option(help="Picture, or folder of them. [default: the sample scenes]", show_default=False)
@@ -39,7 +42,7 @@ OwnGallery = Annotated[
     typer.Option("--gallery", "-g", help="Gallery file. [default: a synthetic one]", show_default=False),
 ]
 GallerySize = Annotated[int, typer.Option(min=1, help="Items of the synthetic gallery.")]
-Objects = Annotated[int, typer.Option(min=0, help="Boxes looked at, besides the whole picture.")]
+Objects = Annotated[int, typer.Option(min=1, help="Boxes looked at, besides the whole picture.")]
 
 app = typer.Typer()
 
@@ -58,9 +61,14 @@ def bench(
     threads: Threads = None,
     profile: ProfileOption = None,
     count: Annotated[int, typer.Option(min=1, help="Pictures that are measured one by one.")] = _DEFAULT.count,
-    seconds: Annotated[float, typer.Option(min=0.1, help="For each measurement of throughput.")] = _DEFAULT.seconds,
+    seconds: Annotated[
+        float, typer.Option(min=0.1, callback=finite, help="For each measurement of throughput.")
+    ] = _DEFAULT.seconds,
     budget_ms: Annotated[
-        float | None, typer.Option(min=0, help="Fail where 95 of 100 pictures do not keep to it.", show_default=False)
+        float | None,
+        typer.Option(
+            min=0, callback=finite, help="Fail where 95 of 100 pictures do not keep to it.", show_default=False
+        ),
     ] = None,
     cold: Annotated[bool, typer.Option("--cold/--no-cold", help="Start fresh processes, too.")] = True,
     vary: Annotated[
@@ -83,9 +91,12 @@ def bench(
     """
     if context.invoked_subcommand:
         return
+    for out in (json_to, markdown_to, html_to):
+        if out and str(out) != "-":
+            check_writable(out)
     pictures = load_pictures(images, read_size(image_size) if image_size else None)
     setup = Setup(
-        _kept(),
+        _kept(gallery),
         models,
         gallery,
         gallery_size,
@@ -105,15 +116,15 @@ def bench(
         if verdict and not verdict.met:
             verdict = try_remedies(result, verdict, pictures, report=report)
     if json_to:
-        text = json.dumps(_as_json(result, verdict, swept), default=str)
+        stored = _as_json(result, verdict, swept)
         if str(json_to) == "-":
-            print(text)
+            print_json(stored)
         else:
-            json_to.write_text(text + "\n", encoding="utf-8")
+            _write(json_to, json.dumps(stored, default=str) + "\n")
     if markdown_to:
-        markdown_to.write_text(markdown(result, verdict, swept), encoding="utf-8")
+        _write(markdown_to, markdown(result, verdict, swept))
     if html_to:
-        html_to.write_text(page(result, verdict, swept), encoding="utf-8")
+        _write(html_to, page(result, verdict, swept))
     if str(json_to) != "-":
         _print(result, verdict, swept)
     if verdict and not verdict.met:
@@ -141,7 +152,7 @@ def compare_results(
         rows.append((difference.name, *medians, f"{100 * (change.ratio - 1):+.1f} %", interval, word))
     print_table(("median, ms", str(before), str(after), "change", "95 % sure", ""), rows)
     for name, (old, new) in conditions(first, second).items():
-        print(f"not the same: {name}: {old} | {new}")
+        print_line(f"not the same: {name}: {old} | {new}")
 
 
 def tune_here(
@@ -161,20 +172,37 @@ def tune_here(
 
     Example: shitu-edge tune --out kiosk.json
     """
+    check_writable(out)
     pictures = load_pictures(images, read_size(image_size) if image_size else None)
     with progress_bar() as report:
-        tuned = tune(Setup(_kept(), models, gallery, gallery_size, objects), pictures, count=count, report=report)
+        setup = Setup(_kept(gallery), models, gallery, gallery_size, objects)
+        tuned = tune(setup, pictures, count=count, report=report)
     _print_tables([outcome_table("Milliseconds a picture", "", tuned.outcomes)])
     tuned.profile.write(out)
     found = tuned.profile
-    print(
-        f"\n{out}: {found.engine}, detector {found.detector_precision}, extractor {found.extractor_precision}, "
+    print_line()
+    print_line(
+        f"{out}: {found.engine}, detector {found.detector_precision}, extractor {found.extractor_precision}, "
         f"{found.threads} threads: p50 {found.p50_ms:.1f}, p95 {found.p95_ms:.1f} ms"
     )
 
 
-def _kept() -> Path:
-    return (user_cache() or Path.home() / ".cache" / "shitu-edge") / _KEPT
+def _write(path: Path, text: str) -> None:
+    write_aside(path, text.encode(errors="backslashreplace"))
+
+
+def _kept(gallery: Path | None) -> Path:
+    """Return the folder for synthetic galleries, which a gallery that is named needs none of.
+
+    Raises:
+        OptionError: this user has none.
+    """
+    if gallery:
+        return _NO_FOLDER
+    folder = user_cache() or home_cache()
+    if folder is None:
+        raise OptionError(f"no folder for a synthetic gallery: set ${CACHE_VARIABLE}, or name a --gallery")
+    return folder / _KEPT
 
 
 def _as_json(result: Result, verdict: Verdict | None, swept: Sequence[Axis]) -> dict[str, object]:
@@ -189,12 +217,16 @@ def _print(result: Result, verdict: Verdict | None, swept: Sequence[Axis]) -> No
     print_facts(dict(facts(result)))
     _print_tables([*tables(result), *sweep_tables(swept)])
     for warning in result.environment.warnings():
-        print(f"warning: {warning}", file=sys.stderr)
+        print_message(f"warning: {warning}")
     if verdict:
-        print("\n" + "\n".join(verdict_lines(verdict)))
+        print_line()
+        for line in verdict_lines(verdict):
+            print_line(line)
 
 
 def _print_tables(shown: Sequence[Table]) -> None:
     for table in shown:
-        print(f"\n{table.title}\n")
+        print_line()
+        print_line(table.title)
+        print_line()
         print_table(table.headings, table.rows)

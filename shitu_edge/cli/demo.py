@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -11,12 +10,13 @@ from typing import Annotated, Any
 
 import typer
 
-from ..built_in import SAMPLES
-from ..demo import Demo, Seen, run_demo
+from ..bundle.built_in import SAMPLES
+from ..demo.demo import Demo, Seen, run_demo
+from ..demo.scenes import Expected, find_photos, is_right
 from ..results import Item, StageTimes
-from ..scenes import Expected, find_photos, is_right
 from .desktop import show
 from .options import AsJson, Engine, EngineOption, Models, PrecisionOption, Threads, open_recognizer
+from .printing import print_left_out, print_line, print_message, print_skipped
 from .tables import print_json, print_table, progress_bar
 
 
@@ -54,14 +54,15 @@ def demo(
             out,
             report,
         )
-    for picture in done.unreadable:
-        print(f"passed over: {picture.reason}", file=sys.stderr)
+    print_skipped(done.unreadable)
     if as_json:
         print_json(_as_dict(done))
     else:
         _print(done)
+    left_out = sum(box.reason == "max_boxes" for seen in done.seen for box in seen.answer.dropped)
+    print_left_out(left_out, "more than the bundle's max_boxes")
     if open_overview and (why_not := show(done.overview)):
-        print(f"{done.overview} cannot be shown: {why_not}", file=sys.stderr)
+        print_message(f"{done.overview} cannot be shown: {why_not}")
     if not done.right:
         raise typer.Exit(1)
 
@@ -72,14 +73,16 @@ def _print(done: Demo) -> None:
     print_table(headings, [row for seen in done.seen for row in _rows(seen, judged)])
     made_by = done.seen[0].answer.made_by
     network = made_by.extractor
-    print(
-        f"\n{made_by.bundle} on {network.engine} ({network.precision}, {network.threads} threads), median ms a scene:"
+    print_line()
+    print_line(
+        f"{made_by.bundle} on {network.engine} ({network.precision}, {network.threads} threads), median ms a scene:"
     )
-    print(", ".join(f"{stage} {ms:.1f}" for stage, ms in _median_ms(done).items()))
-    print(f"\n{_summary(done)}")
-    print(f"overview  {done.overview.resolve()}")
-    print(f"pictures  {done.drawings.resolve()}")
-    print(f"gallery   {done.gallery.resolve()}, {done.products} products")
+    print_line(", ".join(f"{stage} {ms:.1f}" for stage, ms in _median_ms(done).items()))
+    print_line()
+    print_line(_summary(done))
+    print_line(f"overview  {done.overview.resolve()}")
+    print_line(f"pictures  {done.drawings.resolve()}")
+    print_line(f"gallery   {done.gallery.resolve()}, {done.products} products")
 
 
 def _rows(seen: Seen, judged: bool) -> Iterator[tuple[str, ...]]:

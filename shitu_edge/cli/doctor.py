@@ -12,10 +12,11 @@ import typer
 from ..bench.environment import read_versions
 from ..engines import ENGINES
 from ..engines.cache import CACHE_VARIABLE, user_cache
-from ..engines.cpu import Cpu, read_cpu
 from ..gallery import GRAPH_FROM
 from ..selftest import SUBJECTS, SelfTest, run_selftest
+from ..system.cpu import Cpu, read_cpu
 from .options import AsJson
+from .printing import print_line
 from .tables import print_facts, print_json
 
 
@@ -37,7 +38,7 @@ def doctor(as_json: AsJson = False) -> None:
         "features": ", ".join(cpu.features) or "unknown",
         "CPUs": _describe_cpus(cpu),
         "threads": cpu.threads,
-        "model cache": cache or f"off (${CACHE_VARIABLE} is empty)",
+        "model cache": cache or f"off ({_why_off()})",
         **{f"self-test {test.subject}": _describe(test) for test in tests},
     }
     works = {test.subject for test in tests if test.problem is None}
@@ -47,8 +48,11 @@ def doctor(as_json: AsJson = False) -> None:
         print_json({**facts, "problems": advice, "works": not failing})
     else:
         print_facts(facts)
-        print()
-        print("\n".join(f"- {line}" for line in advice) if advice else "All is well.")
+        print_line()
+        for line in advice:
+            print_line(f"- {line}")
+        if not advice:
+            print_line("All is well.")
     if failing:
         raise typer.Exit(1)
 
@@ -62,6 +66,10 @@ def _describe(test: SelfTest) -> str:
     return f"passed in {test.milliseconds:.0f} ms" if test.milliseconds is not None else f"FAILED: {test.problem}"
 
 
+def _why_off() -> str:
+    return f"${CACHE_VARIABLE} is empty" if CACHE_VARIABLE in os.environ else "there is no home folder"
+
+
 def _advice(tests: list[SelfTest], cache: Path | None) -> list[str]:
     """Say what to do about each problem."""
     lines = [f"{test.subject} does not work: {test.problem}" for test in tests if test.problem]
@@ -72,8 +80,10 @@ def _advice(tests: list[SelfTest], cache: Path | None) -> list[str]:
         lines.append(
             f"galleries from {GRAPH_FROM} items on need hnswlib: HNSWLIB_NO_NATIVE=1 pip install --no-cache-dir hnswlib"
         )
-    if cache and not _writable(cache):
-        lines.append(f"models are compiled anew at each start: {cache} cannot be written; set ${CACHE_VARIABLE}")
+    wanted = cache or CACHE_VARIABLE not in os.environ
+    if wanted and not (cache and _writable(cache)):
+        reason = f"{cache} cannot be written" if cache else _why_off()
+        lines.append(f"models are compiled anew at each start: {reason}; set ${CACHE_VARIABLE}")
     return lines
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 import warnings
 from typing import Annotated
@@ -10,8 +9,10 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from ..errors import ShituError
+from ..errors import ShituError, reason_of
+from ..system.streams import close_stdout, open_streams
 from . import bench, demo, doctor, gallery, models, recognize
+from .printing import print_line, print_message, run, set_up_messages
 
 app = typer.Typer(
     name="shitu-edge",
@@ -33,7 +34,7 @@ app.command("doctor")(doctor.doctor)
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        print(f"shitu-edge {__version__}")
+        print_line(f"shitu-edge {__version__}")
         raise typer.Exit
 
 
@@ -48,15 +49,19 @@ def _options(
 
 def main() -> None:
     """Run the command line."""
-    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
-    warnings.filterwarnings("ignore", message="Image size .* decompression bomb")  # our own limit says it as an error
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(encoding="utf-8", errors="replace")  # type: ignore[union-attr]  # labels in any script
+    open_streams()
+    set_up_messages()
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # what is wrong with an image is an error, or not worth a word
     try:
-        app()
+        try:
+            sys.exit(run(app))
+        finally:
+            close_stdout()
+    except BrokenPipeError:  # who read the output has seen enough
+        sys.exit(1)
     except (ShituError, OSError) as error:  # of the system's errors those about files that we write
-        print(f"error: {error}", file=sys.stderr)
+        print_message(f"error: {reason_of(error)}")
         sys.exit(1)
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        print_message("interrupted")
         sys.exit(130)

@@ -10,6 +10,7 @@ import typer
 from ..bundle import Bundle, bundle_folders
 from ..errors import BundleError
 from .options import AsJson
+from .printing import print_line
 from .tables import print_facts, print_json, print_table
 
 app = typer.Typer(help="List, show and verify model bundles.", no_args_is_help=True, rich_markup_mode=None)
@@ -37,7 +38,7 @@ def list_bundles(as_json: AsJson = False) -> None:
     elif rows:
         print_table(("name", "folder", "description"), rows)
     else:
-        print("no bundles; `shitu-edge models list --help` says where they are looked for")
+        print_line("no bundles; `shitu-edge models list --help` says where they are looked for")
 
 
 @app.command()
@@ -76,7 +77,7 @@ def show(bundle: BundleArgument, as_json: AsJson = False) -> None:
                 rows.append(
                     (part, network.name, sides, precision + default, file_format, f"{size / 1e6:.1f} MB", names)
                 )
-    print()
+    print_line()
     print_table(("part", "network", "input", "precision", "format", "size", "files"), rows)
 
 
@@ -87,4 +88,4 @@ def verify(bundle: BundleArgument) -> None:
     Example: shitu-edge models verify models/ppshitu-v2
     """
     opened = Bundle.open(bundle)
-    print(f"{opened.folder}: {opened.verify()} files as bundle.json says")
+    print_line(f"{opened.folder}: {opened.verify()} files as bundle.json says")

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import getpass
+import math
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ..decode import DEFAULT_LIMITS, DecodeLimits
+from ..bundle.networks import BUNDLE_VARIABLE, open_bundle
 from ..engines import EngineName
 from ..gallery import Gallery
 from ..gallery.store import Meta
-from ..networks import BUNDLE_VARIABLE, open_bundle
+from ..ranges import MOST_THREADS
 from ..recognizer import Recognizer
+from ..stages.decode import DEFAULT_LIMITS, DecodeLimits
 
 GALLERY_VARIABLE = "SHITU_EDGE_GALLERY"
 PROFILE_VARIABLE = "SHITU_EDGE_PROFILE"
@@ -35,6 +37,13 @@ class Precision(str, Enum):
     fp16 = "fp16"
     int8 = "int8"
     bf16 = "bf16"
+
+
+def finite(value: float | None) -> float | None:
+    """Refuse NaN and infinity, which lie in every range of typer's."""
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"expected a number, found {value}")
+    return value
 
 
 Models = Annotated[
@@ -58,7 +67,9 @@ PrecisionOption = Annotated[
 ]
 Threads = Annotated[
     int | None,
-    typer.Option(min=1, help="Threads for inference. [default: a physical core each]", show_default=False),
+    typer.Option(
+        min=1, max=MOST_THREADS, help="Threads for inference. [default: a physical core each]", show_default=False
+    ),
 ]
 ProfileOption = Annotated[
     Path | None,

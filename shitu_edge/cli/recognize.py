@@ -12,10 +12,12 @@ from typing import Annotated
 
 import typer
 
-from ..decode import DEFAULT_LIMITS, DecodeLimits, DecodeMode, pictures_in
-from ..draw import draw
+from ..drawing.draw import draw, save
 from ..errors import ImageError
+from ..inputs.folders import images_in
 from ..results import Recognition
+from ..stages.decode import DEFAULT_LIMITS, DecodeLimits, DecodeMode
+from ..system.files import make_folder
 from .options import (
     AsJson,
     Engine,
@@ -27,8 +29,10 @@ from .options import (
     ProfileOption,
     Threads,
     decode_limits,
+    finite,
     open_recognizer,
 )
+from .printing import print_left_out, print_line, print_message, print_skipped
 from .tables import print_json, print_table
 
 STDIN = "-"
@@ -64,12 +68,22 @@ def recognize(
     ] = None,
     threshold: Annotated[
         float | None,
-        typer.Option(min=-1, max=1, help="Similarity that names a thing. [default: the bundle's]", show_default=False),
+        typer.Option(
+            min=-1,
+            max=1,
+            callback=finite,
+            help="Similarity that names a thing. [default: the bundle's]",
+            show_default=False,
+        ),
     ] = None,
     margin: Annotated[
         float | None,
         typer.Option(
-            min=0, max=2, help="Lead over other labels, or ambiguous. [default: the bundle's]", show_default=False
+            min=0,
+            max=2,
+            callback=finite,
+            help="Lead over other labels, or ambiguous. [default: the bundle's]",
+            show_default=False,
         ),
     ] = None,
     vote: Annotated[bool, typer.Option("--vote", help="Let the neighbours vote instead of the best one.")] = False,
@@ -77,7 +91,9 @@ def recognize(
         WholeImage | None,
         typer.Option(help="Whether to recognise the whole image too. [default: the bundle's]", show_default=False),
     ] = None,
-    deadline_ms: Annotated[float | None, typer.Option(min=0, help="Time a photo may take.", show_default=False)] = None,
+    deadline_ms: Annotated[
+        float | None, typer.Option(min=0, callback=finite, help="Time a photo may take.", show_default=False)
+    ] = None,
     decode: Annotated[Decode, typer.Option(help="exact decodes every pixel of large JPEGs.")] = Decode.auto,
     max_megapixels: MaxMegapixels = None,
     engine: EngineOption = Engine.auto,
@@ -90,7 +106,9 @@ def recognize(
     Example: shitu-edge recognize counter.jpg --models models/ppshitu-v2 --gallery shop.gallery --draw seen
     """
     mode: DecodeMode = decode.value
-    failed = False
+    failed, left_out = False, 0
+    if draw_to:
+        make_folder(draw_to)
     with open_recognizer(models, gallery, engine, precision, threads, profile, max_megapixels) as recognizer:
         rule = recognizer.bundle.manifest.recognition
         rule = replace(
@@ -101,29 +119,47 @@ def recognize(
             whole_image=rule.whole_image if whole_image is None else whole_image.value,
         )
         for name, drawing in _photos(photos):
-            photo = sys.stdin.buffer.read(DEFAULT_LIMITS.max_bytes + 1) if name == STDIN else name
             try:
+                photo = _read_stdin() if name == STDIN else name
                 answer = recognizer.recognize(
                     photo, deadline_ms=deadline_ms, max_boxes=max_boxes, rule=rule, decode_mode=mode
                 )
             except ImageError as error:
                 failed = True
-                print(f"error: {error}", file=sys.stderr)
+                print_message(f"error: {error}")
                 if as_json:
                     print_json({"image": name, "error": str(error)})
                 continue
+            left_out += sum(box.reason == "max_boxes" for box in answer.dropped)
             if as_json:
                 print_json({"image": name, **answer.as_dict()})
             else:
                 _print_answer(name, answer)
             if draw_to:
                 _draw(photo, answer, draw_to / drawing, decode_limits(max_megapixels))
+        print_left_out(left_out, f"--max-boxes {max_boxes or recognizer.bundle.manifest.detector.max_boxes}")
     if failed:
         raise typer.Exit(1)
 
 
+def _read_stdin() -> bytes:
+    """Return the photo on stdin.
+
+    Raises:
+        ImageError: there is none.
+    """
+    if sys.stdin is None:
+        raise ImageError("stdin is closed: expected a photo on it")
+    try:
+        return sys.stdin.buffer.read(DEFAULT_LIMITS.max_bytes + 1)
+    except OSError as error:
+        raise ImageError(f"stdin cannot be read: {error.strerror}") from error
+
+
 def _photos(names: list[str]) -> Iterator[tuple[str, Path]]:
     """Yield the photos named, those of a folder by name, and where in a folder of drawings each belongs.
+
+    What is not used of a folder is named on stderr.
 
     Raises:
         ImageError: a folder holds none.
@@ -133,7 +169,9 @@ def _photos(names: list[str]) -> Iterator[tuple[str, Path]]:
         if name == STDIN or not os.path.isdir(name):
             inside = [(name, Path("stdin" if name == STDIN else Path(name).name))]
         else:
-            inside = [(str(path), path.relative_to(name)) for path in pictures_in(name)]
+            found = images_in(name)
+            print_skipped(found.skipped)
+            inside = [(str(path), path.relative_to(name)) for path in found.images]
         for photo, drawing in inside:
             target, number = drawing.with_name(f"{drawing.name}.png"), 2
             while target in taken:
@@ -144,7 +182,7 @@ def _photos(names: list[str]) -> Iterator[tuple[str, Path]]:
 
 def _print_answer(name: str, answer: Recognition) -> None:
     ms = answer.stage_ms
-    print(
+    print_line(
         f"{name}: {len(answer.items)} items in {ms.total:.0f} ms (decode {ms.decode:.0f}, detect {ms.detect:.0f}, "
         f"extract {ms.extract:.0f}, search {ms.search:.1f})"
     )
@@ -163,10 +201,10 @@ def _print_answer(name: str, answer: Recognition) -> None:
         print_table(("#", "decision", "label", "similarity", "detection", "box x1 y1 x2 y2"), rows)
     late = sum(box.reason == "deadline" for box in answer.dropped)
     if late:
-        print(f"{late} boxes left out: the deadline had passed", file=sys.stderr)
+        print_message(f"{late} boxes left out: the deadline had passed")
 
 
 def _draw(photo: str | bytes, answer: Recognition, target: Path, limits: DecodeLimits) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    draw(photo, answer, limits=limits).save(target)
-    print(f"drawn: {target}", file=sys.stderr)
+    save(draw(photo, answer, limits=limits), target)
+    print_message(f"drawn: {target}")

@@ -1,4 +1,4 @@
-"""What people read: tables on stdout, progress on stderr."""
+"""Tables, facts and JSON on stdout, progress on stderr."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ..enrolment import Progress as Report
+from ..system.text import UNSAFE, printable, shown
+from .printing import print_line
 
 _STEPS = {
     "pictures": "Embedding pictures",
@@ -30,9 +32,9 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print rows under headings, as wide as the terminal; whole lines where the output is no terminal."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in headings:
-        table.add_column(heading, overflow="fold")
+        table.add_column(Text(shown(heading)), overflow="fold")
     for row in rows:
-        table.add_row(*map(Text, row))  # labels are text, whatever brackets they hold
+        table.add_row(*(Text(shown(cell)) for cell in row))  # labels are text, whatever brackets they hold
     Console(width=None if sys.stdout.isatty() else 200).print(table)
 
 
@@ -40,12 +42,13 @@ def print_facts(facts: dict[str, object]) -> None:
     """Print names and values, one a line."""
     width = max(map(len, facts))
     for name, value in facts.items():
-        print(f"{name:<{width}}  {value}")
+        print_line(f"{name:<{width}}  {value}")
 
 
 def print_json(value: Any) -> None:
-    """Print one line of JSON, in any script."""
-    print(json.dumps(value, ensure_ascii=False, default=str), flush=True)
+    """Print one line of JSON, in any script; characters that a terminal would heed are escaped."""
+    text = printable(json.dumps(value, ensure_ascii=False, default=str))
+    print(UNSAFE.sub(lambda found: json.dumps(found[0])[1:-1], text), flush=True)
 
 
 @contextmanager

@@ -88,7 +88,9 @@ def open_session(model: Model, engine: EngineName, resources: Resources, earlier
         try:
             session: Session = _module(candidate).open_session(model, resources, fallback)
         except EngineError as error:
-            failures.append(f"{candidate}: {error}")
+            failure = f"{candidate}: {error}"
+            if failure not in (earlier or ""):
+                failures.append(failure)
             continue
         if fallback:
             _log.warning("%s runs on %s; %s", model.name, candidate, fallback)
@@ -113,5 +115,17 @@ def _module(engine: str) -> Any:
         raise EngineError(f"unknown engine {engine!r}; expected auto, {', '.join(ENGINES)}")
     try:
         return import_module(f".{engine}", __package__)
-    except (ImportError, OSError, RuntimeError) as error:  # a broken native library may raise any of them
+    except ModuleNotFoundError as error:
         raise EngineError(f"is not installed ({error}); pip install {engine}") from error
+    except Exception as error:  # a broken native library may raise any
+        raise EngineError(f"cannot be loaded ({reason(error)}); install {engine} again") from error
+
+
+def reason(error: Exception, line: int = 0) -> str:
+    """Return a line of what an engine's exception says, in characters that a terminal only shows."""
+    text, remark = str(error), ""
+    if isinstance(error, UnicodeDecodeError):  # of text that it quotes from a file, or of a name in one
+        text, remark = error.object.decode(errors="replace"), " (not UTF-8)"
+    lines = [part.strip() for part in text.splitlines() if part.strip()]
+    shown = "".join(letter if letter.isprintable() else "?" for letter in lines[line][:300]) if lines else ""
+    return shown + remark if shown else type(error).__name__

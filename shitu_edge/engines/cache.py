@@ -17,6 +17,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..system.files import read_bounded
+
 _log = logging.getLogger(__name__)
 
 _DIGEST_BYTES = 32
@@ -30,6 +32,11 @@ def user_cache() -> Path | None:
     variable = os.environ.get(CACHE_VARIABLE)
     if variable is not None:
         return Path(variable) if variable else None
+    return home_cache()
+
+
+def home_cache() -> Path | None:
+    """Return the cache folder in the user's home, None for a user who has none."""
     try:
         if sys.platform == "win32":
             base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
@@ -52,7 +59,7 @@ class BlobCache:
         """Return the blob of a key, None when there is none that is whole."""
         path = self._path(key)
         try:
-            content = path.read_bytes()
+            content = read_bounded(path, _DIGEST_BYTES + _KEEP_BYTES)
         except OSError:
             return None
         with suppress(OSError):  # somebody else's file: read only, its age is theirs to keep

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Any
 
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from ..errors import EngineError
 from ..results import EngineInfo
-from . import Model, Resources, Tensors, choose_format
+from ..system.cpu import is_described
+from ..system.forked import keep_in_children
+from ..system.workers import require_threads
+from . import Model, ModelFiles, Resources, Tensors, choose_format, reason
+from .telemetry import turned_off
+
+with turned_off():
+    import onnxruntime as ort
 
 _ERRORS_ONLY = 3
+_NEEDS_PROC = tuple(map(int, ort.__version__.split(".")[:2])) < (1, 26)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +29,7 @@ class OnnxRuntimeSession:
 
     info: EngineInfo
     _session: Any
+    _outputs: tuple[str, ...]
     _shapes: dict[str, tuple[int, ...]]
 
     def run(self, feeds: Tensors) -> dict[str, NDArray[Any]]:
@@ -32,32 +41,48 @@ class OnnxRuntimeSession:
         try:
             outputs = self._session.run(None, dict(feeds))
         except Exception as error:  # onnxruntime's exceptions share no base class
-            raise EngineError(f"onnxruntime failed: {_first_line(error)}") from error
-        return dict(zip((output.name for output in self._session.get_outputs()), outputs, strict=True))
+            raise EngineError(f"onnxruntime failed: {reason(error)}") from error
+        return dict(zip(self._outputs, outputs, strict=True))
 
 
 def open_session(model: Model, resources: Resources, fallback: str | None) -> OnnxRuntimeSession:
     """Load a model; see `engines.open_session`."""
     if model.precision == "bf16":
         raise EngineError("has no bf16; choose fp32 or int8, or OpenVINO")
+    if _NEEDS_PROC and not is_described():
+        raise EngineError("cannot start: before 1.26 it aborts if /proc and /sys are hidden; mount /proc")
     files = model.locate(choose_format(model, ("onnx",)))
     options = ort.SessionOptions()
     options.intra_op_num_threads = max(1, resources.threads // resources.streams)
+    require_threads(options.intra_op_num_threads)
     options.inter_op_num_threads = 1
     options.log_severity_level = _ERRORS_ONLY
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-    ort.disable_telemetry_events()
+    ort.disable_telemetry_events()  # on Windows, or where the program had imported onnxruntime before us
     try:
-        session = ort.InferenceSession(str(files.paths[0]), options, providers=["CPUExecutionProvider"])
+        source = _source(files)
+        session = ort.InferenceSession(source, options, providers=["CPUExecutionProvider"], enable_fallback=0)
+        keep_in_children(session)
+        names = {value.name for value in session.get_inputs()}
+        outputs = tuple(value.name for value in session.get_outputs())
+    except EngineError:
+        raise
     except Exception as error:  # onnxruntime's exceptions share no base class
-        raise EngineError(f"refuses {files.paths[0].name}: {_first_line(error)}") from error
-    names = {value.name for value in session.get_inputs()}
+        raise EngineError(f"refuses {files.paths[0].name}: {reason(error)}") from error
     if names != set(model.shapes):
         raise EngineError(f"{files.paths[0].name} has the inputs {sorted(names)}, expected {sorted(model.shapes)}")
     info = EngineInfo("onnxruntime", ort.__version__, model.precision, resources.threads, fallback)
-    return OnnxRuntimeSession(info, session, dict(model.shapes))
+    return OnnxRuntimeSession(info, session, outputs, dict(model.shapes))
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
+def _source(files: ModelFiles) -> str | bytes:
+    """Return the model's path, or its content where onnxruntime cannot take the path, whose bytes are not UTF-8."""
+    path, *others = files.paths
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError as error:
+        if others:
+            raise EngineError(f"finds no further files in a folder whose name is not UTF-8: rename {path}") from error
+        return path.read_bytes()
+    return os.fspath(path)

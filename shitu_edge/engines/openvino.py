@@ -10,16 +10,24 @@ from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
-import openvino as ov
 from numpy.typing import NDArray
 
 from ..errors import EngineError
 from ..results import EngineInfo
-from . import Model, ModelFiles, Resources, Tensors, choose_format
+from ..system.cpu import is_described
+from ..system.forked import keep_in_children
+from ..system.workers import require_threads
+from . import Model, ModelFiles, Resources, Tensors, choose_format, reason
 from .cache import BlobCache
+from .telemetry import turned_off
+
+with turned_off():
+    import openvino as ov
 
 _log = logging.getLogger(__name__)
 _CPU = "CPU"
+_LAST = -1
+"""The line of its messages that tells the reason; source positions come first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,30 +54,38 @@ class OpenVinoSession:
             request.infer(share_outputs=True)
             outputs = ((names, request.get_tensor(names[0]).data.copy()) for names in self._outputs)
             return {name: array for names, array in outputs for name in names}
-        except RuntimeError as error:
-            raise EngineError(f"OpenVINO failed: {_last_line(error)}") from error
+        except EngineError:
+            raise
+        except Exception as error:  # besides its RuntimeError, whatever becomes of text in it that is not UTF-8
+            raise EngineError(f"OpenVINO failed: {reason(error, _LAST)}") from error
         finally:
             self._requests.put(request)
 
 
 def open_session(model: Model, resources: Resources, fallback: str | None) -> OpenVinoSession:
     """Load a model; see `engines.open_session`."""
+    if not is_described():
+        raise EngineError("cannot start: neither /proc/cpuinfo nor /sys/devices/system/cpu can be read; mount /proc")
+    require_threads(2 * resources.threads + 2)  # as many again: those of this trial may not be gone yet
     try:
         core = ov.Core()
         capabilities = core.get_property(_CPU, "OPTIMIZATION_CAPABILITIES")
-    except RuntimeError as error:
-        raise EngineError(f"cannot start: {_last_line(error)}") from error
+    except Exception as error:
+        raise EngineError(f"cannot start: {reason(error, _LAST)}") from error
     if model.precision == "bf16" and "BF16" not in capabilities:
         raise EngineError("this CPU has no bf16; choose fp32 or int8")
     files = model.locate(choose_format(model, ("openvino", "onnx", "tflite")))
+    requests: SimpleQueue[Any] = SimpleQueue()
+    keep_in_children(requests)
     try:
         compiled = _compile(core, model, files, resources)
-    except RuntimeError as error:
-        raise EngineError(f"refuses {files.paths[0].name}: {_last_line(error)}") from error
-    requests: SimpleQueue[Any] = SimpleQueue()
-    for _ in range(resources.streams):
-        requests.put(compiled.create_infer_request())
-    outputs = tuple(tuple(sorted(output.get_names())) for output in compiled.outputs)
+        for _ in range(resources.streams):
+            requests.put(compiled.create_infer_request())
+        outputs = tuple(tuple(sorted(output.get_names())) for output in compiled.outputs)
+    except EngineError:
+        raise
+    except Exception as error:
+        raise EngineError(f"refuses {files.paths[0].name}: {reason(error, _LAST)}") from error
     info = EngineInfo("openvino", ov.__version__.split("-")[0], model.precision, resources.threads, fallback)
     return OpenVinoSession(info, requests, outputs, dict(model.shapes))
 
@@ -88,29 +104,24 @@ def _compile(core: Any, model: Model, files: ModelFiles, resources: Resources) -
     if cache and (blob := cache.read(key)) is not None:
         try:
             return core.import_model(blob, _CPU, config)
-        except RuntimeError as error:
-            _log.warning("compiled model not usable, compiling again: %s", _last_line(error))
+        except Exception as error:
+            _log.warning("compiled model not usable, compiling again: %s", reason(error, _LAST))
     compiled = core.compile_model(_read(core, files.paths, model), _CPU, config)
     if cache:
         try:
             cache.write(key, compiled.export_model().getbuffer())
-        except RuntimeError as error:  # the compiled model runs all the same
-            _log.warning("compiled model not cached: %s", _last_line(error))
+        except Exception as error:  # the compiled model runs all the same
+            _log.warning("compiled model not cached: %s", reason(error, _LAST))
     return compiled
 
 
 def _read(core: Any, paths: tuple[Path, ...], model: Model) -> Any:
     """Read a network and fix its input shapes."""
-    network = core.read_model(*map(str, paths))
+    weights = paths[1:2] if paths[0].suffix.lower() == ".xml" else ()  # ONNX finds further files by itself
+    network = core.read_model(*map(str, (paths[0], *weights)))
     inputs = [value.get_names() for value in network.inputs]  # an input may have several names
     names = set().union(*inputs)
     if set(model.shapes) - names or not all(aliases & set(model.shapes) for aliases in inputs):
         raise EngineError(f"{paths[0].name} has the inputs {sorted(names)}, expected {sorted(model.shapes)}")
     network.reshape({name: list(shape) for name, shape in model.shapes.items()})
     return network
-
-
-def _last_line(error: Exception) -> str:
-    """OpenVINO puts source positions first and the reason last."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1][:300] if lines else type(error).__name__

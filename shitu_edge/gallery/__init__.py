@@ -2,9 +2,8 @@
 
 from .gallery import Gallery, GalleryInfo
 from .index import GraphParameters
-from .live import GRAPH_FROM
+from .live.live import GRAPH_FROM
 from .protocol import GallerySearch
-from .sources import LabelledPicture, find_pictures
 from .store import Change, Diff, Entry, NewItem, Revision
 
 __all__ = [
@@ -16,8 +15,6 @@ __all__ = [
     "GalleryInfo",
     "GallerySearch",
     "GraphParameters",
-    "LabelledPicture",
     "NewItem",
     "Revision",
-    "find_pictures",
 ]

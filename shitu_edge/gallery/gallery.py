@@ -15,11 +15,15 @@ import numpy as np
 from ..errors import DamagedError, FingerprintError, GalleryError
 from ..results import Match
 from .index import GraphParameters, Progress, Rows
-from .live import Live
+from .labels import normal_label
+from .live.live import Live
 from .store import Change, Diff, Entry, Meta, NewItem, Replay, Revision, Store
-from .store.changes import normal_label
+from .store.given import each, file_path, id_array, instance, text, truth, whole
 from .store.records import ROUNDING, UNIT_TOLERANCE
 from .store.rescue import assess
+
+_MOST_THREADS = 1024
+"""hnswlib begins as many as it is told, and takes the process down when there can be no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +75,11 @@ class Gallery:
             GalleryError: it is missing or no gallery.
             DamagedError: it is not what was written; says how much of it a repair would keep.
         """
+        file, background = file_path(path), truth(background, "background")
         try:
-            return cls(Store.open(Path(path)), background)
+            return cls(Store.open(file), background)
         except DamagedError as error:
-            raise DamagedError(path, error.fault, assess(Path(path))) from error
+            raise DamagedError(path, error.fault, assess(file)) from error
 
     @classmethod
     def create(
@@ -87,7 +92,8 @@ class Gallery:
         Raises:
             GalleryError: the file exists already or cannot be written.
         """
-        return cls(Store.create(Path(path), Meta(extractor, fingerprint, dim)), background)
+        background = truth(background, "background")
+        return cls(Store.create(file_path(path), Meta(extractor, fingerprint, dim)), background)
 
     def __enter__(self) -> Gallery:
         return self
@@ -98,9 +104,12 @@ class Gallery:
         self.close()
 
     def close(self) -> None:
-        """Close the file, and give up an index being built. What was committed is on disk already."""
-        self._live.close()
-        self._store.close()
+        """Close the file, cancel an index being built, and free what is in memory, within two seconds.
+
+        What was committed is on disk already.
+        """
+        if self._store.home.is_here:  # else all of it belongs to the process that this one was forked off
+            self._live.close()
 
     def __len__(self) -> int:
         return len(self._live.view().roster)
@@ -155,8 +164,9 @@ class Gallery:
     ) -> tuple[int, list[tuple[Match, ...]]]:
         """See `GallerySearch.search_at`."""
         queries = unit_queries(queries, self.meta.dim)
-        if k < 1:
-            raise GalleryError(f"expected k of at least 1, found {k}")
+        k = whole(k, "k of at least 1", 1)
+        if workers is not None:
+            instance(workers, Executor)
         view = self._live.view()
         ids, similarities = view.search(queries, k, workers)
         matches = [
@@ -187,7 +197,7 @@ class Gallery:
             GalleryError: a label is empty, or an embedding is not a unit row of the gallery's dimension.
         """
         with self.change(author=author, note=note) as change:
-            return [change.add(item) for item in items]
+            return [change.add(item) for item in each(items, "items in a list")]
 
     def remove(
         self,
@@ -216,9 +226,10 @@ class Gallery:
         Raises:
             GalleryError: no item has the label, or some have the new one already and `merge` is false.
         """
+        merge = truth(merge, "merge")
         with self.change(author=author, note=note) as change:
             ids = _found(change, label)
-            taken = change.find(label=normal_label(new_label, "the new name"))
+            taken = change.find(label=normal_label(text(new_label, "the new name"), "the new name"))
             if taken == ids:
                 raise GalleryError(f"{label!r} is the label already")
             if taken and not merge:
@@ -245,12 +256,16 @@ class Gallery:
         """
         with self.change(author=author, note=note) as change:
             change.remove(_found(change, label))
-            return [change.add(item) for item in items]
+            return [change.add(item) for item in each(items, "items in a list")]
 
     # -- looking into it
 
     def entries(self, label: str | None = None) -> list[Entry]:
-        """Return the items by id, all or one label's."""
+        """Return the items by id, all or one label's.
+
+        Raises:
+            GalleryError: the label is no text.
+        """
         with self._store.snapshot() as snapshot:
             return snapshot.entries(label)
 
@@ -260,7 +275,7 @@ class Gallery:
         Raises:
             GalleryError: there is no such item.
         """
-        unique, places = np.unique(np.asarray(ids, np.int64), return_inverse=True)
+        unique, places = np.unique(id_array(ids), return_inverse=True)
         return self._store.embeddings(unique)[places]
 
     def label_counts(self) -> dict[str, int]:
@@ -311,7 +326,9 @@ class Gallery:
         Raises:
             GalleryError: there is no such revision, or its content was pruned.
         """
-        with self.change(author=author, note=note or f"rolled back to revision {revision}") as change:
+        revision = whole(revision, "a revision's number")
+        note = text(note, "the note") or f"rolled back to revision {revision}"
+        with self.change(author=author, note=note) as change:
             change.roll_back(revision)
         return change.revision
 
@@ -384,8 +401,14 @@ class Gallery:
         Raises:
             GalleryError: the gallery is empty, `threads` is not positive, or the graph cannot be made or written.
         """
-        if threads < 1:
-            raise GalleryError(f"expected 1 thread or more, found {threads}")
+        anew = truth(anew, "anew")
+        if parameters is not None:
+            instance(parameters, GraphParameters)
+        if progress is not None and not callable(progress):
+            raise GalleryError(f"expected progress to be a function, found {type(progress).__name__}")
+        threads = whole(threads, "1 thread or more", 1)
+        if threads > _MOST_THREADS:
+            raise GalleryError(f"expected at most {_MOST_THREADS} threads, found {threads}")
         self._live.reindex(parameters, anew, threads, progress)
 
     def drop_stale_graphs(self) -> None:
@@ -408,7 +431,7 @@ class Gallery:
         Raises:
             GalleryError: the file exists already or cannot be written.
         """
-        path = Path(target).absolute()
+        path = file_path(target).absolute()
         self._store.copy(path)
         copied = Store.open(path)
         try:
@@ -425,6 +448,7 @@ def require(name: str, meta: Meta, extractor: str, fingerprint: str) -> None:
     Raises:
         FingerprintError: the gallery was made with another one.
     """
+    extractor, fingerprint = text(extractor, "the extractor's name"), text(fingerprint, "the extractor's fingerprint")
     if fingerprint != meta.fingerprint:
         raise FingerprintError(
             f"{name}: was made with the extractor {meta.extractor} ({meta.fingerprint[:8]}), not with {extractor} "
@@ -438,11 +462,16 @@ def unit_queries(queries: Rows, dim: int) -> Rows:
     Raises:
         GalleryError: they are not.
     """
+    if not isinstance(queries, np.ndarray):
+        raise GalleryError(f"expected queries as an array of shape (Q, {dim}), found {type(queries).__name__}")
+    if queries.dtype.kind not in "fiu":
+        raise GalleryError(f"expected queries of numbers, found {queries.dtype}")
     if queries.ndim != 2 or queries.shape[1] != dim:
         raise GalleryError(f"expected queries of shape (Q, {dim}), found {queries.shape}")
     if not np.isfinite(queries).all():
         raise GalleryError("expected queries of finite numbers, found NaN or infinity")
-    lengths = np.linalg.norm(queries, axis=1)
+    with np.errstate(over="ignore"):
+        lengths = np.linalg.norm(queries, axis=1)
     wrong = lengths[np.abs(lengths - 1) > UNIT_TOLERANCE]
     if len(wrong):
         raise GalleryError(f"expected queries of length 1, found one of {wrong[0]:.4g}")
@@ -450,9 +479,9 @@ def unit_queries(queries: Rows, dim: int) -> Rows:
 
 
 def _found(change: Change, label: str | None, source: str | None = None) -> list[int]:
-    label = label if label is None else normal_label(label, "the label")
     ids = change.find(label=label, source=source)
     if not ids:
-        what = " and ".join(text for text in (label and f"labelled {label!r}", source and f"from {source!r}") if text)
+        given = {"labelled": label, "from": source}
+        what = " and ".join(f"{word} {text!r}" for word, text in given.items() if text is not None)
         raise GalleryError(f"there is no item {what}")
     return ids

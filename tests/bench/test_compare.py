@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from shitu_edge.bench.compare import conditions, differences, load_result
 from shitu_edge.bench.run import STAGES, Result
+from shitu_edge.bundle.profile import Profile
 from shitu_edge.errors import OptionError
 from tests.shell import Shell
 
@@ -57,6 +59,64 @@ def test_the_command(stored: dict[str, Any], shell: Shell) -> None:
     assert "-50.0 %" in rows["extract"]
     assert rows["extract"].split()[-1] == "faster"
     assert rows["total"].rstrip().endswith("no change")
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("environment.versions", ["numpy"]),
+        ("environment.cpu", None),
+        ("sizes", [[1]]),
+        ("sizes", {"a": 1}),
+        ("made_by.bundle_digest", 5),
+        ("latency.total_ms", []),
+        ("latency.total_ms", [1, -1]),
+        ("latency.total_ms", [1, 10**400]),
+        ("latency.total_ms", [1, float("nan")]),
+        ("latency.total_ms", [1, True]),
+        ("latency.total_ms", ["1"]),
+        ("latency.stages", []),
+        ("latency.stages.decode", 1),
+    ],
+)
+def test_values_that_no_result_has(stored: dict[str, Any], tmp_path: Path, place: str, value: object) -> None:
+    *parents, last = place.split(".")
+    part = stored
+    for name in parents:
+        part = part[name]
+    part[last] = value
+    (tmp_path / "x.json").write_text(json.dumps(stored), encoding="utf-8")
+    with pytest.raises(OptionError, match=r"x\.json: is no result of `shitu-edge bench --json` in version 1"):
+        load_result(tmp_path / "x.json")
+
+
+def test_text_of_a_result_is_printed_as_one_line(stored: dict[str, Any], shell: Shell) -> None:
+    other = changed(stored, 1)
+    other["environment"]["system"] = "\x1b]0;title\x07\n\u202e" * 1000
+    other["environment"]["versions"]["\x1b[2J"] = "1"
+    Path("a.json").write_text(json.dumps(stored), encoding="utf-8")
+    Path("b.json").write_text(json.dumps(other), encoding="utf-8")
+    done = shell("bench", "compare", "a.json", "b.json")
+    told = [line for line in done.out.splitlines() if line.startswith("not the same")]
+    assert len(told) == 2
+    assert done.out.replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize("kind", ["pipe", "endless", "sparse", "deep"])
+def test_files_that_never_end(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "x.json"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "endless":
+        path.symlink_to("/dev/zero")
+    else:
+        path.write_bytes(b"[" * 60_000)
+        if kind == "sparse":
+            os.truncate(path, 1 << 36)
+    expected = {"sparse": r"is larger than \d+ bytes", "deep": "nested too deeply"}.get(kind, "is a pipe, device")
+    for read in (load_result, Profile.read):
+        with pytest.raises(OptionError, match=rf"x\.json: [^\n]*{expected}[^\n]*$"):
+            read(path)
 
 
 @pytest.mark.parametrize("content", ["", "[1]", "{}", '{"schema_version": 1, "latency": {}}', '{"schema_version": 9}'])

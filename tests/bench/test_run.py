@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +14,9 @@ import pytest
 from shitu_edge.bench.pictures import load_pictures, read_size
 from shitu_edge.bench.run import STAGES, Result, Setup, run
 from shitu_edge.bench.verdict import judge, try_remedies
-from shitu_edge.decode import decode
 from shitu_edge.errors import ImageError, OptionError, ShituError
-from shitu_edge.extract import Extractor
+from shitu_edge.stages.decode import decode
+from shitu_edge.stages.extract import Extractor
 from tests.shell import Shell
 
 from . import quiet
@@ -51,6 +52,12 @@ def test_all_of_it_is_json(result: Result) -> None:
 def test_a_budget_that_is_met(result: Result) -> None:
     verdict = judge(result, 60_000)
     assert (verdict.met, verdict.blame, verdict.remedies) == (True, None, ())
+
+
+@pytest.mark.parametrize("budget_ms", [-1, math.nan, "200"])
+def test_a_budget_is_a_number(result: Result, budget_ms: Any) -> None:
+    with pytest.raises(OptionError, match=r"^budget_ms: expected a number of at least 0"):
+        judge(result, budget_ms)
 
 
 def test_a_slow_stage_is_blamed(setup: Setup, pictures: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,7 +137,7 @@ def test_the_command(setup: Setup, result: Result, shell: Shell, monkeypatch: py
 
 def test_the_command_on_bad_input(setup: Setup, shell: Shell) -> None:
     for arguments, words in (
-        (["--images", "nowhere"], "nowhere: no pictures"),
+        (["--images", "nowhere"], "nowhere: no such folder of images"),
         (["--image-size", "big"], "expected WIDTHxHEIGHT"),
         (["--gallery", "nowhere.gallery"], "nowhere.gallery"),
     ):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -69,3 +71,17 @@ def test_drift_widens_the_interval() -> None:
     shuffled = rng.permutation(swing)
     drifting, steady = compare(swing.tolist(), swing.tolist()), compare(shuffled.tolist(), shuffled.tolist())
     assert drifting.high - drifting.low > 1.5 * (steady.high - steady.low)
+
+
+def test_a_comparison_of_very_many_samples_takes_little_memory() -> None:
+    """As much as 2000 times their number, all at once, did not fit."""
+    rng = np.random.default_rng(5)
+    before = rng.gamma(400, 0.25, 300_000)
+    after = before * rng.normal(1.1, 0.01, len(before))
+    tracemalloc.start()
+    found = compare(before.tolist(), after.tolist())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100 << 20
+    assert found.low < 1.1 < found.high
+    assert found.high - found.low < 0.02

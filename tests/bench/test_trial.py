@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
+import sys
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +20,10 @@ from shitu_edge.bench.run import STAGES, Report, Setup, opened
 from shitu_edge.bench.sweep import precision_pairs, sweep
 from shitu_edge.bench.trial import Trial, measure_trials
 from shitu_edge.bench.tune import tune
+from shitu_edge.bundle.profile import Profile
+from shitu_edge.engines import ENGINES
 from shitu_edge.engines.openvino import OpenVinoSession
 from shitu_edge.errors import EngineError
-from shitu_edge.profile import Profile
 from tests.networks import write_bundle
 from tests.shell import Shell
 
@@ -121,7 +125,47 @@ def test_a_profile_of_another_bundle_is_refused(profile: Profile, tmp_path: Path
         Recognizer.open(tmp_path / "other", profile=profile)
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"schema_version": 1, "threads": "two"}'])
+BY_HAND = Profile(1, "tiny", "0" * 64, "a CPU", "openvino", "fp32", "int8", 2, 10.0, 12.5)
+
+
+def test_a_full_disk_leaves_the_old_profile(
+    tmp_path: Path, full_disk: Callable[[], AbstractContextManager[None]]
+) -> None:
+    path = tmp_path / "kiosk.json"
+    path.write_text("old", encoding="utf-8")
+    with full_disk(), pytest.raises(OSError, match="File too large") as caught:
+        BY_HAND.write(path)
+    assert caught.value.filename == str(path)
+    assert [entry.read_text("utf-8") for entry in tmp_path.iterdir()] == ["old"]
+
+
+@pytest.mark.parametrize("change", [{"threads": 0}, {"threads": 1.5}, {"p95_ms": -1}, {"p50_ms": math.nan}])
+def test_a_profile_outside_its_ranges_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
+    (name,) = change
+    with pytest.raises(OptionError, match=f"^{name}: expected a "):
+        replace(BY_HAND, **change)
+    (tmp_path / "profile.json").write_text(json.dumps(asdict(BY_HAND) | change), encoding="utf-8")
+    with pytest.raises(OptionError, match=rf"profile\.json: is not a profile: {name}: expected "):
+        Profile.read(tmp_path / "profile.json")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({name: 0} for name in ("gallery_size", "objects", "count", "threads", "seconds")),
+        *({name: math.nan} for name in ("objects", "seconds")),
+        {"threads": 100_000},
+        {"seed": -1},
+    ],
+)
+def test_a_setup_outside_its_ranges_is_refused(setup: Setup, change: dict[str, Any]) -> None:
+    with pytest.raises(OptionError, match=f"^{next(iter(change))}: expected a "):
+        replace(setup, **change)
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{}", '{"schema_version": 1, "threads": "two"}', '{"schema_version": 2}']
+)
 def test_files_that_are_no_profile(setup: Setup, tmp_path: Path, content: str) -> None:
     (tmp_path / "profile.json").write_text(content, encoding="utf-8")
     with pytest.raises(OptionError, match=r"profile\.json: is not a profile"):
@@ -131,10 +175,8 @@ def test_files_that_are_no_profile(setup: Setup, tmp_path: Path, content: str) -
 
 
 def test_where_no_engine_works(setup: Setup, pictures: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
-        raise EngineError("is not installed")
-
-    monkeypatch.setattr("shitu_edge.engines._module", refuse)
+    for engine in ENGINES:
+        monkeypatch.setitem(sys.modules, f"shitu_edge.engines.{engine}", None)
     with pytest.raises(EngineError, match="is not installed"):
         tune(setup, pictures, count=2, report=quiet)
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -14,12 +15,12 @@ import numpy as np
 import onnx
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
 
 from shitu_edge.engines import ENGINES, EngineName, Model, ModelFiles, Resources, Session, open_session
 from shitu_edge.engines.cache import BlobCache
 from shitu_edge.errors import EngineError
 from tests.networks import REACH, SIDE, STRIDE, write_detector, write_extractor
+from tests.photos import write_photo
 
 EXTRACTOR_SHAPE = (1, 3, 32, 32)
 
@@ -165,6 +166,103 @@ def test_a_truncated_model(engine: EngineName, networks: Path, tmp_path: Path) -
     path.write_bytes(content[: len(content) // 2])
     with pytest.raises(EngineError, match=r"half\.onnx"):
         open_session(_model(path), engine, Resources(1))
+
+
+_FOREIGN = {
+    "operation": (b"AveragePool", b"Averag\xff\xfeool"),
+    "input": (b"image", b"im\xffge"),
+    "output": (b"embedding", b"embed\x1b[\xffg"),
+}
+
+
+@pytest.mark.parametrize("what", _FOREIGN)
+def test_text_that_is_not_utf8_is_one_line_and_no_bar_to_the_next_engine(
+    engine: EngineName, networks: Path, tmp_path: Path, what: str
+) -> None:
+    """Python cannot decode it when an engine's message or name is read: a UnicodeDecodeError, not a RuntimeError."""
+    path = tmp_path / "foreign.onnx"
+    path.write_bytes((networks / "extractor.onnx").read_bytes().replace(*_FOREIGN[what]))
+    with pytest.raises(EngineError, match=rf"^foreign cannot run: {engine}: refuses foreign\.onnx: ") as refusal:
+        open_session(_model(path), engine, Resources(1))
+    assert str(refusal.value).isprintable()
+    with pytest.raises(EngineError, match=r"openvino: refuses foreign\.onnx: .*; onnxruntime: refuses foreign\.onnx: "):
+        open_session(_model(path), "auto", Resources(1))
+
+
+def test_foreign_text_while_openvino_starts_is_fallen_back_from(
+    extractor: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    openvino = pytest.importorskip("openvino")
+    pytest.importorskip("onnxruntime")
+    monkeypatch.setattr(openvino, "Core", lambda: b"no plugin \xff\xfe".decode())
+    session = open_session(extractor, "auto", Resources(1))
+    assert session.info.fallback == "openvino: cannot start: no plugin \ufffd\ufffd (not UTF-8)"
+
+
+@pytest.mark.parametrize(
+    "error", [UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid"), TypeError("odd"), MemoryError()]
+)
+def test_whatever_an_engine_raises_while_running_is_an_engine_error(
+    engine: EngineName, extractor: Model, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise error
+
+    session = open_session(extractor, engine, Resources(1))
+    inside = {"openvino": "openvino.InferRequest.infer", "onnxruntime": "onnxruntime.InferenceSession.run"}
+    with monkeypatch.context() as patch:
+        patch.setattr(inside[engine], refuse)
+        with pytest.raises(EngineError, match=rf"(?i)^{engine} failed: \S") as refusal:
+            _run(session, _pictures(1)[0])
+    assert refusal.value.__cause__ is error
+    assert "\n" not in str(refusal.value)
+    [image] = _pictures(1)
+    np.testing.assert_allclose(_run(session, image), _embedding(image), atol=1e-5)
+
+
+def test_a_compiled_model_that_openvino_cannot_even_name_is_compiled_again(
+    extractor: Model, tmp_path: Path, compiling: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    openvino = pytest.importorskip("openvino")
+
+    def refuse(*_: object) -> None:
+        raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid")
+
+    monkeypatch.setattr(openvino.Core, "import_model", refuse)
+    first, second = _two_answers(extractor, tmp_path)
+    assert first == second
+    assert compiling == ["extractor"] * 2
+
+
+def test_an_engine_that_breaks_at_its_import_is_named(extractor: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a library built for another NumPy does, in many lines and by any exception."""
+
+    class Breaking:
+        def find_spec(self, name: str, *_: object) -> None:
+            if name == "openvino":
+                raise AttributeError("_ARRAY_API not found\nin many lines")
+
+    monkeypatch.delitem(sys.modules, "openvino", raising=False)
+    monkeypatch.delitem(sys.modules, "shitu_edge.engines.openvino", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Breaking(), *sys.meta_path])
+    with pytest.raises(
+        EngineError, match=r"openvino: cannot be loaded \(_ARRAY_API not found\); install openvino again$"
+    ):
+        open_session(extractor, "openvino", Resources(1))
+
+
+def test_a_folder_whose_name_is_not_utf8(engine: EngineName, networks: Path, tmp_path: Path) -> None:
+    """商店 as a system of GBK writes it."""
+    folder = os.fsencode(tmp_path) + b"/\xc9\xcc\xb5\xea"
+    try:
+        os.mkdir(folder)
+    except OSError:
+        pytest.skip("the file system takes UTF-8 alone")
+    path = Path(os.fsdecode(folder)) / "extractor.onnx"
+    path.write_bytes((networks / "extractor.onnx").read_bytes())
+    [image] = _pictures(1)
+    answer = _run(open_session(_model(path), engine, Resources(1)), image)
+    np.testing.assert_allclose(answer, _embedding(image), atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -412,7 +510,7 @@ print(json.dumps([answer.as_dict(), refusal]))
 def test_one_engine_is_enough(tiny_bundle: Path, tmp_path: Path, missing: str) -> None:
     [present] = set(ENGINES) - {missing}
     pytest.importorskip(present)
-    Image.new("RGB", (64, 64), (90, 40, 20)).save(tmp_path / "cocoa.png")
+    write_photo(tmp_path / "cocoa.png")
     arguments = [missing, str(tiny_bundle), str(tmp_path / "shop.gallery"), str(tmp_path / "cocoa.png")]
     command = [sys.executable, "-c", _WITH_ONE_ENGINE, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)

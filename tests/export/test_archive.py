@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import random
 import resource
 import shutil
@@ -11,6 +12,7 @@ import stat
 import struct
 import subprocess
 import tarfile
+import tracemalloc
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -161,6 +163,79 @@ def test_bombs(unpack: Unpack) -> None:
         assert len(content) < 100_000
         with pytest.raises(ExportError, match=why):
             unpack(content, limit_bytes=10_000_000)
+
+
+def block(kind: bytes, content: bytes, said: int | None = None) -> bytes:
+    """Return a header of this type that says how long its content is, and the content."""
+    info = tarfile.TarInfo("x")
+    info.type, info.size = kind, len(content) if said is None else said
+    return info.tobuf(tarfile.GNU_FORMAT) + content + bytes(-len(content) % 512)
+
+
+LONG = b"1" * (16 << 20)
+SPARSE = b"22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n25 GNU.sparse.realsize=1\n"
+
+
+def old_sparse() -> bytes:
+    """Return a member of GNU's old sparse kind, whose list of parts goes on for 16 MiB."""
+    header = bytearray(block(tarfile.GNUTYPE_SPARSE, b""))
+    header[482] = 1  # more of the list follows
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    return bytes(header) + (bytes(504) + b"\1" + bytes(7)) * (1 << 15)
+
+
+TOO_LONG: dict[str, Callable[[], bytes]] = {
+    "GNU's long name": lambda: block(tarfile.GNUTYPE_LONGNAME, LONG),
+    "GNU's long link": lambda: block(tarfile.GNUTYPE_LONGLINK, LONG),
+    "GNU's long name that is not there": lambda: block(tarfile.GNUTYPE_LONGNAME, b"", 1 << 32),
+    "pax facts": lambda: block(tarfile.XHDTYPE, b"16777228 a=" + LONG),
+    "pax facts of all": lambda: block(tarfile.XGLTYPE, LONG),
+    "many of them": lambda: block(tarfile.XGLTYPE, b"10 a=bcde\n" * 400) * 20,
+    "pax parts": lambda: block(tarfile.XHDTYPE, SPARSE) + block(tarfile.REGTYPE, b"9999999\n" + b"0\n" * (8 << 20)),
+    "GNU's parts": old_sparse,
+    "zeros behind the end": lambda: tar_of(("x", b"x")) + bytes(16 << 20),
+}
+
+
+@pytest.mark.parametrize("name", TOO_LONG)
+@pytest.mark.parametrize("packed", [False, True])
+def test_headers_take_no_memory(unpack: Unpack, name: str, packed: bool) -> None:
+    content = TOO_LONG[name]()
+    content = gzip.compress(content, 1, mtime=0) if packed else content
+    tracemalloc.start()
+    with pytest.raises(ExportError, match=r"is too long|a name or facts of \d+ bytes"):
+        unpack(content)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 << 20
+
+
+def test_the_list_of_a_zip_takes_no_memory(unpack: Unpack) -> None:
+    """50 000 members, each of which `zipfile` would hold as an object."""
+    content = zip_of(("x", b"x"))
+    start = content.index(b"PK\1\2")
+    entry, end = content[start : content.index(b"PK\5\6")], bytearray(content[content.index(b"PK\5\6") :])
+    entries = entry * 50_000
+    struct.pack_into("<HHL", end, 8, 50_000, 50_000, len(entries))
+    tracemalloc.start()
+    with pytest.raises(ExportError, match="is too long"):
+        unpack(content[:start] + entries + bytes(end))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 << 20
+
+
+def test_the_longest_names_there_are(unpack: Unpack) -> None:
+    deep = "/".join(["d" * 200] * 15)
+    for content in (tar_of((deep, b"x")), tar_of((deep, b"x"), format=tarfile.GNU_FORMAT), zip_of((deep, b"x"))):
+        assert unpack(content) == {deep: b"x"}
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "archive")
+    with pytest.raises(ExportError, match="is a pipe, device or socket"):
+        extract(tmp_path / "archive", tmp_path / "folder")
 
 
 @pytest.mark.parametrize("kind", KINDS)

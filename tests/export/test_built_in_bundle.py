@@ -16,11 +16,11 @@ from shitu_edge_export.reference import reference_detections, run_source
 from shitu_edge_export.source import open_model
 
 from shitu_edge import Recognizer
-from shitu_edge.built_in import BUNDLES, SAMPLES
 from shitu_edge.bundle import Bundle
-from shitu_edge.decode import decode
+from shitu_edge.bundle.built_in import BUNDLES, SAMPLES
 from shitu_edge.engines import ENGINES, EngineName
-from shitu_edge.preprocess import InputBuilder
+from shitu_edge.imaging.preprocess import InputBuilder
+from shitu_edge.stages.decode import decode
 
 BUNDLE = BUNDLES / "shitu-small"
 PADDLE = Path(__file__).parents[2] / "training" / "shitu_small" / "paddle"

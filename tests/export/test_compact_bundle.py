@@ -10,8 +10,8 @@ from shitu_edge_export.cli import app
 from typer.testing import CliRunner
 
 from shitu_edge import Bundle, EngineError, Rule
+from shitu_edge.bundle.networks import open_network
 from shitu_edge.engines import ENGINES, EngineName, Resources
-from shitu_edge.networks import open_network
 
 from .programs import Pico, extractor, write
 

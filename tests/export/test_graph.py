@@ -332,5 +332,5 @@ def test_a_file_that_cannot_be_read(tmp_path: Path, file_format: Format) -> None
     path = write(SMALL.build()[0], tmp_path, file_format)
     path.unlink()
     path.mkdir()
-    with pytest.raises(ModelError, match="cannot be read: Is a directory"):
+    with pytest.raises(ModelError, match="cannot be read: is a folder"):
         read_graph(path)

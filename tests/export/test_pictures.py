@@ -41,7 +41,7 @@ def test_found_at_any_depth_in_order(tmp_path: Path) -> None:
 def test_folders_without_pictures(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match=r"absent: no such folder of pictures"):
         find_pictures([tmp_path / "absent"])
-    with pytest.raises(ExportError, match=r"holds no pictures \(.*\.jpeg.*\.png"):
+    with pytest.raises(ExportError, match="holds no images"):
         find_pictures([tmp_path])
     with pytest.raises(ExportError, match=r"a\.png: no such folder of pictures"):
         find_pictures([picture(tmp_path / "a.png")])

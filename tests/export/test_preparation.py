@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -291,8 +292,24 @@ def test_steps_that_cannot_be_read(tmp_path: Path, text: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_what_would_grow_or_never_end(tmp_path: Path) -> None:
+    path = tmp_path / "inference.yml"
+    doubling = "a0: &a0 {x: 1}\n" + "".join(f"a{n}: &a{n} {{<<: [*a{n - 1}, *a{n - 1}]}}\n" for n in range(1, 60))
+    for content, reason in ((doubling, "merges mappings"), ("[" * 5000 + "]" * 5000, "is nested too deeply")):
+        path.write_text(content, encoding="utf-8")
+        with pytest.raises(ModelError, match=rf"inference\.yml: {reason}"):
+            read_preparation(path, DETECTOR)
+    os.truncate(path, 1 << 36)
+    with pytest.raises(ModelError, match=r"inference\.yml: cannot be read: is larger than"):
+        read_preparation(path, DETECTOR)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(ModelError, match=r"inference\.yml: cannot be read: is a pipe"):
+        read_preparation(path, DETECTOR)
+
+
 def test_no_file(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"absent\.yml: cannot be read: No such file"):
         read_preparation(tmp_path / "absent.yml", DETECTOR)
-    with pytest.raises(ModelError, match="cannot be read: Is a directory"):
+    with pytest.raises(ModelError, match="cannot be read: is a folder"):
         read_preparation(tmp_path, DETECTOR)

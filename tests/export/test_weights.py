@@ -234,5 +234,5 @@ def test_a_level_beyond_all_files(tmp_path: Path) -> None:
 def test_no_file(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"absent\.pdiparams: cannot be read: No such file"):
         read_weights(tmp_path / "absent.pdiparams", {})
-    with pytest.raises(ModelError, match="cannot be read: Is a directory"):
+    with pytest.raises(ModelError, match="cannot be read: is a folder"):
         read_weights(tmp_path, {})

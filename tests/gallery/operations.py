@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from shitu_edge.gallery import Gallery, GraphParameters, NewItem
-from shitu_edge.gallery.patch import apply_patch, write_patch
+from shitu_edge.gallery.transfer.patch import apply_patch, write_patch
 
 from .rows import DIM, Rows, unit_rows
 

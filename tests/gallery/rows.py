@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from shitu_edge.gallery import Gallery, GraphParameters, NewItem
 from shitu_edge.gallery.index import GraphIndex, Ids, Progress
+from shitu_edge.gallery.store import changes, store
 
 Rows = NDArray[np.float32]
 
@@ -43,6 +47,15 @@ def new_items(rows: Rows, label: str = "label") -> list[NewItem]:
 def create(path: Path, dim: int = DIM) -> Gallery:
     """Make an empty gallery."""
     return Gallery.create(path, extractor="tiny", fingerprint="f" * 32, dim=dim, background=False)
+
+
+@contextmanager
+def older_labels() -> Iterator[None]:
+    """Let galleries take labels as they did before these had one form: any line of text."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (store, changes):
+            patch.setattr(module, "normal_label", lambda label, whose: label)
+        yield
 
 
 def build_graph(ids: Ids, rows: Rows, parameters: GraphParameters, progress: Progress | None = None) -> GraphIndex:

@@ -20,9 +20,9 @@ from pathlib import Path
 
 import pytest
 
-from shitu_edge.digest import file_sha256
 from shitu_edge.gallery import Gallery
 from shitu_edge.gallery.store.schema import ContentDigest, entry_digest
+from shitu_edge.system.digest import file_sha256
 
 from .operations import KINDS, SMALL_GRAPH, Model, Operation, check_content, content_digest, do, plan
 from .rows import DIM, create, new_items, unit_rows

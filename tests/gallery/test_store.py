@@ -5,7 +5,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +15,11 @@ from shitu_edge.errors import GalleryError
 from shitu_edge.gallery import Gallery, NewItem
 from shitu_edge.gallery.store import Store
 from shitu_edge.gallery.store import connection as connection_module
+from shitu_edge.gallery.store import drives as drives_module
 from shitu_edge.gallery.store import snapshot as snapshot_module
 from shitu_edge.gallery.store import store as store_module
-from shitu_edge.gallery.store.schema import SCHEMA
+from shitu_edge.gallery.store.schema import LOG_BYTES, SCHEMA
+from shitu_edge.gallery.store.structure import Guarded
 
 from .rows import create, new_items, run_python, unit_rows
 
@@ -246,12 +248,37 @@ def test_full_disk_commits_nothing_and_spoils_nothing(path: Path) -> None:
         assert [item.label for item in gallery.entries()] == ["label 0", "label 1", "label 2", "tea"]
 
 
-def test_an_aborted_transaction_is_reported_by_its_cause(path: Path) -> None:
+def test_an_aborted_transaction_is_reported_by_its_cause(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """SQLite ends a transaction by itself on some errors; there is nothing to roll back then."""
-    _alter(path, "CREATE TRIGGER full BEFORE INSERT ON entries BEGIN SELECT RAISE(ROLLBACK, 'the disk is full'); END")
+
+    def connect(path: Path) -> Guarded:
+        connection = connection_module.connect(path)
+        connection.execute("PRAGMA max_page_count = 20")
+        return connection
+
     with Gallery.open(path) as gallery:
-        with pytest.raises(GalleryError, match=r"shop\.gallery: the disk is full$"):
-            gallery.add(new_items(unit_rows(1)))
+        with monkeypatch.context() as patch:
+            patch.setattr(store_module, "connect", connect)
+            with pytest.raises(GalleryError, match=r"shop\.gallery: the disk is full$"):
+                gallery.add(new_items(unit_rows(3000)))
+        assert (len(gallery), gallery.revision) == (3, 2)
+        assert gallery.add(new_items(unit_rows(1))) == [4]
+
+
+def test_a_change_that_sqlite_ended_takes_nothing_more(path: Path) -> None:
+    """Without its transaction, each further statement would be committed for itself."""
+
+    def change_and_go_on(gallery: Gallery) -> None:
+        with gallery.change() as change:
+            change._connection.execute("PRAGMA max_page_count = 20")
+            with suppress(sqlite3.OperationalError):
+                for item in new_items(unit_rows(3000)):
+                    change.add(item)
+            change.add(new_items(unit_rows(1))[0])
+
+    with Gallery.open(path) as gallery:
+        with pytest.raises(GalleryError, match="the change is over"):
+            change_and_go_on(gallery)
         assert (len(gallery), gallery.revision) == (3, 2)
 
 
@@ -307,16 +334,13 @@ def read_only(path: Path) -> Iterator[Callable[[bool], None]]:
 
 @pytest.mark.usefixtures("_permissions_hold")
 @pytest.mark.parametrize("folder", [False, True], ids=["file", "file and folder"])
-def test_what_may_not_be_written_can_be_searched(
-    path: Path, read_only: Callable[[bool], None], folder: bool, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_what_may_not_be_written_can_be_searched(path: Path, read_only: Callable[[bool], None], folder: bool) -> None:
     read_only(folder)
     with Gallery.open(path) as gallery:
         assert [matches[0].label for matches in gallery.search(unit_rows(3), 1)] == ["label 0", "label 1", "label 2"]
-        with pytest.raises(GalleryError, match="readonly"):
+        with pytest.raises(GalleryError, match="is read-only here: it cannot be changed"):
             gallery.add([NewItem("tea", "", unit_rows(1)[0])])
         assert len(gallery) == 3
-    assert ("later changes by others will not be seen" in caplog.text) is folder
 
 
 @pytest.mark.usefixtures("_permissions_hold")
@@ -324,8 +348,51 @@ def test_a_log_in_a_read_only_folder_is_not_passed_over(path: Path, read_only: C
     path.with_name(f"{path.name}-wal").write_bytes(b"log")
     path.with_name(f"{path.name}-wal").chmod(0)
     read_only(True)
-    with pytest.raises(GalleryError, match="unable to open"):
+    with pytest.raises(GalleryError, match=r"shop\.gallery-wal: cannot be read: Permission denied"):
         Gallery.open(path)
+
+
+def test_the_log_stays_small_and_what_grows_beside_a_snapshot_is_folded_in(path: Path) -> None:
+    log = path.with_name(f"{path.name}-wal")
+    rows = unit_rows(2)
+    with Gallery.open(path, background=False) as gallery, Gallery.open(path, background=False) as idle:
+        for number in range(60):
+            gallery.add(new_items(rows, f"a {number}"))
+        assert log.stat().st_size < 1.5 * LOG_BYTES
+        with idle._store.snapshot() as snapshot:
+            for number in range(120):
+                gallery.add(new_items(rows, f"b {number}"))
+            assert log.stat().st_size > 2.5 * LOG_BYTES
+            assert len(snapshot.entries()) == 3 + 120
+        assert log.stat().st_size == 0
+        assert len(idle) == len(gallery) == 3 + 120 + 240
+
+
+@pytest.mark.skipif(not hasattr(os, "major"), reason="devices are told by their numbers")
+def test_a_network_drive_is_warned_of_once(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    device = path.stat().st_dev
+    lines = [
+        "22 1 0:5 / /proc rw,nosuid - proc proc rw",
+        f"36 22 {os.major(device)}:{os.minor(device)} / /a\\040b rw,noatime shared:1 master:2 - nfs4 server:/export rw",
+        "37 22 0:99 / /mnt rw - ext4 /dev/sda1 rw",
+        "odd",
+    ]
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text("\n".join(lines))
+    monkeypatch.setattr(drives_module, "_MOUNTS", mounts)
+    drives_module._kind_of.cache_clear()
+    drives_module._warn.cache_clear()
+    for _ in range(3):
+        Gallery.open(path).close()
+    assert caplog.text.count(f"{tmp_path}: is on a network drive (nfs4)") == 1
+    mounts.write_text("\n".join(lines).replace("nfs4", "xfs"))
+    drives_module._kind_of.cache_clear()
+    caplog.clear()
+    Gallery.open(path).close()
+    assert caplog.text == ""
+    drives_module._kind_of.cache_clear()
 
 
 _NO_FILES_LEFT = """
@@ -353,7 +420,7 @@ except GalleryError as error:
 
 def test_too_many_open_files_are_no_reason_to_pass_over_the_log(path: Path) -> None:
     pytest.importorskip("resource", reason="limits of open files are POSIX")
-    assert run_python(_NO_FILES_LEFT, path, 40) == f"{path}: unable to open database file\n"
+    assert run_python(_NO_FILES_LEFT, path, 40) == f"{path}-wal: cannot be read: Too many open files\n"
 
 
 @pytest.mark.usefixtures("_permissions_hold")

@@ -15,20 +15,23 @@ import pytest
 pytest.importorskip("torch", reason="PyTorch is not installed")
 
 import torch
+from typer.testing import CliRunner
 
 from training.checkpoint import save_checkpoint
+from training.cli import app
 from training.networks.extractor import Extractor
 from training.render.crop import draw_crop
 from training.render.product import Product
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+SEARCHED = os.pathsep.join([str(CHECKOUT), str(CHECKOUT / "export")])
 SIDE = 64
 
 
 def train(*arguments: object) -> str:
     """Run `python -m training` and return what it prints."""
     command = [sys.executable, "-m", "training", *map(str, arguments)]
-    environment = os.environ | {"PYTHONPATH": str(CHECKOUT), "OMP_NUM_THREADS": "2"}
+    environment = os.environ | {"PYTHONPATH": SEARCHED, "OMP_NUM_THREADS": "2"}
     finished = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stderr[-2000:]
     return finished.stdout
@@ -92,8 +95,14 @@ def test_from_photos_with_boxes_to_a_better_detector(tmp_path: Path) -> None:
 )
 def test_a_mistake_gets_one_line(arguments: tuple[str, ...], tmp_path: Path) -> None:
     command = [sys.executable, "-m", "training", *arguments]
-    environment = os.environ | {"PYTHONPATH": str(CHECKOUT)}
+    environment = os.environ | {"PYTHONPATH": SEARCHED}
     finished = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert finished.returncode == 1
     assert finished.stderr.startswith("error: ")
     assert finished.stderr.count("\n") == 1
+
+
+def test_a_share_that_is_not_a_number_is_wrong_usage() -> None:
+    finished = CliRunner().invoke(app, ["extractor", "--products", "pack=half", "--out", "out"])
+    assert finished.exit_code == 2
+    assert "pack=half: expected FOLDER or FOLDER=SHARE with a number" in finished.output

@@ -60,7 +60,7 @@ def normalise(images: Tensor) -> Tensor:
 
 
 def decode(outputs: HeadOutputs, height: int, width: int, lowest_score: float = _LOWEST_SCORE) -> list[Found]:
-    """Read the head's outputs for an input of `height` × `width` as `shitu_edge.detect` reads them.
+    """Read the head's outputs for an input of `height` × `width` as `shitu_edge.stages.detect` reads them.
 
     Per level the 1000 best of at least `lowest_score`; boxes clipped; suppressed at an IoU above 0.4; at most 100.
     """

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from ..learning import cosine_rate
+from ..options import EvalEvery, LearningRate, Out, Seed, Threads, facts_of
 
 SIDE_STEP = 32
 
@@ -33,38 +35,31 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class DetectorOptions:
-    """What the detector is trained with.
+    """What the detector is trained with; each field with a help text is an option of the command line.
 
     Attributes:
         sources: where photos come from.
-        out: folder of checkpoint and log; an interrupted run there goes on.
-        scale: width of the PP-LCNet backbone.
-        channels: of neck and head.
-        side: pixels a side of the input, a multiple of 32.
-        steps, batch: how long, and pictures a step over all processes.
-        learning_rate: of AdamW, at the peak of a cosine with warm-up.
-        eval_every: steps between measurements; each writes the checkpoint.
-        seed: of everything drawn.
-        backbone: checkpoint of a trained extractor of the same width, to start the backbone from.
-        initial: checkpoint of a trained detector of the same size to start from.
         workers: processes that make batches; 0 makes them between the steps.
-        threads: of PyTorch; None leaves its default.
     """
 
     sources: tuple[Source, ...]
-    out: Path
-    scale: float = 0.5
-    channels: int = 64
-    side: int = 320
-    steps: int = 4000
-    batch: int = 16
-    learning_rate: float = 2e-3
-    eval_every: int = 250
-    seed: int = 1
-    backbone: Path | None = None
-    initial: Path | None = None
+    out: Out
+    scale: Annotated[float, typer.Option(help="Width of PP-LCNet.")] = 0.5
+    channels: Annotated[int, typer.Option(help="Channels of neck and head.")] = 64
+    side: Annotated[int, typer.Option(help="Side of the input in pixels, a multiple of 32.")] = 320
+    steps: Annotated[int, typer.Option(min=1, help="Length of the training.")] = 3200
+    batch: Annotated[int, typer.Option(min=1, help="Photos per step, over all processes.")] = 16
+    learning_rate: LearningRate = 2e-3
+    eval_every: EvalEvery = 250
+    seed: Seed = 1
+    backbone: Annotated[
+        Path | None, typer.Option(help="Checkpoint of an extractor of the same width to start from.")
+    ] = None
+    initial: Annotated[Path | None, typer.Option(help="Checkpoint of a detector of the same size to start from.")] = (
+        None
+    )
     workers: int = field(default=0, compare=False)
-    threads: int | None = field(default=None, compare=False)
+    threads: Threads = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if self.side <= 0 or self.side % SIDE_STEP:
@@ -84,7 +79,4 @@ class DetectorOptions:
 
     def facts(self) -> dict[str, Any]:
         """Return, as JSON, the options that decide what a run computes."""
-        facts: dict[str, Any] = json.loads(json.dumps(asdict(self), default=str))
-        for name in ("out", "eval_every", "workers", "threads"):
-            del facts[name]
-        return facts
+        return facts_of(self, "out", "eval_every", "workers", "threads")

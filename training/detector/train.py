@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 from ..checkpoint import load_checkpoint, resume_run, save_run
 from ..learning import decay_groups, follow, join_processes, log_line
 from ..networks.picodet import PicoDet, PicoDetConfig
+from ..progress import Progress
 from .batches import Batches
 from .evaluation import detect, evaluate_ap, normalise
 from .losses import detection_losses
@@ -27,8 +28,6 @@ from .split import split_photos
 CHECKPOINT, LOG = "detector.pt", "detector.jsonl"
 _WEIGHT_DECAY = 0.05
 _GRADIENT_NORM = 10.0
-
-Progress = Callable[[int, int], None]
 
 
 def train_detector(options: DetectorOptions, progress: Progress) -> PicoDet:

@@ -9,12 +9,9 @@ part in it but for the focus.
 from __future__ import annotations
 
 import copy
-import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from dataclasses import asdict
 
 import numpy as np
 import torch
@@ -24,10 +21,12 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ..checkpoint import resume_run, save_run
 from ..learning import cosine_rate, decay_groups, follow, join_processes, log_line
-from ..networks.extractor import Backbone, Extractor
+from ..networks.extractor import Extractor
+from ..progress import Progress
 from .converted import Converted
 from .losses import Distillation, MapDistillation
-from .packs import Pack, Progress
+from .options import DistilOptions
+from .packs import Pack
 from .teacher import MAP_DEPTHS, MAP_SIDE
 from .teaching import Focus, find_maps, read_teacher, side_of
 from .train import CHECKPOINT, LOG, start_from
@@ -38,42 +37,6 @@ _CENTRED_BY = 8
 """Batches that the teachers' mean answers are taken from."""
 _BESIDE = (0.3, 0.7)
 """Least and greatest height and width of the box in which a view shows another."""
-
-
-@dataclass(frozen=True, slots=True)
-class DistilOptions:
-    """What a student is taught with.
-
-    Attributes:
-        out: folder of checkpoint and log; an interrupted run there goes on.
-        packs: pictures, each pack with its share of a batch.
-        models: the teachers; see `teaching.teach`.
-        focus: what of them is taught, by `find_focus` of the same teachers in the same order.
-        initial: checkpoint whose network the student starts from, of the same width, if any.
-        backbone, scale, dim, stages: of the student; see `ExtractorOptions`.
-        steps, batch: how long, and pictures a step over all processes.
-        side: pixels a side that the student sees.
-        mixed: share of the views in which a box shows another picture's view.
-        learning_rate, weight_decay: of AdamW, at the peak of a cosine with warm-up.
-        seed: of everything drawn.
-    """
-
-    out: Path
-    packs: tuple[tuple[Path, float], ...]
-    models: tuple[Path, ...]
-    focus: Path
-    initial: Path | None = None
-    backbone: Backbone = "lcnet"
-    scale: float = 1.0
-    dim: int = 256
-    stages: int = 5
-    steps: int = 5000
-    batch: int = 384
-    side: int = 160
-    mixed: float = 0.25
-    learning_rate: float = 3e-3
-    weight_decay: float = 0.03
-    seed: int = 1
 
 
 class Teachers(nn.Module):
@@ -185,7 +148,7 @@ def distil(options: DistilOptions, progress: Progress) -> Extractor:
     average = copy.deepcopy(student.extractor)
     optimizer = torch.optim.AdamW(decay_groups(student, options.weight_decay), options.learning_rate, fused=True)
     options.out.mkdir(parents=True, exist_ok=True)
-    facts = _facts(options)
+    facts = options.facts()
     first = resume_run(options.out / CHECKPOINT, "extractor", facts, student, average, optimizer)
     wrapped = DistributedDataParallel(student) if world > 1 else student
     wrapped.train()
@@ -237,10 +200,3 @@ def _centre(teachers: Teachers, views: Views, seed: int, side: int) -> tuple[Ten
     answers = [teachers(views.draw((seed, number, 1 << 20), side)) for number in range(_CENTRED_BY)]
     vectors, maps = (torch.cat(kind).mean((0, 2, 3)) for kind in zip(*answers, strict=True))
     return vectors[None], maps[None, :, None, None]
-
-
-def _facts(options: DistilOptions) -> dict[str, Any]:
-    """Return the options that decide what a run computes."""
-    facts = json.loads(json.dumps(asdict(options), default=str))
-    del facts["out"]
-    return dict(facts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..progress import Progress
+
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 PIXELS, LABELS, NAMES = "crops.npy", "labels.npy", "names.json"
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)

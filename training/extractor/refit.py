@@ -17,8 +17,9 @@ import torch
 from torch import nn
 
 from ..networks.extractor import Extractor
+from ..progress import Progress
 from .discriminant import Features, Scatter, discriminant
-from .packs import Pack, Progress
+from .packs import Pack
 from .views import as_input, cut, part_of
 
 SHRINKAGE = 0.01

@@ -3,101 +3,28 @@
 from __future__ import annotations
 
 import copy
-import json
 import time
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ..checkpoint import load_checkpoint, resume_run, save_run
-from ..learning import cosine_rate, decay_groups, follow, join_processes, log_line
-from ..networks.extractor import Backbone, Extractor
+from ..learning import decay_groups, follow, join_processes, log_line
+from ..networks.extractor import Extractor
+from ..progress import Progress
 from .batches import Batch, Batches, Course
 from .evaluate import evaluate
 from .losses import ArcMargin, Distillation, MapDistillation, triplet_angular_margin
-from .packs import Pack, Progress
+from .options import ExtractorOptions
+from .packs import Pack
 from .teacher import MAP_DEPTHS
 from .views import in_new_light
 
 CHECKPOINT, LOG = "extractor.pt", "extractor.jsonl"
 _SAVE_EVERY = 200
 _FACTS = ("backbone", "scale", "dim", "last_stride", "stages", "mirrored")
-_MARGIN_WARM_UP = 0.25
-_LIGHT_WARM_UP = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class ExtractorOptions:
-    """What the extractor is trained with.
-
-    Attributes:
-        out: folder of checkpoint and log; an interrupted run there goes on.
-        products: packs whose labels are products, each with its share of a batch.
-        shallow: packs of products whose labels teach the last layer alone, and the backbone nothing but what a teacher
-            says of them: it would learn a few pictures by heart, and find nothing of that in others.
-        varied: packs in which every picture is a thing of its own, each with its share.
-        initial: checkpoint whose network the training starts from, of the same width, if any.
-        gallery, queries: packs to measure on, if any.
-        backbone, scale, dim: PP-LCNet or PP-LCNetV2, its width, and numbers an embedding.
-        stages: how many of the backbone's last stages the embedding is made of.
-        steps, batch: how long, and pictures a step over all processes.
-        side, final_side, final_share: pixels a side, and in the last share of the steps.
-        eval_side: pixels a side when measuring.
-        learning_rate, weight_decay: of AdamW, at the peak of a cosine with warm-up.
-        margin: ArcMargin's angle, reached after a quarter of the steps.
-        classify, triplet, distil: weights of ArcMargin, of the triplet loss and of the teacher; 0 leaves one out.
-        eval_every: steps between measurements.
-        seed: of everything drawn.
-        threads: of PyTorch; None leaves its default.
-    """
-
-    out: Path
-    products: tuple[tuple[Path, float], ...]
-    shallow: tuple[tuple[Path, float], ...] = ()
-    varied: tuple[tuple[Path, float], ...] = ()
-    initial: Path | None = None
-    gallery: Path | None = None
-    queries: Path | None = None
-    backbone: Backbone = "lcnet"
-    scale: float = 1.0
-    dim: int = 256
-    stages: int = 1
-    steps: int = 4000
-    batch: int = 128
-    side: int = 112
-    final_side: int = 160
-    final_share: float = 0.3
-    eval_side: int = 176
-    learning_rate: float = 2e-3
-    weight_decay: float = 0.03
-    margin: float = 0.25
-    classify: float = 1.0
-    triplet: float = 1.0
-    distil: float = 4.0
-    eval_every: int = 250
-    seed: int = 1
-    threads: int | None = field(default=None, compare=False)
-
-    def schedule(self) -> list[int]:
-        """Return the pixels a side of every step."""
-        first = round(self.steps * (1 - self.final_share))
-        return [self.side if step < first else self.final_side for step in range(self.steps)]
-
-    def margin_at(self, step: int) -> float:
-        """Return a step's margin: none at first, since a network that knows nothing learns nothing against one."""
-        return self.margin * min(1.0, step / (_MARGIN_WARM_UP * self.steps))
-
-    def light_at(self, step: int) -> float:
-        """Return how much a step's light varies, 0..1: little at first, while colours are all that is understood."""
-        return min(1.0, step / (_LIGHT_WARM_UP * self.steps))
-
-    def rate(self, step: int) -> float:
-        """Return a step's learning rate."""
-        return cosine_rate(step, self.steps, self.learning_rate)
 
 
 class _Learner(nn.Module):
@@ -157,7 +84,7 @@ def train_extractor(options: ExtractorOptions, progress: Progress) -> Extractor:
     average = copy.deepcopy(learner.extractor)
     optimizer = torch.optim.AdamW(decay_groups(learner, options.weight_decay), options.learning_rate, fused=True)
     options.out.mkdir(parents=True, exist_ok=True)
-    facts = _facts(options)
+    facts = options.facts()
     first = resume_run(options.out / CHECKPOINT, "extractor", facts, learner, average, optimizer)
     wrapped = DistributedDataParallel(learner) if world > 1 else learner
 
@@ -211,14 +138,6 @@ def _measure(extractor: Extractor, options: ExtractorOptions) -> dict[str, float
         return {}
     found = evaluate(extractor, Pack.open(options.gallery), Pack.open(options.queries), options.eval_side)
     return {"recall_at_1": round(found.recall_at_1, 4), "map": round(found.mean_average_precision, 4)}
-
-
-def _facts(options: ExtractorOptions) -> dict[str, Any]:
-    """Return the options that decide what a run computes."""
-    facts = json.loads(json.dumps(asdict(options), default=str))
-    for name in ("out", "threads", "eval_every", "eval_side", "gallery", "queries"):
-        del facts[name]
-    return facts
 
 
 def start_from(extractor: Extractor, path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import cv2
 import numpy as np
 
 from ..detector.photos import read_rgb
+from ..progress import Progress
 from .masks import (
     CONVEX,
     Mask,
@@ -55,7 +55,7 @@ class Cutout:
     is_cut: bool
 
 
-def load_photographed(shared: Path, progress: Callable[[int, int], None]) -> list[Cutout]:
+def load_photographed(shared: Path, progress: Progress) -> list[Cutout]:
     """Cut out the objects of TrashNet below `shared`, leaving out bad masks."""
     photos = [photo for name in FOLDERS for photo in sorted((shared / "data/trashnet" / name).glob("*.jpg"))]
     cutouts = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,11 +10,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from shitu_edge.detect import Detector
-from shitu_edge.geometry import Boxes, iou
+from shitu_edge.imaging.geometry import Boxes, iou
 from shitu_edge.results import Detections
+from shitu_edge.stages.detect import Detector
 
 from ..detector.photos import read_rgb
+from ..progress import Progress
 from .teacher import open_localizer
 from .yolo import write_picture
 
@@ -48,9 +49,7 @@ LOOSE = Trust(score=0.85, agreement=0.85, rival=0.25, extent=0.72)
 """For fruit and vegetables: a crate of them gives a large box with a score of up to 0.84."""
 
 
-def label_photos(
-    photos: Sequence[Path], out: Path, shared: Path, progress: Callable[[int, int], None] = lambda done, total: None
-) -> int:
+def label_photos(photos: Sequence[Path], out: Path, shared: Path, progress: Progress = lambda done, total: None) -> int:
     """Write the photos whose one product the object localizer finds for sure, cropped around it, in YOLO's layout.
 
     Photos that are not trusted are left out: an empty label would say that there is nothing.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..detector.photos import read_rgb
+from ..progress import Progress
 from .compose import SHARPEST, Canvas, Pose, place
 from .cutouts import Cutout, load_catalogue, load_photographed
 from .finish import camera
@@ -55,9 +55,7 @@ class Scene:
     boxes_xyxy: NDArray[np.float32]
 
 
-def paste_scenes(
-    out: Path, count: int, seed: int, shared: Path, progress: Callable[[int, int], None] = lambda done, total: None
-) -> None:
+def paste_scenes(out: Path, count: int, seed: int, shared: Path, progress: Progress = lambda done, total: None) -> None:
     """Write `count` scenes to `out` in YOLO's layout; the same seed makes the same scenes.
 
     Args:
@@ -71,7 +69,7 @@ def paste_scenes(
         progress(number + 1, count)
 
 
-def load_material(shared: Path, progress: Callable[[int, int], None]) -> Material:
+def load_material(shared: Path, progress: Progress) -> Material:
     """Read the cut-outs and backgrounds below `shared`."""
     textures = [file for file in sorted((shared / "data/textures").glob("*.jpg")) if file.stem not in NO_SURFACES]
     rooms = sorted((shared / "data/grocery/images/train").rglob("*.jpg"))

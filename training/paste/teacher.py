@@ -6,8 +6,8 @@ import hashlib
 from pathlib import Path
 
 from shitu_edge.bundle import BoxesScores, DetectorSpec, InputSpec, Network
-from shitu_edge.detect import Detector
 from shitu_edge.engines import Model, ModelFiles, Resources, open_session
+from shitu_edge.stages.detect import Detector
 
 
 def open_localizer(file: Path, threads: int = 1) -> Detector:

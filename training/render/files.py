@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..progress import Progress
 from .crop import draw_crop
 from .product import Product
 from .scene import draw_scene
@@ -20,7 +21,6 @@ from .surfaces import load_surfaces
 Pixels = NDArray[np.uint8]
 Job = TypeVar("Job")
 Result = TypeVar("Result")
-Progress = Callable[[int, int], None]
 _SEEDS = 1_000_000
 """Product seeds that one data set may use: set s has the products from s × 1 000 000 on."""
 _AT_ONCE = 48

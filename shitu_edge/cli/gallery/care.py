@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -10,18 +9,22 @@ from typing import Annotated
 
 import typer
 
-from ...contact_sheet import Captioned, Pair, contact_sheet
-from ...engines.cpu import read_cpu
+from ...drawing.contact_sheet import Captioned, Pair, contact_sheet
+from ...drawing.draw import save
 from ...enrolment import bring_up_to_date
 from ...gallery import Gallery, GraphParameters
-from ...gallery.audit import Audit, AuditLimits
-from ...gallery.audit import audit as audit_items
+from ...gallery.care.audit import Audit, AuditLimits
+from ...gallery.care.audit import audit as audit_items
+from ...gallery.care.repair import repair as repair_gallery
+from ...gallery.care.verify import Verification
+from ...gallery.care.verify import verify as verify_gallery
 from ...gallery.index import MOST_LINKS
-from ...gallery.repair import repair as repair_gallery
 from ...gallery.store import Entry
-from ...gallery.verify import Verification
-from ...gallery.verify import verify as verify_gallery
-from ..options import AsJson, GalleryArgument, extractor_of
+from ...ranges import MOST_THREADS
+from ...system.cpu import read_cpu
+from ...system.files import check_writable, file_inside
+from ..options import AsJson, GalleryArgument, extractor_of, finite
+from ..printing import print_line, print_message
 from ..tables import print_facts, print_json, print_table, progress_bar
 
 _LINES = 20
@@ -40,7 +43,8 @@ def reindex(
     ] = None,
     ef: Annotated[int | None, typer.Option(min=1, help="How wide a search looks.", show_default=False)] = None,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="Threads. [default: a physical core each]", show_default=False)
+        int | None,
+        typer.Option(min=1, max=MOST_THREADS, help="Threads. [default: a physical core each]", show_default=False),
     ] = None,
 ) -> None:
     """Build the index of a large gallery anew, as when its file was lost; it is kept up to date without.
@@ -55,7 +59,7 @@ def reindex(
         parameters = GraphParameters(m or before.m, ef_construction or before.ef_construction, ef or before.ef)
         opened.reindex(parameters, threads=threads or read_cpu().threads, progress=partial(report, "index"))
         items = len(opened)
-    print(f"{gallery}: {items} items indexed")
+    print_line(f"{gallery}: {items} items indexed")
 
 
 def verify(gallery: GalleryArgument, as_json: AsJson = False) -> None:
@@ -71,9 +75,11 @@ def verify(gallery: GalleryArgument, as_json: AsJson = False) -> None:
         print_json(asdict(found))
     else:
         for fault in found.faults[:_LINES]:
-            print(fault)
+            print_line(fault)
+        for line in found.advice[:_LINES]:
+            print_line(f"advice: {line}")
         recall = "" if found.recall is None else f", the index finds {found.recall:.1%} of the 10 nearest"
-        print(f"{gallery}: {found.items} items in revision {found.revision}: {_verdict(found)}{recall}")
+        print_line(f"{gallery}: {found.items} items in revision {found.revision}: {_verdict(found)}{recall}")
     if found.faults:
         raise typer.Exit(1)
 
@@ -106,13 +112,13 @@ def repair(
     with progress_bar() as report:
         done = repair_gallery(gallery, extractor_of(models) if models else None, partial(report, "entries"))
     for lost in done.rescue.lost[:_LINES]:
-        print(f"lost: {lost}", file=sys.stderr)
+        print_message(f"lost: {lost}")
     if len(done.rescue.lost) > _LINES:
-        print(f"lost: {len(done.rescue.lost) - _LINES} more", file=sys.stderr)
+        print_message(f"lost: {len(done.rescue.lost) - _LINES} more")
     history = "" if done.rescue.history else ", its history begins anew"
     if not done.rescue.complete and not done.rescue.lost:
-        print("its digest is not that of what was kept: items may be missing without a trace", file=sys.stderr)
-    print(f"{gallery}: {done.rescue.kept} items kept, {len(done.rescue.lost)} lost{history}; was {done.damaged}")
+        print_message("its digest is not that of what was kept: items may be missing without a trace")
+    print_line(f"{gallery}: {done.rescue.kept} items kept, {len(done.rescue.lost)} lost{history}; was {done.damaged}")
     with Gallery.open(gallery, background=False) as opened, progress_bar() as report:
         bring_up_to_date(opened, read_cpu().threads, report)
 
@@ -126,7 +132,10 @@ def audit(
         Path, typer.Option(exists=True, file_okay=False, help="With --draw: the folder in which the pictures are.")
     ] = Path(),
     similarity: Annotated[
-        float, typer.Option(min=0, max=1, help="From which cosine on two labels' pictures are too much alike.")
+        float,
+        typer.Option(
+            min=0, max=1, callback=finite, help="From which cosine on two labels' pictures are too much alike."
+        ),
     ] = _LIMITS.near_duplicate,
     as_json: AsJson = False,
 ) -> None:
@@ -136,8 +145,8 @@ def audit(
     """
     if draw and draw.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise typer.BadParameter(f"expected a name that ends in .png or .jpg, found {draw}", param_hint="--draw")
-    if draw and not draw.absolute().parent.is_dir():
-        raise typer.BadParameter(f"there is no folder {draw.parent}", param_hint="--draw")
+    if draw:
+        check_writable(draw)
     with Gallery.open(gallery, background=False) as opened, progress_bar() as report:
         entries = opened.entries()
         vectors = opened.embeddings([entry.id for entry in entries])
@@ -145,12 +154,11 @@ def audit(
         found = audit_items(entries, vectors, opened.search, limits, progress=partial(report, "audit"))
     if draw:
         pairs = _pairs(found, pictures)
-        there = [pair for pair in pairs if pair.first.path.is_file() or pair.second.path.is_file()]
-        contact_sheet(there[:_PAIRS]).save(draw)
-        print(
+        there = [pair for pair in pairs if pair.first.path or pair.second.path]
+        save(contact_sheet(there[:_PAIRS]), draw)
+        print_message(
             f"{draw}: {min(_PAIRS, len(there))} of {len(pairs)} pairs; {len(pairs) - len(there)} have no pictures in "
-            f"{pictures}",
-            file=sys.stderr,
+            f"{pictures}"
         )
     if as_json:
         print_json(asdict(found))
@@ -160,7 +168,7 @@ def audit(
 
 def _pairs(found: Audit, pictures: Path) -> list[Pair]:
     def captioned(entry: Entry) -> Captioned:
-        return Captioned(pictures / entry.source, entry.label, f"{entry.id}  {entry.source}")
+        return Captioned(file_inside(pictures, entry.source), entry.label, f"{entry.id}  {entry.source}")
 
     return [
         Pair(f"{line.entry.id}: rather {line.suggested}?", captioned(line.entry), captioned(line.nearest))
@@ -202,10 +210,11 @@ def _print_audit(found: Audit) -> None:
 def _section(title: str, headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
     """Print a heading and a table, and nothing where it has no rows."""
     if rows:
-        print(f"\n{title}: {len(rows)}")
+        print_line()
+        print_line(f"{title}: {len(rows)}")
         print_table(headings, rows[:_LINES])
         if len(rows) > _LINES:
-            print(f"and {len(rows) - _LINES} more, all of them with --json")
+            print_line(f"and {len(rows) - _LINES} more, all of them with --json")
 
 
 def _entry(entry: Entry) -> tuple[str, str, str]:

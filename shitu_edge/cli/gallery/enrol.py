@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ...decode import SUFFIXES
 from ...enrolment import (
     Enrolment,
     NothingReadableError,
-    Unreadable,
     add_pictures,
     build_gallery,
     replace_pictures,
 )
-from ...gallery import Gallery, LabelledPicture, find_pictures
+from ...gallery import Gallery
+from ...gallery.labels import normal_label
+from ...inputs.sources import FoundImages, LabelledPicture, find_images
+from ...system.text import some
 from ..options import (
     Author,
     Engine,
@@ -33,17 +33,22 @@ from ..options import (
     author_or_user,
     open_recognizer,
 )
+from ..printing import count, print_message, print_skipped
 from ..tables import progress_bar
 from .look import print_state
 
 Pictures = Annotated[
     Path,
     typer.Argument(
-        metavar="PICTURES", help="A folder with a subfolder per label, or a label file of lines path<TAB>label."
+        metavar="IMAGES",
+        help="A folder with a subfolder per label, or a label file: lines path<TAB>label, or CSV.",
     ),
 ]
 
 
+AllowMissing = Annotated[
+    bool, typer.Option("--allow-missing", help="Exit with 0 also where a label ends without an item.")
+]
 Crop = Annotated[
     bool, typer.Option("--crop", help="Enrol the product that the detector finds in a photo, not the whole photo.")
 ]
@@ -56,26 +61,29 @@ def build(
     crop: Crop = False,
     max_megapixels: MaxMegapixels = None,
     replace: Annotated[bool, typer.Option("--replace", help="Build anew a gallery that exists.")] = False,
+    allow_missing: AllowMissing = False,
     note: Note = "",
     author: Author = None,
     engine: EngineOption = Engine.auto,
     precision: PrecisionOption = None,
     threads: Threads = None,
 ) -> None:
-    """Build a gallery of pictures.
+    """Build a gallery of images.
+
+    Every file is used or named with the reason. Exits with 1 where a label ends without an item.
 
     Example: shitu-edge gallery build products/ shop.gallery --models models/ppshitu-v2
     """
-    found = find_pictures(pictures, SUFFIXES)
+    found = find_images(pictures)
     with (
-        _passed_over_printed(),
+        _told(found),
         open_recognizer(models, None, engine, precision, threads, max_megapixels=max_megapixels) as recognizer,
         progress_bar() as report,
     ):
         enrolment = build_gallery(
             recognizer,
             gallery,
-            found,
+            found.images,
             replace=replace,
             crop=crop,
             author=author_or_user(author),
@@ -83,42 +91,40 @@ def build(
             progress=report,
         )
     with Gallery.open(gallery, background=False) as opened:
-        _report(enrolment, gallery, opened)
+        _report(found, enrolment, gallery, opened, allow_missing)
 
 
 def add(
     gallery: GalleryArgument,
     pictures: Annotated[
-        list[Path], typer.Argument(metavar="PICTURES...", help="With --label photos, else as for build.")
+        list[Path], typer.Argument(metavar="IMAGES...", help="With --label images, else as for build.")
     ],
-    label: Annotated[str | None, typer.Option(help="The label of all these photos.", show_default=False)] = None,
+    label: Annotated[str | None, typer.Option(help="The label of all these images.", show_default=False)] = None,
     models: Models = None,
     crop: Crop = False,
     max_megapixels: MaxMegapixels = None,
+    allow_missing: AllowMissing = False,
     note: Note = "",
     author: Author = None,
     engine: EngineOption = Engine.auto,
     precision: PrecisionOption = None,
     threads: Threads = None,
 ) -> None:
-    """Add pictures to a gallery.
+    """Add images to a gallery; files that are not used and labels without an item are told as by build.
 
     Example: shitu-edge gallery add shop.gallery oat-milk.jpg --label "Oat milk 1 l" --models models/ppshitu-v2
     """
-    if label is None:
-        found = [picture for source in pictures for picture in find_pictures(source, SUFFIXES)]
-    else:
-        found = _photos(pictures, label)
+    found = _together(map(find_images, pictures)) if label is None else _labeled(pictures, label)
     with (
-        _passed_over_printed(),
+        _told(found),
         Gallery.open(gallery, background=False) as opened,
         open_recognizer(models, None, engine, precision, threads, max_megapixels=max_megapixels) as recognizer,
     ):
         with progress_bar() as report:
             enrolment = add_pictures(
-                recognizer, opened, found, crop=crop, author=author_or_user(author), note=note, progress=report
+                recognizer, opened, found.images, crop=crop, author=author_or_user(author), note=note, progress=report
             )
-        _report(enrolment, gallery, opened)
+        _report(found, enrolment, gallery, opened, allow_missing)
 
 
 def replace(
@@ -138,8 +144,9 @@ def replace(
 
     Example: shitu-edge gallery replace shop.gallery new/*.jpg --label "Oat milk 1 l"
     """
+    found = _labeled(pictures, label)
     with (
-        _passed_over_printed(),
+        _told(found),
         Gallery.open(gallery, background=False) as opened,
         open_recognizer(models, None, engine, precision, threads, max_megapixels=max_megapixels) as recognizer,
     ):
@@ -148,34 +155,56 @@ def replace(
                 recognizer,
                 opened,
                 label,
-                _photos(pictures, label),
+                found.images,
                 crop=crop,
                 author=author_or_user(author),
                 note=note,
                 progress=report,
             )
-        _report(enrolment, gallery, opened)
+        _report(found, enrolment, gallery, opened)
 
 
-def _photos(paths: Sequence[Path], label: str) -> list[LabelledPicture]:
-    return [LabelledPicture(path, label, str(path)) for path in paths]
+def _labeled(paths: Sequence[Path], label: str) -> FoundImages:
+    label = normal_label(label, "--label")
+    return FoundImages(tuple(LabelledPicture(path, label, str(path)) for path in paths), frozenset([label]))
+
+
+def _together(sources: Iterable[FoundImages]) -> FoundImages:
+    found = list(sources)
+    return FoundImages(
+        tuple(image for one in found for image in one.images),
+        frozenset(label for one in found for label in one.labels),
+        tuple(skipped for one in found for skipped in one.skipped),
+        tuple(note for one in found for note in one.notes),
+    )
 
 
 @contextmanager
-def _passed_over_printed() -> Iterator[None]:
-    """Name every picture also where none can be read."""
+def _told(found: FoundImages) -> Iterator[None]:
+    """Say what was assumed, and what was skipped where no image can be read."""
+    for note in found.notes:
+        print_message(f"note: {note}")
     try:
         yield
     except NothingReadableError as error:
-        _print_passed_over(error.unreadable)
+        print_skipped([*found.skipped, *error.others])
         raise
 
 
-def _print_passed_over(unreadable: Sequence[Unreadable]) -> None:
-    for picture in unreadable:
-        print(f"passed over: {picture.reason}", file=sys.stderr)
+def _report(
+    found: FoundImages, enrolment: Enrolment, path: Path, gallery: Gallery, allow_missing: bool = False
+) -> None:
+    """Say what became of the images.
 
-
-def _report(enrolment: Enrolment, path: Path, gallery: Gallery) -> None:
-    _print_passed_over(enrolment.unreadable)
-    print_state(path, gallery, f"{enrolment.added} pictures added, {len(enrolment.unreadable)} passed over")
+    Raises:
+        typer.Exit: a label has no item.
+    """
+    print_skipped([*found.skipped, *enrolment.unreadable])
+    skipped = len(found.skipped) + len(enrolment.unreadable)
+    print_state(path, gallery, f"{count(enrolment.added, 'image')} added, {skipped} skipped")
+    missing = sorted(found.labels - enrolment.labels)
+    if missing:
+        told = f"{count(len(missing), 'label')} without an item: {some(missing)}"
+        print_message(f"note: {told}" if allow_missing else f"error: {told}; --allow-missing exits with 0")
+    if missing and not allow_missing:
+        raise typer.Exit(1)

@@ -9,6 +9,7 @@ import typer
 
 from ...gallery import Diff, Gallery
 from ..options import AsJson, Author, GalleryArgument, Note, author_or_user
+from ..printing import print_line
 from ..tables import print_json, print_table
 
 _KEEP = 100
@@ -72,10 +73,10 @@ def rollback(
         new = opened.rollback(revision, author=author_or_user(author), note=note)
         found = opened.diff(before, new)
     if new == before:
-        print(f"{gallery}: is what it was at revision {revision} already")
+        print_line(f"{gallery}: is what it was at revision {revision} already")
     else:
         changes = f"{len(found.added)} added, {len(found.removed)} removed"
-        print(f"{gallery}: revision {new} is what revision {revision} was: {changes}")
+        print_line(f"{gallery}: revision {new} is what revision {revision} was: {changes}")
 
 
 def prune(
@@ -90,7 +91,7 @@ def prune(
         before = opened.info().bytes
         _, items = opened.prune(keep)
         freed = before - opened.info().bytes
-    print(f"{gallery}: {items} removed items forgotten, {max(0, freed) / 1e6:.1f} MB freed")
+    print_line(f"{gallery}: {items} removed items forgotten, {max(0, freed) / 1e6:.1f} MB freed")
 
 
 def _rows(found: Diff) -> list[tuple[str, str, str, str]]:

@@ -11,12 +11,13 @@ import typer
 from ...errors import GalleryError
 from ...gallery import Gallery
 from ..options import AsJson, Engine, EngineOption, GalleryArgument, Models, PrecisionOption, Threads, open_recognizer
+from ..printing import print_line
 from ..tables import print_facts, print_json, print_table
 
 
 def print_state(path: Path, gallery: Gallery, what: str) -> None:
     """Say what was done to a gallery, and what it holds since."""
-    print(f"{path}: {what}; {len(gallery)} items in revision {gallery.revision}")
+    print_line(f"{path}: {what}; {len(gallery)} items in revision {gallery.revision}")
 
 
 def search(

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ...engines.cpu import read_cpu
 from ...enrolment import bring_up_to_date, check_vectors
 from ...errors import GalleryError
 from ...gallery import Gallery, NewItem
-from ...gallery.folder import export_folder, import_folder
-from ...gallery.intake import take_in
 from ...gallery.paddle_index import read_paddle_index
-from ...gallery.patch import apply_patch, write_patch
+from ...gallery.transfer.folder import export_folder, import_folder
+from ...gallery.transfer.intake import take_in
+from ...gallery.transfer.patch import apply_patch, write_patch
+from ...system.cpu import read_cpu
 from ..options import Author, Engine, GalleryArgument, Models, Note, author_or_user, extractor_of, open_recognizer
+from ..printing import print_line, print_message
 from ..tables import progress_bar
 from .look import print_state
 
@@ -36,7 +36,7 @@ def copy(
     """
     with Gallery.open(gallery, background=False) as opened:
         opened.copy(target)
-    print(f"{target}: a copy of {gallery}")
+    print_line(f"{target}: a copy of {gallery}")
 
 
 def patch(
@@ -53,7 +53,7 @@ def patch(
     base, head = _range(revisions)
     with Gallery.open(gallery, background=False) as opened:
         info = write_patch(opened, base, opened.revision if head is None else head, out)
-    print(
+    print_line(
         f"{out}: revisions {info.base} to {info.head}, {info.added} added, {info.removed} removed, "
         f"{info.bytes / 1e3:,.0f} kB"
     )
@@ -70,7 +70,7 @@ def apply(
     with Gallery.open(gallery, background=False) as opened:
         info = apply_patch(opened, patch_file)
         if info is None:
-            print(f"{gallery}: has the patch already, and is at revision {opened.revision}")
+            print_line(f"{gallery}: has the patch already, and is at revision {opened.revision}")
             return
     _bring_up_to_date(gallery, f"{info.added} added, {info.removed} removed")
 
@@ -92,7 +92,7 @@ def export(
     with Gallery.open(gallery, background=False) as opened, progress_bar() as report:
         copied = export_folder(opened, folder, pictures=pictures, progress=partial(report, "items"))
         items = len(opened)
-    print(f"{folder}: {items} items" + (f", {copied} with their pictures" if pictures else ""))
+    print_line(f"{folder}: {items} items" + (f", {copied} with their pictures" if pictures else ""))
 
 
 def import_(
@@ -140,7 +140,7 @@ def import_paddleclas(
     if pictures:
         with open_recognizer(models, None, Engine.auto, None, None) as recognizer:
             checked = check_vectors(recognizer, items, pictures)
-        print(f"{checked} pictures give the vectors of the index", file=sys.stderr)
+        print_message(f"{checked} pictures give the vectors of the index")
     added = take_in(
         gallery, extractor, items, author=author_or_user(author), note=note or f"imported from {index.name}"
     )
@@ -163,7 +163,7 @@ def push(
 
     with Gallery.open(gallery, background=False) as opened, progress_bar() as report:
         done = push_to_milvus(opened, uri, collection, token=token, progress=partial(report, "items"))
-    print(f"{uri}, {collection}: at revision {done.revision}, {done.added} added, {done.removed} removed")
+    print_line(f"{uri}, {collection}: at revision {done.revision}, {done.added} added, {done.removed} removed")
 
 
 def _range(text: str) -> tuple[int, int | None]:

@@ -218,7 +218,7 @@ def at(revision: int) -> str:
 
 
 def _match(hit: dict[str, Any]) -> Match:
-    return Match(hit["entity"]["item"], hit["entity"]["label"], hit["distance"])
+    return Match(hit["entity"]["item"], hit["entity"]["label"], min(max(hit["distance"], -1.0), 1.0))
 
 
 def _by_similarity(match: Match) -> tuple[float, int]:
@@ -238,7 +238,7 @@ def _import_pymilvus() -> Any:
     try:
         import pymilvus
     except ImportError as error:
-        raise GalleryError(f"Milvus needs pymilvus ({error}); pip install shitu-edge[milvus]") from error
+        raise GalleryError(f"Milvus needs pymilvus ({error}); pip install pymilvus") from error
     if first:  # it prints a stack trace of every error that it raises
         for name in ("pymilvus", "pymilvus.milvus_client", "milvus_lite"):
             logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -19,8 +19,9 @@ from dataclasses import dataclass
 from ...errors import FingerprintError, GalleryError
 from ..gallery import Gallery
 from ..index import Progress
+from ..labels import label_fault
 from ..store import Entry
-from .collection import AT_ONCE, IDLE, KEY_BITS, LABEL_BYTES, NEVER, Collection, State, at
+from .collection import AT_ONCE, IDLE, KEY_BITS, NEVER, Collection, State, at
 
 SETTLE_S = 10.0
 """What a push waits between its last row and the new revision: twice what a search may lag behind."""
@@ -69,7 +70,8 @@ def push(
 
     Raises:
         GalleryError: pymilvus is missing, nobody answers, the collection is another gallery's, or of a copy that has
-            gone another way or further, or a label is too long; FingerprintError: another extractor made it.
+            gone another way or further, or a label is one that
+            `gallery add` would refuse; FingerprintError: another extractor made it.
     """
     with closing(Collection(uri, collection, token, timeout_s)) as target:
         state = target.state() if target.exists() else _new_state(gallery)
@@ -199,11 +201,11 @@ def _between(head: int, old: set[tuple[int, str]], new: Sequence[Entry]) -> _Cha
 
 
 def _check_keys(revision: int, entries: Sequence[Entry]) -> None:
-    """Check that keys and labels fit in."""
+    """Check that keys fit in, and that labels are as `gallery add` takes them, which older galleries may not be."""
     last = max((entry.id for entry in entries), default=0)
     if revision >= 1 << KEY_BITS or last >= 1 << 63 - KEY_BITS:
         raise GalleryError(f"revision {revision} or item {last} is beyond what keys have room for; build it anew")
     for entry in entries:
-        length = len(entry.label.encode())
-        if length > LABEL_BYTES:
-            raise GalleryError(f"item {entry.id}: Milvus holds labels of up to {LABEL_BYTES} bytes, found {length}")
+        fault = label_fault(entry.label)
+        if fault:
+            raise GalleryError(f"item {entry.id}: its label {fault}; `gallery relabel` gives it another")

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import GalleryError
+from ..labels import normal_label
 from ..store.records import UNIT_TOLERANCE
 from .faiss_file import FaissVectors, read_faiss
 from .id_map import PICKLE, find_id_map, read_id_map
@@ -33,22 +34,22 @@ def read_paddle_index(folder: Path) -> PaddleIndex:
 
     Raises:
         GalleryError: a file is missing, damaged or of a kind that is not understood, ids are on one side only, a
-            label is empty, or a vector is no unit vector.
+            label is refused by `normal_label`, or a vector is not a unit vector.
     """
     path = folder / INDEX
     if not path.is_file():
         raise GalleryError(f"{folder}: expected a folder with {INDEX}, found none in it")
     map_path = find_id_map(folder)
-    found, texts = read_faiss(path), read_id_map(folder)
+    found = read_faiss(path)
+    texts = read_id_map(folder, len(found.ids))
     _check_ids(folder, map_path.name, found.ids, texts)
     order = np.argsort(found.ids)
     ids, vectors = found.ids[order], found.vectors[order]
     _check_lengths(path, ids, vectors)
-    pairs = [_split(texts[i]) if map_path.name == PICKLE else ("", texts[i].strip()) for i in ids.tolist()]
-    for i, (_, label) in zip(ids, pairs, strict=True):
-        if not label:
-            raise GalleryError(f"{map_path}: expected a label, found none in {texts[int(i)][:60]!r} of id {i}")
-    return PaddleIndex(tuple(label for _, label in pairs), tuple(source for source, _ in pairs), vectors)
+    split = _split if map_path.name == PICKLE else _label_alone
+    pairs = [split(texts[i]) for i in ids.tolist()]
+    labels = tuple(normal_label(label, f"{map_path}, id {i}") for i, (_, label) in zip(ids, pairs, strict=True))
+    return PaddleIndex(labels, tuple(source for source, _ in pairs), vectors)
 
 
 def _check_ids(folder: Path, map_name: str, ids: NDArray[np.int64], texts: dict[int, str]) -> None:
@@ -77,11 +78,15 @@ def _check_lengths(path: Path, ids: NDArray[np.int64], vectors: NDArray[np.float
 def _split(text: str) -> tuple[str, str]:
     """Return source and label of PaddleClas' `path<TAB>label`, its `path label`, or a label alone.
 
-    PaddleClas pickles the line of its label file, whatever the delimiter; early PaddleX 3 pickled the label.
+    PaddleClas pickles the line of its label file, whatever the delimiter and with further columns, of which it reads
+    none; early PaddleX 3 pickled the label.
     """
-    source, tab, label = text.partition("\t")
-    if not tab:
-        source, _, label = text.strip().partition(" ")
-        if not source.lower().endswith(_PICTURES):
-            return "", text.strip()
-    return source.strip(), label.strip()
+    source, *columns = text.split("\t")
+    if columns:
+        return source.strip(), columns[0]
+    source, _, label = text.strip().partition(" ")
+    return (source, label) if source.lower().endswith(_PICTURES) else _label_alone(text)
+
+
+def _label_alone(text: str) -> tuple[str, str]:
+    return "", text

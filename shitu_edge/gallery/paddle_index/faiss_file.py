@@ -3,7 +3,8 @@
 The layout is that of `faiss/impl/index_write.cpp`, little-endian: four letters for the kind, a header, and what the
 kind holds; a list is its length as uint64, then its elements. Understood are the kinds that keep float32 vectors as
 they are: Flat, HNSWFlat and IVFFlat, alone or in an IDMap. The metric, inner product or L2, changes nothing about
-the vectors. A file may be hostile: every length is compared with the bytes left before anything is allocated.
+the vectors. A file may be hostile: every length is compared with the bytes left before anything is allocated, so what
+is read takes no more memory than the file's size.
 """
 
 from __future__ import annotations
@@ -20,7 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import GalleryError
+from ...system.files import open_regular
 
+_MAX_BYTES = 2 << 30
+"""A million vectors of 512 numbers."""
 _MAPS = frozenset(["IxMp", "IxM2"])
 _FLAT = frozenset(["IxFI", "IxF2", "IxFl"])
 _GRAPHS = frozenset(["IHNf"])
@@ -59,8 +63,10 @@ def read_faiss(path: Path) -> FaissVectors:
         GalleryError: the file cannot be read, is damaged, or is an index of another kind.
     """
     try:
-        with path.open("rb") as stream:
+        with open_regular(path) as stream:
             reader = _Reader(path, stream)
+            if reader.left > _MAX_BYTES:
+                raise reader.error(f"is larger than {_MAX_BYTES >> 30} GiB")
             found = _read_index(reader)
     except OSError as error:
         raise GalleryError(f"{path}: cannot be read: {error.strerror}") from error

@@ -1,37 +1,43 @@
 """The text of each id beside a faiss index: PaddleClas' `id_map.pkl` or PaddleX' `id_map.yaml`.
 
-A pickle is a program, so it is not run: its operations are walked by a machine that knows those which make a dict of
-whole numbers, Python's or NumPy's, to text, and no others. Neither file may hold references that grow when followed.
+A pickle is a program. Before one is run, its operations are looked through: those that make one dict of whole numbers,
+Python's or NumPy's, to text may be in it, and no others. The two names of NumPy that it may ask for stand for functions
+of this module. What a pickle makes takes 32 bytes per byte at most.
 """
 
 from __future__ import annotations
 
+import io
+import pickle
 import pickletools
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ...errors import GalleryError
+from ...ranges import shown
+from ...system.files import read_bounded
+from ...system.text import decoded, one_line
 
 PICKLE = "id_map.pkl"
 YAML = "id_map.yaml"
 _MAX_BYTES = 64 << 20
+_BYTES_PER_ID, _OPERATIONS_PER_ID = 1 << 10, 64
+"""Far more than a path, a label and what belongs to them: what a map may take for each vector of its index."""
+_IDS_MORE = 64
 _WANTED = "whole numbers to text"
 
 _NUMBERS = frozenset(["INT", "LONG", "LONG1", "LONG4", "BININT", "BININT1", "BININT2"])
-_TEXTS = frozenset(["UNICODE", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8"])
+_DICTS = frozenset(["EMPTY_DICT", "DICT"])
+_TUPLES = frozenset(["TUPLE1", "TUPLE2", "TUPLE3", "TUPLE"])
+_CALLS = frozenset(["REDUCE", "BUILD"])
+_STORES = frozenset(["PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"])
+_LITERALS = frozenset(["UNICODE", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "NONE", "NEWTRUE", "NEWFALSE"])
 _BYTES = frozenset(["SHORT_BINBYTES", "BINBYTES", "BINBYTES8"])
-_LITERALS = _NUMBERS | _TEXTS | _BYTES
-_CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
-_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
-_FUNCTIONS = {
-    "numpy.dtype": "dtype",
-    "numpy.core.multiarray.scalar": "scalar",
-    "numpy._core.multiarray.scalar": "scalar",
-    "_codecs.encode": "encode",  # how protocols 0 to 2 write bytes
-}
+_FETCHES = frozenset(["GET", "BINGET", "LONG_BINGET", "GLOBAL", "STACK_GLOBAL"])
+_OTHERS = frozenset(["PROTO", "FRAME", "STOP", "MARK", "SETITEM", "SETITEMS"])
+_KNOWN = _NUMBERS | _DICTS | _TUPLES | _CALLS | _STORES | _LITERALS | _BYTES | _FETCHES | _OTHERS
 
 
 def find_id_map(folder: Path) -> Path:
@@ -46,157 +52,151 @@ def find_id_map(folder: Path) -> Path:
     return found[0]
 
 
-def read_id_map(folder: Path) -> dict[int, str]:
+def read_id_map(folder: Path, count: int) -> dict[int, str]:
     """Return the text of each id; PaddleClas' is `path<TAB>label`, PaddleX' the label.
 
+    Args:
+        folder: that of the index.
+        count: how many vectors the index has, which limits how large the map may be.
+
     Raises:
-        GalleryError: the folder has neither file or both, or the one it has cannot be read, is damaged, or asks for
-            anything to be run.
+        GalleryError: the folder has neither file or both, or the one it has cannot be read, is damaged or too large, or
+            asks for anything to be run.
     """
     path = find_id_map(folder)
     try:
-        size = path.stat().st_size
-        if size > _MAX_BYTES:
-            raise GalleryError(f"{path}: expected at most {_MAX_BYTES} bytes, found {size}")
-        data = path.read_bytes()
+        data = read_bounded(path, min(_MAX_BYTES, (count + _IDS_MORE) * _BYTES_PER_ID))
     except OSError as error:
         raise GalleryError(f"{path}: cannot be read: {error.strerror}") from error
-    return _from_pickle(path, data) if path.name == PICKLE else _from_yaml(path, data)
+    return _from_pickle(path, data, count + _IDS_MORE) if path.name == PICKLE else _from_yaml(path, data)
 
 
-def _from_pickle(path: Path, data: bytes) -> dict[int, str]:
-    machine, end = _Machine(path), 0
+def _from_pickle(path: Path, data: bytes, ids: int) -> dict[int, str]:
     try:
-        for opcode, argument, position in pickletools.genops(data):
-            machine.step(opcode.name, argument)
-            end = (position or 0) + 1
-        if end != len(data):
-            raise ValueError(f"{len(data) - end} bytes behind the end")
-        return machine.result()
-    except (ValueError, IndexError, KeyError, Warning) as error:  # Warning: bad escapes, where warnings are errors
-        raise GalleryError(f"{path}: is damaged: no whole pickle of a dict ({error})") from error
+        _look_through(data, ids * _OPERATIONS_PER_ID)
+        found = _Unpickler(io.BytesIO(data)).load()
+    except _Refusal as error:
+        raise GalleryError(f"{path}: {error}") from error
+    except Exception as error:  # what the operations of damaged files raise is anything
+        problem = " ".join(str(error).split())
+        raise GalleryError(f"{path}: is damaged: no whole pickle of a dict ({problem:.200})") from error
+    if type(found) is not dict:
+        raise GalleryError(f"{path}: expected {_WANTED}, found {type(found).__name__}")
+    for key, text in found.items():
+        if type(key) is not int or type(text) is not str:
+            raise GalleryError(f"{path}: expected {_WANTED}, found {type(key).__name__} to {type(text).__name__}")
+    return found
 
 
-@dataclass(frozen=True, slots=True)
-class _Function:
-    """What one of `_FUNCTIONS` does; it is never imported."""
-
-    does: str
+class _Refusal(Exception):
+    """What a pickle asks for, or makes, is not what an id map needs."""
 
 
-@dataclass(slots=True)
-class _Dtype:
+def _look_through(data: bytes, most: int) -> None:
+    """Check that a pickle has only operations that make one dict, `most` of them, and that none takes more than needed.
+
+    A tuple is for the call that follows it, so that none holds another: looking for a key that holds itself many times
+    over would never end. A place of the memo is the next one, or one there is: memory is taken for all before it.
+    """
+    stored, dicts, tuple_waits, end = 0, 0, False, 0
+    for done, (opcode, argument, position) in enumerate(pickletools.genops(data)):
+        name, number = opcode.name, argument if isinstance(argument, int) else 0
+        if done >= most:
+            raise _Refusal(f"expected at most {most} operations for an index of its size")
+        if name == "GLOBAL":
+            _function(*str(argument).split(" ", 1))
+        if name not in _KNOWN:
+            what = f"{name} {ascii(argument)[:80]}"
+            raise _Refusal(f"asks for the operation {what}, which was not done; expected {_WANTED}")
+        if tuple_waits and name not in _STORES | _CALLS:
+            raise _Refusal(f"expected {_WANTED}, found a tuple")
+        tuple_waits = name in _TUPLES or (tuple_waits and name in _STORES)
+        stored, dicts = stored + (name in _STORES), dicts + (name in _DICTS)
+        if dicts > 1:
+            raise _Refusal(f"expected {_WANTED}, found a second dict")
+        if name in _NUMBERS and number.bit_length() > 63:
+            raise _Refusal(f"expected {_WANTED}, found a number of more than 64 bits")
+        if name in _STORES and number > stored:
+            raise _Refusal(f"asks for place {shown(number)} of its memo, which was not done; expected {_WANTED}")
+        end = (position or 0) + 1
+    if end != len(data):
+        raise ValueError(f"{len(data) - end} bytes behind the end")
+
+
+class _Unpickler(pickle.Unpickler):
+    """Runs what was looked through."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Return what stands for a name of NumPy; nothing is imported."""
+        return _function(module, name)
+
+
+def _function(module: str, name: str) -> Any:
+    try:
+        return _FUNCTIONS[f"{module}.{name}"]
+    except KeyError:
+        named = ascii(f"{module}.{name}"[:80])[1:-1]
+        raise _Refusal(f"asks to call {named}, which was not done; expected {_WANTED}") from None
+
+
+class _Fixed:
+    """An object that a pickle cannot change."""
+
+    __slots__ = ()
+
+    def __setstate__(self, state: object) -> None:
+        raise _Refusal(f"asks to change an object, which was not done; expected {_WANTED}")
+
+
+class _Dtype(_Fixed):
     """A NumPy integer type, `u4`; its byte order is set after it is made."""
 
-    code: str
-    order: str = ""
+    __slots__ = ("code", "order")
+
+    def __init__(self, code: str) -> None:
+        self.code, self.order = code, ""
+
+    def __setstate__(self, state: object) -> None:
+        match state:
+            case (3, ("<" | ">" | "|") as order, None, None, None, -1, -1, 0):
+                self.order = "big" if order == ">" else "little"
+            case _:
+                super().__setstate__(state)
 
 
-class _Machine:
-    """The machine that `pickletools` describes, with values that cannot do anything.
+class _MakeDtype(_Fixed):
+    """Stands for `numpy.dtype`."""
 
-    Memory is bounded by the file: an operation adds a value or a reference, and none copies or follows one.
-    """
+    __slots__ = ()
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._stack: list[Any] = []
-        self._below: list[list[Any]] = []  # stacks under marks
-        self._memo: dict[int, Any] = {}
-
-    def result(self) -> dict[int, str]:
-        """Return what is there when all is done."""
-        (value,) = self._stack
-        if self._below or not isinstance(value, dict):
-            raise self._refusal(f"expected {_WANTED}, found {type(value).__name__}")
-        return value
-
-    def step(self, name: str, argument: Any) -> None:
-        """Carry out one operation."""
-        if name in _LITERALS:
-            self._push(argument)
-        elif name in _CONSTANTS:
-            self._push(_CONSTANTS[name])
-        elif name in ("PUT", "BINPUT", "LONG_BINPUT"):
-            self._memo[argument] = self._stack[-1]
-        elif name == "MEMOIZE":
-            self._memo[len(self._memo)] = self._stack[-1]
-        elif name in ("GET", "BINGET", "LONG_BINGET"):
-            self._push(self._memo[argument])
-        elif name == "MARK":
-            self._below.append(self._stack)
-            self._stack = []
-        elif name in _TUPLES:
-            self._push(tuple(self._popped(_TUPLES[name])))
-        elif name == "TUPLE":
-            self._push(tuple(self._marked()))
-        elif name == "EMPTY_DICT":
-            self._push({})
-        elif name == "DICT":
-            self._push(self._set({}, self._marked()))
-        elif name in ("SETITEM", "SETITEMS"):
-            items = self._popped(2) if name == "SETITEM" else self._marked()
-            self._set(self._stack[-1], items)
-        elif name not in ("PROTO", "FRAME", "STOP"):
-            self._call(name, argument)
-
-    def _push(self, value: Any) -> None:
-        self._stack.append(value)
-
-    def _popped(self, count: int) -> list[Any]:
-        return [self._stack.pop() for _ in range(count)][::-1]
-
-    def _marked(self) -> list[Any]:
-        marked, self._stack = self._stack, self._below.pop()
-        return marked
-
-    def _set(self, target: Any, items: list[Any]) -> Any:
-        for key, value in zip(items[::2], items[1::2], strict=True):
-            if type(target) is not dict or type(key) is not int or type(value) is not str or key.bit_length() > 63:
-                raise self._refusal(f"expected {_WANTED}, found {type(key).__name__} to {type(value).__name__}")
-            target[key] = value
-        return target
-
-    def _call(self, name: str, argument: Any) -> None:
-        """Carry out an operation that imports, calls or changes something, where it is known to be harmless."""
-        if name == "GLOBAL":
-            self._push(self._function(*str(argument).split(" ", 1)))
-        elif name == "STACK_GLOBAL":
-            self._push(self._function(*self._popped(2)))
-        elif name == "REDUCE":
-            self._push(self._called(*self._popped(2)))
-        elif name == "BUILD":
-            self._push(self._built(*self._popped(2)))
-        else:
-            what = f"{name} {ascii(argument)[:80]}"
-            raise self._refusal(f"asks for the operation {what}, which was not done; expected {_WANTED}")
-
-    def _function(self, module: Any, attribute: Any) -> _Function:
-        name = f"{module}.{attribute}" if type(module) is type(attribute) is str else "something without a name"
-        if name not in _FUNCTIONS:
-            raise self._refusal(f"asks to call {ascii(name[:80])[1:-1]}, which was not done; expected {_WANTED}")
-        return _Function(_FUNCTIONS[name])
-
-    def _built(self, target: Any, state: Any) -> Any:
-        match target, state:
-            case _Dtype(), (3, ("<" | ">" | "|") as order, None, None, None, -1, -1, 0):
-                target.order = "big" if order == ">" else "little"
-                return target
-        raise self._refusal(f"asks to change an object, which was not done; expected {_WANTED}")
-
-    def _called(self, function: Any, arguments: Any) -> Any:
-        match function, arguments:
-            case _Function("dtype"), (str(code), 0, 1) if re.fullmatch("[iu][1248]", code):
+    def __call__(self, *arguments: object) -> _Dtype:
+        match arguments:
+            case (str(code), 0, 1) if re.fullmatch("[iu][1248]", code):
                 return _Dtype(code)
-            case _Function("scalar"), (_Dtype(code, ("big" | "little") as order), bytes(number)):
-                if len(number) == int(code[1]):
-                    return int.from_bytes(number, order, signed=code[0] == "i")
-            case _Function("encode"), (str(text), "latin1"):
-                return text.encode("latin-1")
-        raise self._refusal(f"asks for a call that makes no whole number, which was not done; expected {_WANTED}")
+        raise _no_number()
 
-    def _refusal(self, text: str) -> GalleryError:
-        return GalleryError(f"{self._path}: {text}")
+
+class _MakeScalar(_Fixed):
+    """Stands for `numpy.core.multiarray.scalar`."""
+
+    __slots__ = ()
+
+    def __call__(self, *arguments: object) -> int:
+        match arguments:
+            case (_Dtype(code=code, order=("big" | "little") as order), bytes(number)) if len(number) == int(code[1]):
+                return int.from_bytes(number, order, signed=code[0] == "i")
+        raise _no_number()
+
+
+def _no_number() -> _Refusal:
+    return _Refusal(f"asks for a call that makes no whole number, which was not done; expected {_WANTED}")
+
+
+_FUNCTIONS = {
+    "numpy.dtype": _MakeDtype(),
+    "numpy.core.multiarray.scalar": _MakeScalar(),
+    "numpy._core.multiarray.scalar": _MakeScalar(),
+}
 
 
 def _from_yaml(path: Path, data: bytes) -> dict[int, str]:
@@ -205,10 +205,11 @@ def _from_yaml(path: Path, data: bytes) -> dict[int, str]:
     except ImportError as error:
         raise GalleryError(f"{path}: needs PyYAML to be read ({error}); pip install pyyaml") from error
     try:
-        return _from_events(path, yaml.parse(data, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        problem = " ".join(str(error).split())
-        raise GalleryError(f"{path}: is no YAML: {problem}") from error
+        return _from_events(path, yaml.parse(decoded(data), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
+    except yaml.YAMLError as error:
+        raise GalleryError(f"{path}: is not YAML: {one_line(str(error))}") from error
+    except ValueError as error:
+        raise GalleryError(f"{path}: {error}") from error
 
 
 def _from_events(path: Path, events: Iterable[Any]) -> dict[int, str]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import operator
 import sqlite3
-import unicodedata
 from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
 from typing import cast
@@ -12,9 +10,13 @@ from typing import cast
 import numpy as np
 
 from ...errors import GalleryError
+from ...system.text import one_line, printable
+from ..labels import normal_label, spellings
 from . import history
+from .given import instance, item_ids, text, unicode_text, whole
 from .records import Entry, NewItem
-from .schema import ContentDigest, entry_digest, first_lineage, next_lineage
+from .schema import MOST_ITEMS, MOST_REVISIONS, ContentDigest, entry_digest, first_lineage, next_lineage
+from .structure import bounded
 
 _CURRENT = "SELECT label, source, digest, added_in FROM entries WHERE item = ? AND removed_in IS NULL"
 _VECTOR = "SELECT vector FROM embeddings WHERE id = ?"
@@ -31,6 +33,9 @@ class Change:
         """Begin inside a transaction; `check` returns an item as it may be stored, or raises."""
         row = connection.execute("SELECT id, digest, lineage FROM revisions ORDER BY id DESC LIMIT 1").fetchone()
         row = row or (0, b"", first_lineage(*history.identity(connection)))
+        counter = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'embeddings'").fetchone()
+        if not (0 <= row[0] < MOST_REVISIONS and 0 <= (counter or (0,))[0] < MOST_ITEMS):
+            raise ValueError(f"newest revision: {row[0]}, counter of items: {counter}")
         self.revision: int = row[0] + 1
         """The number of the revision that results: the last one, in the end, where nothing was changed."""
         self._open: sqlite3.Connection | None = connection
@@ -67,7 +72,7 @@ class Change:
         Raises:
             GalleryError: the gallery holds no item of such an id, or the label is empty.
         """
-        label = normal_label(label, "the new name")
+        label = normal_label(text(label, "the new name"), "the new name")
         before = []
         there = set(self.find(label=label))
         for number in self._present(ids):
@@ -84,12 +89,15 @@ class Change:
         Raises:
             GalleryError: its embedding was forgotten, or the gallery holds it.
         """
-        if self._connection.execute(_CURRENT, (entry.id,)).fetchone():
+        instance(entry, Entry)
+        number = whole(entry.id, "an id as a whole number", 1, MOST_ITEMS - 1)
+        label, source = unicode_text(entry.label, "a label"), unicode_text(entry.source, "a source")
+        if self._connection.execute(_CURRENT, (number,)).fetchone():
             raise GalleryError(f"item {entry.id} ({entry.label}) is there already")
-        row = self._connection.execute(_VECTOR, (entry.id,)).fetchone()
+        row = self._connection.execute(_VECTOR, (number,)).fetchone()
         if row is None:
             raise GalleryError(f"item {entry.id} ({entry.label}) was pruned, and cannot be brought back")
-        self._enter(entry.id, entry.label, entry.source, row[0])
+        self._enter(number, label, source, row[0])
 
     def roll_back(self, revision: int) -> None:
         """Make the content what it was at a revision.
@@ -97,7 +105,7 @@ class Change:
         Raises:
             GalleryError: the history holds no such revision, or not any more.
         """
-        history.check(self._connection, revision)
+        revision = history.checked(self._connection, revision)
         diff = history.difference(self._connection, self.revision, revision)
         for entry in diff.removed:
             self._remove(entry.id)
@@ -105,20 +113,28 @@ class Change:
             self.restore(entry)
 
     def find(self, *, label: str | None = None, source: str | None = None) -> list[int]:
-        """Return the ids of the items with that label and that source, in order; None is any."""
-        wanted = {"label": label, "source": None if source is None else printable(source)}
-        given = {column: value for column, value in wanted.items() if value is not None}
-        where = " AND ".join(["removed_in IS NULL", *(f"{column} = ?" for column in given)])
-        rows = self._connection.execute(f"SELECT item FROM entries WHERE {where} ORDER BY item", [*given.values()])
-        return [row[0] for row in rows]
+        """Return the ids of the items with that label and that source, in order; None is any.
+
+        A label is looked for as it is, then in its normal form.
+        """
+        if source is not None:
+            source = printable(text(source, "the source"))
+        for spelling in (None,) if label is None else spellings(text(label, "the label")):
+            given = {column: value for column, value in (("label", spelling), ("source", source)) if value is not None}
+            where = " AND ".join(["removed_in IS NULL", *(f"{column} = ?" for column in given)])
+            query = f"SELECT item FROM entries WHERE {where} ORDER BY item"
+            if found := [row[0] for row in bounded(self._connection, query, [*given.values()])]:
+                return found
+        return []
 
     def finish(self, author: str, note: str, created_at: str | None = None, *, even_empty: bool = False) -> bytes:
         """Write the log's line, unless nothing was changed, and return the content's digest; the change is over."""
+        author, note = text(author, "the author"), text(note, "the note")
         digest = bytes(self._content)
         if self._added or self._removed or even_empty:
             if created_at is None:
                 created_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
-            line = (self.revision, created_at, one_line(author), one_line(note), self._added, self._removed)
+            line = (self.revision, one_line(created_at), one_line(author), one_line(note), self._added, self._removed)
             lineage = next_lineage(self._lineage, *line, digest.hex())
             self._connection.execute("INSERT INTO revisions VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*line, digest, lineage))
         else:
@@ -128,13 +144,13 @@ class Change:
 
     @property
     def _connection(self) -> sqlite3.Connection:
-        if self._open is None:
+        if self._open is None or not self._open.in_transaction:  # which a full disk ends
             raise GalleryError("the change is over; begin another one")
         return self._open
 
     def _present(self, ids: Iterable[int]) -> list[int]:
         """Return ids, each once, if all of them are there."""
-        numbers = list(dict.fromkeys(map(operator.index, ids)))
+        numbers = list(dict.fromkeys(item_ids(ids)))
         for number in numbers:
             known = abs(number) < 1 << 63
             if not known or not self._connection.execute(_CURRENT, (number,)).fetchone():
@@ -162,26 +178,3 @@ class Change:
                 self._connection.execute(query, (number,))
         self._content.remove(digest)
         return Entry(number, label, source)
-
-
-def normal_label(label: str, whose: str) -> str:
-    """Return a label stripped and in Unicode's composed form (NFC).
-
-    Raises:
-        GalleryError: nothing is left of it, or it is no line of Unicode text.
-    """
-    normal = unicodedata.normalize("NFC", label).strip()
-    if not normal or normal != printable(normal) or "\n" in normal or "\r" in normal:
-        fault = "empty" if not normal else "no Unicode text" if normal != printable(normal) else "more than a line"
-        raise GalleryError(f"{whose}: the label is {fault}")
-    return normal
-
-
-def one_line(text: str) -> str:
-    """Return a text as a line of the log."""
-    return " ".join(printable(text).split())
-
-
-def printable(text: str) -> str:
-    """Put ? for what is no Unicode: the bytes of a file name in another encoding."""
-    return text.encode("utf-8", "replace").decode("utf-8")

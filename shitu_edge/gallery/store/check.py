@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 
 import numpy as np
 
 from ..index import Progress
 from . import history
 from .records import GRAPH, READ_TOLERANCE, graph_record
-from .schema import MOST_ITEMS, SCHEMA, ContentDigest, entry_digest, first_lineage, next_lineage
+from .schema import MOST_ITEMS, ContentDigest, entry_digest, first_lineage, next_lineage
 
 _ENTRIES = """
 SELECT item, label, source, digest, added_in, removed_in, vector FROM entries LEFT JOIN embeddings ON id = item
 ORDER BY item, added_in
 """
 _REPORT_EVERY = 1000
+_SHOWN = 60
 
 
 def examine(connection: sqlite3.Connection, dim: int, progress: Progress | None = None) -> Iterator[str]:
@@ -39,13 +39,7 @@ def examine(connection: sqlite3.Connection, dim: int, progress: Progress | None 
 
 
 def _table_faults(connection: sqlite3.Connection) -> Iterator[str]:
-    """Compare tables and indexes with those of an empty gallery, and the counter of ids with the ids."""
-    query = "SELECT type, name, sql FROM sqlite_master ORDER BY name"
-    with closing(sqlite3.connect(":memory:")) as model:
-        model.executescript(SCHEMA)
-        for kind, name, sql in model.execute(query):
-            if (sql,) not in connection.execute("SELECT sql FROM sqlite_master WHERE name = ?", (name,)).fetchall():
-                yield f"{kind} {name}: is not as it was made"
+    """Check the record of the graph, and the counter of ids against the ids."""
     for row in connection.execute(GRAPH):
         if graph_record(row) is None:
             yield "graph: its record is damaged"
@@ -113,12 +107,18 @@ def _entries(connection: sqlite3.Connection, dim: int, contents: _Contents, prog
         contents.count(digest, added_in, removed_in)
         fault = entry_fault(item, label, source, digest, vector, dim)
         if fault:
-            yield f"item {item} ({label}, {source or 'no source'}): {fault}"
+            yield f"{named(item, label, source)}: {fault}"
         if progress and (done % _REPORT_EVERY == 0 or done == total):
             progress(done, total)
     query = "SELECT id FROM embeddings WHERE id NOT IN (SELECT item FROM entries)"
     for (item,) in connection.execute(query):
         yield f"item {item}: has an embedding and no entry"
+
+
+def named(item: int, label: object, source: object) -> str:
+    """Return how people are told of an item, whatever its label and source hold."""
+    shown, origin = (" ".join(str(text).split())[:_SHOWN] for text in (label, source or "no source"))
+    return f"item {item} ({shown}, {origin})"
 
 
 def entry_fault(item: int, label: object, source: object, digest: object, vector: object, dim: int) -> str | None:

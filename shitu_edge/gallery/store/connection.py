@@ -1,43 +1,59 @@
-"""Connections to a gallery file: how it is opened, what a transaction is, and SQLite's errors as ours."""
+"""Connections to a gallery file: how it may be opened, and what a transaction is.
+
+SQLite keeps a write-ahead log (`-wal`) and its index in shared memory (`-shm`) beside the file. Whoever reads along
+with writers opens, makes or grows both. That is `LIVE`, and it is the way wherever it can be and leaves nothing behind
+that would hinder others. Where not, the file and its log are read as an image in memory (`image.py`), which needs
+neither space nor the right to write, takes no locks, makes no files, and is of one revision too:
+
+    file          folder        log and index    space      read
+    writable      writable      any              yes        LIVE
+    writable      writable      any              < 32 KiB   LIVE while others keep the index; else image
+    writable      read-only     there            any        LIVE
+    writable      read-only     missing          any        image
+    read-only     read-only     there            any        LIVE (SQLite makes no file here)
+    read-only     read-only     missing          any        image
+    read-only     writable      any              any        image: a log of ours would lock out who may write
+
+So `LIVE` is tried unless the last line holds, and an image is read when SQLite cannot open the file so. An image is
+read again when file or log change, and `LIVE` is then tried once more. Writing is always `LIVE`.
+
+`immutable=1`, SQLite's own mode for read-only media, is not used for a gallery: whether others change it cannot be
+known, and then a sound file reads as damaged.
+"""
 
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import sqlite3
 import stat
-import threading
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from ...errors import DamagedError, GalleryError
-from .schema import MAGIC, PAGE_BYTES
-
-_log = logging.getLogger(__name__)
+from ...errors import GalleryError
+from ...system.forked import Home
+from .failures import is_unable
+from .held import beside, is_open_here
+from .inherited import Connection, close_inherited
+from .schema import MAGIC
+from .structure import size_on_disk
 
 BUSY_TIMEOUT_S = 30.0
 LIVE = "mode=rw"
 FROZEN = "immutable=1"
-_DAMAGE = ("malformed", "not a database", "Could not decode to UTF-8")
 
 
 def check_there(path: Path) -> None:
-    """Check that there is a file that can be read, without opening it.
-
-    Closing a file drops all locks that this process holds on it (POSIX), also those of SQLite's connections, whose
-    write-ahead log another process would then delete. So nothing but SQLite opens a gallery that may be open here.
-    """
+    """Check that there is a file that can be read, without opening it (`held.py`)."""
     hint = ""
     try:
         found = path.stat()
         reason = "Is a directory" if stat.S_ISDIR(found.st_mode) else None
         if not os.access(path, os.R_OK):
             reason = os.strerror(errno.EACCES)
-    except OSError as error:
-        reason = error.strerror
+    except (OSError, ValueError) as error:  # a name with a NUL is a ValueError
+        reason = error.strerror if isinstance(error, OSError) else str(error)
         hint = "; `shitu-edge gallery build` makes one" if isinstance(error, FileNotFoundError) else ""
     if reason:
         raise GalleryError(f"{path}: cannot be opened: {reason}{hint}")
@@ -45,73 +61,33 @@ def check_there(path: Path) -> None:
         raise GalleryError(f"{path}: is not a gallery (no SQLite file)")
 
 
-FileId = tuple[int, int]
-_open_here: Counter[FileId] = Counter()
-_open_lock = threading.Lock()
-
-
-def opened_here(path: Path) -> FileId:
-    """Note that this process has a file open."""
-    found = path.stat()
-    file = found.st_dev, found.st_ino
-    with _open_lock:
-        _open_here[file] += 1
-    return file
-
-
-def closed_here(file: FileId) -> None:
-    """Note that it has it open once less."""
-    with _open_lock:
-        _open_here[file] -= 1
-
-
-def is_open_here(path: Path) -> bool:
-    """Return whether this process has a file open, so that only SQLite may."""
+def open_live(path: Path) -> Connection | None:
+    """Open a file as it is shared with writers, None where that cannot or may not be."""
+    if not os.access(path, os.W_OK) and os.access(beside(path, "").parent, os.W_OK):
+        return None
     try:
-        found = path.stat()
-    except OSError:
-        return False
-    with _open_lock:
-        return _open_here[found.st_dev, found.st_ino] > 0
-
-
-def connect_as_allowed(path: Path) -> tuple[sqlite3.Connection, str]:
-    """Open for reading and writing, or what a read-only folder allows; say which."""
-    try:
-        return connect(path, LIVE), LIVE
+        return connect(path)
     except sqlite3.OperationalError as error:
-        if "locked" in str(error) or not (_is_frozen(path) or _is_left_alone(path, error)):
+        if not is_unable(error):
             raise
-    _log.warning("%s: cannot be written here, so later changes by others will not be seen", path)
-    return connect(path, FROZEN), FROZEN
+        return None
 
 
-def _is_left_alone(path: Path, error: sqlite3.OperationalError) -> bool:
-    """Return whether a disk is full, and nobody has the file open whose changes would be passed over."""
-    return "disk" in str(error) and not os.path.exists(f"{path}-shm") and not _is_logged(path)
-
-
-def _is_logged(path: Path) -> bool:
-    log = f"{path}-wal"
-    return os.path.exists(log) and os.path.getsize(log) > 0
-
-
-def _is_frozen(path: Path) -> bool:
-    """Return whether a write-ahead log cannot be set up here, and none is there that reading would pass over."""
-    return not _is_logged(path) and not (os.access(path.parent, os.W_OK) and os.access(path, os.W_OK))
-
-
-def connect(path: Path, mode: str) -> sqlite3.Connection:
-    """Open a connection in a mode of SQLite's file addresses."""
+def connect(path: Path, mode: str = LIVE) -> Connection:
+    """Open a connection in a mode of SQLite's file addresses, and read something: SQLite does not open it before."""
+    close_inherited(path)
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?{mode}",
         uri=True,
         isolation_level=None,
         check_same_thread=False,
         timeout=BUSY_TIMEOUT_S,
+        factory=Connection,
     )
     try:
-        connection.execute("SELECT count(*) FROM sqlite_master")  # SQLite opens a file only when it is read
+        connection.guard(size_on_disk(path))
+        connection.execute("SELECT count(*) FROM sqlite_master")
+        connection.opened(path)
     except BaseException:
         connection.close()
         raise
@@ -120,31 +96,17 @@ def connect(path: Path, mode: str) -> sqlite3.Connection:
 
 @contextmanager
 def transaction(connection: sqlite3.Connection, kind: str = "IMMEDIATE") -> Iterator[None]:
-    """Commit what is done inside, or, when it raises, nothing of it."""
+    """Commit what is done inside, or, when it raises, nothing of it; in a process forked off inside it, neither."""
+    home = Home()
     connection.execute(f"BEGIN {kind}")
     try:
         yield
+        home.require("the change")
     except BaseException:
-        if connection.in_transaction:  # a full disk has ended it already
+        if home.is_here and connection.in_transaction:  # a full disk has ended it already
             connection.execute("ROLLBACK")
         raise
     connection.execute("COMMIT")
-
-
-@contextmanager
-def mapped_errors(path: Path) -> Iterator[None]:
-    """Turn SQLite's errors into `GalleryError`."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        if "not a database" in str(error) and path.stat().st_size % PAGE_BYTES:
-            raise GalleryError(f"{path}: is not a gallery (no SQLite file)") from error
-        message = " ".join(str(error).split())  # it may quote what is damaged
-        if any(word in message for word in _DAMAGE):
-            raise DamagedError(path, message) from error
-        if "locked" in message:
-            message = "is locked: another process is changing it and does not finish; try again"
-        raise GalleryError(f"{path}: {message}") from error
 
 
 def refuse_open(path: Path) -> None:
@@ -155,7 +117,9 @@ def refuse_open(path: Path) -> None:
     """
     if is_open_here(path):
         raise GalleryError(f"{path}: is open in this process; close it first")
-    with suppress(sqlite3.Error, UnicodeDecodeError), closing(connect(path, LIVE)) as connection:
+    if not os.access(path, os.W_OK):
+        return  # there is no locking it, and SQLite would leave a log
+    with suppress(sqlite3.Error, UnicodeDecodeError), closing(connect(path)) as connection:
         connection.execute("PRAGMA busy_timeout = 0")
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         try:
@@ -175,12 +139,3 @@ def is_gallery(path: Path) -> bool:
             return stream.read(len(MAGIC)) == MAGIC
     except OSError:
         return False
-
-
-@contextmanager
-def odd_content(path: Path) -> Iterator[None]:
-    """Turn what follows from rows of the wrong kind, where nothing else runs than reading them, into `DamagedError`."""
-    try:
-        yield
-    except (TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:
-        raise DamagedError(path, f"its content is none of a gallery ({error})") from error

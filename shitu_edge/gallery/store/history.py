@@ -5,7 +5,10 @@ from __future__ import annotations
 import sqlite3
 
 from ...errors import GalleryError
-from .records import Diff, Entry, Revision
+from .given import whole
+from .records import Diff, Entry, Revision, entry_of, revision_of
+from .schema import MOST_REVISIONS
+from .structure import bounded
 
 _ENDED_BETWEEN = "SELECT item, label, source FROM entries WHERE removed_in > ? AND removed_in <= ? AND added_in <= ?"
 _BEGUN_BETWEEN = """
@@ -14,22 +17,28 @@ SELECT item, label, source FROM entries WHERE added_in > ? AND added_in <= ? AND
 
 
 def current(connection: sqlite3.Connection) -> int:
-    """Return the number of the newest revision."""
-    return int(connection.execute("SELECT max(id) FROM revisions").fetchone()[0])
+    """Return the number of the newest revision.
+
+    Raises:
+        ValueError: there is none, or none that a gallery gives.
+    """
+    newest = connection.execute("SELECT max(id) FROM revisions").fetchone()[0]
+    if not isinstance(newest, int) or not 0 < newest < MOST_REVISIONS:
+        raise ValueError(f"newest revision: {newest}")
+    return newest
 
 
 def reaches_back_to(connection: sqlite3.Connection) -> int:
     """Return the oldest revision whose content is still known."""
-    return int(connection.execute("SELECT value FROM meta WHERE key = 'history_from'").fetchone()[0])
+    value = connection.execute("SELECT value FROM meta WHERE key = 'history_from'").fetchone()[0]
+    return int(value.removesuffix(".0"))  # pruned with keep=2.0, when that was not refused yet
 
 
 def log(connection: sqlite3.Connection) -> list[Revision]:
     """Return all revisions, the newest first."""
-    query = "SELECT id, created_at, author, note, added, removed, digest FROM revisions ORDER BY id DESC"
-    return [
-        Revision(number, created_at, author, note, added, removed, digest.hex())
-        for number, created_at, author, note, added, removed, digest in connection.execute(query)
-    ]
+    query = "SELECT id, created_at, author, note, added, removed, digest FROM revisions ORDER BY id"
+    lines = [revision_of(line, digest) for *line, digest in bounded(connection, query)]
+    return lines[::-1]
 
 
 def identity(connection: sqlite3.Connection) -> tuple[str, str, str, int]:
@@ -40,45 +49,44 @@ def identity(connection: sqlite3.Connection) -> tuple[str, str, str, int]:
 
 def lineage(connection: sqlite3.Connection, revision: int) -> str | None:
     """Return what tells this log up to a revision from all others, None where the log is shorter."""
+    revision = whole(revision, "a revision's number")
+    if abs(revision) > MOST_REVISIONS:
+        return None
     row = connection.execute("SELECT lineage FROM revisions WHERE id = ?", (revision,)).fetchone()
     return row[0].hex() if row else None
 
 
 def diff(connection: sqlite3.Connection, base: int, head: int) -> Diff:
     """Return what changed from one revision to another, older or newer."""
-    check(connection, base)
-    check(connection, head)
-    return difference(connection, base, head)
+    return difference(connection, checked(connection, base), checked(connection, head))
 
 
 def difference(connection: sqlite3.Connection, base: int, head: int) -> Diff:
     """Return what differs between two revisions that are known, one of which may be in the making."""
     older, newer = sorted((base, head))
-    ended = {Entry(*row) for row in connection.execute(_ENDED_BETWEEN, (older, newer, older))}
-    begun = {Entry(*row) for row in connection.execute(_BEGUN_BETWEEN, (older, newer, newer))}
+    ended = {entry_of(*row) for row in bounded(connection, _ENDED_BETWEEN, (older, newer, older), by_id=False)}
+    begun = {entry_of(*row) for row in bounded(connection, _BEGUN_BETWEEN, (older, newer, newer), by_id=False)}
     removed, added = _by_id(ended - begun), _by_id(begun - ended)
     return Diff(removed, added) if base <= head else Diff(added, removed)
 
 
-def check(connection: sqlite3.Connection, revision: int) -> None:
-    """Check that a revision's content is known.
+def checked(connection: sqlite3.Connection, revision: int) -> int:
+    """Return a revision whose content is known.
 
     Raises:
-        GalleryError: it is to come, or was pruned.
+        GalleryError: it is to come, or was pruned, or is no number.
     """
-    if not isinstance(revision, int):
-        raise GalleryError(f"expected a revision's number, found {revision!r}")
+    revision = whole(revision, "a revision's number")
     oldest, newest = reaches_back_to(connection), current(connection)
     if not oldest <= revision <= newest:
         pruned = "; older ones were pruned" if 1 <= revision < oldest else ""
         raise GalleryError(f"expected a revision from {oldest} to {newest}, found {revision}{pruned}")
+    return revision
 
 
 def prune(connection: sqlite3.Connection, keep: int) -> tuple[int, int]:
     """Forget what was removed more than `keep` revisions ago; return how many entries and how many items it was."""
-    if keep < 0:
-        raise GalleryError(f"expected 0 revisions or more to keep, found {keep}")
-    horizon = current(connection) - keep
+    horizon = current(connection) - whole(keep, "0 revisions or more to keep", 0)
     if horizon <= reaches_back_to(connection):
         return 0, 0
     connection.execute("UPDATE meta SET value = ? WHERE key = 'history_from'", (str(horizon),))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,6 +97,31 @@ class GraphRecord:
     revision: int
     count: int
     parameters: GraphParameters
+
+
+def entry_of(item: int, label: object, source: object) -> Entry:
+    """Return a row as an entry.
+
+    Raises:
+        TypeError: its label or its source is no text.
+    """
+    return Entry(item, _text(label), _text(source))
+
+
+def revision_of(line: Sequence[Any], digest: bytes) -> Revision:
+    """Return a row of the log as a revision.
+
+    Raises:
+        TypeError: what should be text is none.
+    """
+    number, created_at, author, note, added, removed = line
+    return Revision(number, _text(created_at), _text(author), _text(note), added, removed, digest.hex())
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"expected text, found {type(value).__name__}")
+    return value
 
 
 GRAPH = "SELECT sha256, revision, count, m, ef_construction, ef FROM graph"

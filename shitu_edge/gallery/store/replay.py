@@ -9,10 +9,13 @@ from dataclasses import astuple, dataclass
 import numpy as np
 
 from ...errors import GalleryError
+from ...system.text import printable
+from ..labels import label_fault
 from . import history
-from .changes import Change, normal_label, printable
-from .records import Entry, NewItem, Revision
+from .changes import Change
+from .records import Entry, NewItem, Revision, entry_of
 from .schema import MOST_ITEMS, next_lineage
+from .structure import bounded
 
 _ADDED = "SELECT item, label, source FROM entries WHERE added_in = ? ORDER BY item"
 _REMOVED = "SELECT item FROM entries WHERE removed_in = ? ORDER BY item"
@@ -43,20 +46,19 @@ class Replay:
 
 def record(connection: sqlite3.Connection, base: int, head: int) -> Replay:
     """Return the revisions after `base` up to `head`."""
-    history.check(connection, base)
-    history.check(connection, head)
+    base, head = history.checked(connection, base), history.checked(connection, head)
     if not base < head:
         raise GalleryError(f"expected a revision after {base}, found {head}")
     lines = {line.id: line for line in history.log(connection)}
     steps = tuple(
         Step(
             lines[number],
-            tuple(row[0] for row in connection.execute(_REMOVED, (number,))),
-            tuple(Entry(*row) for row in connection.execute(_ADDED, (number,))),
+            tuple(row[0] for row in bounded(connection, _REMOVED, (number,))),
+            tuple(entry_of(*row) for row in bounded(connection, _ADDED, (number,))),
         )
         for number in range(base + 1, head + 1)
     )
-    vectors = dict(connection.execute(_UNKNOWN_AT_BASE, (base, head, base, base)).fetchall())
+    vectors = dict(bounded(connection, _UNKNOWN_AT_BASE, (base, head, base, base)))
     return Replay(base, str(history.lineage(connection, base)), steps, vectors)
 
 
@@ -76,6 +78,7 @@ def repeat(connection: sqlite3.Connection, recorded: Replay, check: Callable[[Ne
         if newest == recorded.base:
             here += " too, but it was changed here"
         raise GalleryError(f"it follows revision {recorded.base}, and {here}")
+    _check_labels(connection, recorded)
     _store_vectors(connection, recorded, check)
     for step in recorded.steps:
         line = step.revision
@@ -84,8 +87,8 @@ def repeat(connection: sqlite3.Connection, recorded: Replay, check: Callable[[Ne
             raise GalleryError(f"expected revision {change.revision}, found {line.id}")
         change.remove(step.removed)
         for entry in step.added:
-            if (normal_label(entry.label, entry.source), printable(entry.source)) != (entry.label, entry.source):
-                raise GalleryError(f"item {entry.id}: its label or source is not as a gallery writes it")
+            if printable(entry.source) != entry.source:
+                raise GalleryError(f"item {entry.id}: its source is not Unicode text")
             change.restore(entry)
         if change.finish(line.author, line.note, line.created_at).hex() != line.digest:
             raise GalleryError(f"revision {line.id} does not become what it was")
@@ -94,14 +97,32 @@ def repeat(connection: sqlite3.Connection, recorded: Replay, check: Callable[[Ne
         raise GalleryError(f"the log does not become what it was at revision {head}")
 
 
+def _check_labels(connection: sqlite3.Connection, recorded: Replay) -> None:
+    """Check the labels that the steps leave and that are new here.
+
+    One that is here already, as older galleries may hold it, or that a later step takes away, stops no fleet.
+    """
+    left: dict[int, str] = {}
+    for step in recorded.steps:
+        for item in step.removed:
+            left.pop(item, None)
+        left.update((entry.id, entry.label) for entry in step.added)
+    for label, item in {label: item for item, label in left.items()}.items():
+        fault = label_fault(label)
+        if fault and not connection.execute("SELECT 1 FROM entries WHERE label = ?", (label,)).fetchone():
+            raise GalleryError(
+                f"item {item}: its label {fault}; relabel it where the patch was made, and patch from revision "
+                f"{recorded.base} again"
+            )
+
+
 def _store_vectors(connection: sqlite3.Connection, recorded: Replay, check: Callable[[NewItem], NewItem]) -> None:
-    """Keep the embeddings that are new here; each goes with a first entry, by which it is checked."""
-    entries = {entry.id: entry for step in reversed(recorded.steps) for entry in reversed(step.added)}
-    if not recorded.vectors.keys() <= entries.keys():
+    """Keep the embeddings that are new here; each goes with an entry."""
+    if not recorded.vectors.keys() <= {entry.id for step in recorded.steps for entry in step.added}:
         raise GalleryError("an embedding belongs to no entry")
     for number, vector in recorded.vectors.items():
         if not 0 < number < MOST_ITEMS:
             raise GalleryError(f"no gallery gives an item the number {number}")
-        entry = entries[number]
-        check(NewItem(entry.label, entry.source, np.frombuffer(vector, "<f4")))
+        name = f"item {number}"  # its label was checked before
+        check(NewItem(name, name, np.frombuffer(vector, "<f4")))
         connection.execute("INSERT OR IGNORE INTO embeddings VALUES (?, ?)", (number, vector))

@@ -15,16 +15,21 @@ from typing import Any
 from ...errors import GalleryError
 from ..index import Progress
 from .changes import Change
-from .check import entry_fault, examine
-from .connection import FROZEN, LIVE, connect, is_open_here, mapped_errors, transaction
+from .check import entry_fault, examine, named
+from .connection import FROZEN, connect, transaction
+from .failures import mapped_errors
+from .held import file_id, holding
+from .image import open_image, read_image
 from .records import Entry, Meta
-from .schema import MAGIC, MOST_ITEMS, PAGE_BYTES, ContentDigest
+from .schema import MAGIC, MOST_DIM, MOST_ITEMS, PAGE_BYTES, ContentDigest
 from .store import Store
+from .structure import allow_rows, bytes_held, has_tables
 
 _COUNTERS = (24, 92)
 """Where SQLite's header keeps its change counter, and the one for which its page count holds (file format, 1.3)."""
 _PAGE_COUNT = 28
 _REPORT_EVERY = 1000
+_TABLES = ("entries", "embeddings", "revisions", "meta")
 _TABLE_LEAF, _INDEX_LEAF = 0x0D, 0x0A
 """The first byte of a page that holds rows of a table, and of one without row ids (file format, 1.6)."""
 
@@ -46,7 +51,7 @@ def rescue(path: Path, target: Path, meta: Meta | None = None, progress: Progres
     """Make a gallery file of all that is whole in a damaged one, which stays as it is.
 
     Args:
-        path: the damaged file; a log beside it is taken into account.
+        path: the damaged file; what its log holds is part of it.
         target: the new file, which must not exist.
         meta: what the gallery is for, should the file not say it any more.
         progress: called with the items looked at and their number.
@@ -54,7 +59,7 @@ def rescue(path: Path, target: Path, meta: Meta | None = None, progress: Progres
     Raises:
         GalleryError: nothing can be read, or the new file cannot be written.
     """
-    with _copy(path) as remains, mapped_errors(path), closing(remains.opened(path)) as old:
+    with _copy(path) as remains, mapped_errors(path), closing(remains.opened()) as old:
         facts = _facts(old)
         meta = _meta(facts) or meta
         if meta is None:
@@ -65,7 +70,7 @@ def rescue(path: Path, target: Path, meta: Meta | None = None, progress: Progres
         if not found.rows and (found.lost or not log):
             raise GalleryError(f"{path}: holds nothing that can be read any more")
         Store.create(target, meta, facts.get("id")).close()
-        with closing(connect(target, LIVE)) as new:
+        with closing(sqlite3.connect(target, isolation_level=None)) as new:
             new.execute("DELETE FROM revisions")
             whole = _copy_all(found, old, new, facts)
             if not whole:
@@ -84,18 +89,26 @@ def assess(path: Path) -> tuple[int, int] | None:
 
     A repair may find more, as it looks at every page by itself.
     """
-    try:
-        with suppress(sqlite3.Error, UnicodeDecodeError), closing(connect(path, LIVE)) as connection:
+    for opened in (_as_it_is, _as_remains):
+        with suppress(GalleryError, OSError, sqlite3.Error, UnicodeDecodeError), opened(path) as connection:
             meta = _meta(_facts(connection))
             if meta is not None:
                 return _Found(None, connection, meta.dim).counted()
-        if is_open_here(path):
-            return None
-        with _copy(path) as remains, closing(remains.opened(path)) as connection:
-            meta = _meta(_facts(connection))
-            return _Found(None, connection, meta.dim).counted() if meta else None
-    except (GalleryError, sqlite3.Error, UnicodeDecodeError):
-        return None
+    return None
+
+
+@contextmanager
+def _as_it_is(path: Path) -> Iterator[sqlite3.Connection]:
+    with holding(file_id(path)), closing(open_image(path)) as connection:
+        if not has_tables(connection, *_TABLES):
+            raise GalleryError(f"{path}: has not the tables of a gallery")
+        yield connection
+
+
+@contextmanager
+def _as_remains(path: Path) -> Iterator[sqlite3.Connection]:
+    with _copy(path) as remains, closing(remains.opened()) as connection:
+        yield connection
 
 
 class _Depth(IntEnum):
@@ -191,7 +204,7 @@ class _Found:
                 self.rows.append(_Row(item, label, source, digest, begun, removed_in, vector))
                 current |= removed_in is None
             elif removed_in is None and fault is None:  # the first is that of the table, if it could be read
-                fault = f"item {item} ({label}, {source or 'no source'}): {wrong or 'is no entry'}"
+                fault = f"{named(item, label, source)}: {wrong or 'is no entry'}"
         if fault and not current:
             self.lost.append(fault)
 
@@ -263,7 +276,8 @@ class _NotWholeError(Exception):
 
 def _meta(facts: dict[str, str]) -> Meta | None:
     with suppress(KeyError, ValueError):
-        return Meta(facts["extractor"], facts["fingerprint"], int(facts["dim"]))
+        meta = Meta(facts["extractor"], facts["fingerprint"], int(facts["dim"]))
+        return meta if 1 <= meta.dim <= MOST_DIM else None
     return None
 
 
@@ -281,31 +295,43 @@ def _is_of(table: str, row: tuple[Any, ...]) -> bool:
 
 
 def _read(connection: sqlite3.Connection, query: str) -> list[tuple[Any, ...]]:
-    """Return a query's rows up to the first that cannot be read."""
-    rows = []
-    try:
+    """Return a query's rows up to the first that cannot be read, each once: forged pages may repeat them for long.
+
+    Nor are there more than the file could hold, should they share what is long.
+    """
+    rows: dict[tuple[Any, ...], None] = {}
+    with suppress(sqlite3.Error, UnicodeDecodeError):  # SQLite's own message may be damaged text
+        room = bytes_held(connection)
+        allow_rows(connection, room)  # one that is too long would hide its neighbors
         for row in connection.execute(query):
-            rows.append(row)
-    except (sqlite3.Error, UnicodeDecodeError):  # SQLite's own message may be damaged text
-        return rows
-    return rows
+            if row not in rows:
+                room -= sum(len(value) for value in row if isinstance(value, (str, bytes)))
+            if room < 0:
+                break
+            rows[row] = None
+    return list(rows)
 
 
 @contextmanager
 def _copy(path: Path) -> Iterator[_Remains]:
-    """Copy a file and its log to where they may be altered."""
+    """Copy a file, with what its log holds, to where it may be altered."""
     with ExitStack() as stack:
-        try:
+        with _scratch_errors(path):
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="shitu-rescue-"))
             copy = Path(folder) / "remains"
-            shutil.copyfile(path, copy)
-            with suppress(FileNotFoundError):
-                shutil.copyfile(f"{path}-wal", f"{copy}-wal")
-        except OSError as error:
-            raise GalleryError(
-                f"{path}: cannot be copied to {tempfile.gettempdir()} to be looked at: {error.strerror}"
-            ) from error
-        yield _Remains(copy)
+            with holding(file_id(path)):
+                copy.write_bytes(read_image(path))
+        yield _Remains(path, copy)
+
+
+@contextmanager
+def _scratch_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise GalleryError(
+            f"{path}: cannot be copied to {tempfile.gettempdir()} to be looked at: {error.strerror}"
+        ) from error
 
 
 class _Remains:
@@ -314,22 +340,22 @@ class _Remains:
     In every gallery the tables begin at the same pages, since they were made in the same order.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, gallery: Path, path: Path) -> None:
+        self._gallery = gallery
         self._path = path
 
-    def opened(self, path: Path) -> sqlite3.Connection:
-        """Open it, under the first page of an empty gallery where its own is of no use."""
+    def opened(self) -> sqlite3.Connection:
+        """Open it, under the first page of an empty gallery where its own is of no use, or not as a gallery has it."""
         for own_page in (True, False):
             with suppress(sqlite3.Error, UnicodeDecodeError):
                 if not own_page:
-                    self._give_first_page()
-                connection = connect(self._path, LIVE)
-                tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
-                if {"entries", "embeddings", "revisions", "meta"} <= tables:
-                    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                    with _scratch_errors(self._gallery):
+                        self._give_first_page()
+                connection = connect(self._path)
+                if has_tables(connection, *_TABLES):
                     return connection
                 connection.close()
-        raise GalleryError(f"{path}: not even its tables can be found any more")
+        raise GalleryError(f"{self._gallery}: not even its tables can be found any more")
 
     def _give_first_page(self) -> None:
         model = self._path.with_name("model")
@@ -349,7 +375,8 @@ class _Remains:
         """
         root = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (table,)).fetchone()[0]
         graft = self._path.with_name("graft")
-        shutil.copyfile(self._path, graft)
+        with _scratch_errors(self._gallery):
+            shutil.copyfile(self._path, graft)
         with self._path.open("rb") as pages, graft.open("rb+") as stream:
             while page := pages.read(PAGE_BYTES):
                 if page[0] == leaf:

@@ -25,8 +25,16 @@ MAGIC = b"SQLite format 3\0"
 PAGE_BYTES = 16384
 """A page of the default 4 096 bytes holds one embedding of 512 numbers and is half empty; these hold seven."""
 
-MOST_ITEMS = 1 << 53
-"""More are never given; the counter would soon be at its end if a damaged or forged file set it there."""
+LOG_BYTES = 1 << 22
+"""From which size on the write-ahead log is folded into the file, and to which it then shrinks."""
+
+MOST_ITEMS = MOST_REVISIONS = 1 << 53
+"""More are never given; a counter would soon be at its end if a damaged or forged file set it there."""
+MOST_DIM = 1 << 16
+MOST_TEXT = 1 << 18
+"""Bytes of a label, a source, an author or a note, as UTF-8."""
+MOST_BYTES = 1 << 20
+"""Bytes of a row, more than any has."""
 
 DIGEST_BYTES = 32
 _MODULUS = 1 << 8 * DIGEST_BYTES

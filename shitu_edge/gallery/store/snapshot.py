@@ -6,7 +6,7 @@ import sqlite3
 from array import array
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import suppress
 from functools import wraps
 from itertools import count
 from pathlib import Path
@@ -16,11 +16,13 @@ import numpy as np
 
 from ...errors import DamagedError, GalleryError
 from ..index import Ids, Progress, Rows
+from ..labels import spellings
 from . import history, replay
-from .changes import normal_label
 from .check import examine
-from .connection import odd_content
-from .records import READ_TOLERANCE, Diff, Entry, Load, Revision
+from .failures import odd_content
+from .given import text
+from .records import READ_TOLERANCE, Diff, Entry, Load, Revision, entry_of
+from .structure import bounded, bytes_held, columns
 
 _READ_AT_ONCE = 500
 
@@ -62,14 +64,13 @@ class Snapshot:
     def load(self, since: int = 0) -> Load:
         """Read what came and went after revision `since`; all there is for 0."""
         whole = since < self.reaches_back_to
-        gone = array("q", () if whole else (row[0] for row in self._connection.execute(_GONE_SINCE, (since, since))))
+        gone = array("q", () if whole else (row[0] for row in bounded(self._connection, _GONE_SINCE, (since, since))))
         ids, labels, numbers = array("q"), array("i"), defaultdict[str, int](count().__next__)
-        # A cursor that is not closed would keep the file open in the traceback of a failure.
-        with closing(self._connection.execute(*((_ALL,) if whole else (_COME_SINCE, (since,))))) as rows:
-            while some := rows.fetchmany(_READ_AT_ONCE):
-                items, names = zip(*some, strict=True)
-                ids.extend(items)
-                labels.extend(map(numbers.__getitem__, names))
+        for items, names in columns(self._connection, *((_ALL,) if whole else (_COME_SINCE, (since,)))):
+            ids.extend(items)
+            labels.extend(map(numbers.__getitem__, names))
+        if not all(isinstance(name, str) for name in numbers):
+            raise TypeError("a label is no text")
         return Load(self.revision, whole, _ids(gone), _ids(ids), np.array(labels, np.int32), list(numbers))
 
     @property
@@ -78,6 +79,13 @@ class Snapshot:
         """The oldest revision whose content is still known."""
         return history.reaches_back_to(self._connection)
 
+    @property
+    @_sound
+    def last_id(self) -> int:
+        """The highest id that an item was ever given; 0 before the first."""
+        row = self._connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'embeddings'").fetchone()
+        return int(row[0]) if row else 0
+
     def embeddings(self, ids: Ids) -> Rows:
         """Return the unit rows (N, D) of items, by ascending ids (N,).
 
@@ -85,24 +93,38 @@ class Snapshot:
             DamagedError: an embedding is not what was stored.
             GalleryError: there is none of an item.
         """
-        vectors = np.empty((len(ids), self._dim), np.float32)
+        room = bytes_held(self._connection) // (4 * self._dim)
+        vectors = np.empty((len(ids) if len(ids) <= room else 0, self._dim), np.float32)
         for start in range(0, len(ids), _READ_AT_ONCE):
             some = ids[start : start + _READ_AT_ONCE]
-            vectors[start : start + len(some)] = self._rows(some.tolist())
+            rows = self._rows(some.tolist())
+            if start + len(some) > room:  # had they all been stored, there would be room for them
+                raise DamagedError(self._path, "its embeddings take more than the file")
+            if len(vectors):
+                vectors[start : start + len(some)] = rows
         return vectors
 
     @_sound
     def entries(self, label: str | None = None) -> list[Entry]:
-        """Return the entries by id, all of them or one label's."""
-        where, values = (" AND label = ?", (normal_label(label, "the label"),)) if label is not None else ("", ())
+        """Return the entries by id, all of them or one label's, looked for as it is and then in its normal form."""
+        where = "" if label is None else " AND label = ?"
         query = f"SELECT item, label, source FROM entries WHERE removed_in IS NULL{where} ORDER BY item"
-        return [Entry(*row) for row in self._connection.execute(query, values)]
+        for values in [()] if label is None else [(spelling,) for spelling in spellings(text(label, "the label"))]:
+            if found := [entry_of(*row) for row in bounded(self._connection, query, values)]:
+                return found
+        return []
 
     @_sound
     def label_counts(self) -> dict[str, int]:
         """Return how many items each label has, by label."""
         query = "SELECT label, count(*) FROM entries WHERE removed_in IS NULL GROUP BY label ORDER BY label"
-        return dict(self._connection.execute(query).fetchall())
+        return dict(bounded(self._connection, query, by_id=False))
+
+    def count(self) -> int:
+        """Return how many items there are, 0 where damage keeps them from being counted."""
+        with suppress(sqlite3.Error):
+            return int(self._connection.execute("SELECT count(*) FROM entries WHERE removed_in IS NULL").fetchone()[0])
+        return 0
 
     @_sound
     def log(self) -> list[Revision]:

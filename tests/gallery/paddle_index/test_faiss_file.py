@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import struct
 from pathlib import Path
 
@@ -134,8 +135,18 @@ def test_numbers_that_are_not_finite_are_refused(tmp_path: Path, number: float) 
 def test_file_that_cannot_be_read(tmp_path: Path) -> None:
     with refused("cannot be read: No such file"):
         read_faiss(tmp_path / "vector.index")
-    with refused("cannot be read: Is a directory"):
+    with refused("cannot be read: is a folder"):
         read_faiss(tmp_path)
+
+
+def test_file_that_is_none_or_too_large(tmp_path: Path) -> None:
+    with (tmp_path / "sparse").open("wb") as stream:
+        stream.truncate((2 << 30) + 1)
+    with little_memory(1 << 20), refused("sparse: is larger than 2 GiB"):
+        read_faiss(tmp_path / "sparse")
+    os.mkfifo(tmp_path / "pipe")
+    with refused("pipe: cannot be read: is a pipe, device or socket"):
+        read_faiss(tmp_path / "pipe")
 
 
 def _small(tmp_path: Path, kind: str) -> Path:

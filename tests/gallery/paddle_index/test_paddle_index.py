@@ -76,7 +76,9 @@ def test_items_of_paddlex(tmp_path: Path) -> None:
     ("line", "source", "label"),
     [
         ("a b.jpg\tc d", "a b.jpg", "c d"),
-        ("a.jpg\tb\tc", "a.jpg", "b\tc"),
+        ("a.jpg\tb\tc", "a.jpg", "b"),
+        ("a.jpg\tb\t", "a.jpg", "b"),
+        ("a.jpg\tbe\u200b\u0301", "a.jpg", "bé"),
         (" a.jpg \t b ", "a.jpg", "b"),
         ("\tb", "", "b"),
         ("x/a.JPG oat milk", "x/a.JPG", "oat milk"),
@@ -94,7 +96,7 @@ def test_source_and_label_of_an_entry(tmp_path: Path, line: str, source: str, la
 @pytest.mark.parametrize("line", ["", "  ", "a.jpg\t", "a.jpg\t ", "a.jpg ", "a.jpg"])
 def test_entry_without_a_label_is_named(tmp_path: Path, line: str) -> None:
     folder = _build(tmp_path, unit_rows(2, DIM), ["a.jpg\ttea", line], "Flat")
-    with refused(r"id_map\.pkl: expected a label, found none in '.*' of id 1"):
+    with refused(r"id_map\.pkl, id 1: the label is empty"):
         read_paddle_index(folder)
 
 

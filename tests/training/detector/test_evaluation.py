@@ -10,7 +10,7 @@ pytest.importorskip("torch", reason="PyTorch is not installed")
 import torch
 
 from shitu_edge.bundle import DetectorSpec, InputSpec, Network, PicoDetLevels
-from shitu_edge.detect import decode_head
+from shitu_edge.stages.detect import decode_head
 from training.detector.evaluation import NMS_IOU, Found, decode, evaluate_ap
 from training.networks.picodet import STRIDES, HeadOutputs
 
@@ -75,7 +75,7 @@ def test_decodes_as_the_runtime(lowest_score: float) -> None:
         raw = {f"s{n}": out[index : index + 1].sigmoid() for n, out in zip(names, outputs.logits, strict=True)}
         raw |= {f"d{n}": out[index : index + 1] for n, out in zip(names, outputs.bins, strict=True)}
         arrays = {name: value.permute(0, 2, 3, 1).numpy() for name, value in raw.items()}
-        expected_boxes, expected_scores, _ = decode_head(DetectorSpec(network, head), arrays, lowest_score, 100)
+        expected_boxes, expected_scores, _ = decode_head(DetectorSpec(network, head), arrays, lowest_score)
         assert len(item.scores) == len(expected_scores) > 0
         np.testing.assert_allclose(item.scores, expected_scores, rtol=1e-5)
         np.testing.assert_allclose(item.boxes_xyxy, expected_boxes, atol=1e-3)

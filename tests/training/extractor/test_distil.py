@@ -19,10 +19,12 @@ from typer.testing import CliRunner
 from training.checkpoint import load_checkpoint
 from training.cli import app
 from training.extractor.converted import Converted
-from training.extractor.distil import DistilOptions, Teachers, Views, distil
+from training.extractor.distil import Teachers, Views, distil
+from training.extractor.options import DistilOptions
 from training.extractor.packs import Pack, pack_pictures
 from training.extractor.teaching import Focus, find_focus, find_maps, read_teacher
 from training.extractor.train import CHECKPOINT, LOG, load_extractor
+from training.options import Share
 
 from .pictures import write_products
 from .test_packs import ignore
@@ -44,7 +46,7 @@ def taught(tmp_path_factory: pytest.TempPathFactory) -> DistilOptions:
     find_focus([(pack, 1.0)], models, ignore).save(folder / "focus.npz")
     return DistilOptions(
         folder / "run",
-        ((pack.folder, 1.0),),
+        (Share(pack.folder),),
         models,
         folder / "focus.npz",
         scale=0.25,

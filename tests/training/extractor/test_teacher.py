@@ -128,8 +128,8 @@ def test_several_teachers_are_one_of_all_their_channels(tmp_path: Path) -> None:
     one = find_focus([(made, 1.0)], [tmp_path / "whole.xml"], ignore)
     several = find_focus([(made, 1.0)], [tmp_path / "upper.xml", tmp_path / "lower.xml"], ignore)
     colours = mixing @ np.random.default_rng(5).uniform(0, 255, (3, 20))
-    for part, offset in (("vector", one.vector_offset), ("coarse", one.coarse_offset), ("fine", one.fine_offset)):
-        seen = [getattr(focus, part) @ colours + offset[:, None] for focus in (one, several)]
+    for part in ("vector", "coarse", "fine"):
+        seen = [getattr(focus, part) @ colours + getattr(focus, f"{part}_offset")[:, None] for focus in (one, several)]
         np.testing.assert_allclose(seen[0].T @ seen[0], seen[1].T @ seen[1], rtol=1e-2, atol=1e-2)
     one.save(tmp_path / "focus.npz")
     with pytest.raises(ValueError, match=r"upper.xml: the focus is of maps of \[300, 300\] channels"):

@@ -18,9 +18,11 @@ import torch
 from training.checkpoint import load_checkpoint, save_checkpoint
 from training.extractor.evaluate import evaluate
 from training.extractor.losses import triplet_angular_margin
+from training.extractor.options import ExtractorOptions
 from training.extractor.packs import Pack, pack_pictures
-from training.extractor.train import CHECKPOINT, LOG, ExtractorOptions, load_extractor, train_extractor
+from training.extractor.train import CHECKPOINT, LOG, load_extractor, train_extractor
 from training.networks.extractor import Extractor
+from training.options import Share
 
 from .pictures import write_products
 from .test_packs import ignore
@@ -44,7 +46,7 @@ def packs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def options(packs: Path, out: Path, steps: int = 30) -> ExtractorOptions:
     return ExtractorOptions(
         out,
-        ((packs / "train", 1.0),),
+        (Share(packs / "train"),),
         scale=0.25,
         dim=32,
         steps=steps,
@@ -92,7 +94,7 @@ def test_a_loss_of_no_weight_is_left_out(packs: Path, tmp_path: Path) -> None:
 
 def test_shallow_packs_teach_the_last_layer_alone(packs: Path, tmp_path: Path) -> None:
     """The backbone's weights shrink by their decay, and turn nowhere."""
-    shallow = replace(options(packs, tmp_path), products=(), shallow=((packs / "train", 1.0),))
+    shallow = replace(options(packs, tmp_path), products=(), shallow=(Share(packs / "train"),))
     trained = train_extractor(shallow, ignore)
     torch.manual_seed(1)
     untrained = Extractor(0.25, 32)

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from shitu_edge.detect import Detector
-from shitu_edge.geometry import iou
+from shitu_edge.imaging.geometry import iou
 from shitu_edge.results import Detections
+from shitu_edge.stages.detect import Detector
 from training.detector.photos import read_photos, read_rgb
 from training.paste import pseudo_labels
 from training.paste.pseudo_labels import LOOSE, PACKAGES, grocery_photos, label_photos, trusted_box

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from shitu_edge.scenes import find_photos
+from shitu_edge.demo.scenes import find_photos
 from training.render import demo, demo_scenes
 from training.render.demo_products import samples
 from training.render.sprite import View

@@ -1,0 +1,406 @@
+"""A model bundle on disk: a folder with `bundle.json`, the networks' files, a receipt and a model card.
+
+Everything that differs between PP-ShiTu V1, V2 and anybody's own networks stands in `bundle.json`; the code knows no
+network by name. The classes below are that file: a key each field, nested as they are nested.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import posixpath
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Literal, get_args
+
+from ..errors import BundleError
+from ..ranges import require_flag, require_number, require_one_of, require_whole
+from ..schema import SchemaError, build
+from ..system.files import read_bounded
+from .built_in import BUNDLES
+from .network_files import network_sha256, refuse_unlisted
+
+MANIFEST = "bundle.json"
+SCHEMA_VERSION = 1
+SEARCH_PATH_VARIABLE = "SHITU_EDGE_MODELS"
+
+_MOST_MANIFEST_BYTES = 1 << 20
+_SUFFIXES = {"openvino": ".xml", "onnx": ".onnx", "tflite": ".tflite"}
+"""By them OpenVINO chooses a reader first; others read further files of their own."""
+_MOST_PIXELS_A_SIDE = 4096
+_MOST_NUMBERS = 65536
+
+Precision = Literal["fp32", "fp16", "int8", "bf16"]
+"""`fp16`: weights stored in half precision, computed in float32. `bf16`: computed in bfloat16, from the fp32 files."""
+Format = Literal["openvino", "onnx", "tflite"]
+WholeImage = Literal["always", "fallback", "never"]
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkFile:
+    """One file: its path relative to the bundle and the SHA-256 of its content in hexadecimal."""
+
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class InputSpec:
+    """What a network eats: one RGB picture, resized without regard to its aspect ratio.
+
+    The tensor is `(grey level * scale - mean) / std` per channel as float32, or plain grey levels as uint8, of
+    `height` × `width`, in `layout` and channel order `color`. `mean` and `std` are those of red, green and blue in
+    this order, whatever `color` is.
+    """
+
+    name: str
+    height: int
+    width: int
+    resize: Literal["bilinear", "cubic"]
+    layout: Literal["NCHW", "NHWC"] = "NCHW"
+    dtype: Literal["float32", "uint8"] = "float32"
+    color: Literal["RGB", "BGR"] = "RGB"
+    scale: float = 1.0
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+    def shape(self, rows: int = 1) -> tuple[int, int, int, int]:
+        """Return the tensor's shape for `rows` pictures."""
+        if self.layout == "NCHW":
+            return rows, 3, self.height, self.width
+        return rows, self.height, self.width, 3
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A trained network in one or more file formats and precisions.
+
+    `files[precision][format]` are the files of one form, the one to open first. `source` says where the weights came
+    from and `source_sha256` identifies them whatever they were converted to. `constants` are further inputs that
+    never change, by name.
+    """
+
+    name: str
+    source: str
+    source_sha256: str
+    files: Mapping[str, Mapping[str, tuple[NetworkFile, ...]]]
+    input: InputSpec
+    default_precision: Precision = "fp32"
+    constants: Mapping[str, tuple[tuple[float, ...], ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PicoDetLevels:
+    """PicoDet's raw head: per stride a score and a distance output, decoded and suppressed by the runtime.
+
+    `scores` are probabilities (1, h, w, C) or (1, h·w, C) or, with `scores_order` CN, (1, C, h, w) or (1, C, h·w);
+    `distances` logits over `reg_max` + 1 bins a side (…, 4 · (reg_max + 1)), sides left, top, right, bottom. Bins stand
+    for 0, 1, … `reg_max` strides unless `projection` says otherwise: some exports carry rounded ones. `clip_first`:
+    boxes are clipped to the picture before they are suppressed.
+    """
+
+    layout: Literal["picodet_levels"]
+    strides: tuple[int, ...]
+    scores: tuple[str, ...]
+    distances: tuple[str, ...]
+    reg_max: int = 7
+    pre_nms_top_k: int = 1000
+    nms_top_k: int = 1000
+    nms_iou: float = 0.6
+    keep_top_k: int = 100
+    scores_order: Literal["NC", "CN"] = "NC"
+    projection: tuple[float, ...] = ()
+    clip_first: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class BoxesScores:
+    """Decoded boxes (1, N, 4) and scores (1, N), (1, N, C) or, with `scores_order` CN, (1, C, N); no suppression yet.
+
+    `coordinates`: `relative` to the input in 0..1, or pixels of the network's `input`.
+    """
+
+    layout: Literal["boxes_scores"]
+    boxes: str
+    scores: str
+    scores_order: Literal["NC", "CN"] = "NC"
+    box_order: Literal["xyxy", "yxyx"] = "xyxy"
+    coordinates: Literal["relative", "input"] = "input"
+    nms_top_k: int = 1000
+    nms_iou: float = 0.6
+    keep_top_k: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Postprocessed:
+    """Finished rows (N, 6) or (1, N, 6) with the given `columns`; `count`, if named, says how many rows are real.
+
+    `coordinates` as in `BoxesScores`: a graph that divides by its own `scale_factor` input is fed ones, see
+    `Network.constants`.
+    """
+
+    layout: Literal["postprocessed"]
+    rows: str
+    count: str | None = None
+    columns: tuple[str, ...] = ("class", "score", "x1", "y1", "x2", "y2")
+    coordinates: Literal["relative", "input"] = "input"
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorSpec:
+    """A detector: its network, how its outputs are read, and which boxes go on (score from, at most so many)."""
+
+    network: Network
+    head: PicoDetLevels | BoxesScores | Postprocessed
+    score_threshold: float = 0.2
+    max_boxes: int = 5
+
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            OptionError: a value is outside its range.
+        """
+        require_number("score_threshold", self.score_threshold, 0, 1)
+        require_whole("max_boxes", self.max_boxes, 1)
+        if not isinstance(self.head, Postprocessed):
+            require_number("head.nms_iou", self.head.nms_iou, 0, 1)
+            for name in ("pre_nms_top_k", "nms_top_k", "keep_top_k"):
+                require_whole(f"head.{name}", getattr(self.head, name, 1), 1)
+
+
+@dataclass(frozen=True, slots=True)
+class ExtractorSpec:
+    """An extractor: its network and the output that holds `dim` numbers a picture."""
+
+    network: Network
+    output: str
+    dim: int
+
+    @property
+    def fingerprint(self) -> str:
+        """What binds galleries to it: the source weights and the pre-processing, but not format or precision."""
+        facts = asdict(self.network.input)
+        for key in ("name", "layout", "dtype"):
+            del facts[key]
+        facts |= {"weights": self.network.source_sha256, "dim": self.dim}
+        return _sha256(json.dumps(facts, sort_keys=True).encode())[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How neighbours become decisions; the defaults are PP-ShiTu's (`deploy/configs/inference_general.yaml`).
+
+    Attributes:
+        similarity_threshold: cosine from which a match counts.
+        margin: lead over the best other label below which a match is ambiguous; 0 never is.
+        neighbours: how many gallery items are looked at.
+        vote: decide by the labels' summed similarity over the neighbours above the threshold instead of the best one.
+        suppression_iou: an item whose box overlaps a surer one by more is dropped.
+        whole_image: recognise the whole image too: `always`, as a `fallback` when nothing was detected, or `never`.
+    """
+
+    similarity_threshold: float = 0.5
+    margin: float = 0.0
+    neighbours: int = 5
+    vote: bool = False
+    suppression_iou: float = 0.05
+    whole_image: WholeImage = "always"
+
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            OptionError: a value is outside its range.
+        """
+        require_number("similarity_threshold", self.similarity_threshold, -1, 1)
+        require_number("margin", self.margin, 0, 2)
+        require_whole("neighbours", self.neighbours, 1)
+        require_flag("vote", self.vote)
+        require_number("suppression_iou", self.suppression_iou, 0, 1)
+        require_one_of("whole_image", self.whole_image, get_args(WholeImage))
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """`bundle.json`."""
+
+    schema_version: int
+    name: str
+    description: str
+    licence: str
+    detector: DetectorSpec
+    extractor: ExtractorSpec
+    recognition: Rule = field(default_factory=Rule)
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """The precisions that there are files of for both networks."""
+        return tuple(name for name in self.detector.network.files if name in self.extractor.network.files)
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """An opened bundle: its folder, its manifest and the manifest's SHA-256, which covers every file's digest."""
+
+    folder: Path
+    manifest: Manifest
+    digest: str
+
+    @classmethod
+    def open(cls, bundle: str | os.PathLike[str]) -> Bundle:
+        """Open a bundle by its folder or by the name of a known one (see `bundle_folders`).
+
+        Raises:
+            BundleError: it is not there, or `bundle.json` is not one that this version understands.
+        """
+        folder = _locate(bundle)
+        path = folder / MANIFEST
+        try:
+            content = read_bounded(path, _MOST_MANIFEST_BYTES)
+        except OSError as error:
+            raise BundleError(f"{path}: cannot be read: {error.strerror}") from error
+        return cls(folder, parse_manifest(content, str(path)), _sha256(content))
+
+    def locate_files(self, network: Network, precision: str, file_format: str) -> tuple[Path, ...]:
+        """Return the files of one form of a network after checking their digests.
+
+        Raises:
+            BundleError: the form is not in the bundle, a file is missing or altered, or the network has more files
+                than the manifest names, which no digest covers.
+        """
+        files = network.files.get(precision, {}).get(file_format)
+        if not files:
+            raise BundleError(f"{self.folder}: {network.name} has no {precision} {file_format} files")
+        paths = []
+        for file in files:
+            path = self.folder / file.path
+            found = network_sha256(path)
+            if found != file.sha256:
+                raise BundleError(f"{path}: altered: its SHA-256 is {found}, bundle.json says {file.sha256}")
+            paths.append(path)
+        folder = PurePosixPath(files[0].path).parent
+        refuse_unlisted(paths[0], file_format, {posixpath.relpath(file.path, folder) for file in files[1:]})
+        return tuple(paths)
+
+    def verify(self) -> int:
+        """Check every file's digest and return how many files there are.
+
+        Raises:
+            BundleError: a file is missing or altered.
+        """
+        count = 0
+        for network in (self.manifest.detector.network, self.manifest.extractor.network):
+            for precision, formats in network.files.items():
+                for file_format in formats:
+                    count += len(self.locate_files(network, precision, file_format))
+        return count
+
+
+def parse_manifest(content: bytes, where: str) -> Manifest:
+    """Read the content of a `bundle.json`; `where` names it in errors.
+
+    Raises:
+        BundleError: it is not JSON, of another schema version, or a value is missing, unknown or of the wrong kind.
+    """
+    try:
+        data = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{where}: is not JSON: {error}") from error
+    version = data.get("schema_version") if isinstance(data, dict) else None
+    if version != SCHEMA_VERSION:
+        raise BundleError(f"{where}: expected schema_version {SCHEMA_VERSION}, found {version!r:.60}")
+    try:
+        manifest = build(Manifest, data)
+    except SchemaError as error:
+        raise BundleError(f"{where}: {error}") from error
+    _check(manifest, where)
+    return manifest
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> Bundle:
+    """Write `bundle.json` into a folder that holds the networks' files, with their digests filled in, and open it.
+
+    Raises:
+        BundleError: a file named by the manifest is missing.
+    """
+    data = asdict(manifest)
+    for part in ("detector", "extractor"):
+        for formats in data[part]["network"]["files"].values():
+            for files in formats.values():
+                for file in files:
+                    file["sha256"] = network_sha256(folder / file["path"])
+    text = json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+    (folder / MANIFEST).write_text(text, encoding="utf-8")
+    return Bundle.open(folder)
+
+
+def bundle_folders() -> Iterator[Path]:
+    """Yield the folders of all bundles known by name: under `$SHITU_EDGE_MODELS`, `./models`, and the built-in ones."""
+    roots = [Path("models"), BUNDLES]
+    if variable := os.environ.get(SEARCH_PATH_VARIABLE):
+        roots = [Path(entry) for entry in variable.split(os.pathsep) if entry] + roots
+    looked_at: set[Path] = set()
+    for root in roots:
+        if root.is_dir() and root.resolve() not in looked_at:  # in a checkout ./models are the built-in ones
+            looked_at.add(root.resolve())
+            yield from sorted(path.parent for path in root.glob(f"*/{MANIFEST}"))
+
+
+def _locate(bundle: str | os.PathLike[str]) -> Path:
+    path = Path(bundle)
+    if os.path.isdir(path):  # Path.is_dir raises on a name that is too long
+        return path
+    known = {folder.name: folder for folder in reversed(list(bundle_folders()))}
+    if path.name == str(bundle) and path.name in known:
+        return known[path.name]
+    names = ", ".join(known) or "none"
+    raise BundleError(f"{bundle}: no such bundle folder; bundles known by name: {names}")
+
+
+def _check(manifest: Manifest, where: str) -> None:
+    for network in (manifest.detector.network, manifest.extractor.network):
+        # bf16 is a way to compute with the fp32 files.
+        stored = "fp32" if network.default_precision == "bf16" else network.default_precision
+        if not any(network.files.get(stored, {}).values()):
+            raise BundleError(f"{where}: {network.name}: no files of its default precision {network.default_precision}")
+        for formats in network.files.values():
+            for file_format, files in formats.items():
+                _check_paths(file_format, files, where)
+        if min(network.input.height, network.input.width) < 1 or min(network.input.std) <= 0:
+            raise BundleError(f"{where}: {network.name}: input sides and std must be positive")
+        if max(network.input.height, network.input.width) > _MOST_PIXELS_A_SIDE:
+            raise BundleError(f"{where}: {network.name}: expected input sides of at most {_MOST_PIXELS_A_SIDE} pixels")
+        for name, rows in network.constants.items():
+            if len({len(row) for row in rows}) > 1:
+                raise BundleError(f"{where}: {network.name}: constants.{name}: expected rows of one length")
+    if not 1 <= manifest.extractor.dim <= _MOST_NUMBERS:
+        raise BundleError(f"{where}: expected a dim of 1 to {_MOST_NUMBERS}, found {manifest.extractor.dim}")
+    head = manifest.detector.head
+    if isinstance(head, PicoDetLevels):
+        if not len(head.strides) == len(head.scores) == len(head.distances) > 0:
+            raise BundleError(f"{where}: detector.head: expected as many scores and distances as strides")
+        if min(head.strides) < 1 or head.reg_max < 1:
+            raise BundleError(f"{where}: detector.head: strides and reg_max must be positive")
+        if max(*head.strides, head.reg_max) > _MOST_NUMBERS:
+            raise BundleError(f"{where}: detector.head: expected strides and reg_max of at most {_MOST_NUMBERS}")
+        if len(head.projection) not in (0, head.reg_max + 1):
+            raise BundleError(f"{where}: detector.head: expected a projection of {head.reg_max + 1} numbers, or none")
+    if isinstance(head, Postprocessed) and (missing := {"score", "x1", "y1", "x2", "y2"} - set(head.columns)):
+        raise BundleError(f"{where}: detector.head.columns: {', '.join(sorted(missing))} missing")
+
+
+def _check_paths(file_format: str, files: Sequence[NetworkFile], where: str) -> None:
+    for file in files:
+        relative = PureWindowsPath(file.path)  # knows drives too
+        if relative.anchor or ".." in relative.parts or "\\" in file.path or "\0" in file.path:
+            raise BundleError(f"{where}: {file.path!r}: expected a path inside the bundle")
+    suffix = _SUFFIXES.get(file_format)
+    if suffix and files and not files[0].path.lower().endswith(suffix):
+        raise BundleError(f"{where}: {files[0].path!r}: expected a name that ends in {suffix} for {file_format}")
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,66 @@
+"""A network's files: regular, of bounded size, with their digests, and without others that an engine would open too."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import re
+from collections.abc import Collection
+from contextlib import closing
+from mmap import ACCESS_READ, mmap
+from pathlib import Path
+
+from ..errors import BundleError
+from ..system.digest import file_sha256
+from ..system.files import open_regular
+from .external_data import external_files
+
+_MOST_BYTES = 1 << 30
+_XML = re.compile(rb"(\xef\xbb\xbf)?\s*<")
+
+
+def network_sha256(path: Path) -> str:
+    """Return the SHA-256 of one of the files.
+
+    Raises:
+        BundleError: it cannot be read, is not a regular file, or is larger than 1 GiB.
+    """
+    try:
+        return file_sha256(path, _MOST_BYTES)
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def refuse_unlisted(network: Path, file_format: str, beside: Collection[str]) -> None:
+    """Check that an engine that opens a network opens no files that are not listed: no digest covers them.
+
+    Args:
+        network: the file that is opened first.
+        file_format: what it is listed as. OpenVINO goes by the content: an IR that is called ONNX brings its weights.
+        beside: the files listed with it, relative to its folder.
+
+    Raises:
+        BundleError: it opens others, is of another format, or cannot be read.
+    """
+    try:
+        with open_regular(network) as stream:
+            if not os.fstat(stream.fileno()).st_size:
+                raise ValueError("is empty")
+            with closing(mmap(stream.fileno(), 0, access=ACCESS_READ)) as content:
+                is_xml = _XML.match(content) is not None
+                named = external_files(content) if file_format == "onnx" and not is_xml else set()
+    except OSError as error:
+        raise BundleError(f"{network}: cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise BundleError(f"{network}: {error}") from error
+    if is_xml != (file_format == "openvino"):
+        raise BundleError(f"{network}: is {'' if is_xml else 'not '}an OpenVINO IR, bundle.json says {file_format}")
+    if is_xml and not beside:
+        raise BundleError(f"{network}: bundle.json lists no file with its weights (.bin)")
+    listed = set(map(posixpath.normpath, beside))
+    unlisted = sorted(name for name in named if posixpath.normpath(name) not in listed)
+    if unlisted:
+        raise BundleError(
+            f"{network}: keeps tensors in {unlisted[0]!r:.80}, which bundle.json does not list beside it, so no digest "
+            "covers them; list the file, or save the model as one file"
+        )

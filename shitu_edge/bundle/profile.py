@@ -1,0 +1,103 @@
+"""A profile: the engine, precisions and threads with which a bundle is fastest on a machine, as measured there."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import get_args
+
+from ..engines import EngineName
+from ..errors import OptionError
+from ..ranges import MOST_THREADS, require_number, require_one_of, require_whole, shown
+from ..schema import SchemaError, build
+from ..system.files import read_json, write_aside
+from .manifest import Bundle, Precision
+
+SCHEMA_VERSION = 1
+_MAX_BYTES = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What `shitu-edge tune` found, and what `Recognizer.open` takes where it is told nothing else.
+
+    Attributes:
+        bundle, bundle_digest: what it was measured with, and is for.
+        cpu: the processor it was measured on.
+        engine, detector_precision, extractor_precision, threads: as of `Recognizer.open`.
+        p50_ms, p95_ms: milliseconds a picture with these.
+    """
+
+    schema_version: int
+    bundle: str
+    bundle_digest: str
+    cpu: str
+    engine: EngineName
+    detector_precision: Precision
+    extractor_precision: Precision
+    threads: int
+    p50_ms: float
+    p95_ms: float
+
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            OptionError: a value is outside its range.
+        """
+        require_one_of("engine", self.engine, get_args(EngineName))
+        for name in ("detector_precision", "extractor_precision"):
+            require_one_of(name, getattr(self, name), get_args(Precision))
+        require_whole("threads", self.threads, 1, MOST_THREADS)
+        require_number("p50_ms", self.p50_ms, 0)
+        require_number("p95_ms", self.p95_ms, 0)
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> Profile:
+        """Read a profile's file.
+
+        Raises:
+            OptionError: it is missing or no profile.
+        """
+        try:
+            stored = read_json(path, _MAX_BYTES)
+            version = stored.get("schema_version") if isinstance(stored, dict) else None
+            if version != SCHEMA_VERSION:
+                raise SchemaError(f"expected schema_version {SCHEMA_VERSION}, found {shown(version)}")
+            return build(cls, stored)
+        except OSError as error:
+            raise OptionError(f"{path}: {error.strerror}; `shitu-edge tune` writes a profile") from error
+        except ValueError as error:
+            raise OptionError(f"{path}: is not a profile: {error}") from error
+
+    def write(self, path: Path) -> None:
+        """Write it as JSON, whole or not at all.
+
+        Raises:
+            OSError: it cannot be written; an earlier profile is as it was.
+        """
+        write_aside(path, (json.dumps(asdict(self), indent=2) + "\n").encode())
+
+    def complete(
+        self, engine: EngineName, precision: str | tuple[str, str] | None, threads: int | None
+    ) -> tuple[EngineName, str | tuple[str, str], int]:
+        """Return engine, precisions and threads: what was named and, where that leaves it open, the profile's."""
+        return (
+            self.engine if engine == "auto" else engine,
+            precision or (self.detector_precision, self.extractor_precision),
+            threads or self.threads,
+        )
+
+    def require(self, bundle: Bundle) -> None:
+        """Check that it is for a bundle.
+
+        Raises:
+            OptionError: it is for another one.
+        """
+        if bundle.digest != self.bundle_digest:
+            raise OptionError(
+                f"the profile is for another bundle, {self.bundle} ({self.bundle_digest[:12]}), and not for "
+                f"{bundle.manifest.name} ({bundle.digest[:12]}); `shitu-edge tune` makes a new one"
+            )

@@ -1,0 +1,1 @@
+"""`shitu-edge demo`: a gallery and scenes, recognized and judged."""

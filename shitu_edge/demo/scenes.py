@@ -1,0 +1,169 @@
+"""Products and scenes in a folder, what is expected in the scenes, and whether an answer is that. No network.
+
+    DIR/gallery/PRODUCT/*.jpg    or pictures named by a label file DIR/gallery/labels.txt
+    DIR/scenes/*.jpg             photos to recognise
+    DIR/scenes/scenes.json       what they show, if known: {"FILE": [{"box_xyxy": [x1, y1, x2, y2], "label": ...}]}
+
+A label of null stands for a thing that is not in the gallery. A scene that `scenes.json` does not name is not judged.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import GalleryError
+from ..imaging.geometry import iou
+from ..inputs.folders import images_in
+from ..inputs.skipped import Skipped
+from ..inputs.sources import LabelledPicture, find_images
+from ..ranges import named, require_number, shown
+from ..results import Box, Item
+from ..schema import build
+from ..system.files import read_json
+
+LAYOUT = "expected a folder with gallery/ (a subfolder per product, or labels.txt) and scenes/ (photos to recognise)"
+EXPECTATIONS = "scenes.json"
+
+_SAME_PLACE_IOU = 0.5
+_MAX_BYTES = 4 << 20
+_FURTHEST = 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """A thing in a scene, in pixels; `label` is None where the gallery does not have it."""
+
+    box_xyxy: Box
+    label: str | None
+
+    def __post_init__(self) -> None:
+        """Check the box.
+
+        Raises:
+            OptionError: a side lies further out than any picture reaches.
+        """
+        for side in self.box_xyxy:
+            require_number("box_xyxy", side, -_FURTHEST, _FURTHEST)
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A photo, its name in the folder, and all that it shows; None where that is not known."""
+
+    path: Path
+    name: str
+    expected: tuple[Expected, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Photos:
+    """Images of products and photos to recognise, and what is skipped in their folders."""
+
+    gallery: tuple[LabelledPicture, ...]
+    scenes: tuple[Scene, ...]
+    skipped: tuple[Skipped, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """An answer against what was expected.
+
+    Attributes:
+        meant: for each item of the answer the expected thing that it boxes (IoU ≥ 0.5), or None.
+        missed: expected things that no item boxes.
+        products, named: how many things of the gallery the scene shows, and how many of them are boxed and named.
+        strangers, unknown: how many others it shows, and how many of them are boxed and called unknown.
+        invented: items that name a product where nothing was expected.
+    """
+
+    meant: tuple[Expected | None, ...]
+    missed: tuple[Expected, ...]
+    products: int
+    named: int
+    strangers: int
+    unknown: int
+    invented: int
+
+    @property
+    def right(self) -> bool:
+        """Whether every product is named, every stranger unknown, and nothing named that is not there."""
+        return self.named == self.products and self.unknown == self.strangers and not self.invented
+
+
+def find_photos(folder: Path) -> Photos:
+    """Read the layout above.
+
+    Raises:
+        GalleryError, ImageError: there are no products, or no scenes, or `scenes.json` is not as described.
+    """
+    gallery, scenes = folder / "gallery", folder / "scenes"
+    for part in (folder, gallery, scenes):
+        if not os.path.isdir(part):
+            raise GalleryError(f"{part}: no such folder; {LAYOUT}")
+    labels = gallery / "labels.txt"
+    products = find_images(labels if labels.is_file() else gallery)
+    photos = images_in(scenes)
+    names = [path.relative_to(scenes).as_posix() for path in photos.images]
+    expectations = _read_expectations(scenes / EXPECTATIONS, names, {image.label for image in products.images})
+    found = (Scene(path, name, expectations.get(name)) for path, name in zip(photos.images, names, strict=True))
+    others = (one for one in photos.skipped if one.source != EXPECTATIONS)
+    return Photos(products.images, tuple(found), (*products.skipped, *others))
+
+
+def judge(items: Sequence[Item], expected: Sequence[Expected]) -> Verdict:
+    """Compare the items of an answer with what the scene shows; each item is one thing at most, by largest IoU."""
+    pairs = _pair(items, expected)
+    together = [(items[item], expected[thing]) for item, thing in pairs.items()]
+    products = sum(thing.label is not None for thing in expected)
+    return Verdict(
+        meant=tuple(expected[pairs[item]] if item in pairs else None for item in range(len(items))),
+        missed=tuple(thing for number, thing in enumerate(expected) if number not in pairs.values()),
+        products=products,
+        named=sum(thing.label is not None and is_right(item, thing) for item, thing in together),
+        strangers=len(expected) - products,
+        unknown=sum(thing.label is None and is_right(item, thing) for item, thing in together),
+        invented=sum(item.decision != "unknown" and number not in pairs for number, item in enumerate(items)),
+    )
+
+
+def is_right(item: Item, thing: Expected) -> bool:
+    """Return whether an item says what the thing is: its name, or that it is unknown."""
+    return item.label == thing.label and item.decision == ("unknown" if thing.label is None else "accepted")
+
+
+def _pair(items: Sequence[Item], expected: Sequence[Expected]) -> dict[int, int]:
+    """Return which thing each item boxes, those that overlap most first."""
+    boxes = np.array([thing.box_xyxy for thing in expected], np.float32).reshape(-1, 4)
+    overlaps = [
+        (float(share), item, thing)
+        for item, answered in enumerate(items)
+        for thing, share in enumerate(iou(np.array(answered.box_xyxy, np.float32), boxes))
+        if share >= _SAME_PLACE_IOU
+    ]
+    pairs: dict[int, int] = {}
+    for _, item, thing in sorted(overlaps, reverse=True):
+        if item not in pairs and thing not in pairs.values():
+            pairs[item] = thing
+    return pairs
+
+
+def _read_expectations(file: Path, scenes: Sequence[str], labels: set[str]) -> Mapping[str, tuple[Expected, ...]]:
+    if not file.exists():
+        return {}
+    try:
+        read = build(dict[str, tuple[Expected, ...]], read_json(file, _MAX_BYTES))
+    except OSError as error:
+        raise GalleryError(f"{file}: cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise GalleryError(f"{file}: {str(error).removeprefix('.')}") from error
+    if absent := sorted(set(read) - set(scenes)):
+        raise GalleryError(f"{file}: {named(absent[0])}: no such picture beside it")
+    labelled = {thing.label for things in read.values() for thing in things if thing.label is not None}
+    if absent := sorted(labelled - labels):
+        raise GalleryError(f"{file}: {shown(absent[0])} is no product of the gallery; one that is not there is null")
+    return read

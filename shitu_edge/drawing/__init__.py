@@ -1,0 +1,1 @@
+"""Answers and galleries as images."""

@@ -1,0 +1,1 @@
+"""Whether a gallery is sound and good: verify, repair, audit."""

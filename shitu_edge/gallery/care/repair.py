@@ -1,0 +1,85 @@
+"""Repairing a damaged gallery: all that is whole moves into a new file, and the old one is kept beside it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...errors import GalleryError
+from ...system.unfinished import replace, unfinished
+from ..index import Progress
+from ..live.graphs import GraphFiles
+from ..store import Meta, Store
+from ..store.connection import check_there, refuse_open
+from ..store.rescue import Rescue, rescue
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """What was rescued, and where the damaged file lies now."""
+
+    rescue: Rescue
+    damaged: Path
+
+
+def repair(path: Path, meta: Meta | None = None, progress: Progress | None = None) -> Repair:
+    """Put a gallery of all that is whole in the place of a damaged one, which is kept as `<name>.damaged`.
+
+    Nobody may have the gallery open. The graph is given up; `Gallery.reindex` makes it anew.
+
+    Args:
+        path: the gallery.
+        meta: what the gallery is for, should the file not say it any more.
+        progress: called with the items looked at and their number.
+
+    Raises:
+        GalleryError: nothing can be read, or the folder cannot be written.
+    """
+    check_there(path)
+    refuse_open(path)
+    damaged = _free_name(path)
+    with unfinished(path) as partial:
+        found = rescue(path, partial, meta, progress)
+        try:
+            _put_in_place(partial, path, damaged)
+        except OSError as error:
+            raise GalleryError(f"{path}: cannot be replaced: {error.strerror}") from error
+    store = Store.open(path)
+    try:
+        GraphFiles(store).drop_stale()
+    finally:
+        store.close()
+    return Repair(found, damaged)
+
+
+def _put_in_place(partial: Path, path: Path, damaged: Path) -> None:
+    """Give the damaged gallery another name and the new one its own, so that there is one or the other all the time."""
+    try:
+        os.link(path, damaged)
+    except (OSError, NotImplementedError):  # a file system without links
+        shutil.copyfile(path, damaged)
+    try:
+        _move_log(path, damaged)
+        replace(partial, path)
+    except OSError:
+        with suppress(OSError):
+            _move_log(damaged, path)
+        damaged.unlink()
+        raise
+
+
+def _move_log(source: Path, target: Path) -> None:
+    for suffix in ("-wal", "-shm"):
+        with suppress(FileNotFoundError):
+            os.replace(f"{source}{suffix}", f"{target}{suffix}")
+
+
+def _free_name(path: Path) -> Path:
+    number, name = 1, path.with_name(f"{path.name}.damaged")
+    while os.path.lexists(name):
+        number += 1
+        name = path.with_name(f"{path.name}.damaged-{number}")
+    return name

@@ -1,0 +1,111 @@
+"""Labels: the one form in which they enter a gallery, by whatever door."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from ..errors import GalleryError
+from ..system.text import INVISIBLE, UNSAFE, as_gbk, printable
+
+MOST_CHARACTERS = 200
+"""Of a label."""
+
+_MOST_TO_A_CHARACTER = 4
+"""Code points that one of the composed form (NFC) may come in."""
+_JOINERS = re.compile("[\u200c\u200d]")
+_BLANK = frozenset("\u115f\u1160\u200c\u200d\u2800\u3164\uffa0")
+"""Hangul fillers, the empty Braille pattern and joiners: by their category letters or symbols, but nothing is seen."""
+
+
+def normal_label(label: str, whose: str) -> str:
+    """Return a label as galleries hold it: stripped, composed (NFC), and without characters that nobody sees.
+
+    Spaces inside of it stay as they are, and so do joiners where a script or an emoji needs them.
+
+    Args:
+        label: the label.
+        whose: what has it, to begin the error with.
+
+    Raises:
+        GalleryError: it is no text, empty, longer than `MOST_CHARACTERS`, more than a line, or holds control
+            characters or bytes of another encoding.
+    """
+    _check_text(label, whose)
+    normal = _normal(label)
+    fault = _fault(normal)
+    if fault:
+        raise GalleryError(f"{whose}: the label {fault}")
+    return normal
+
+
+def label_fault(label: str) -> str | None:
+    """Return why a label, of an older gallery for instance, would not be taken as it is; None where it would."""
+    normal = _normal(label)
+    return _fault(normal) or ("holds characters that nobody sees" if normal != label else None)
+
+
+def spellings(label: str) -> tuple[str, ...]:
+    """Return the labels that may be meant by one: itself, as older galleries may hold it, then its normal form.
+
+    None, where it is not Unicode text.
+
+    Raises:
+        GalleryError: it is no text.
+    """
+    _check_text(label, "the label")
+    return tuple(text for text in dict.fromkeys((label, _normal(label))) if text == printable(text))
+
+
+def _check_text(label: object, whose: str) -> None:
+    if not isinstance(label, str):
+        raise GalleryError(f"{whose}: expected text as the label, found {type(label).__name__}")
+
+
+def _normal(label: str) -> str:
+    """Return the normal form, where there is one; else the label, for `_fault` to say why."""
+    if len(label) > MOST_CHARACTERS * _MOST_TO_A_CHARACTER:
+        return label
+    before = None
+    while label != before:  # what is taken away may have kept letters from being composed
+        before = label
+        label = _JOINERS.sub(_kept_joiner, INVISIBLE.sub("", unicodedata.normalize("NFC", label))).strip()
+    return label
+
+
+def _kept_joiner(found: re.Match[str]) -> str:
+    """Keep a joiner beside a mark (Indic vowels and viramas), or after an Arabic letter or a symbol (emoji)."""
+    text, at = found.string, found.start()
+    before, after = text[max(0, at - 1) : at], text[at + 1 : at + 2]
+    marked = any(letter and unicodedata.category(letter)[0] == "M" for letter in (before, after))
+    joins = before and (unicodedata.bidirectional(before) == "AL" or unicodedata.category(before)[0] == "S")
+    return found[0] if marked or joins else ""
+
+
+def _fault(label: str) -> str | None:
+    """Return what keeps a label in its normal form out of a gallery."""
+    if len(label) > MOST_CHARACTERS:
+        return f"has {len(label)} characters, expected at most {MOST_CHARACTERS}"
+    if not any(map(_shows, label)):
+        return "is empty"
+    unsafe = UNSAFE.search(label)
+    if unsafe is None:
+        return None
+    character = unsafe[0]
+    if character in "\n\r\u2028\u2029":
+        return "is more than a line"
+    if "\ud800" <= character <= "\udfff":
+        return f"is not Unicode text{_encoded(label)}"
+    return f"holds a control character, U+{ord(character):04X}"
+
+
+def _shows(character: str) -> bool:
+    return unicodedata.category(character)[0] not in "ZM" and character not in _BLANK
+
+
+def _encoded(label: str) -> str:
+    """Return what a file name's bytes may mean."""
+    try:
+        return as_gbk(label.encode("utf-8", "surrogateescape"))
+    except UnicodeEncodeError:
+        return ""

@@ -1,0 +1,178 @@
+"""A gallery in memory: the view that follows its file, and the graph behind it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import replace
+
+from ...errors import GalleryError
+from ..index import GraphIndex, GraphParameters, Ids, Progress
+from ..index.exact import ExactIndex
+from ..store import GraphRecord, Snapshot, Store
+from .graphs import GraphFiles, misfit
+from .sole import sole_builder
+from .upkeep import Upkeep
+from .view import Roster, View, contains
+
+_log = logging.getLogger(__name__)
+
+GRAPH_FROM = 20_000
+"""Items from which a graph beats the exact search of one picture's crops (`benchmarks/search.py`)."""
+
+_PENDING_SHARE = 0.02
+"""Of the items, those that the graph may lack: comparing costs a tenth of a search (`benchmarks/gallery.py`)."""
+_DEAD_SHARE = 0.1
+"""Of the graph, what the gallery may have lost before it is built anew, not just extended."""
+
+
+class Live:
+    """What a gallery holds now, whoever changes it. Safe from several threads."""
+
+    def __init__(self, store: Store, background: bool) -> None:
+        """Read it; with `background`, its graph is brought up to date when `consider` finds that it pays."""
+        self.graphs = GraphFiles(store)
+        self.upkeep = Upkeep()
+        self._store = store
+        self._background = background
+        self._refreshing = threading.Lock()
+        self._indexing = threading.Lock()
+        self._closed = False
+        self._data_version = store.data_version()
+        self._view = self._load()
+
+    def close(self) -> None:
+        """Cancel an index being built, close the store, and let go of all that is in memory."""
+        self.upkeep.close()
+        self._store.close()
+        self._closed = True
+        self._view = View(0, Roster.empty(), None, 0, ExactIndex.empty(self._store.meta.dim))
+
+    def view(self) -> View:
+        """Return a view of everything committed by now; the price without a change is one `PRAGMA`."""
+        if self._store.data_version() != self._data_version:
+            with self._refreshing:
+                version = self._store.data_version()
+                if version != self._data_version:
+                    self._view = self._refreshed(self._view)
+                    self._data_version = version
+        view = self._view
+        if self._closed:  # asked after the view was taken, or an empty one might be searched
+            raise GalleryError(f"{self._store.path}: is closed")
+        return view
+
+    def consider(self) -> None:
+        """Have the graph brought up to date in the background, where that pays and is wanted."""
+        try:
+            if self._background and self._needs_graph(self.view()):
+                self.upkeep.start(self._tend)
+        except GalleryError as error:  # the change that calls for it is done, whatever becomes of the index
+            _log.warning("%s", error)
+
+    def needs_graph(self) -> bool:
+        """Return whether a graph would pay, when none is being taken over any more."""
+        self.upkeep.wait()
+        return self._needs_graph(self.view())
+
+    def reindex(self, parameters: GraphParameters | None, anew: bool, threads: int, progress: Progress | None) -> None:
+        """Bring the graph up to date and search it from now on; see `Gallery.reindex`."""
+        self._store.home.require(self._store.path)
+        with self._indexing:
+            self.graphs.check_writable()
+            record = self._store.graph()
+            parameters = parameters or (record.parameters if record else GraphParameters())
+            with self._store.snapshot() as snapshot:  # open all the while, so that nothing read from it can be pruned
+                ids = snapshot.load().added
+                if not len(ids):
+                    raise GalleryError(f"{self._store.path}: is empty, there is nothing to index")
+                base = None if anew or record is None else self._graph_to_extend(record, parameters, snapshot, ids)
+                if base is None:
+                    dim = self._store.meta.dim
+                    graph = GraphIndex.build(ids, snapshot.embeddings, dim, parameters, threads, progress)
+                else:
+                    lacking = ids[~contains(base.ids, ids)]
+                    graph = base.grow(lacking, snapshot.embeddings, parameters, threads, progress)
+            self.graphs.save(graph, snapshot.revision)
+            self._swap_in(graph)
+            self.graphs.drop_stale()
+
+    def _graph_to_extend(
+        self, record: GraphRecord, parameters: GraphParameters, snapshot: Snapshot, ids: Ids
+    ) -> GraphIndex | None:
+        """Return a copy of the graph on record, unless it was built otherwise or too much of it is dead."""
+        if replace(record.parameters, ef=parameters.ef) != parameters:
+            return None
+        graph = self.graphs.load(record)
+        if graph is None:
+            return None
+        if reason := misfit(graph, snapshot, ids):
+            self.graphs.refuse(graph, reason)
+            return None
+        return graph if contains(ids, graph.ids).sum() >= (1 - _DEAD_SHARE) * len(graph) else None
+
+    def _load(self) -> View:
+        record = self._store.graph()
+        graph = self.graphs.load(record) if record else None
+        with self._store.snapshot() as snapshot:
+            view = self._view_of(snapshot, graph)
+        if len(view.roster) >= GRAPH_FROM and view.graph is None:
+            path = self._store.path
+            _log.warning(
+                "%s has no usable index, so searches take longer; `shitu-edge gallery reindex %s` builds it", path, path
+            )
+        return view
+
+    def _view_of(self, snapshot: Snapshot, graph: GraphIndex | None) -> View:
+        load = snapshot.load()
+        roster = Roster.empty().changed(load.removed, load.added, load.labels, load.names)
+        if graph and (reason := misfit(graph, snapshot, roster.ids)):
+            self.graphs.refuse(graph, reason)
+            graph = None
+        return View.of(load.revision, roster, graph, self._store.meta.dim, snapshot.embeddings)
+
+    def _refreshed(self, view: View) -> View:
+        record = self._store.graph()
+        if record and self.graphs.is_news(record, view.graph):
+            self.upkeep.start(self._tend)
+        with self._store.snapshot() as snapshot:
+            load = snapshot.load(since=view.revision)
+            if load.whole:
+                return self._view_of(snapshot, view.graph)
+            return view.changed(load.revision, load.removed, load.added, load.labels, load.names, snapshot.embeddings)
+
+    def _needs_graph(self, view: View) -> bool:
+        items = len(view.roster)
+        if items < GRAPH_FROM:
+            return False
+        graph = view.graph
+        return graph is None or len(view.exact) > _PENDING_SHARE * items or view.dead > _DEAD_SHARE * len(graph)
+
+    def _tend(self) -> None:
+        """Take over a graph that another process has put on record, and have one built where it pays."""
+        self._adopt()
+        if self._background and self._needs_graph(self.view()):
+            if self.upkeep.build_apart(self._store.path):
+                self._adopt()
+            else:
+                with sole_builder(self._store.path) as alone:
+                    if alone:
+                        self.reindex(None, False, 1, self.upkeep.go_on)
+
+    def _adopt(self) -> None:
+        record = self._store.graph()
+        while record and self.graphs.is_news(record, self._view.graph):
+            graph = self.graphs.load(record)
+            if graph:
+                self._swap_in(graph)
+            record = self._store.graph()
+
+    def _swap_in(self, graph: GraphIndex) -> None:
+        """Search a graph from now on, and exactly what it lacks; nobody waits for the reading."""
+        with self._store.snapshot() as snapshot:
+            view = self._view_of(snapshot, graph)
+        if view.graph is None:
+            return  # what is in use is better than what was refused
+        with self._refreshing:
+            version = self._store.data_version()
+            self._view = self._refreshed(view)
+            self._data_version = version

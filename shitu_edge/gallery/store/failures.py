@@ -1,0 +1,110 @@
+"""SQLite's errors as ours: what is damaged, what is full, and who may not write what."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ...errors import DamagedError, GalleryError
+from .held import beside
+from .schema import PAGE_BYTES
+
+_DAMAGE = ("malformed", "not a database", "Could not decode to UTF-8", "string or blob too big")
+_UNABLE = ("disk I/O error", "disk is full", "unable to open", "readonly")
+_READ_ONLY = "is read-only here: it cannot be changed"
+_PROBE_BYTES = 65536
+
+
+@contextmanager
+def mapped_errors(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors into `GalleryError`."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise mapped(path, error) from error
+
+
+def mapped(path: Path, error: sqlite3.Error) -> GalleryError:
+    """Return what one of SQLite's errors means to whoever has that gallery."""
+    message = " ".join(str(error).split())  # it may quote what is damaged
+    if "not a database" in message and path.stat().st_size % PAGE_BYTES:
+        return GalleryError(f"{path}: is not a gallery (no SQLite file)")
+    if any(word in message for word in _DAMAGE):
+        return DamagedError(path, message)
+    if "interrupted" in message:
+        return DamagedError(path, "reading it goes round in circles")
+    if "locked" in message:
+        return GalleryError(f"{path}: is locked: another process is changing it and does not finish; try again")
+    if "disk is full" in message:
+        return GalleryError(f"{path}: the disk is full")
+    return GalleryError(f"{path}: {(hindrance(path) if is_unable(error) else None) or message}")
+
+
+def is_unable(error: sqlite3.Error) -> bool:
+    """Return whether SQLite says that a log, its index, or a change cannot be written."""
+    return any(word in str(error) for word in _UNABLE)
+
+
+def hindrance(path: Path) -> str | None:
+    """Return why a gallery cannot be written, None where that cannot be told."""
+    return _protection(path) or _disk_fault(beside(path, "").parent)
+
+
+def check_writable(path: Path) -> None:
+    """Check that a gallery may be changed: trying it, SQLite would leave files that lock out who may.
+
+    Raises:
+        GalleryError: it may not.
+    """
+    if not os.access(path, os.W_OK):
+        raise GalleryError(f"{path}: {_READ_ONLY}")
+
+
+def _protection(path: Path) -> str | None:
+    if not os.access(path, os.W_OK):
+        return _READ_ONLY
+    for suffix in ("-wal", "-shm"):
+        left = beside(path, suffix)
+        if left.exists() and not os.access(left, os.W_OK):
+            remedy = "delete it once no program has the gallery open"
+            if suffix == "-wal" and left.stat().st_size:
+                remedy = f"it holds changes: have {_owner(left)} open the gallery once, which folds them in"
+            return f"cannot be changed: {left.name} beside it was left by {_owner(left)} and is read-only; {remedy}"
+    folder = beside(path, "").parent
+    if not os.access(folder, os.W_OK):
+        return f"cannot be changed: its folder {folder} is read-only here"
+    return None
+
+
+def _disk_fault(folder: Path) -> str | None:
+    """Return why a little more cannot be written to a folder: space, a quota, a limit."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(bytes(_PROBE_BYTES))
+            probe.flush()
+            os.fsync(probe.fileno())
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        return f"the disk is full ({error.strerror})" if full else f"cannot be written: {error.strerror}"
+    return None
+
+
+def _owner(path: Path) -> str:
+    try:
+        return path.owner()
+    except (KeyError, OSError, NotImplementedError):  # a user without a name, a file that is gone, Windows
+        return f"user {path.stat().st_uid}" if path.exists() else "another user"
+
+
+@contextmanager
+def odd_content(path: Path) -> Iterator[None]:
+    """Turn what follows from rows of the wrong kind, where nothing else runs than reading them, into `DamagedError`."""
+    try:
+        yield
+    except (TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:
+        raise DamagedError(path, f"unexpected content in a gallery file ({error})") from error

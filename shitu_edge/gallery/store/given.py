@@ -1,0 +1,163 @@
+"""What callers give, checked before anything is done with it: whole numbers, text, ids, embeddings and paths.
+
+NumPy's numbers are as good as Python's; truth values are no numbers, and 2.0 is not 2.
+"""
+
+from __future__ import annotations
+
+import operator
+import os
+import reprlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import GalleryError
+from .schema import MOST_TEXT
+
+_ANY = 1 << 128
+"""Larger numbers are none that anybody means, and may have too many digits to be shown."""
+_SHOWN = 40
+
+
+def whole(value: Any, expected: str, least: int = -_ANY, most: int = _ANY) -> int:
+    """Return a whole number from `least` to `most`; `expected` names it in the error.
+
+    Raises:
+        GalleryError: it is none.
+    """
+    try:
+        if isinstance(value, (bool, np.bool_)):
+            raise TypeError
+        number = operator.index(value)
+    except TypeError:
+        raise _unexpected(expected, value) from None
+    if not least <= number <= most:
+        raise _unexpected(expected, number)
+    return number
+
+
+def text(value: Any, what: str) -> str:
+    """Return a text.
+
+    Raises:
+        GalleryError: it is none, or longer than a gallery keeps.
+    """
+    if not isinstance(value, str):
+        raise _unexpected(f"{what} as text", value)
+    size = len(value) if value.isascii() else len(value.encode("utf-8", "replace"))
+    if size > MOST_TEXT:
+        raise GalleryError(f"expected {what} of at most {MOST_TEXT} bytes, found {size}")
+    return str(value)
+
+
+def unicode_text(value: Any, what: str) -> str:
+    """Return a text that can be stored as it is.
+
+    Raises:
+        GalleryError: it is none, or holds what is no Unicode.
+    """
+    found = text(value, what)
+    try:
+        found.encode()
+    except UnicodeEncodeError:
+        raise _unexpected(f"{what} as Unicode text", value) from None
+    return found
+
+
+def each(values: Any, expected: str) -> Iterator[Any]:
+    """Return what goes through a list, or whatever else can be gone through.
+
+    Raises:
+        GalleryError: it cannot.
+    """
+    try:
+        return iter(values)
+    except TypeError:
+        raise _unexpected(expected, values) from None
+
+
+def item_ids(values: Any) -> list[int]:
+    """Return ids in their order, some of which there may not be.
+
+    Raises:
+        GalleryError: they are none.
+    """
+    if isinstance(values, (str, bytes, bytearray)):
+        raise _unexpected("ids in a list", values)
+    values = id_array(values) if isinstance(values, np.ndarray) else each(values, "ids in a list")
+    return [whole(value, "an id as a whole number") for value in values]
+
+
+def id_array(values: Any) -> NDArray[np.int64]:
+    """Return ids as an array; see `item_ids`."""
+    try:
+        ids = np.asarray(values)
+    except (TypeError, ValueError):
+        raise _unexpected("ids in a list", values) from None
+    whole_numbers = ids.dtype.kind in "iu" and (ids.dtype.kind == "i" or not (ids >> np.uint64(63)).any())
+    if ids.ndim != 1 or not (whole_numbers or ids.size == 0):
+        raise _unexpected("ids in a list, each a whole number", values)
+    return ids.astype(np.int64)
+
+
+def numbers(values: Any, expected: str) -> NDArray[Any]:
+    """Return an array of numbers as it is, or made of a list.
+
+    Raises:
+        GalleryError: it is none; `expected` says what it should be.
+    """
+    try:
+        array = np.asarray(values)
+    except (TypeError, ValueError):
+        raise _unexpected(expected, values) from None
+    if array.dtype.kind not in "fiu":
+        raise GalleryError(f"expected {expected}, found {array.dtype} {array.shape}")
+    return array
+
+
+def file_path(value: Any) -> Path:
+    """Return the path of a file.
+
+    Raises:
+        GalleryError: it is none.
+    """
+    try:
+        name = os.fspath(value)
+    except TypeError:
+        raise _unexpected("a path", value) from None
+    if not isinstance(name, str) or "\0" in name:
+        raise _unexpected("a path as text", value)
+    return Path(name)
+
+
+def truth(value: Any, what: str) -> bool:
+    """Return whether something holds.
+
+    Raises:
+        GalleryError: it is neither true nor false.
+    """
+    if not isinstance(value, (bool, np.bool_)):
+        raise _unexpected(f"{what} to be true or false", value)
+    return bool(value)
+
+
+def instance(value: Any, kind: type) -> None:
+    """Check that something is of a class.
+
+    Raises:
+        GalleryError: it is not.
+    """
+    if not isinstance(value, kind):
+        raise _unexpected(kind.__name__, value)
+
+
+def _unexpected(expected: str, found: object) -> GalleryError:
+    try:
+        shown = " ".join(reprlib.repr(found).split())[:_SHOWN]
+    except Exception:  # of a number with too many digits, or an object of anybody's
+        shown = type(found).__name__
+    return GalleryError(f"expected {expected}, found {shown}")

@@ -1,0 +1,201 @@
+"""What a gallery file may hold besides rows: exactly the tables and indexes of `schema.py`, and nothing.
+
+A file that was handed over may bring views, triggers, generated columns and virtual tables, whose SQL would run here,
+without end or beyond memory; and forged pages may lead a query round in circles. So nothing is asked of a file before
+its structure was compared, each statement ends, and SQLite is told to trust nothing that a file says
+(https://sqlite.org/security.html).
+"""
+
+from __future__ import annotations
+
+import operator
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from ...errors import DamagedError
+from .held import beside
+from .schema import MOST_BYTES, MOST_ITEMS, SCHEMA
+
+_STRUCTURE = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY name"
+_SHOWN = 60
+_READ_AT_ONCE = 500
+_LEAST_ROW_BYTES = 32
+"""Of any row that is asked for: an entry and a revision have a digest."""
+
+_LIMITS = {
+    "SQLITE_LIMIT_LENGTH": MOST_BYTES,
+    "SQLITE_LIMIT_SQL_LENGTH": 20_000,
+    "SQLITE_LIMIT_COLUMN": 100,
+    "SQLITE_LIMIT_EXPR_DEPTH": 50,
+    "SQLITE_LIMIT_COMPOUND_SELECT": 5,
+    "SQLITE_LIMIT_FUNCTION_ARG": 8,
+    "SQLITE_LIMIT_ATTACHED": 0,
+    "SQLITE_LIMIT_LIKE_PATTERN_LENGTH": 50,
+    "SQLITE_LIMIT_TRIGGER_DEPTH": 0,
+    "SQLITE_LIMIT_WORKER_THREADS": 0,
+}
+_CONFIGURATION = {
+    "SQLITE_DBCONFIG_DEFENSIVE": True,
+    "SQLITE_DBCONFIG_TRUSTED_SCHEMA": False,
+    "SQLITE_DBCONFIG_ENABLE_TRIGGER": False,
+    "SQLITE_DBCONFIG_ENABLE_VIEW": False,
+    "SQLITE_DBCONFIG_DQS_DDL": False,
+    "SQLITE_DBCONFIG_DQS_DML": False,
+}
+
+_STEP = 100_000
+"""Instructions of SQLite's virtual machine between two looks at how many there were."""
+_STEPS = 2_000_000
+_STEPS_A_BYTE = 10
+"""Of the file. The densest gallery, with one number an embedding, takes 1.2 to be verified or renamed whole."""
+
+
+class Guarded(sqlite3.Connection):
+    """A connection that distrusts its file: limited in what it takes, and in what a statement may cost."""
+
+    def guard(self, size: int) -> None:
+        """Begin to distrust a file of so many bytes, before anything is read of it."""
+        self._steps = _Steps(_STEPS + _STEPS_A_BYTE * size)
+        self.set_progress_handler(self._steps, _STEP)
+        if hasattr(self, "setlimit"):  # Python 3.11
+            for name, most in _LIMITS.items():
+                self.setlimit(getattr(sqlite3, name), most)
+        if hasattr(self, "setconfig"):  # Python 3.12
+            for name, on in _CONFIGURATION.items():
+                self.setconfig(getattr(sqlite3, name), on)
+        self.execute("PRAGMA trusted_schema = OFF")
+        self.execute("PRAGMA cell_size_check = ON")
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        """Run a statement, which is interrupted when it takes far more than its file could call for."""
+        self._steps.taken = 0
+        return super().execute(sql, parameters)
+
+
+class _Steps:
+    """Counts what a statement has cost so far; true when that is too much."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self.taken = 0
+
+    def __call__(self) -> bool:
+        self.taken += _STEP
+        return self.taken > self._most
+
+
+def size_on_disk(path: Path) -> int:
+    """Return the bytes of a file and its log."""
+    return _size(path) + log_bytes(path)
+
+
+def log_bytes(path: Path) -> int:
+    """Return the bytes of a file's log."""
+    return _size(beside(path, "-wal"))
+
+
+def _size(file: Path) -> int:
+    try:
+        return os.path.getsize(file)
+    except OSError:
+        return 0
+
+
+def check_structure(connection: sqlite3.Connection, path: Path) -> None:
+    """Check that a file has the tables and indexes of a gallery, as they were made, and nothing besides.
+
+    Raises:
+        DamagedError: it has not.
+    """
+    fault = next(_faults(connection), None)
+    if fault:
+        raise DamagedError(path, fault)
+
+
+def has_tables(connection: sqlite3.Connection, *names: str) -> bool:
+    """Return whether a file has some tables as a gallery has them, so that reading these runs nothing else."""
+    found = connection.execute(_STRUCTURE).fetchall()
+    return all(found.count(row) == 1 for row in _model() if row[1] in names)
+
+
+def allow_rows(connection: sqlite3.Connection, most: int) -> None:
+    """Have a connection read rows of up to so many bytes."""
+    if hasattr(connection, "setlimit"):  # Python 3.11
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, most)  # type: ignore[attr-defined]
+
+
+def bytes_held(connection: sqlite3.Connection) -> int:
+    """Return how much a file holds, with its log."""
+    pages, size = (connection.execute(f"PRAGMA page_{what}").fetchone()[0] for what in ("count", "size"))
+    return int(pages * size)
+
+
+def columns(
+    connection: sqlite3.Connection, query: str, values: Sequence[Any] = (), *, by_id: bool = True
+) -> Iterator[list[tuple[Any, ...]]]:
+    """Yield a query's columns, of some rows at a time; forged pages may repeat rows, or have them share what is long.
+
+    Raises:
+        ValueError: all that was read could not be in the file; or, `by_id`, a row's id, which comes first, is not above
+            the one before, or beyond those that a gallery gives.
+    """
+    before, room = 0, bytes_held(connection)
+    rows = connection.execute(query, values)
+    try:
+        while some := rows.fetchmany(_READ_AT_ONCE):
+            found = list(zip(*some, strict=True))
+            room -= _LEAST_ROW_BYTES * len(some) + sum(map(_length, found))
+            if room < 0:
+                raise ValueError("its rows take more than the file")
+            if by_id:
+                ids = found[0]
+                if not all(map(operator.lt, (before, *ids), ids)) or ids[-1] >= MOST_ITEMS:
+                    raise ValueError("its ids are out of order")
+                before = ids[-1]
+            yield found
+    finally:  # left open, they would keep the file open in the traceback of a failure
+        with suppress(sqlite3.ProgrammingError):  # the connection was closed before
+            rows.close()
+
+
+def bounded(
+    connection: sqlite3.Connection, query: str, values: Sequence[Any] = (), *, by_id: bool = True
+) -> list[tuple[Any, ...]]:
+    """Return a query's rows; see `columns`."""
+    found = columns(connection, query, values, by_id=by_id)
+    return [row for some in found for row in zip(*some, strict=True)]
+
+
+def _length(column: tuple[Any, ...]) -> int:
+    """Return how long the texts and blobs of a column are."""
+    kinds = set(map(type, column))
+    if kinds == {str} or kinds == {bytes}:
+        return sum(map(len, column))
+    return 0 if kinds == {int} else sum(len(value) for value in column if isinstance(value, (str, bytes)))
+
+
+def _faults(connection: sqlite3.Connection) -> Iterator[str]:
+    found = connection.execute(_STRUCTURE).fetchall()
+    if found == _model():
+        return
+    names = [row[1] for row in found]
+    for row in _model():
+        if row[1] not in names:
+            yield f"no such {row[0]}: {row[1]}"
+        elif row not in found:
+            yield f"the {row[0]} {row[1]} is not as a gallery has it"
+    for row in found:
+        if row not in _model() or found.count(row) > 1:
+            yield f"the {str(row[0])[:_SHOWN]} {str(row[1])[:_SHOWN]!r} does not belong to a gallery"
+
+
+@cache
+def _model() -> list[tuple[str, str, str, str]]:
+    with closing(sqlite3.connect(":memory:")) as model:
+        model.executescript(SCHEMA)
+        return model.execute(_STRUCTURE).fetchall()

@@ -1,0 +1,1 @@
+"""Galleries on their way: patches, exported folders, imports."""

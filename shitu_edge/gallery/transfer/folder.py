@@ -1,0 +1,214 @@
+"""A gallery as a folder of files that other programs read.
+
+    gallery.json      the extractor's name and fingerprint, and the dimension
+    labels.tsv        a line `picture<TAB>label` per item; tabs and line breaks in an image's name as %09, %0A, %0D,
+                      what begins with a quote quoted as in CSV
+    embeddings.npy    unit rows (N, D) float32, in the order of the lines
+    pictures/         the pictures, where they were asked for and found
+
+With its pictures, `labels.tsv` is a label file that `gallery build` takes, for any other extractor.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import asdict
+from io import BufferedReader
+from itertools import zip_longest
+from pathlib import Path, PurePath, PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import GalleryError
+from ...ranges import shown
+from ...schema import build
+from ...system.files import file_inside, open_regular, read_json
+from ...system.text import columns, printable
+from ..gallery import Gallery
+from ..index import Progress
+from ..labels import normal_label
+from ..store import Entry, Meta, NewItem
+from .intake import take_in
+
+FACTS, LABELS, EMBEDDINGS, PICTURES = "gallery.json", "labels.tsv", "embeddings.npy", "pictures"
+_AT_ONCE = 1000
+_SUFFIX = 10
+_MOST_FACTS, _MOST_LINE, _MOST_TRANSPOSED = 1 << 16, 1 << 20, 1 << 30
+"""Bytes."""
+
+
+def export_folder(
+    gallery: Gallery, folder: Path, *, pictures: Path | None = None, progress: Progress | None = None
+) -> int:
+    """Write a gallery's current items into a new folder and return how many pictures are among them.
+
+    Args:
+        gallery: the gallery.
+        folder: is made, and must not be there.
+        pictures: where the items' sources are found; none are copied when None. Sources that lead out of it, or to
+            nothing, stay names.
+        progress: called with the items written and the total.
+
+    Raises:
+        GalleryError: the folder is there already or cannot be written.
+    """
+    try:
+        folder.mkdir()
+    except OSError as error:
+        raise GalleryError(f"{folder}: cannot be made: {error.strerror}") from error
+    try:
+        return _fill(folder, gallery, pictures, progress)
+    except BaseException as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise GalleryError(f"{folder}: cannot be written: {error.strerror}") from error
+        raise
+
+
+def _fill(folder: Path, gallery: Gallery, pictures: Path | None, progress: Progress | None) -> int:
+    entries = gallery.entries()
+    copied = 0
+    facts = json.dumps(asdict(gallery.meta), ensure_ascii=False, indent=2)
+    (folder / FACTS).write_text(facts + "\n", encoding="utf-8")
+    with (folder / LABELS).open("w", encoding="utf-8", newline="") as lines, (folder / EMBEDDINGS).open("wb") as rows:
+        header = {"descr": "<f4", "fortran_order": False, "shape": (len(entries), gallery.meta.dim)}
+        np.lib.format.write_array_header_1_0(rows, header)
+        for start in range(0, len(entries), _AT_ONCE):
+            some = entries[start : start + _AT_ONCE]
+            rows.write(gallery.embeddings([entry.id for entry in some]).astype("<f4", copy=False).tobytes())
+            for entry in some:
+                copy = _copy(entry, pictures, folder) if pictures else None
+                copied += copy is not None
+                lines.write(f"{_quoted(_escaped(copy or entry.source))}\t{_quoted(entry.label)}\n")
+            if progress:
+                progress(start + len(some), len(entries))
+    return copied
+
+
+def import_folder(folder: Path, path: Path, *, author: str = "", note: str = "") -> int:
+    """Add the items of an exported folder to a gallery, which is made where there is none; return how many they were.
+
+    Raises:
+        FingerprintError: the gallery was made with another extractor.
+        GalleryError: a file of the folder is missing or damaged, or an item is refused.
+    """
+    meta = _meta(folder / FACTS)
+    with ExitStack() as files:
+        rows = _rows(_opened(folder / EMBEDDINGS, files), folder / EMBEDDINGS, meta.dim)
+        lines = _lines(_opened(folder / LABELS, files), folder / LABELS)
+        note = note or f"imported from {folder.name}"
+        return take_in(path, meta, _items(folder, lines, rows), author=author, note=note)
+
+
+def _items(folder: Path, lines: Iterator[tuple[str, str]], rows: Iterator[NDArray[np.float32]]) -> Iterator[NewItem]:
+    for line, row in zip_longest(lines, rows):
+        if line is None or row is None:
+            more, fewer = (EMBEDDINGS, LABELS) if line is None else (LABELS, EMBEDDINGS)
+            raise GalleryError(f"{folder}: expected as many lines as embeddings, found more in {more} than in {fewer}")
+        yield NewItem(line[1], line[0], row)
+
+
+def _opened(path: Path, files: ExitStack) -> BufferedReader:
+    try:
+        return files.enter_context(open_regular(path))
+    except OSError as error:
+        raise GalleryError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _rows(stream: BufferedReader, path: Path, dim: int) -> Iterator[NDArray[np.float32]]:
+    """Check the header of a file of NumPy's and return its rows, of which some are in memory at a time."""
+    try:
+        version = np.lib.format.read_magic(stream)
+        if version != (1, 0):  # headers of others may have any length
+            raise ValueError(f"format {version}")
+        shape, transposed, dtype = np.lib.format.read_array_header_1_0(stream)
+    except Exception as error:  # NumPy lets a dozen kinds out of a header that is damaged
+        problem = " ".join(str(error).split())
+        raise GalleryError(f"{path}: expected float32 rows as NumPy saves them: {problem:.200}") from error
+    size = os.fstat(stream.fileno()).st_size - stream.tell()
+    if dtype != np.float32 or len(shape) != 2 or shape[1] != dim or not 0 <= 4 * dim * shape[0] <= size:
+        found = f"{shown(dtype)} {shown(shape)} and {size} bytes"
+        raise GalleryError(f"{path}: expected float32 (N, {dim}) and their bytes, found {found}")
+    if transposed and size > _MOST_TRANSPOSED:
+        raise GalleryError(f"{path}: expected rows one after the other, found {size} bytes in Fortran's order")
+    return _read_rows(stream, path, shape[0], dim, transposed)
+
+
+def _read_rows(
+    stream: BufferedReader, path: Path, count: int, dim: int, transposed: bool
+) -> Iterator[NDArray[np.float32]]:
+    if transposed:  # a row lies across the whole file
+        yield from np.frombuffer(_read(stream, path, 4 * dim * count), "<f4").reshape(dim, count).T
+        return
+    for start in range(0, count, _AT_ONCE):
+        some = min(_AT_ONCE, count - start)
+        yield from np.frombuffer(_read(stream, path, 4 * dim * some), "<f4").reshape(some, dim)
+
+
+def _read(stream: BufferedReader, path: Path, size: int) -> bytes:
+    try:
+        content = stream.read(size)
+    except OSError as error:
+        raise GalleryError(f"{path}: cannot be read: {error.strerror}") from error
+    if len(content) < size:
+        raise GalleryError(f"{path}: is cut off")
+    return content
+
+
+def _copy(entry: Entry, pictures: Path, folder: Path) -> str | None:
+    """Copy an item's picture and return its new name, None where there is none."""
+    source = file_inside(pictures, entry.source)
+    if source is None:
+        return None
+    name = PurePosixPath(PICTURES) / f"{entry.id}{PurePath(entry.source).suffix[:_SUFFIX]}"
+    (folder / PICTURES).mkdir(exist_ok=True)
+    shutil.copyfile(source, folder / name)
+    return str(name)
+
+
+def _meta(path: Path) -> Meta:
+    try:
+        meta = build(Meta, read_json(path, _MOST_FACTS))
+    except OSError as error:
+        raise GalleryError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise GalleryError(f"{path}: is not what `gallery export` writes: {error}") from error
+    if printable(meta.extractor + meta.fingerprint) != meta.extractor + meta.fingerprint:
+        raise GalleryError(f"{path}: is no Unicode text")
+    return meta
+
+
+def _lines(stream: BufferedReader, path: Path) -> Iterator[tuple[str, str]]:
+    """Yield the source and the label of each line."""
+    number = 0
+    try:
+        for line in iter(lambda: stream.readline(_MOST_LINE + 1), b""):
+            number += 1
+            source, *more = columns(line.decode().removesuffix("\n")) or [""]
+            if not more or len(line) > _MOST_LINE:
+                raise GalleryError(f"{path}, line {number}: expected picture<TAB>label, found {shown(source)}")
+            yield _unescaped(source), normal_label(more[0], f"{path}, line {number}")
+    except OSError as error:
+        raise GalleryError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise GalleryError(f"{path}, line {number}: is no UTF-8 text") from error
+
+
+def _escaped(source: str) -> str:
+    """Put %XX for what would end a field, and for a % that would then be taken for one of these."""
+    return re.sub(r"[\t\n\r]|%(?=09|0A|0D|25)", lambda found: f"%{ord(found[0]):02X}", source)
+
+
+def _quoted(field: str) -> str:
+    """Quote as in CSV what would be read as quoted."""
+    return '"{}"'.format(field.replace('"', '""')) if field.startswith('"') else field
+
+
+def _unescaped(source: str) -> str:
+    return re.sub(r"%(09|0A|0D|25)", lambda found: chr(int(found[1], 16)), source)

@@ -1,0 +1,38 @@
+"""Items that come with their embeddings, from another gallery or program: into a new gallery or one that is there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from ...errors import GalleryError
+from ...system.unfinished import publish, unfinished
+from ..gallery import Gallery
+from ..store import Meta, NewItem
+
+
+def take_in(path: Path, meta: Meta, items: Iterable[NewItem], *, author: str = "", note: str = "") -> int:
+    """Add items as one revision, to a new gallery where there is none, and return how many they were.
+
+    A new file appears when it is finished.
+
+    Raises:
+        FingerprintError: the gallery was made with another extractor than the items' embeddings.
+        GalleryError: an item is refused, or the file cannot be written.
+    """
+    if os.path.lexists(path):
+        with Gallery.open(path, background=False) as gallery:
+            gallery.require(meta.extractor, meta.fingerprint)
+            return len(gallery.add(items, author=author, note=note))
+    with unfinished(path) as partial:
+        with Gallery.create(
+            partial, extractor=meta.extractor, fingerprint=meta.fingerprint, dim=meta.dim, background=False
+        ) as gallery:
+            added = len(gallery.add(items, author=author, note=note))
+            gallery.compact()
+        try:
+            publish(partial, path)
+        except OSError as error:
+            raise GalleryError(f"{path}: cannot be made: {error.strerror}") from error
+    return added

@@ -1,0 +1,165 @@
+"""Patches: the revisions from one to another in a file, so that a fleet's copies of a gallery can follow.
+
+    magic       a line that names the format
+    digest      SHA-256 of all that follows, 32 bytes
+    length      of the head in bytes, 8 of them, little-endian
+    head        JSON: whose revisions these are, and what each removes and adds
+    vectors     float32, little-endian: the embeddings that the base does not hold, in the head's order of items
+
+A patch repeats the revisions as they were made, so a copy that took it is again a copy: the next one fits. The digest
+protects from damage, not from forgery: take patches from where you would take the software from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import struct
+from dataclasses import asdict, dataclass
+from io import BufferedReader
+from pathlib import Path
+
+from ...errors import GalleryError, MisfitError
+from ...schema import build
+from ...system.files import open_regular, parse_json
+from ...system.unfinished import replace, unfinished
+from ..gallery import Gallery
+from ..store import Replay, Step
+from ..store.connection import is_gallery
+from ..store.replay import leads_to
+
+_MAGIC = b"shitu-edge gallery patch 1\n"
+_LENGTH = struct.Struct("<Q")
+_DIGEST_BYTES = hashlib.sha256().digest_size
+_AT_ONCE = 1 << 20
+_MAX_BYTES = 1 << 30
+"""Half a million embeddings of 512 numbers; reading takes as much memory, and what the head takes."""
+_MAX_HEAD_BYTES = 16 << 20
+"""About 150 000 changes; read, it takes up to 35 times as much memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class PatchInfo:
+    """What a patch holds: the revision it follows and leads to, entries removed and added, and the file's size."""
+
+    base: int
+    head: int
+    removed: int
+    added: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """A patch without its vectors."""
+
+    gallery: str
+    extractor: str
+    fingerprint: str
+    dim: int
+    base: int
+    lineage: str
+    steps: tuple[Step, ...]
+    items: tuple[int, ...]
+
+
+def write_patch(gallery: Gallery, base: int, head: int, path: Path) -> PatchInfo:
+    """Write the revisions after `base` up to `head`, whole or not at all; an earlier file is replaced.
+
+    Raises:
+        GalleryError: there are no such revisions, or not any more, they are too many, or the file cannot be written.
+    """
+    if is_gallery(path):
+        raise GalleryError(f"{path}: is a gallery; give the patch another name")
+    recorded = gallery.record(base, head)
+    meta = gallery.meta
+    items = tuple(recorded.vectors)
+    facts = _Head(gallery.id, meta.extractor, meta.fingerprint, meta.dim, base, recorded.lineage, recorded.steps, items)
+    text = json.dumps(asdict(facts), ensure_ascii=False, separators=(",", ":")).encode()
+    size = len(_MAGIC) + _DIGEST_BYTES
+    if len(text) > _MAX_HEAD_BYTES or size + _LENGTH.size + len(text) + 4 * meta.dim * len(items) > _MAX_BYTES:
+        raise GalleryError(f"{path}: revisions {base} to {head} are too many for a patch; copy the gallery instead")
+    try:
+        with unfinished(path) as partial:
+            with partial.open("wb") as stream:
+                stream.write(_MAGIC + bytes(_DIGEST_BYTES))
+                digest = hashlib.sha256()
+                for piece in (_LENGTH.pack(len(text)), text, *recorded.vectors.values()):
+                    digest.update(piece)
+                    size += stream.write(piece)
+                stream.seek(len(_MAGIC))
+                stream.write(digest.digest())
+                stream.flush()
+                os.fsync(stream.fileno())
+            replace(partial, path)
+    except OSError as error:
+        raise GalleryError(f"{path}: cannot be written: {error.strerror}") from error
+    return _info(facts, size)
+
+
+def apply_patch(gallery: Gallery, path: Path) -> PatchInfo | None:
+    """Repeat a patch's revisions, all or none; return what they did, None where the gallery has them already.
+
+    Raises:
+        GalleryError: the file is missing, too large, damaged or no patch; or it is for another gallery, extractor or
+            base.
+    """
+    try:
+        with open_regular(path) as stream:
+            facts, size = _read_head(stream, path)
+            _require_fit(facts, gallery, path)
+            vectors = {item: stream.read(4 * facts.dim) for item in facts.items}
+    except OSError as error:
+        raise GalleryError(f"{path}: cannot be read: {error.strerror}") from error
+    recorded = Replay(facts.base, facts.lineage, facts.steps, vectors)
+    try:
+        head, lineage = leads_to(recorded)
+        if gallery.lineage(head) == lineage:
+            return None
+        gallery.repeat(recorded)
+    except MisfitError as error:
+        raise GalleryError(f"{path}: does not fit {gallery.path}: {error}") from error
+    except (OverflowError, ValueError) as error:  # numbers and characters that no gallery could have written
+        raise GalleryError(f"{path}: is damaged: {error}") from error
+    return _info(facts, size)
+
+
+def _read_head(stream: BufferedReader, path: Path) -> tuple[_Head, int]:
+    """Check the file's digest and its parts' sizes; return its head and size, and leave the stream at the vectors."""
+    size = os.fstat(stream.fileno()).st_size
+    if stream.read(len(_MAGIC)) != _MAGIC:
+        raise GalleryError(f"{path}: is no gallery patch of this version")
+    if size > _MAX_BYTES:
+        raise GalleryError(f"{path}: is larger than {_MAX_BYTES >> 20} MiB; take a new copy of the gallery instead")
+    expected, found = stream.read(_DIGEST_BYTES), hashlib.sha256()
+    while piece := stream.read(_AT_ONCE):
+        found.update(piece)
+    stream.seek(len(_MAGIC) + _DIGEST_BYTES)
+    length_bytes = stream.read(_LENGTH.size)
+    if found.digest() != expected or len(length_bytes) < _LENGTH.size:
+        raise GalleryError(f"{path}: is damaged: its content has not its digest")
+    (length,) = _LENGTH.unpack(length_bytes)
+    if length > min(_MAX_HEAD_BYTES, size):
+        raise GalleryError(f"{path}: is damaged: a head of {length} bytes")
+    try:
+        facts = build(_Head, parse_json(stream.read(length)))
+    except ValueError as error:
+        raise GalleryError(f"{path}: is damaged: {error}") from error
+    rows, items = size - stream.tell(), facts.items
+    if not facts.steps or facts.dim < 1 or rows != 4 * facts.dim * len(items) or len(set(items)) != len(items):
+        raise GalleryError(f"{path}: is damaged: its parts do not fit each other")
+    return facts, size
+
+
+def _require_fit(facts: _Head, gallery: Gallery, path: Path) -> None:
+    if facts.gallery != gallery.id:
+        raise GalleryError(f"{path}: is for another gallery ({facts.gallery[:8]!r}), not for a copy of {gallery.path}")
+    if (facts.fingerprint, facts.dim) != (gallery.meta.fingerprint, gallery.meta.dim):
+        raise GalleryError(f"{path}: holds embeddings of another extractor ({facts.extractor!r:.80})")
+
+
+def _info(facts: _Head, size: int) -> PatchInfo:
+    removed = sum(len(step.removed) for step in facts.steps)
+    added = sum(len(step.added) for step in facts.steps)
+    return PatchInfo(facts.base, facts.steps[-1].revision.id, removed, added, size)

@@ -1,0 +1,1 @@
+"""Pixels: boxes, resizing, input tensors, formats."""

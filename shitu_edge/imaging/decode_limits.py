@@ -1,0 +1,41 @@
+"""What is too much of an image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .files import RefusedError
+
+_BYTES_PER_PIXEL = 8
+_ALWAYS = 64 << 20
+"""Bytes of memory that any image may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeLimits:
+    """What is too much: bytes of an encoded image, pixels of a decoded one.
+
+    Decoding a file takes at most 8 bytes of memory per pixel of `max_pixels`, four times the file and 128 MiB. Files
+    that need more per pixel may have the fewer pixels: WebP, AVIF and HEIC, JPEGs of several scans in full color, PNG
+    with 16 bits per channel, TIFF compressed in large parts. A JPEG of one scan that may be decoded at reduced scale
+    may have four times as many.
+    """
+
+    max_bytes: int = 64 << 20
+    max_pixels: int = 80_000_000
+
+    def require(self, width: int, height: int, bytes_per_pixel: int = _BYTES_PER_PIXEL) -> None:
+        """Check the size of an image that takes so much memory to decode.
+
+        Raises:
+            RefusedError: it has no pixels, or too many.
+        """
+        if width < 1 or height < 1:
+            raise RefusedError(f"has no pixels ({width} × {height})")
+        in_memory = max(self.max_pixels * _BYTES_PER_PIXEL, _ALWAYS) // bytes_per_pixel
+        for allowed, of_such in ((self.max_pixels, ""), (in_memory, ", the limit for files of this kind")):
+            if width * height > allowed:
+                raise RefusedError(
+                    f"{width} × {height} pixels are more than {allowed}{of_such}; "
+                    "a larger DecodeLimits.max_pixels or --max-megapixels allows them"
+                )

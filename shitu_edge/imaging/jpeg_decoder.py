@@ -1,0 +1,140 @@
+"""JPEGs → RGB pixels, by OpenCV or Pillow: the same, and refused alike where a part is missing.
+
+Both have libjpeg-turbo inside. OpenCV writes three bytes per pixel, Pillow four, which then have to be copied to three;
+so upright JPEGs of one scan in color or gray go to OpenCV, if it is installed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache, partial
+from io import BytesIO
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import JpegImagePlugin
+
+from .decode_limits import DecodeLimits
+from .files import Jpeg, RefusedError, TruncatedError, examine
+from .files.jpeg import LOOKAHEAD
+from .rgb import rgb_pixels
+
+_Pixels = NDArray[np.uint8]
+
+_REDUCED = 4
+"""How many times the limit of pixels a JPEG may have that is decoded at reduced scale: all of it takes time."""
+_SCALES = (8, 4, 2, 1)
+_SHORTER = 64
+"""Bytes: of more than a block, and of more plain blocks than a decoder can look ahead."""
+_MAX_DECODED_TWICE = 16 << 20
+"""Bytes: up to half a second."""
+
+
+class _Whole(BytesIO):
+    """A file that whoever wants more of it takes for cut off, also where a host program has Pillow fill images up."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(size)
+        if size and not data:
+            raise TruncatedError()
+        return data
+
+
+def jpeg_pixels(file: Jpeg, enough_side: int | None, limits: DecodeLimits, cv2: Any | None) -> _Pixels:
+    """Return a JPEG's upright pixels (h, w, 3) uint8, perhaps at reduced scale; see `decode.decode`.
+
+    Raises:
+        RefusedError: it is over a limit; TruncatedError, or what Pillow raises: it is damaged.
+    """
+    scale = _scale(file, enough_side, limits)
+    if file.has_zeros_at_end or file.has_zeros_within:
+        return _with_zeros(file, partial(_decoded, file, scale, cv2))
+    # Arithmetic coding reads on behind its end, where junk would be taken for data.
+    if file.single_scan or file.arithmetic or len(file.content) > _MAX_DECODED_TWICE:
+        return _decoded(file, scale, cv2, file.content)
+    with_junk = crc32(_decoded(file, scale, cv2, file.with_junk()).data)
+    pixels = _decoded(file, scale, cv2, file.content)
+    if crc32(pixels.data) != with_junk:
+        raise TruncatedError("its last scan")
+    return pixels
+
+
+def _scale(file: Jpeg, enough_side: int | None, limits: DecodeLimits) -> int:
+    """Return how many pixels along a side become one: as many as the shorter side allows, more where the limit asks."""
+    reducible = enough_side is not None and file.single_scan  # of several scans all coefficients are held at any scale
+    if not reducible or not limits.max_pixels < file.width * file.height <= _REDUCED * limits.max_pixels:
+        limits.require(file.width, file.height, file.bytes_per_pixel)
+    scale = 1
+    if enough_side:
+        scale = next((scale for scale in _SCALES if min(file.width, file.height) >= scale * enough_side), 1)
+        while scale < _SCALES[0] and -(-file.width // scale) * -(-file.height // scale) > limits.max_pixels:
+            scale *= 2
+    return scale
+
+
+def _with_zeros(file: Jpeg, decoded: Callable[[bytes], _Pixels]) -> _Pixels:
+    """Decode a JPEG of one scan with many zeros in its data, if these are either a part of the image or padding.
+
+    A plain image with Huffman tables of its own has such, and is not whole without its last bytes; padding it does not
+    need at all. Where zeros came for image data that a camera lost, too few bytes are there, or some are left.
+    """
+
+    def is_whole(content: bytes) -> bool:
+        try:
+            decoded(content)
+        except Exception:  # Pillow has many for bad files
+            return False
+        return True
+
+    padding = 0
+    if file.has_zeros_at_end:
+        if not is_whole(file.without_last(LOOKAHEAD)):
+            return decoded(file.content)
+        padding = file.zeros
+    pixels = decoded(file.without_last(padding))
+    if file.has_zeros_within:
+        shorter = (file.without_last(padding + _SHORTER, ones=ones) for ones in (False, True))
+        if all(map(is_whole, shorter)):
+            raise RefusedError("cannot be decoded: its data go on behind its last pixel, so a part of it was replaced")
+    return pixels
+
+
+def _decoded(file: Jpeg, scale: int, cv2: Any | None, content: bytes) -> _Pixels:
+    is_plain = scale == 1 and file.orientation == 1 and file.channels != 4 and file.single_scan
+    if is_plain and (pixels := _by_opencv(file, cv2, content)) is not None:
+        return pixels
+    with JpegImagePlugin.JpegImageFile(_Whole(content)) as image:
+        image.decodermaxblock = len(content)  # all of it at once, as OpenCV gets it
+        if scale > 1:
+            image.draft(image.mode, (file.width // scale, file.height // scale))
+        image.load()
+        return rgb_pixels(image, file.orientation)
+
+
+def _by_opencv(file: Jpeg, cv2: Any | None, content: bytes) -> _Pixels | None:
+    """Decode by OpenCV; None where that cannot be, for Pillow to do it or say why."""
+    if cv2 is None or not hasattr(cv2, "IMREAD_COLOR_RGB"):  # before 4.11 it ignores this and answers blue first
+        return None
+    if not _refuses_a_cut_frame(cv2):
+        return None
+    pixels = _imdecode(cv2, content)
+    return pixels if pixels is not None and pixels.shape == (file.height, file.width, 3) else None
+
+
+@cache
+def _refuses_a_cut_frame(cv2: Any) -> bool:
+    """Whether this OpenCV, as all that are known, gives up where a frame's data end; else Pillow has to decode."""
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)
+    encoded = examine("JPEG", cv2.imencode(".jpg", noise)[1].tobytes()).content
+    return _imdecode(cv2, encoded[: len(encoded) // 2]) is None
+
+
+def _imdecode(cv2: Any, content: bytes) -> _Pixels | None:
+    try:
+        as_stored = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+        pixels: _Pixels | None = cv2.imdecode(np.frombuffer(content, np.uint8), as_stored)
+    except cv2.error:
+        return None
+    return pixels

@@ -1,0 +1,1 @@
+"""Which images there are, and under which labels: folders and label files."""

@@ -1,0 +1,177 @@
+"""Pictures in: path, bytes, file object, PIL image or array → RGB pixels. The only reader of image formats.
+
+`imaging.files` looks at a file's structure, then Pillow decodes it, or OpenCV (`imaging.jpeg_decoder`).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from typing import BinaryIO, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ..errors import ImageError
+from ..imaging.decode_limits import DecodeLimits as DecodeLimits
+from ..imaging.files import Jpeg, RefusedError, examine
+from ..imaging.formats import HEAD_BYTES, image_format
+from ..imaging.jpeg_decoder import jpeg_pixels
+from ..imaging.opencv import opencv
+from ..imaging.readers import FORMATS as FORMATS
+from ..imaging.readers import reader
+from ..imaging.rgb import is_sideways, rgb_pixels
+from ..system.files import read_bounded
+
+Encoded: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO"
+Source: TypeAlias = "Encoded | Image.Image | NDArray[np.uint8]"
+DecodeMode = Literal["auto", "exact"]
+
+_Pixels = NDArray[np.uint8]
+
+_EXIF_ORIENTATION = 0x0112
+_DECODER_ERRORS = Exception
+"""What Pillow raises on bad files: OSError (truncated pixel data is one, unless the host program
+has set `PIL.ImageFile.LOAD_TRUNCATED_IMAGES`), SyntaxError,
+EOFError, TypeError, its own warnings where warnings are errors. A list would lack what the next damaged file brings."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """Decoded pixels (h, w, 3) uint8 RGB, and the size in pixels that the picture has by itself.
+
+    They differ where a large JPEG was decoded at reduced scale; `scale` is `(width / w, height / h)`.
+    """
+
+    pixels_rgb: NDArray[np.uint8]
+    width: int
+    height: int
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        """Pixels of the picture per decoded pixel, along x and y."""
+        height, width = self.pixels_rgb.shape[:2]
+        return self.width / width, self.height / height
+
+
+DEFAULT_LIMITS = DecodeLimits()
+
+
+def decode(source: Source, *, enough_side: int | None = None, limits: DecodeLimits = DEFAULT_LIMITS) -> Picture:
+    """Decode a picture: EXIF orientation applied, alpha laid on white, 16 bits reduced to 8, first frame only.
+
+    An image whose alpha is 0 everywhere has its colors.
+
+    Args:
+        source: path, encoded bytes, binary file object, PIL image, or (H, W, 3) uint8 RGB array.
+        enough_side: pixels that the shorter side has to keep. JPEGs at least twice as large are decoded at 1/2, 1/4
+            or 1/8, which takes a third of the time. So are JPEGs over the limit of pixels, however small that makes
+            them. None decodes every pixel.
+        limits: larger pictures are refused before they are decoded.
+
+    Raises:
+        ImageError: the picture is missing, unreadable, truncated or over a limit, or the array is of another kind.
+    """
+    if isinstance(source, np.ndarray):
+        with _errors_of("the array"):
+            return _from_array(source, limits)
+    if isinstance(source, Image.Image):
+        with _errors_of("the image"):
+            return _from_image(source, limits)
+    name, content = _read(source, limits)
+    with _errors_of(name):
+        return _from_file(content, enough_side, limits)
+
+
+@contextmanager
+def _errors_of(name: str) -> Iterator[None]:
+    """Say what an error is about."""
+    try:
+        yield
+    except ImageError:
+        raise
+    except RefusedError as error:
+        raise ImageError(f"{name}: {error}") from error
+    except _DECODER_ERRORS as error:
+        printable = "".join(char if char.isprintable() else " " for char in str(error))
+        reason = " ".join(printable.split()) or type(error).__name__
+        raise ImageError(f"{name}: cannot be decoded: {reason}") from error
+
+
+def _from_array(array: _Pixels, limits: DecodeLimits) -> Picture:
+    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
+        raise ImageError(f"expected a uint8 RGB array of shape (H, W, 3), found {array.dtype} {array.shape}")
+    height, width = array.shape[:2]
+    limits.require(width, height)
+    return Picture(array, width, height)
+
+
+def _from_image(image: Image.Image, limits: DecodeLimits) -> Picture:
+    limits.require(image.width, image.height)
+    image.load()
+    return _unscaled(rgb_pixels(image, _orientation(image)))
+
+
+def _from_file(content: bytes, enough_side: int | None, limits: DecodeLimits) -> Picture:
+    if not content:
+        raise RefusedError("is empty")
+    kind = image_format(content[:HEAD_BYTES])
+    open_image = reader(kind)
+    file = examine(kind, content)
+    if isinstance(file, Jpeg):
+        pixels = jpeg_pixels(file, enough_side, limits, opencv())
+        sideways = is_sideways(file.orientation)
+        return Picture(pixels, *((file.height, file.width) if sideways else (file.width, file.height)))
+    if file.width is not None and file.height is not None:
+        limits.require(file.width, file.height, file.bytes_per_pixel)
+    with open_image(BytesIO(file.content)) as image:
+        limits.require(image.width, image.height, file.bytes_per_pixel)
+        image.load()
+        return _unscaled(rgb_pixels(image, _orientation(image) if file.orientation is None else file.orientation))
+
+
+def _unscaled(pixels_rgb: _Pixels) -> Picture:
+    height, width = pixels_rgb.shape[:2]
+    return Picture(pixels_rgb, width, height)
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return what EXIF says; damaged EXIF says nothing."""
+    try:
+        return int(image.getexif().get(_EXIF_ORIENTATION, 1))
+    except _DECODER_ERRORS:
+        return 1
+
+
+def _read(source: Encoded, limits: DecodeLimits) -> tuple[str, bytes]:
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        name, content = "the bytes", bytes(source)
+    elif isinstance(source, (str, os.PathLike)):
+        name = os.fspath(source)
+        try:
+            return name, read_bounded(source, limits.max_bytes)
+        except OSError as error:
+            reason = error.strerror if error.errno == errno.EFBIG else f"cannot be read: {error.strerror}"
+            raise ImageError(f"{name}: {reason}") from error
+        except ValueError as error:
+            raise ImageError(f"{name}: cannot be read: {error}") from error
+    elif hasattr(source, "read"):
+        name = str(getattr(source, "name", "the stream"))
+        try:
+            content = source.read(limits.max_bytes + 1)
+        except UnicodeDecodeError as error:
+            raise ImageError(f"{name}: expected a file opened in binary mode") from error
+        except (OSError, ValueError) as error:  # ValueError: it is closed or only for writing
+            raise ImageError(f"{name}: cannot be read: {error}") from error
+        if not isinstance(content, bytes):
+            raise ImageError(f"{name}: expected a file opened in binary mode")
+    else:
+        raise ImageError(f"expected a path, bytes, file, PIL image or array, found {type(source).__name__}")
+    if len(content) > limits.max_bytes:
+        raise ImageError(f"{name}: is larger than {limits.max_bytes} bytes")
+    return name, content

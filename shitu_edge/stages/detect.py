@@ -1,0 +1,216 @@
+"""Detector: pixels → boxes. Pre-processing, the network, and the three head layouts that PicoDet exports come in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..bundle import BoxesScores, DetectorSpec, PicoDetLevels, Postprocessed
+from ..engines import Session
+from ..errors import EngineError
+from ..imaging.geometry import Boxes, clip_boxes, suppress
+from ..imaging.preprocess import InputBuilder
+from ..results import Detections
+from ..system.workers import Workers
+
+Outputs = Mapping[str, NDArray[Any]]
+_Candidates = tuple[Boxes, NDArray[np.float32], NDArray[np.int32]]
+"""Boxes (N, 4) in pixels of the network's input, scores (N,), class ids (N,)."""
+
+
+class Detector:
+    """Finds things in a picture. Safe from several threads."""
+
+    def __init__(self, session: Session, spec: DetectorSpec, workers: Workers | None = None) -> None:
+        """`workers` are threads to share the resizing of pictures with, if any."""
+        self.engine = session.info
+        self.max_boxes = spec.max_boxes
+        self._session = session
+        self._spec = spec
+        self._input = InputBuilder(spec.network.input, workers)
+        self._constants = {name: np.array(value, np.float32) for name, value in spec.network.constants.items()}
+
+    def detect(
+        self, pixels_rgb: NDArray[np.uint8], *, score_threshold: float | None = None, max_boxes: int | None = None
+    ) -> Detections:
+        """Find things in pixels (H, W, 3) uint8 RGB: the best `max_boxes` of `detect_all`, the bundle's when None."""
+        return self.detect_all(pixels_rgb, score_threshold).best(self.max_boxes if max_boxes is None else max_boxes)
+
+    def detect_all(self, pixels_rgb: NDArray[np.uint8], score_threshold: float | None = None) -> Detections:
+        """Find things in pixels (H, W, 3) uint8 RGB, as many as the network's head keeps.
+
+        Args:
+            score_threshold: lowest score to keep, 0..1; the bundle's when None.
+
+        Returns:
+            Boxes clipped to the pixels, best first. Boxes without area are left out.
+        """
+        spec = self._spec
+        threshold = spec.score_threshold if score_threshold is None else score_threshold
+        tensor = self._input.tensor()
+        self._input.fill(tensor[0], pixels_rgb)
+        outputs = self._session.run({spec.network.input.name: tensor, **self._constants})
+        boxes, scores, classes = decode_head(spec, outputs, threshold)
+        height, width = pixels_rgb.shape[:2]
+        # Divided by a float32 scale as in Paddle's graph: an edge at 599.99994 or at 600 is another pixel in a crop.
+        scale_x, scale_y = spec.network.input.width / width, spec.network.input.height / height
+        scales: Boxes = np.array([scale_x, scale_y, scale_x, scale_y], np.float32)
+        boxes = clip_boxes(np.divide(boxes, scales, dtype=np.float32), width, height)
+        solid = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+        return Detections(boxes[solid], scores[solid], classes[solid])
+
+
+def decode_head(spec: DetectorSpec, outputs: Outputs, threshold: float) -> _Candidates:
+    """Read a network's outputs: boxes of at least `threshold`, best first, in pixels of the network's input.
+
+    Raises:
+        EngineError: an output is missing or of a shape that the layout does not have, or a box is not finite.
+    """
+    head = spec.head
+    height, width = spec.network.input.height, spec.network.input.width
+    try:
+        if isinstance(head, Postprocessed):
+            return _postprocessed(head, outputs, threshold, height, width)
+        if isinstance(head, PicoDetLevels):
+            candidates = _picodet(head, outputs, threshold, height, width)
+        else:
+            candidates = _boxes_scores(head, outputs, threshold, height, width)
+        return _best(candidates, head.nms_top_k, head.nms_iou, head.keep_top_k)
+    except (KeyError, ValueError, IndexError) as error:
+        found = ", ".join(f"{name} {array.shape}" for name, array in outputs.items())
+        raise EngineError(f"{spec.network.name}: outputs do not fit the layout {head.layout}: {found}") from error
+
+
+def _picodet(head: PicoDetLevels, outputs: Outputs, threshold: float, height: int, width: int) -> _Candidates:
+    """Decode the anchors of PicoDet's raw head that can be kept."""
+    grids = [(-(-height // stride), -(-width // stride)) for stride in head.strides]
+    tables = [_by_anchor(outputs[name], h * w, head) for name, (h, w) in zip(head.scores, grids, strict=True)]
+    best = [table.max(axis=1) for table in tables]
+    floor = _floor(_finite(np.concatenate(best)), threshold, head.nms_top_k if tables[0].shape[1] == 1 else None)
+    levels = []
+    for level, (stride, name) in enumerate(zip(head.strides, head.distances, strict=True)):
+        anchors = _best_anchors(best[level], floor, head.pre_nms_top_k)
+        bins = outputs[name].reshape(len(best[level]), 4, head.reg_max + 1)[anchors]
+        boxes = _decode_boxes(anchors, bins, head.projection, grids[level][1], stride)
+        boxes = clip_boxes(boxes, width, height) if head.clip_first else boxes
+        levels.append(_of_each_class(_finite(boxes), tables[level][anchors], floor))
+    return _joined(levels)
+
+
+def _floor(scores: NDArray[np.float32], threshold: float, count: int | None) -> float:
+    """Return the score that the best `count` of those over a threshold have at least."""
+    passed = scores[scores >= threshold]
+    if count is None or passed.size <= count:
+        return threshold
+    return float(np.partition(passed, passed.size - count)[passed.size - count])
+
+
+def _of_each_class(boxes: Boxes, table: NDArray[np.float32], floor: float) -> _Candidates:
+    """Return one candidate for every class in which an anchor's score (N, C) is at least `floor`."""
+    if not table.shape[1]:
+        raise ValueError("there are no classes")
+    anchors, classes = np.nonzero(table >= floor)
+    return boxes[anchors], table[anchors, classes], classes.astype(np.int32)
+
+
+def _joined(levels: list[_Candidates]) -> _Candidates:
+    boxes, scores, classes = (np.concatenate(parts) for parts in zip(*levels, strict=True))
+    return boxes, scores, classes
+
+
+def _by_anchor(scores: NDArray[np.float32], anchors: int, head: PicoDetLevels) -> NDArray[np.float32]:
+    """Return a view (anchors, C) of one level's scores."""
+    return scores.reshape(-1, anchors).T if head.scores_order == "CN" else scores.reshape(anchors, -1)
+
+
+def _best_anchors(scores: NDArray[np.float32], floor: float, count: int) -> NDArray[np.intp]:
+    anchors = np.flatnonzero(scores >= floor)
+    if anchors.size > count:
+        anchors = anchors[np.argsort(-scores[anchors], kind="stable")[:count]]
+    return anchors
+
+
+def _decode_boxes(
+    anchors: NDArray[np.intp], bins: NDArray[np.float32], projection: tuple[float, ...], columns: int, stride: int
+) -> Boxes:
+    """Decode PicoDet's boxes (Yu et al. 2021; ppdet `PicoHead`): distances are expectations over `reg_max` + 1 bins.
+
+    Anchors are cell centres `(x + 0.5) · stride`.
+    """
+    centres = np.stack([anchors % columns, anchors // columns], axis=1).astype(np.float32) + np.float32(0.5)
+    distances = _expectation(bins, projection)
+    corners = np.concatenate([centres - distances[:, :2], centres + distances[:, 2:]], axis=1)
+    boxes: Boxes = corners * np.float32(stride)
+    return boxes
+
+
+def _expectation(logits: NDArray[np.float32], projection: tuple[float, ...]) -> NDArray[np.float32]:
+    """Return the mean bin (N, 4) under a softmax over the last axis of (N, 4, bins)."""
+    rows = logits.reshape(-1, logits.shape[2])
+    highest = rows.T.copy().max(axis=0)  # along an axis of 8 numbers it takes ten times as long
+    weights = np.exp(rows - highest[:, None])
+    bins = np.array(projection or range(logits.shape[2]), np.float32)
+    mean: NDArray[np.float32] = (weights @ bins) / weights.sum(axis=1)
+    return mean.reshape(logits.shape[:2])
+
+
+def _boxes_scores(head: BoxesScores, outputs: Outputs, threshold: float, height: int, width: int) -> _Candidates:
+    boxes = outputs[head.boxes].reshape(-1, 4).astype(np.float32)
+    table = outputs[head.scores].astype(np.float32)
+    if len(boxes) not in (table.shape[-1:] if head.scores_order == "CN" else table.shape[:2]):
+        raise ValueError("there are not as many scores as boxes")
+    if not len(boxes):
+        return boxes, np.zeros(0, np.float32), np.zeros(0, np.int32)
+    table = table.reshape(-1, len(boxes)).T if head.scores_order == "CN" else table.reshape(len(boxes), -1)
+    if head.box_order == "yxyx":
+        boxes = boxes[:, [1, 0, 3, 2]]
+    boxes = _to_input_pixels(boxes, head.coordinates, height, width)
+    boxes, scores, classes = _of_each_class(boxes, _finite(table), threshold)
+    return _finite(boxes), scores, classes
+
+
+def _postprocessed(head: Postprocessed, outputs: Outputs, threshold: float, height: int, width: int) -> _Candidates:
+    rows = outputs[head.rows].reshape(-1, len(head.columns)).astype(np.float32)
+    if head.count is not None:
+        rows = rows[: int(outputs[head.count].reshape(-1)[0])]
+    column = {name: rows[:, position] for position, name in enumerate(head.columns)}
+    order = np.argsort(-_finite(column["score"]), kind="stable")
+    order = order[column["score"][order] >= threshold]
+    boxes = np.stack([column[name] for name in ("x1", "y1", "x2", "y2")], axis=1)[order]
+    classes = column["class"] if "class" in column else np.zeros(len(rows), np.float32)
+    boxes = _to_input_pixels(boxes, head.coordinates, height, width)
+    return _finite(boxes), column["score"][order], classes[order].astype(np.int32)
+
+
+def _finite(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Pass on numbers; NaN would otherwise look like nothing on the counter."""
+    if not np.isfinite(values).all():
+        raise EngineError("the detector answered NaN or infinity; `shitu-edge doctor` tests the engines")
+    return values
+
+
+def _to_input_pixels(boxes: Boxes, coordinates: str, height: int, width: int) -> Boxes:
+    return boxes * np.array([width, height, width, height], np.float32) if coordinates == "relative" else boxes
+
+
+def _best(candidates: _Candidates, top_k: int, iou: float, limit: int) -> _Candidates:
+    """Suppress among the best `top_k` of each class and keep the best `limit` of all, as Paddle's `multiclass_nms3`."""
+    boxes, scores, classes = candidates
+    order = _first_of_each_class(np.argsort(-scores, kind="stable"), classes, top_k)
+    # Classes are moved apart, so that one pass suppresses within each.
+    apart = classes[:, None].astype(np.float32) * (boxes.max(initial=0) - boxes.min(initial=0) + 1)
+    kept = suppress(boxes + apart, order, iou, keep_at_most=limit)
+    return boxes[kept], scores[kept], classes[kept]
+
+
+def _first_of_each_class(order: NDArray[np.intp], classes: NDArray[np.int32], count: int) -> NDArray[np.intp]:
+    """Return the indices in `order` without those that come after `count` others of their class."""
+    if order.size <= count:
+        return order
+    by_class = np.argsort(classes[order], kind="stable")
+    ordered = classes[order][by_class]
+    rank = np.arange(order.size) - np.searchsorted(ordered, ordered)
+    return order[np.sort(by_class[rank < count])]

@@ -1,0 +1,158 @@
+"""Files from outside and files for others: read with a bound, written aside and renamed."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from io import BufferedReader
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def open_regular(path: str | os.PathLike[str]) -> Iterator[BufferedReader]:
+    """Open a regular file for reading; a FIFO or a device, which may never end, is refused without waiting for it.
+
+    Raises:
+        OSError: it cannot be opened, or is not a regular file; `strerror` is a reason for people.
+    """
+    name = os.fspath(path)
+    descriptor = os.open(name, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
+            kind = "a folder" if stat.S_ISDIR(mode) else "a pipe, device or socket"
+            raise OSError(errno.EINVAL, f"is {kind}, not a regular file", name)
+    except OSError:
+        os.close(descriptor)
+        raise
+    with os.fdopen(descriptor, "rb") as stream:
+        yield stream
+
+
+def read_bounded(path: str | os.PathLike[str], max_bytes: int) -> bytes:
+    """Return the content of a regular file.
+
+    Raises:
+        OSError: it cannot be read, is not a regular file, or holds more than `max_bytes`.
+    """
+    with open_regular(path) as stream:
+        size = os.fstat(stream.fileno()).st_size  # as much is allocated as is asked for
+        content = stream.read(size + 1) if size <= max_bytes else b""
+        if size < len(content):  # it grows, or is one of /proc
+            content += stream.read(max_bytes + 1 - len(content))
+    if max(size, len(content)) > max_bytes:
+        raise OSError(errno.EFBIG, f"is larger than {max_bytes} bytes", os.fspath(path))
+    return content
+
+
+def file_inside(folder: Path, name: str) -> Path | None:
+    """Return the regular file that a name from outside means below a folder; None if it is none, or lies elsewhere.
+
+    Absolute names, `..` and links are followed, as long as they end below the folder.
+    """
+    try:
+        found = Path(os.path.realpath(folder / name))
+        return found if found.is_relative_to(os.path.realpath(folder)) and found.is_file() else None
+    except (OSError, ValueError):  # a name that no file can have
+        return None
+
+
+def read_json(path: str | os.PathLike[str], max_bytes: int) -> Any:
+    """Return what a file of JSON says.
+
+    Raises:
+        OSError: as of `read_bounded`.
+        ValueError: as of `parse_json`.
+    """
+    return parse_json(read_bounded(path, max_bytes))
+
+
+def parse_json(content: str | bytes) -> Any:
+    """Return what JSON says; parsed, it takes up to 35 bytes per byte.
+
+    Raises:
+        ValueError: it is not JSON, is nested too deeply, or has numbers of thousands of digits; one line.
+    """
+    try:
+        return json.loads(content)
+    except RecursionError as error:
+        raise ValueError("is not JSON: it is nested too deeply") from error
+    except ValueError as error:
+        raise ValueError(f"is not JSON: {error}") from error
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Check, before the work that a file is to tell of, that `write_aside` can write it.
+
+    Raises:
+        OSError: it cannot.
+    """
+    with _named(path):
+        try:
+            mode = os.stat(path).st_mode
+        except FileNotFoundError:
+            mode = stat.S_IFREG
+        if stat.S_ISDIR(mode):
+            raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if stat.S_ISREG(mode):
+            with _aside(path) as aside:
+                aside.touch(exist_ok=False)
+
+
+def make_folder(path: str | os.PathLike[str]) -> None:
+    """Make a folder, where it is missing, and check that `write_aside` can write files in it.
+
+    Raises:
+        OSError: it cannot be made, or written in.
+    """
+    with _named(path):
+        os.makedirs(path, exist_ok=True)
+        with _aside(Path(path, "file")) as aside:
+            aside.touch(exist_ok=False)
+
+
+def write_aside(path: str | os.PathLike[str], content: bytes) -> None:
+    """Write a file under another name and rename it into place, so that a full disk leaves what was there before.
+
+    A link is followed; a pipe or device, such as `/dev/stdout`, is written to.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with _named(path):
+        if os.path.exists(path) and not os.path.isfile(path):
+            Path(path).write_bytes(content)
+            return
+        with _aside(path) as aside:
+            with aside.open("xb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.replace(aside, os.path.realpath(path))
+
+
+@contextmanager
+def _aside(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Lend the name of a new file beside another; what has that name in the end is removed."""
+    target = Path(os.path.realpath(path))
+    aside = target.with_name(f".{target.name[:40]}.{secrets.token_hex(8)}.partial")  # 255 bytes in any script
+    try:
+        yield aside
+    finally:
+        with suppress(OSError):
+            aside.unlink()
+
+
+@contextmanager
+def _named(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Have an error name the file that was meant."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from error

@@ -1,0 +1,108 @@
+"""Text from outside: how it is decoded, kept in one line, and shown without doing anything to a terminal."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import re
+
+_FORMAT = (
+    "\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e007f"
+)
+INVISIBLE = re.compile(f"[{_FORMAT}]")
+"""Zero-width spaces, direction marks and overrides, soft hyphens: format characters (Cf) that nobody sees.
+
+ZWNJ and ZWJ are not among them: Persian, Indic scripts and emoji need them.
+"""
+UNSAFE = re.compile(f"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff{_FORMAT}]")
+"""What moves a cursor, ends a line, reorders or hides text: controls, separators, `INVISIBLE`, lone surrogates."""
+MOST_IN_A_LINE = 4000
+"""Characters of a message; names in it may be long."""
+_MOST_IN_A_CELL = 500
+_SPACES = frozenset("\t\n\v\f\r\x85\u2028\u2029")
+_MARKS = (  # UTF-32 before UTF-16, whose mark begins like it
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_SAMPLE = 30
+_NAMES = 5
+TAB = "\t"
+
+
+def shown(text: str, most: int = _MOST_IN_A_CELL) -> str:
+    r"""Return a text as one line that is safe to print and to draw.
+
+    Unsafe characters appear as in Python, `\x1b`, and line breaks as spaces. Past `most` characters it ends with an
+    ellipsis.
+    """
+    line = UNSAFE.sub(_visible, text[:most])
+    return line if len(text) <= most else f"{line}…"
+
+
+def some(names: list[str]) -> str:
+    """Return the first names, and how many more there are."""
+    return ", ".join(names) if len(names) <= _NAMES else f"{', '.join(names[:_NAMES])} and {len(names) - _NAMES} more"
+
+
+def one_line(text: str) -> str:
+    """Return a text as a line of the log."""
+    return " ".join(printable(text).split())
+
+
+def printable(text: str) -> str:
+    """Put ? for what is no Unicode: the bytes of a file name in another encoding."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def decoded(content: bytes) -> str:
+    """Return a file's text: UTF-8, or what its byte order mark names.
+
+    Raises:
+        ValueError: it is in another encoding; says which one it may be, and what to do.
+    """
+    encoding = next((name for mark, name in _MARKS if content.startswith(mark)), "utf-8")
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError:
+        raise ValueError(f"is not UTF-8 text{as_gbk(content)}; save it as UTF-8") from None
+    if "\0" in text:
+        raise ValueError("holds NUL characters, as binary files and UTF-16 without its mark do; save it as UTF-8")
+    return text
+
+
+def columns(line: str, delimiter: str = TAB) -> list[str]:
+    """Return the columns of a line; quotes that are not as in CSV belong to the text where tabs part the columns.
+
+    Raises:
+        csv.Error: quotes are not as in CSV, and no tabs part the columns.
+    """
+    try:
+        return next(csv.reader([line], delimiter=delimiter, skipinitialspace=delimiter != TAB, strict=True))
+    except csv.Error:
+        if delimiter != TAB:
+            raise
+        return line.split(TAB)
+
+
+def as_gbk(content: bytes) -> str:
+    """Return ` (as GBK it reads …)` for bytes that are GBK as far as can be seen, else an empty text."""
+    try:
+        text = content.decode("gb18030")
+    except UnicodeDecodeError:
+        return ""
+    line = next((line for line in text.splitlines() if not line.isascii()), "")
+    return f" (as GBK it reads {shown(line, _SAMPLE)!r})" if line else ""
+
+
+def _visible(found: re.Match[str]) -> str:
+    character = found[0]
+    if character in _SPACES:
+        return " "
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # a byte of a file name in another encoding
+        return f"\\x{code - 0xDC00:02x}"
+    return character.encode("ascii", "backslashreplace").decode() if code > 0x7F else f"\\x{code:02x}"

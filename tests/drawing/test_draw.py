@@ -1,0 +1,154 @@
+"""Drawings, by their pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image, ImageFont
+
+from shitu_edge import Item
+from shitu_edge.drawing.draw import draw, readable, save
+from tests.answers import answer, item
+
+GREY = np.full((300, 400, 3), 128, np.uint8)
+UNKNOWN = (38, 38, 38)
+BOX = (60, 80, 160, 240)
+"""Of `GREY`; its drawn sides are columns 60 and 159, rows 80 and 239."""
+
+Pixels = NDArray[np.uint8]
+
+
+def drawn(*items: Item) -> Pixels:
+    return np.asarray(draw(GREY, answer(400, 300, *items)))
+
+
+def left_side(pixels: Pixels) -> Pixels:
+    return pixels[100:220, 60]
+
+
+def colours(pixels: Pixels) -> set[tuple[int, ...]]:
+    return {tuple(map(int, colour)) for colour in np.unique(pixels.reshape(-1, 3), axis=0)}
+
+
+def test_a_named_thing_has_one_coloured_line() -> None:
+    (colour,) = colours(left_side(drawn(item(BOX, "Oat drink"))))
+    assert max(colour) - min(colour) > 60
+    assert colours(left_side(drawn(item(BOX, "Oat drink")))) == {colour}, "the same each time"
+
+
+def test_an_unknown_thing_is_dashed_in_black_and_white() -> None:
+    assert colours(left_side(drawn(item(BOX, None)))) == {UNKNOWN, (255, 255, 255)}
+
+
+def test_an_ambiguous_thing_is_dashed_in_its_colour() -> None:
+    (colour,) = colours(left_side(drawn(item(BOX, "Oat drink"))))
+    assert colours(left_side(drawn(item(BOX, "Oat drink", "ambiguous")))) == {colour, (255, 255, 255)}
+
+
+def test_things_beside_each_other_differ() -> None:
+    labels = [f"product {number}" for number in range(8)]
+    things = [item((10 + 45 * n, 100, 45 + 45 * n, 250), label) for n, label in enumerate(labels)]
+    pixels = drawn(*things)
+    assert len({tuple(pixels[200, 10 + 45 * n]) for n in range(8)}) == 8
+
+
+def test_a_smaller_copy_has_its_boxes_in_place() -> None:
+    half = np.asarray(draw(GREY[::2, ::2], answer(400, 300, item(BOX, None))))
+    changed = (half != 128).any(axis=2)
+    assert changed[60:100, 30].all()
+    assert changed[119, 40:70].all()
+    assert not changed[60:100, 40:70].any()
+
+
+def test_labels_do_not_cover_each_other() -> None:
+    """Four boxes whose labels would lie in one place."""
+    boxes = [(100, 100, 300, 280), (102, 101, 300, 280), (104, 102, 300, 280), (101, 103, 300, 280)]
+    alone = [chips(drawn(item(box, "Oat drink 1 l"))) for box in boxes]
+    together = chips(drawn(*(item(box, "Oat drink 1 l") for box in boxes)))
+    assert alone == [1, 1, 1, 1]
+    assert together == 4
+
+
+def chips(pixels: Pixels) -> int:
+    """Count the white squares that hold the numbers: runs of rows that have twelve white pixels below three others."""
+    white = np.asarray((pixels == 255).all(axis=2), int)
+    window = np.lib.stride_tricks.sliding_window_view(white, (12, 3))
+    tall = window.min(axis=(2, 3)).max(axis=1)
+    return int((np.diff(tall, prepend=0) == 1).sum())
+
+
+@pytest.mark.parametrize("box", [(0, 0, 400, 300), (0, 0, 30, 20), (380, 290, 400, 300), (0, 200, 400, 300)])
+def test_labels_stay_in_the_picture(box: tuple[int, int, int, int]) -> None:
+    pixels = drawn(item(box, "A very long name of a product that does not fit " * 4))
+    assert pixels.shape == GREY.shape
+    assert chips(pixels) == 1
+
+
+def test_text_is_cut_off_where_it_is_too_wide() -> None:
+    text, font = readable("Oat drink 1 l", "1", 16, 60)
+    assert text.endswith("…")
+    assert font.getlength(text) <= 60
+    assert readable("Oat", "1", 16, 200)[0] == "Oat"
+
+
+def test_text_that_would_move_or_reorder_is_drawn_as_what_it_is() -> None:
+    assert readable("te\x1b[31ma\u202eb\n", "1", 16)[0] == r"te\x1b[31ma\u202eb "
+
+
+def test_a_text_is_cut_at_the_widest_that_fits() -> None:
+    name = "Oat drink 1 l, barista edition"
+    for width in range(20, 240, 7):
+        text, font = readable(name, "1", 16, width)
+        longest = max(cut for cut in range(len(name)) if not cut or font.getlength(f"{name[:cut]}…") <= width)
+        assert text == f"{name[:longest]}…" or font.getlength(name) <= width
+
+
+def test_a_label_of_an_older_gallery_is_measured_a_few_times_however_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured: list[int] = []
+    measure = ImageFont.FreeTypeFont.getlength
+
+    def count(self: ImageFont.FreeTypeFont, text: str, *more: object) -> float:
+        measured.append(len(text))
+        return measure(self, text)
+
+    monkeypatch.setattr(ImageFont.FreeTypeFont, "getlength", count)
+    drawn(item(BOX, "Oat drink " * 4000))
+    assert len(measured) < 20
+    assert max(measured) < 300
+
+
+def test_joiners_need_no_glyph() -> None:
+    with_joiner, font = readable("a\u200cb", "1", 16)
+    assert (with_joiner, font.getlength("ab")) == ("a\u200cb", readable("ab", "1", 16)[1].getlength("ab"))
+
+
+def test_draws_files(tmp_path: Path) -> None:
+    Image.fromarray(GREY).save(tmp_path / "grey.png")
+    assert np.array_equal(
+        np.asarray(draw(tmp_path / "grey.png", answer(400, 300, item(BOX, None)))), drawn(item(BOX, None))
+    )
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg"])
+def test_a_full_disk_leaves_the_old_drawing(
+    tmp_path: Path, name: str, full_disk: Callable[[], AbstractContextManager[None]]
+) -> None:
+    (tmp_path / name).write_bytes(b"old")
+    picture = Image.fromarray(np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8))
+    with full_disk(), pytest.raises(OSError, match="File too large"):
+        save(picture, tmp_path / name)
+    assert [entry.read_bytes() for entry in tmp_path.iterdir()] == [b"old"]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("a.png", "PNG"), ("a.JPG", "JPEG"), ("a.jpeg", "JPEG"), ("a.jpg.png", "PNG")]
+)
+def test_save_writes_what_the_name_says(tmp_path: Path, name: str, kind: str) -> None:
+    save(Image.new("RGB", (8, 8)), tmp_path / name)
+    with Image.open(tmp_path / name) as read:
+        assert read.format == kind

@@ -1,0 +1,504 @@
+"""What is left of a damaged gallery, and that nothing is lost on the way."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import re
+import shutil
+import sqlite3
+import sys
+import tempfile
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from shitu_edge.errors import DamagedError, GalleryError
+from shitu_edge.gallery import Gallery
+from shitu_edge.gallery.care.repair import Repair, repair
+from shitu_edge.gallery.care.verify import verify
+from shitu_edge.gallery.store import Meta
+from shitu_edge.gallery.store.schema import PAGE_BYTES
+from shitu_edge.gallery.transfer.patch import apply_patch, write_patch
+from tests.gallery.damage import (
+    DAMAGES,
+    ITEMS,
+    PAST_IS_WHOLE,
+    REVISION,
+    Content,
+    Damage,
+    all_that_counts,
+    content,
+    flip,
+    make,
+    places,
+)
+from tests.gallery.rows import DIM, create, new_items, run_python, unit_rows
+
+META = Meta("tiny", "f" * 32, DIM)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return make(tmp_path / "shop")
+
+
+def _named(done: Repair) -> set[int]:
+    """The items that are said to be lost."""
+    return {int(found[1]) for line in done.rescue.lost if (found := re.match(r"item (-?\d+)\b", line))}
+
+
+def _check(path: Path, done: Repair, before: Content, damaged: bytes, hit: frozenset[int] = frozenset()) -> Content:
+    """Check what holds after every repair, and return what is left."""
+    assert verify(path).faults == ()
+    after = content(path)
+    assert {item: facts for item, facts in after.items() if item in before} == {
+        item: facts for item, facts in before.items() if item in after
+    }
+    assert done.rescue.kept == len(after)
+    lost = before.keys() - after.keys()
+    assert lost - hit <= _named(done), "who is lost is named"
+    assert done.rescue.lost or not done.rescue.complete or not lost, "and that something is, at least"
+    assert not _named(done) & after.keys(), "who is named is lost"
+    assert not any("\n" in line for line in done.rescue.lost)
+    assert done.damaged.read_bytes() == damaged
+    with Gallery.open(path, background=False) as gallery:
+        assert gallery.add(new_items(unit_rows(1, seed=3)))[0] > 12, "no number is given again"
+    assert verify(path).faults == ()
+    return after
+
+
+# -- altered rows
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_items_whose_rows_are_whole_are_kept(path: Path, damage: Damage) -> None:
+    before = content(path)
+    damage.do(path)
+    damaged = path.read_bytes()
+    if damage is DAMAGES["no entries"]:
+        with pytest.raises(GalleryError, match=r"nothing that can be read|tables"):
+            repair(path)
+        assert path.read_bytes() == damaged
+        return
+    done = repair(path)
+    after = _check(path, done, before, damaged, damage.hit)
+    assert before.keys() - damage.hit <= after.keys()
+    assert after.keys() - before.keys() <= damage.hit, "and nothing that was removed comes back"
+    assert done.damaged == path.with_name("shop.damaged")
+
+
+@pytest.mark.parametrize("name", PAST_IS_WHOLE)
+def test_the_history_is_kept_when_nothing_of_it_is_lost(path: Path, name: str) -> None:
+    before = all_that_counts(path)
+    DAMAGES[name].do(path)
+    assert repair(path).rescue.history
+    assert all_that_counts(path) == before
+    with Gallery.open(path, background=False) as gallery:
+        gallery.rollback(3)
+        assert gallery.entries("tea")[0].id == 2
+
+
+def test_repairing_what_is_sound_loses_nothing(path: Path) -> None:
+    before, data = all_that_counts(path), path.read_bytes()
+    done = repair(path)
+    assert (done.rescue.kept, done.rescue.lost, done.rescue.history) == (len(ITEMS), (), True)
+    assert all_that_counts(path) == before
+    assert done.damaged.read_bytes() == data
+    assert sorted(file.name for file in path.parent.iterdir()) == ["shop", "shop.damaged"]
+
+
+def test_where_something_is_lost_the_log_goes_on(path: Path) -> None:
+    DAMAGES["short embedding"].do(path)
+    done = repair(path)
+    assert (done.rescue.kept, done.rescue.history) == (len(ITEMS) - 1, False)
+    assert len(done.rescue.lost) == 1
+    with Gallery.open(path, background=False) as gallery:
+        log = gallery.log()
+        assert [line.id for line in log] == [7, 6, 5, 4, 3, 2, 1]
+        assert log[0].note == "repaired: 1 items lost"
+        assert [(line.author, line.note) for line in log[4:6]] == [("", ""), ("ann", "from the shelf")]
+        with pytest.raises(GalleryError, match="expected a revision from 7 to 7, found 6"):
+            gallery.rollback(6)
+
+
+def test_a_repaired_gallery_takes_no_patch_that_fits_no_more(path: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copyfile(path, other)
+    with Gallery.open(other, background=False) as gallery:
+        gallery.remove([7])
+        write_patch(gallery, REVISION, REVISION + 1, tmp_path / "patch")
+    DAMAGES["short embedding"].do(path)
+    repair(path)
+    with Gallery.open(path, background=False) as gallery, pytest.raises(GalleryError, match="does not fit"):
+        apply_patch(gallery, tmp_path / "patch")
+
+
+def test_copies_follow_a_gallery_whose_repair_lost_nothing(path: Path, tmp_path: Path) -> None:
+    """A number that was given is not given again, so that nobody takes one item for another."""
+    with Gallery.open(path, background=False) as gallery:
+        gallery.add(new_items(unit_rows(1, seed=8), "last"))
+        gallery.copy(tmp_path / "copy")
+        gallery.remove([13])
+        gallery.prune(0)
+    assert repair(path).rescue.history
+    with Gallery.open(path, background=False) as gallery, Gallery.open(tmp_path / "copy") as follower:
+        assert gallery.add(new_items(unit_rows(1, seed=9), "newer")) == [14]
+        follower.remove([13], note="")
+        assert follower.log()[0].digest == gallery.log()[1].digest
+        with pytest.raises(GalleryError, match="expected a revision from 8 to 9, found 7"):
+            write_patch(gallery, 7, 9, tmp_path / "patch")
+
+
+def test_a_pruned_gallery_with_a_history(path: Path) -> None:
+    with Gallery.open(path, background=False) as gallery:
+        gallery.prune(2)
+        state = gallery.entries(), gallery.log(), gallery.diff(4, 6)
+    assert repair(path).rescue.history
+    with Gallery.open(path, background=False) as gallery:
+        assert (gallery.entries(), gallery.log(), gallery.diff(4, 6)) == state
+    assert verify(path).faults == ()
+
+
+def test_the_graph_is_given_up_and_can_be_made_anew(path: Path) -> None:
+    with Gallery.open(path, background=False) as gallery:
+        gallery.reindex()
+    assert len(list(path.parent.glob("*.hnsw"))) == 1
+    repair(path)
+    assert list(path.parent.glob("*.hnsw")) == []
+    with Gallery.open(path, background=False) as gallery:
+        assert gallery.info().search == "exact"
+        gallery.reindex()
+    assert verify(path).recall == 1
+
+
+# -- damaged bytes
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_flipped_byte_costs_what_it_hits(path: Path, seed: int) -> None:
+    before, original = content(path), path.read_bytes()
+    lost = []
+    for place, bits in places(path, 25, 100 + seed):
+        for file in path.parent.iterdir():
+            file.unlink()
+        path.write_bytes(original)
+        flip(path, place, bits)
+        damaged = path.read_bytes()
+        where = f"byte {place} (page {place // PAGE_BYTES + 1}, {place % PAGE_BYTES}), {bits}"
+        try:
+            after = _check(path, repair(path, META), before, damaged, frozenset({2, 3}))  # which have a past
+        except Exception as error:
+            raise AssertionError(where) from error
+        assert after.keys() <= before.keys() | {12}, where
+        lost.append(len(before) - len(after))
+    assert sum(lost) <= 2 * len(lost), "most places are of one item or of none"
+
+
+def test_a_first_page_of_zeros(path: Path) -> None:
+    before, data = all_that_counts(path), bytearray(path.read_bytes())
+    data[:PAGE_BYTES] = bytes(PAGE_BYTES)
+    path.write_bytes(data)
+    with pytest.raises(GalleryError, match="at least 11 of 11 items"):
+        Gallery.open(path)
+    done = repair(path)
+    assert (done.rescue.kept, done.rescue.lost, done.rescue.history) == (11, (), True)
+    assert all_that_counts(path) == before
+    assert done.damaged.read_bytes() == data
+
+
+def test_a_first_page_of_rubbish(path: Path) -> None:
+    before, data = content(path), bytearray(path.read_bytes())
+    data[:PAGE_BYTES] = random.Random(1).randbytes(PAGE_BYTES)
+    path.write_bytes(data)
+    assert repair(path).rescue.kept == 11
+    assert content(path) == before
+
+
+def test_a_large_gallery_with_pages_lost(tmp_path: Path) -> None:
+    path = tmp_path / "shop"
+    with create(path, 512) as gallery:
+        gallery.add(new_items(unit_rows(800, 512)))
+        gallery.remove(range(1, 800, 9))
+    before, data = content(path), bytearray(path.read_bytes())
+    chance = random.Random(2)
+    pages = len(data) // PAGE_BYTES
+    for page in chance.sample(range(pages // 2, pages), 4):
+        data[page * PAGE_BYTES : (page + 1) * PAGE_BYTES] = bytes(PAGE_BYTES)
+    path.write_bytes(data)
+    done = repair(path)
+    assert verify(path).faults == ()
+    after = content(path)
+    assert after.items() <= before.items()
+    assert before.keys() - after.keys() <= _named(done)
+    assert len(after) >= 711 - 4 * 8, "a page holds seven embeddings"
+
+
+def test_a_file_cut_short(path: Path) -> None:
+    before, data = content(path), path.read_bytes()
+    kept = []
+    for pages in range(1, len(data) // PAGE_BYTES):
+        for file in path.parent.iterdir():
+            file.unlink()
+        path.write_bytes(data[: pages * PAGE_BYTES + 100])
+        try:
+            done = repair(path, META)
+        except GalleryError as error:
+            assert "\n" not in str(error)  # noqa: PT017
+            assert path.read_bytes() == data[: pages * PAGE_BYTES + 100]
+            assert [file.name for file in path.parent.iterdir()] == ["shop"]
+            continue
+        assert verify(path).faults == ()
+        assert content(path).items() <= before.items()
+        kept.append(done.rescue.kept)
+    assert kept[-1] == 11
+
+
+# -- what the gallery is for
+
+
+def test_a_gallery_that_does_not_say_what_it_is_for(path: Path) -> None:
+    before = content(path)
+    Damage(("DELETE FROM meta WHERE key = 'extractor'",)).do(path)
+    data = path.read_bytes()
+    with pytest.raises(GalleryError, match="does not say any more which extractor it was made with"):
+        repair(path)
+    assert path.read_bytes() == data
+    assert [file.name for file in path.parent.iterdir()] == ["shop"]
+    assert repair(path, META).rescue.kept == 11
+    assert content(path) == before
+    with Gallery.open(path) as gallery:
+        gallery.require("tiny", "f" * 32)
+
+
+@pytest.mark.parametrize("dim", ["15", "0", "-16", "x", "1e3", str(10**30), str(1 << 62)])
+def test_a_dimension_that_is_none(path: Path, dim: str) -> None:
+    before = content(path)
+    Damage((f"UPDATE meta SET value = '{dim}' WHERE key = 'dim'",)).do(path)
+    data = path.read_bytes()
+    try:
+        assert repair(path, META).rescue.kept == 11
+    except GalleryError as error:
+        assert "\n" not in str(error)  # noqa: PT017
+        assert path.read_bytes() == data
+    else:
+        assert content(path) == before
+
+
+# -- names and logs
+
+
+def test_what_was_damaged_twice_is_kept_twice(path: Path) -> None:
+    damaged = []
+    for name in ("label", "short embedding", "missing embedding"):
+        with closing(sqlite3.connect(path)) as connection:
+            [item] = connection.execute("SELECT max(item) FROM entries WHERE removed_in IS NULL").fetchone()
+            damage = DAMAGES[name].statements[0]
+        Damage((re.sub(r"= 5$", f"= {item}", damage),)).do(path)
+        damaged.append(path.read_bytes())
+        assert len(repair(path).rescue.lost) == 1
+    names = ["shop.damaged", "shop.damaged-2", "shop.damaged-3"]
+    assert [path.with_name(name).read_bytes() for name in names] == damaged
+    assert sorted(file.name for file in path.parent.iterdir()) == ["shop", *names]
+    assert len(content(path)) == 8
+
+
+# A writer that dies with what it committed still in the log.
+_KILLED = """
+import os, sys
+import numpy as np
+from shitu_edge.gallery import Gallery, NewItem
+
+gallery = Gallery.open(sys.argv[1], background=False)
+gallery.add([NewItem("in the log", "log.jpg", np.eye(16, dtype=np.float32)[0])])
+gallery.rename("label 4", "renamed in the log")
+sys.stdout.flush()
+os._exit(0)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a file that is open cannot be moved")
+@pytest.mark.parametrize("damage", ["nothing", "first page", "an embedding"])
+def test_what_was_committed_into_the_log_counts(path: Path, damage: str) -> None:
+    run_python(_KILLED, path)
+    log = path.with_name("shop-wal")
+    assert log.stat().st_size > 0
+    data, logged = bytearray(path.read_bytes()), log.read_bytes()
+    if damage == "first page":
+        data[:PAGE_BYTES] = bytes(PAGE_BYTES)
+    elif damage == "an embedding":
+        place = data.index(unit_rows(12)[6].tobytes())
+        data[place] ^= 1
+    path.write_bytes(data)
+    done = repair(path)
+    assert verify(path).faults == ()
+    after = content(path)
+    assert after[13][:2] == ("in the log", "log.jpg")
+    assert after[5][0] == "renamed in the log"
+    assert done.rescue.kept == len(after) >= 11
+    kept = [done.damaged.read_bytes()]
+    if damage == "first page":
+        kept.append(done.damaged.with_name("shop.damaged-wal").read_bytes())
+        assert kept == [data, logged]
+    else:  # SQLite has folded the log in when it was found that nobody has the file open
+        assert b"in the log" in kept[0]
+    assert not log.exists()
+
+
+# -- refusals and failures
+
+
+def test_a_gallery_that_is_open_here_is_left_alone(path: Path) -> None:
+    with Gallery.open(path, background=False) as gallery:
+        with pytest.raises(GalleryError, match="shop: is open in this process; close it first"):
+            repair(path)
+        gallery.add(new_items(unit_rows(1, seed=3)))
+    assert [file.name for file in path.parent.iterdir()] == ["shop"]
+    assert repair(path).rescue.kept == 12
+
+
+@pytest.mark.parametrize("meta", [None, META], ids=["without", "with meta"])
+def test_what_is_no_gallery(tmp_path: Path, meta: Meta | None) -> None:
+    (tmp_path / "empty").touch()
+    (tmp_path / "text").write_text("hello")
+    (tmp_path / "picture").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))
+    (tmp_path / "zeros").write_bytes(bytes(PAGE_BYTES * 20))
+    (tmp_path / "rubbish").write_bytes(random.Random(1).randbytes(PAGE_BYTES * 20 + 7))
+    (tmp_path / "header").write_bytes(b"SQLite format 3\0" + random.Random(2).randbytes(PAGE_BYTES * 3))
+    (tmp_path / "folder").mkdir()
+    for name, table in (("notes.db", "notes"), ("entries.db", "entries")):
+        with closing(sqlite3.connect(tmp_path / name)) as connection, connection:
+            connection.execute(f"CREATE TABLE {table} (item, text)")
+            connection.executemany(f"INSERT INTO {table} VALUES (?, ?)", [(i, "text" * 100) for i in range(500)])
+    before = {file: file.read_bytes() for file in tmp_path.iterdir() if file.is_file()}
+    for path in (*before, tmp_path / "folder", tmp_path / "none", tmp_path / "none" / "none", tmp_path / ("x" * 300)):
+        with pytest.raises(GalleryError) as refusal:
+            repair(path, meta)
+        assert "\n" not in str(refusal.value)
+        assert str(refusal.value).startswith(f"{path}: ")
+    assert {file: file.read_bytes() for file in tmp_path.iterdir() if file.is_file()} == before
+
+
+def test_opening_says_how_much_would_be_kept(path: Path) -> None:
+    DAMAGES["short embedding"].do(path)
+    data = path.read_bytes()
+    with pytest.raises(DamagedError) as refusal:
+        Gallery.open(path)
+    assert refusal.value.rescuable == (10, 11)
+    assert str(refusal.value).endswith(f"`shitu-edge gallery repair {path}` keeps at least 10 of 11 items")
+    assert path.read_bytes() == data
+    assert [file.name for file in path.parent.iterdir()] == ["shop"]
+    assert repair(path).rescue.kept == 10
+
+
+@pytest.mark.parametrize("name", ["missing embedding", "two entries", "no revisions", "history back to text"])
+def test_opening_says_so_of_other_damage_too(path: Path, name: str) -> None:
+    DAMAGES[name].do(path)
+    with pytest.raises(DamagedError) as refusal:
+        Gallery.open(path)
+    assert refusal.value.rescuable == ((10, 11) if name == "missing embedding" else (11, 11))
+
+
+def _no_space(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_opening_where_nothing_can_be_written(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    DAMAGES["short embedding"].do(path)
+    monkeypatch.setattr(tempfile, "mkdtemp", _no_space)
+    with pytest.raises(DamagedError, match="keeps at least 10 of 11 items"):
+        Gallery.open(path)
+    with pytest.raises(GalleryError, match="No space left"):
+        repair(path)
+
+
+@pytest.mark.parametrize("which", ["copying", "first", "second", "third"])
+def test_a_repair_that_fails_leaves_the_damaged_gallery(
+    path: Path, which: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    DAMAGES["label"].do(path)
+    data = path.read_bytes()
+    path.with_name("shop-wal").write_bytes(b"")
+    replace, calls = os.replace, 0
+
+    def failing(source: str, target: str) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == {"first": 1, "second": 2, "third": 3}.get(which):
+            _no_space()
+        replace(source, target)
+
+    if which == "copying":
+        monkeypatch.setattr(shutil, "copyfile", _no_space)
+    monkeypatch.setattr(os, "replace", failing)
+    try:
+        done = repair(path)
+    except GalleryError as error:
+        assert "No space left" in str(error)  # noqa: PT017
+        assert path.read_bytes() == data
+        assert not list(path.parent.glob("*damaged*"))
+    else:
+        assert done.damaged.read_bytes() == data
+    assert not list(path.parent.glob("*partial*"))
+
+
+_FULL_DISK = """
+import resource, sys
+from pathlib import Path
+from shitu_edge.errors import GalleryError
+from shitu_edge.gallery.care.repair import repair
+
+limit = int(sys.argv[2])
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+try:
+    print(repair(Path(sys.argv[1])).rescue.kept)
+except GalleryError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("share", [0.05, 0.5, 0.9, 0.99, 1.0, 1.02, 1.1])
+def test_a_full_disk_loses_nothing(tmp_path: Path, share: float) -> None:
+    pytest.importorskip("resource", reason="file size limits are POSIX")
+    path = tmp_path / "shop"
+    with create(path, 128) as gallery:
+        gallery.add(new_items(unit_rows(700, 128)))
+    Damage(("UPDATE embeddings SET vector = x'00' WHERE id = 5",)).do(path)
+    data = path.read_bytes()
+    said = run_python(_FULL_DISK, path, int(share * len(data)))
+    if said == "699\n":
+        assert verify(path).faults == ()
+        assert verify(path).items == 699
+        return
+    assert said.startswith(f"{path}: ")
+    assert said.count("\n") == 1
+    assert path.read_bytes() == data
+    assert {file.name for file in tmp_path.iterdir()} <= {"shop", "shop-wal", "shop-shm"}
+    assert repair(path).rescue.kept == 699
+
+
+def test_progress_comes_to_its_end(path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    repair(path, progress=lambda *step: seen.append(step))
+    assert seen[-1][0] == seen[-1][1] >= 11
+
+
+def test_a_progress_that_ends_it_leaves_the_gallery(path: Path) -> None:
+    data = path.read_bytes()
+
+    def stop(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        repair(path, progress=stop)
+    assert path.read_bytes() == data
+    assert [file.name for file in path.parent.iterdir()] == ["shop"]
+
+
+def test_an_empty_gallery(tmp_path: Path) -> None:
+    create(tmp_path / "shop").close()
+    before = all_that_counts(tmp_path / "shop")
+    assert repair(tmp_path / "shop").rescue.lost == ()
+    assert all_that_counts(tmp_path / "shop") == before

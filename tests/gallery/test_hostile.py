@@ -1,0 +1,173 @@
+"""Forged galleries are refused or read, in one line and soon; `verify` and `repair` are right about them."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import select
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from . import hostile
+from .damage import ITEMS, content, make
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="limits of memory are POSIX")
+
+_ROUNDS = 60 * int(os.environ.get("SHITU_EDGE_TEST_SCALE", "1"))
+_WAIT_S = 60
+_ROOT = Path(__file__).parents[2]
+
+Said = dict[str, Any]
+
+
+class Watched:
+    """A process of its own that does all there is to do with a gallery: it must neither end nor hang."""
+
+    def __init__(self) -> None:
+        command = [sys.executable, "-W", "error", "-c", "from tests.gallery.hostile import answer; answer()"]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=_ROOT)
+        self.longest_s, self.most_mebibytes = 0.0, 0
+
+    def says(self, path: Path) -> Said:
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.stdin.write(json.dumps(str(path)) + "\n")
+        self.process.stdin.flush()
+        ready, _, _ = select.select([self.process.stdout], [], [], _WAIT_S)
+        assert ready, f"{path}: nothing within {_WAIT_S} s"
+        line = self.process.stdout.readline()
+        assert line, f"{path}: ended the process, see its standard error"
+        said: Said = json.loads(line)
+        self.longest_s = max(self.longest_s, said["seconds"])
+        self.most_mebibytes = max(self.most_mebibytes, said["mebibytes"])
+        assert not any("\n" in message for message in said.values() if isinstance(message, str)), said
+        return said
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+@pytest.fixture(scope="module")
+def watched() -> Iterator[Watched]:
+    opened = Watched()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return make(tmp_path / "shop")
+
+
+@pytest.fixture
+def intact(path: Path) -> list[list[Any]]:
+    return hostile._plain(content(path))
+
+
+def _is_refused(said: Said) -> bool:
+    return all(isinstance(said[name], str) and "is damaged: " in said[name] for name in ("open", "read", "change"))
+
+
+def _is_unsound(said: Said) -> bool:
+    return bool(said["verify"])
+
+
+def _repaired(said: Said) -> list[list[Any]]:
+    """What a repair kept, in a gallery that is sound then."""
+    left, kept, found = said["repair"]
+    assert left == []
+    assert kept == len(found)
+    return list(found)
+
+
+@pytest.mark.parametrize("name", hostile.EXTRAS)
+def test_what_no_gallery_has_is_refused_and_left_by_a_repair(
+    path: Path, intact: list[list[Any]], watched: Watched, name: str
+) -> None:
+    hostile.forge(path, hostile.EXTRAS[name])
+    said = watched.says(path)
+    assert _is_refused(said)
+    assert _is_unsound(said)
+    assert "keeps at least 11 of 11 items" in said["open"]
+    assert _repaired(said) == intact
+
+
+@pytest.mark.parametrize("name", hostile.REPLACED)
+def test_what_is_in_the_place_of_a_table_is_not_asked(
+    path: Path, intact: list[list[Any]], watched: Watched, name: str
+) -> None:
+    hostile.forge(path, *hostile.REPLACED[name])
+    said = watched.says(path)
+    assert _is_refused(said)
+    assert _is_unsound(said)
+    if isinstance(said["repair"], list):
+        assert all(item in intact for item in _repaired(said))
+
+
+@pytest.mark.parametrize("name", hostile.NUMBERS)
+def test_numbers_out_of_range(path: Path, intact: list[list[Any]], watched: Watched, name: str) -> None:
+    hostile.forge(path, hostile.NUMBERS[name])
+    said = watched.says(path)
+    assert _is_unsound(said)
+    if isinstance(said["repair"], list):
+        found = _repaired(said)
+        assert all(item in intact for item in found)
+        assert len(found) >= len(intact) - 1
+
+
+def test_a_counter_at_its_end_is_not_taken_for_a_full_disk(path: Path, watched: Watched) -> None:
+    hostile.forge(path, hostile.NUMBERS["counter of ids"])
+    assert "counter of items: (9223372036854775807,)" in watched.says(path)["change"]
+
+
+@pytest.mark.parametrize("tree", hostile._TREES)
+def test_pages_that_lead_in_circles(path: Path, intact: list[list[Any]], watched: Watched, tree: str) -> None:
+    if tree == "graph":
+        hostile.forge(path, f"INSERT INTO graph VALUES ('{'a' * 64}', 1, 11, 8, 20, 20)")
+    hostile.lead_round(path, tree)
+    said = watched.says(path)
+    assert _is_unsound(said)
+    found = _repaired(said)
+    assert all(item in intact for item in found)
+    assert len(found) == len(ITEMS)
+
+
+@pytest.mark.shared_data
+@pytest.mark.parametrize("name", ["trigger_slow", "view_entries_infinite", "rev_2p63"])
+def test_forged_files_that_came_with_the_attack(tmp_path: Path, shared: Path, watched: Watched, name: str) -> None:
+    path = tmp_path / "shop"
+    shutil.copyfile(shared / "data" / "odd" / "hostile" / f"{name}.gallery", path)
+    said = watched.says(path)
+    assert _is_refused(said)
+    assert _is_unsound(said)
+
+
+def test_forged_at_random(tmp_path: Path, watched: Watched, capsys: pytest.CaptureFixture[str]) -> None:
+    """Never a hang, an end, or another error; and what is called sound holds what it held."""
+    original, path = make(tmp_path / "original"), tmp_path / "shop"
+    before, sound = hostile._plain(content(original)), 0
+    for number in range(_ROUNDS):
+        for file in tmp_path.glob("shop*"):
+            file.unlink()
+        shutil.copyfile(original, path)
+        hostile.mutate(path, random.Random(number))
+        said = watched.says(path)
+        if not _is_unsound(said):
+            sound += 1
+            assert said["content"] == before, number
+        if isinstance(said["repair"], list):
+            assert all(item in before for item in _repaired(said)), number
+    with capsys.disabled():
+        print(
+            f"\n{_ROUNDS} forged galleries, {sound} of them sound; longest command {watched.longest_s:.2f} s of CPU, "
+            f"most memory {watched.most_mebibytes} MiB"
+        )
+    assert sound < _ROUNDS // 3

@@ -1,0 +1,32 @@
+"""How far a long step is: a callback for those who work, and a bar for those who wait."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+
+Progress = Callable[[int, int], None]
+"""Called with what is done and what there is in all."""
+
+
+@contextmanager
+def bar(title: str) -> Iterator[Progress]:
+    """Show progress on stderr: a bar on a terminal, else a line every twentieth of the way."""
+    console = Console(stderr=True, highlight=False)
+    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Bars(*columns, console=console, disable=not console.is_terminal) as bars:
+        task = bars.add_task(title)
+        said = 0
+
+        def report(done: int, total: int) -> None:
+            nonlocal said
+            bars.update(task, completed=done, total=total)
+            if not console.is_terminal and 20 * done // total > said:
+                said = 20 * done // total
+                console.print(f"{title}: {done} of {total}")
+
+        yield report
