@@ -81,22 +81,21 @@ def _with_zeros(file: Jpeg, decoded: Callable[[bytes], _Pixels]) -> _Pixels:
     need at all. Where zeros came for image data that a camera lost, too few bytes are there, or some are left.
     """
 
-    def is_whole(content: bytes) -> bool:
+    def attempt(content: bytes) -> _Pixels | None:
         try:
-            decoded(content)
+            return decoded(content)
         except Exception:  # Pillow has many for bad files
-            return False
-        return True
+            return None
 
-    padding = 0
-    if file.has_zeros_at_end:
-        if not is_whole(file.without_last(LOOKAHEAD)):
-            return decoded(file.content)
-        padding = file.zeros
-    pixels = decoded(file.without_last(padding))
+    padding = file.zeros if file.has_zeros_at_end else 0
+    pixels = attempt(file.without_last(padding))
+    if pixels is None:
+        if padding and attempt(file.without_last(LOOKAHEAD)) is not None:
+            raise TruncatedError("zeros stand where data are missing")
+        return decoded(file.content)
     if file.has_zeros_within:
-        shorter = (file.without_last(padding + _SHORTER, ones=ones) for ones in (False, True))
-        if all(map(is_whole, shorter)):
+        shorter = (attempt(file.without_last(padding + _SHORTER, ones=ones)) for ones in (False, True))
+        if all(found is not None for found in shorter):
             raise RefusedError("cannot be decoded: its data go on behind its last pixel, so a part of it was replaced")
     return pixels
 
