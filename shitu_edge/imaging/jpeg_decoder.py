@@ -1,7 +1,7 @@
 """JPEGs → RGB pixels, by OpenCV or Pillow: the same, and refused alike where a part is missing.
 
 Both have libjpeg-turbo inside. OpenCV writes three bytes per pixel, Pillow four, which then have to be copied to three;
-so upright JPEGs of one scan in color or grey go to OpenCV, if it is installed.
+so upright JPEGs of one scan in color or gray go to OpenCV, if it is installed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from PIL import JpegImagePlugin
 
 from .decode_limits import DecodeLimits
-from .files import Jpeg, TruncatedError, examine
+from .files import Jpeg, RefusedError, TruncatedError, examine
+from .files.jpeg import LOOKAHEAD
 from .rgb import rgb_pixels
 
 _Pixels = NDArray[np.uint8]
@@ -25,10 +26,20 @@ _Pixels = NDArray[np.uint8]
 _REDUCED = 4
 """How many times the limit of pixels a JPEG may have that is decoded at reduced scale: all of it takes time."""
 _SCALES = (8, 4, 2, 1)
+_SHORTER = 64
+"""Bytes: of more than a block, and of more plain blocks than a decoder can look ahead."""
 _MAX_DECODED_TWICE = 16 << 20
 """Bytes: up to half a second."""
-_DECODER_ERRORS = Exception
-"""What Pillow raises on bad files; see `decode`."""
+
+
+class _Whole(BytesIO):
+    """A file that whoever wants more of it takes for cut off, also where a host program has Pillow fill images up."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(size)
+        if size and not data:
+            raise TruncatedError()
+        return data
 
 
 def jpeg_pixels(file: Jpeg, enough_side: int | None, limits: DecodeLimits, cv2: Any | None) -> _Pixels:
@@ -38,7 +49,7 @@ def jpeg_pixels(file: Jpeg, enough_side: int | None, limits: DecodeLimits, cv2: 
         RefusedError: it is over a limit; TruncatedError, or what Pillow raises: it is damaged.
     """
     scale = _scale(file, enough_side, limits)
-    if file.has_many_zeros:
+    if file.has_zeros_at_end or file.has_zeros_within:
         return _with_zeros(file, partial(_decoded, file, scale, cv2))
     # Arithmetic coding reads on behind its end, where junk would be taken for data.
     if file.single_scan or file.arithmetic or len(file.content) > _MAX_DECODED_TWICE:
@@ -64,23 +75,36 @@ def _scale(file: Jpeg, enough_side: int | None, limits: DecodeLimits) -> int:
 
 
 def _with_zeros(file: Jpeg, decoded: Callable[[bytes], _Pixels]) -> _Pixels:
-    """Decode a JPEG that ends with many zeros, if these are either a part of the image or padding.
+    """Decode a JPEG of one scan with many zeros in its data, if these are either a part of the image or padding.
 
-    Part of the image, as of a plain one with Huffman tables of its own: it is not whole without the last ones. Padding:
-    it is whole without all of them. Neither holds for what a camera's buffer held behind half a frame.
+    A plain image with Huffman tables of its own has such, and is not whole without its last bytes; padding it does not
+    need at all. Where zeros came for image data that a camera lost, too few bytes are there, or some are left.
     """
-    try:
-        decoded(file.without_last_zeros())
-    except _DECODER_ERRORS:
+
+    def attempt(content: bytes) -> _Pixels | None:
+        try:
+            return decoded(content)
+        except Exception:  # Pillow has many for bad files
+            return None
+
+    padding = file.zeros if file.has_zeros_at_end else 0
+    pixels = attempt(file.without_last(padding))
+    if pixels is None:
+        if padding and attempt(file.without_last(LOOKAHEAD)) is not None:
+            raise TruncatedError("zeros stand where data are missing")
         return decoded(file.content)
-    return decoded(file.without_zeros())
+    if file.has_zeros_within:
+        shorter = (attempt(file.without_last(padding + _SHORTER, ones=ones)) for ones in (False, True))
+        if all(found is not None for found in shorter):
+            raise RefusedError("cannot be decoded: its data go on behind its last pixel, so a part of it was replaced")
+    return pixels
 
 
 def _decoded(file: Jpeg, scale: int, cv2: Any | None, content: bytes) -> _Pixels:
     is_plain = scale == 1 and file.orientation == 1 and file.channels != 4 and file.single_scan
     if is_plain and (pixels := _by_opencv(file, cv2, content)) is not None:
         return pixels
-    with JpegImagePlugin.JpegImageFile(BytesIO(content)) as image:
+    with JpegImagePlugin.JpegImageFile(_Whole(content)) as image:
         image.decodermaxblock = len(content)  # all of it at once, as OpenCV gets it
         if scale > 1:
             image.draft(image.mode, (file.width // scale, file.height // scale))

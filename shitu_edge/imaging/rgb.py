@@ -30,7 +30,7 @@ _Convert = Callable[[Image.Image], Image.Image]
 def rgb_pixels(image: Image.Image, orientation: int) -> NDArray[np.uint8]:
     """Return the pixels (h, w, 3) uint8 of a loaded image, turned as its EXIF orientation says.
 
-    Alpha is laid on white, but an image that would not show at all has its colours: captures come with alpha 0
+    Alpha is laid on white, but an image that would not show at all has its colors: captures come with alpha 0
     everywhere. 16 bits are reduced to 8.
 
     Raises:

@@ -1,7 +1,7 @@
 """JPEG files by structure (ITU-T T.81): one whole frame, its scans counted, without metadata.
 
 Neither libjpeg nor Pillow or OpenCV around it refuse a frame whose end is missing if an end marker follows: the rest
-becomes grey. So a decoder gets a frame of one scan without its end marker, and a few zero bytes instead: enough to look
+becomes gray. So a decoder gets a frame of one scan without its end marker, and a few zero bytes instead: enough to look
 ahead when the last block is decoded, too few for more blocks. A decoder that wants more says that data is missing.
 Of several scans a decoder needs the end marker. Whether the last one is whole shows by junk before that marker, which
 changes no pixel of a whole image.
@@ -38,8 +38,9 @@ _ARITHMETIC = frozenset({0xC9, 0xCA})
 _READ = _SEQUENTIAL | _PROGRESSIVE | _ARITHMETIC | {0xC3}
 """Codings that libjpeg-turbo knows: also lossless and arithmetic ones, where it was built with them."""
 
-_LOOKAHEAD = bytes(8)
-"""libjpeg fills its buffer of 64 bits before it decodes; zeros are no end of block in the usual tables."""
+LOOKAHEAD = 8
+"""Bytes: libjpeg fills its buffer of 64 bits before it decodes. Zeros are no end of block in the usual tables."""
+_ONES = b"\xff\0" * LOOKAHEAD
 _END = b"\xff\xd9"
 _JUNK = bytes(number * 83 % 251 for number in range(1, 129))
 
@@ -48,8 +49,8 @@ _JUNK = bytes(number * 83 % 251 for number in range(1, 129))
 class Jpeg(Examined):
     """A JPEG; `content` is for a decoder that reads all of it at once.
 
-    `zeros` counts the zero bytes at the end of a single scan's data. They may be what a camera's buffer held behind
-    half a frame. `channels` are 1, 3 or 4.
+    `channels` are 1, 3 or 4. `zeros` counts the zero bytes at the end of a single scan's data; `has_zeros_within` tells
+    of eight or more elsewhere in it. Either may stand where a camera lost image data.
     """
 
     orientation: int = 1
@@ -59,26 +60,23 @@ class Jpeg(Examined):
     single_scan: bool = True
     arithmetic: bool = False
     zeros: int = 0
+    has_zeros_within: bool = False
 
     @property
-    def has_many_zeros(self) -> bool:
-        """Whether there are more zeros than a decoder looks ahead."""
-        return self.single_scan and self.zeros > len(_LOOKAHEAD)
+    def has_zeros_at_end(self) -> bool:
+        """Whether a single scan ends with more zeros than a decoder looks ahead."""
+        return self.single_scan and self.zeros > LOOKAHEAD
 
-    def without_last_zeros(self) -> bytes:
-        """Return the content without as many zeros as a decoder looks ahead."""
-        return self._without(len(_LOOKAHEAD))
+    def without_last(self, count: int, *, ones: bool = False) -> bytes:
+        """Return the content of a single scan without so many of its last bytes, and zeros or ones to look ahead at.
 
-    def without_zeros(self) -> bytes:
-        """Return the content without any of the zeros."""
-        return self._without(self.zeros)
+        Zeros may be many plain blocks by tables of an image's own, ones are at most one by any.
+        """
+        return self.content[: len(self.content) - LOOKAHEAD - count] + (_ONES if ones else bytes(LOOKAHEAD))
 
     def with_junk(self) -> bytes:
         """Return the content of several scans with bytes that the last one takes for its own if it is not whole."""
         return self.content[: -len(_END)] + _JUNK + _END
-
-    def _without(self, count: int) -> bytes:
-        return self.content[: len(self.content) - len(_LOOKAHEAD) - count] + _LOOKAHEAD
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +139,7 @@ class _Frame:
         return ceil(across / 8) * ceil(down / 8)
 
     def is_complete(self) -> bool:
-        """Whether the scans bring all bits of all coefficients; only colour may be without details."""
+        """Whether the scans bring all bits of all coefficients; only color may be without details."""
         planes = list(self._missing_bits.values())
         return (
             all(plane[0] == 0 for plane in planes)
@@ -171,14 +169,14 @@ def examine(content: bytes) -> Jpeg:
     if not frame.is_complete():
         raise TruncatedError("scans are missing")
     single = frame.is_of_one_scan
-    data = b"".join(walk.pieces[: walk.to_last_scan])
-    if data.endswith(b"\xff"):  # bytes that fill up to the next marker
-        data = data.rstrip(b"\xff")
-    zeros = len(data) - len(data.rstrip(b"\0")) if data.endswith(b"\0") else 0
-    if not single and zeros > len(_LOOKAHEAD):  # in no scan but the first one are so many a part of the image
-        data = data.rstrip(b"\0")
+    start, end = walk.last_scan
+    end = _without_run(content, start, end, b"\xff")  # bytes that fill up to the next marker
+    zeros = end - _without_run(content, start, end, b"\0")
+    if not single and zeros > LOOKAHEAD:  # in no scan but the first one are so many a part of the image
+        end -= zeros
+    data = memoryview(content)[start:end]
     return Jpeg(
-        data + (_LOOKAHEAD if single else _END),
+        b"".join([*walk.before_last_scan, data, bytes(LOOKAHEAD) if single else _END]),
         orientation(walk.exif, walk.xmp),
         frame.width,
         frame.height,
@@ -187,19 +185,31 @@ def examine(content: bytes) -> Jpeg:
         single_scan=single,
         arithmetic=frame.marker in _ARITHMETIC,
         zeros=zeros,
+        has_zeros_within=single and _has_zeros(data[: len(data) - zeros]),
     )
+
+
+def _without_run(content: bytes, start: int, end: int, byte: bytes) -> int:
+    """Return where the bytes end without those at the end that are all the same."""
+    return start + len(content[start:end].rstrip(byte)) if content[end - 1 : end] == byte else end
+
+
+def _has_zeros(data: memoryview) -> bool:
+    """Whether there are eight zero bytes in a row, aligned."""
+    return not np.frombuffer(data[: len(data) // 8 * 8], np.uint64).all()
 
 
 class _Walk:
     """One pass over a JPEG's segments, to its end marker."""
 
     def __init__(self, content: bytes) -> None:
-        self.pieces = [memoryview(content)[:2]]
+        self.before_last_scan: list[memoryview] = []
+        self.last_scan = (0, 0)
         self.frame: _Frame | None = None
         self.scans = 0
         self.exif: bytes | None = None
         self.xmp: bytes | None = None
-        self.to_last_scan = 0
+        self._pieces = [memoryview(content)[:2]]
         self._content = content
         self._interval = 0
 
@@ -226,18 +236,16 @@ class _Walk:
     def _segment(self, marker: int, start: int, end: int) -> int:
         """Keep what a decoder needs of a segment; return where it ends, a scan with its data."""
         body = self._content[start + 4 : end]
+        if self._is_for_decoder(marker, body):
+            self._pieces.append(memoryview(self._content)[start:end])
         if marker == _SOS:
-            end = self._scan(body, start, end)
-        elif marker in _FRAMES:
+            return self._scan(body, end)
+        if marker in _FRAMES:
             if self.frame is not None:
                 raise TruncatedError("another image begins in it")
             self.frame = _Frame(marker, body)
         elif marker == _DRI:
             self._interval = int.from_bytes(body[:2], "big")
-        if self._is_for_decoder(marker, body):
-            self.pieces.append(memoryview(self._content)[start:end])
-        if marker == _SOS:
-            self.to_last_scan = len(self.pieces)
         return end
 
     def _is_for_decoder(self, marker: int, body: bytes) -> bool:
@@ -250,8 +258,8 @@ class _Walk:
             return (marker == _APP0 and body.startswith(b"JFIF\0")) or (marker == _APP14 and body.startswith(b"Adobe"))
         return True
 
-    def _scan(self, header: bytes, start: int, end: int) -> int:
-        """Check a scan; return where its data ends."""
+    def _scan(self, header: bytes, start: int) -> int:
+        """Check a scan whose data begin here; return where they end."""
         if self.frame is None:
             raise RefusedError("is a JPEG without a frame header")
         self.scans += 1
@@ -259,10 +267,13 @@ class _Walk:
         if self.scans > _MAX_SCANS or (self.scans > 1 and self.scans * pixels > _MAX_SCANNED_PIXELS):
             raise RefusedError(f"is a JPEG of {self.scans} or more scans, too many for {pixels} pixels")
         units = self.frame.units(self.frame.scan(header))
-        after, restarts = _entropy_coded(self._content, end)
+        end, restarts = _entropy_coded(self._content, start)
         if self.frame.marker != 0xC3:
             _check_restarts(restarts, units, self._interval)
-        return after
+        self.before_last_scan = [*self._pieces]
+        self.last_scan = start, end
+        self._pieces.append(memoryview(self._content)[start:end])
+        return end
 
 
 def _entropy_coded(content: bytes, start: int) -> tuple[int, bytes]:

@@ -22,7 +22,7 @@ _NEEDED = frozenset(
     | {_TILE_WIDTH, _TILE_HEIGHT, 324, 325, 332, 334, 338, 339, 347, 512, 513, 514, 515, 517, 518, 519, 520, 521}
     | {529, 530, 531, 532, 50674}
 )
-"""Layout, compression (LERC's too) and colour. Resolutions, texts, profiles and directories of metadata are not."""
+"""Layout, compression (LERC's too) and color. Resolutions, texts, profiles and directories of metadata are not."""
 
 
 @dataclass(frozen=True, slots=True)

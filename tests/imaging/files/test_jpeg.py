@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFile
 
 from shitu_edge.errors import ImageError
 from shitu_edge.stages import decode as decode_module
@@ -61,6 +61,17 @@ def test_a_part_of_a_frame_is_refused_whatever_is_behind_it(name: str, behind: s
         cuts.append(end - 60)
     for cut in cuts:
         assert refusal(whole[:cut] + BEHIND_A_PART[behind](whole, cut))
+
+
+@pytest.mark.parametrize("name", ["4:2:0", "CMYK", "tables of its own", "progressive"])
+def test_half_a_frame_is_refused_where_a_host_program_fills_images_up(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    whole = WHOLE[name]
+    assert "truncated" in refusal(whole[: len(whole) * 3 // 4] + END)
+    assert pixels(whole).shape == (120, 168, 3)
+    assert pixels(whole[:-2] + bytes(500) + END).shape == (120, 168, 3)
 
 
 @pytest.mark.parametrize("enough_side", [None, 60, 15])
@@ -138,6 +149,18 @@ def test_zeros_that_are_a_part_of_the_image_are_needed() -> None:
     assert np.abs(pixels(whole)[:, :, 0].astype(int) - plain).max() < 30
     for missing in (20, 60, zeros):
         assert "truncated" in refusal(whole[: -2 - missing] + END)
+
+
+def test_zeros_in_the_middle_are_a_part_of_the_image_or_of_a_camera_that_lost_some() -> None:
+    plain = np.full((400, 400), 255, np.uint8)
+    plain[4:12, 4:20] = plain[384:396, 300:] = 0
+    whole = encoded(plain, optimize=True)
+    assert bytes(100) in whole
+    assert np.abs(pixels(whole)[:, :, 0].astype(int) - plain).max() < 30
+    lossy = encoded(drawn(480, 640), quality=95, subsampling="4:2:2")
+    for place in range(last_scan(lossy) + 1000, len(lossy) - 5000, 9000):
+        assert refusal(lossy[:place] + bytes(4096) + lossy[place + 4096 :])
+        assert refusal(lossy[:place] + lossy[place + 4096 :])
 
 
 def test_one_restart_marker_may_close_a_scan() -> None:
