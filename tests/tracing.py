@@ -7,14 +7,16 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 _ROOT = Path(__file__).resolve().parents[1]
-_CHILD = re.compile(r"^\d+ .*\b(?:fork|vfork|clone3?)(?:\((?!.*CLONE_THREAD)| resumed>).* = (\d+)$")
+_CHILD = re.compile(r"^\d+ .*\b(?:fork|vfork|clone3?)\((?!.*CLONE_THREAD).* = (\d+)$")
+_UNFINISHED = re.compile(r"^(\d+) (.*) <unfinished \.\.\.>$")
+_RESUMED = re.compile(r"^(\d+) <\.\.\. \w+ resumed>(.*)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ def trace(arguments: Sequence[object], folder: Path) -> Trace:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = list(_joined(log.read_text(encoding="utf-8", errors="replace").splitlines()))
     programs = {line.split()[0] for line in lines if "execve" in line}
     threads = {line.split()[0] for line in lines}
     children = {found[1] for line in lines if (found := _CHILD.match(line))} & threads
@@ -59,3 +61,16 @@ def trace(arguments: Sequence[object], folder: Path) -> Trace:
         home=sorted(str(path.relative_to(home)) for path in home.rglob("*")),
         out=done.stdout,
     )
+
+
+def _joined(lines: Iterable[str]) -> Iterator[str]:
+    """Join calls that strace has split in two, since another thread's came between."""
+    begun: dict[str, str] = {}
+    for line in lines:
+        if unfinished := _UNFINISHED.match(line):
+            begun[unfinished[1]] = line.removesuffix(" <unfinished ...>")
+        elif (resumed := _RESUMED.match(line)) and resumed[1] in begun:
+            yield begun.pop(resumed[1]) + resumed[2]
+        else:
+            yield line
+    yield from begun.values()

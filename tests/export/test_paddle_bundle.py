@@ -360,7 +360,7 @@ def test_a_full_disk(server: _Server, photos: Path, tmp_path: Path) -> None:
         text=True,
         check=False,
     )
-    assert "the disk is full" in error_of(done)
+    assert "cannot be written: File too large" in error_of(done)
     assert not (tmp_path / "models").exists()
     assert not [name for name in left_in(tmp_path / "cache") if name.endswith(".tar")], "no archive that is not whole"
 
