@@ -254,8 +254,9 @@ class _Walk:
             self.exif = body
         elif marker == _APP1 and body.startswith(b"http://ns.adobe.com/xap/1.0/\0"):
             self.xmp = body
-        if marker == _COM or _APP0 <= marker <= _APP15:  # two of these tell the color space
-            return (marker == _APP0 and body.startswith(b"JFIF\0")) or (marker == _APP14 and body.startswith(b"Adobe"))
+        if marker == _COM or _APP0 <= marker <= _APP15:  # two of these, if whole, tell libjpeg the color space
+            is_jfif = marker == _APP0 and body.startswith(b"JFIF\0") and len(body) >= 14
+            return is_jfif or (marker == _APP14 and body.startswith(b"Adobe") and len(body) >= 12)
         return True
 
     def _scan(self, header: bytes, start: int) -> int:

@@ -117,6 +117,7 @@ AROUND: dict[str, Callable[[bytes], bytes]] = {
     "fill bytes before the end": lambda whole: whole[:-2] + b"\xff" * 7 + END,
     "comment before the end": lambda whole: whole[:-2] + segment(0xFE, b"seen by a camera") + END,
     "AVI1": lambda whole: with_segments(whole, segment(0xE0, b"AVI1" + bytes(10))),
+    "cut JFIF and Adobe": lambda whole: with_segments(whole, segment(0xE0, b"JFIF\0\1"), segment(0xEE, b"Adobe\0")),
     "fill bytes between segments": lambda whole: with_segments(whole, b"\xff" * 12),
     "Adobe and JFIF twice": lambda whole: with_segments(whole, whole[2:20], whole[2:20]) if whole[3] == 0xE0 else whole,
     "many profiles": lambda whole: with_segments(whole, *[segment(0xE2, b"ICC_PROFILE\0" + bytes(900))] * 50),
