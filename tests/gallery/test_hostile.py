@@ -123,6 +123,32 @@ def test_numbers_out_of_range(path: Path, intact: list[list[Any]], watched: Watc
         assert len(found) >= len(intact) - 1
 
 
+FOUND = {
+    "no root page": (
+        "PRAGMA writable_schema = ON",
+        "UPDATE sqlite_master SET rootpage = 0 WHERE name = 'embeddings'",
+    ),
+    "digests that are numbers": ("UPDATE entries SET digest = 7",),
+    "long rows over and over": ("UPDATE entries SET source = printf('%.*c', 3000000, 'x') WHERE item = 5",),
+}
+"""What the fuzzer found once."""
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_what_the_fuzzer_found(path: Path, intact: list[list[Any]], watched: Watched, name: str) -> None:
+    hostile.forge(path, *FOUND[name])
+    if name == "long rows over and over":
+        hostile.lead_round(path, "entries", 5, 20)
+    said = watched.says(path)
+    assert _is_unsound(said)
+    if isinstance(said["repair"], list):
+        found = _repaired(said)
+        assert all(item in intact for item in found)
+        assert len(found) >= len(intact) - 1
+    else:
+        assert name == "digests that are numbers"
+
+
 def test_a_counter_at_its_end_is_not_taken_for_a_full_disk(path: Path, watched: Watched) -> None:
     hostile.forge(path, hostile.NUMBERS["counter of ids"])
     assert "counter of items: (9223372036854775807,)" in watched.says(path)["change"]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import cast
 
@@ -14,13 +15,22 @@ from ...system.text import one_line, printable
 from ..labels import normal_label, spellings
 from . import history
 from .given import instance, item_ids, text, unicode_text, whole
-from .records import Entry, NewItem
+from .records import Entry, NewItem, entry_of
 from .schema import MOST_ITEMS, MOST_REVISIONS, ContentDigest, entry_digest, first_lineage, next_lineage
 from .structure import bounded
 
 _CURRENT = "SELECT label, source, digest, added_in FROM entries WHERE item = ? AND removed_in IS NULL"
 _VECTOR = "SELECT vector FROM embeddings WHERE id = ?"
 _INSERT = "INSERT INTO entries VALUES (?, ?, ?, ?, ?, NULL)"
+
+
+@contextmanager
+def _reading_rows() -> Iterator[None]:
+    """Name as damage what follows from rows of the wrong kind, where nothing else is done than reading them."""
+    try:
+        yield
+    except (TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:
+        raise GalleryError(f"unexpected content in the gallery file ({error}); `gallery verify` names it") from error
 
 
 class Change:
@@ -105,8 +115,9 @@ class Change:
         Raises:
             GalleryError: the history holds no such revision, or not any more.
         """
-        revision = history.checked(self._connection, revision)
-        diff = history.difference(self._connection, self.revision, revision)
+        with _reading_rows():
+            revision = history.checked(self._connection, revision)
+            diff = history.difference(self._connection, self.revision, revision)
         for entry in diff.removed:
             self._remove(entry.id)
         for entry in diff.added:
@@ -123,7 +134,9 @@ class Change:
             given = {column: value for column, value in (("label", spelling), ("source", source)) if value is not None}
             where = " AND ".join(["removed_in IS NULL", *(f"{column} = ?" for column in given)])
             query = f"SELECT item FROM entries WHERE {where} ORDER BY item"
-            if found := [row[0] for row in bounded(self._connection, query, [*given.values()])]:
+            with _reading_rows():
+                found = [row[0] for row in bounded(self._connection, query, [*given.values()])]
+            if found:
                 return found
         return []
 
@@ -158,7 +171,8 @@ class Change:
         return numbers
 
     def _enter(self, number: int, label: str, source: str, vector: bytes) -> None:
-        digest = entry_digest(number, label, source, vector)
+        with _reading_rows():
+            digest = entry_digest(number, label, source, vector)
         self._connection.execute(_INSERT, (number, label, source, digest, self.revision))
         self._content.add(digest)
         self._added += 1
@@ -166,7 +180,11 @@ class Change:
     def _remove(self, number: int, *, forget: bool = True) -> Entry:
         """End an item's entry; one of this very change leaves no trace, nor, unless `forget` is false, its item."""
         label, source, digest, added_in = self._connection.execute(_CURRENT, (number,)).fetchone()
-        if added_in < self.revision:
+        with _reading_rows():
+            entry, is_older = entry_of(number, label, source), added_in < self.revision
+            if not isinstance(digest, bytes):
+                raise TypeError(f"expected a digest, found {type(digest).__name__}")
+        if is_older:
             query = "UPDATE entries SET removed_in = ? WHERE item = ? AND removed_in IS NULL"
             self._connection.execute(query, (self.revision, number))
             self._removed += 1
@@ -177,4 +195,4 @@ class Change:
                 query = "DELETE FROM embeddings WHERE id = ? AND NOT EXISTS (SELECT 1 FROM entries WHERE item = id)"
                 self._connection.execute(query, (number,))
         self._content.remove(digest)
-        return Entry(number, label, source)
+        return entry

@@ -295,17 +295,16 @@ def _is_of(table: str, row: tuple[Any, ...]) -> bool:
 
 
 def _read(connection: sqlite3.Connection, query: str) -> list[tuple[Any, ...]]:
-    """Return a query's rows up to the first that cannot be read, each once: forged pages may repeat them for long.
+    """Return a query's rows up to the first that cannot be read, each once, and no more than the file could hold.
 
-    Nor are there more than the file could hold, should they share what is long.
+    Forged pages may repeat rows, or have them share what is long.
     """
     rows: dict[tuple[Any, ...], None] = {}
     with suppress(sqlite3.Error, UnicodeDecodeError):  # SQLite's own message may be damaged text
         room = bytes_held(connection)
         allow_rows(connection, room)  # one that is too long would hide its neighbors
         for row in connection.execute(query):
-            if row not in rows:
-                room -= sum(len(value) for value in row if isinstance(value, (str, bytes)))
+            room -= sum(len(value) for value in row if isinstance(value, (str, bytes)))
             if room < 0:
                 break
             rows[row] = None

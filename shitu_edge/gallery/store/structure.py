@@ -23,7 +23,7 @@ from .schema import MOST_BYTES, MOST_ITEMS, SCHEMA
 
 _STRUCTURE = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY name"
 _SHOWN = 60
-_READ_AT_ONCE = 500
+_READ_AT_ONCE = 100
 _LEAST_ROW_BYTES = 32
 """Of any row that is asked for: an entry and a revision have a digest."""
 
@@ -120,7 +120,10 @@ def check_structure(connection: sqlite3.Connection, path: Path) -> None:
 def has_tables(connection: sqlite3.Connection, *names: str) -> bool:
     """Return whether a file has some tables as a gallery has them, so that reading these runs nothing else."""
     found = connection.execute(_STRUCTURE).fetchall()
-    return all(found.count(row) == 1 for row in _model() if row[1] in names)
+    query = "SELECT count(*) FROM sqlite_master WHERE rootpage BETWEEN 2 AND ? AND name = ?"
+    [pages] = connection.execute("PRAGMA page_count").fetchone()
+    somewhere = all(connection.execute(query, (pages, name)).fetchone() == (1,) for name in names)
+    return somewhere and all(found.count(row) == 1 for row in _model() if row[1] in names)
 
 
 def allow_rows(connection: sqlite3.Connection, most: int) -> None:
