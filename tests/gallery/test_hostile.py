@@ -43,7 +43,7 @@ class Watched:
         ready, _, _ = select.select([self.process.stdout], [], [], _WAIT_S)
         assert ready, f"{path}: nothing within {_WAIT_S} s"
         line = self.process.stdout.readline()
-        assert line, f"{path}: ended the process, see its standard error"
+        assert line, f"{path}: ended the process with {self.process.wait()}, see its standard error"
         said: Said = json.loads(line)
         self.longest_s = max(self.longest_s, said["seconds"])
         self.most_mebibytes = max(self.most_mebibytes, said["mebibytes"])

@@ -23,7 +23,7 @@ from .image import open_image, read_image
 from .records import Entry, Meta
 from .schema import MAGIC, MOST_DIM, MOST_ITEMS, PAGE_BYTES, ContentDigest
 from .store import Store
-from .structure import allow_rows, bytes_held, has_tables
+from .structure import LEAST_ROW_BYTES, allow_rows, bytes_held, has_tables
 
 _COUNTERS = (24, 92)
 """Where SQLite's header keeps its change counter, and the one for which its page count holds (file format, 1.3)."""
@@ -304,7 +304,7 @@ def _read(connection: sqlite3.Connection, query: str) -> list[tuple[Any, ...]]:
         room = bytes_held(connection)
         allow_rows(connection, room)  # one that is too long would hide its neighbors
         for row in connection.execute(query):
-            room -= sum(len(value) for value in row if isinstance(value, (str, bytes)))
+            room -= LEAST_ROW_BYTES + sum(len(value) for value in row if isinstance(value, (str, bytes)))
             if room < 0:
                 break
             rows[row] = None

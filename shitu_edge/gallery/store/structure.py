@@ -11,6 +11,8 @@ from __future__ import annotations
 import operator
 import os
 import sqlite3
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from functools import cache
@@ -24,7 +26,7 @@ from .schema import MOST_BYTES, MOST_ITEMS, SCHEMA
 _STRUCTURE = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY name"
 _SHOWN = 60
 _READ_AT_ONCE = 100
-_LEAST_ROW_BYTES = 32
+LEAST_ROW_BYTES = 32
 """Of any row that is asked for: an entry and a revision have a digest."""
 
 _LIMITS = {
@@ -48,11 +50,14 @@ _CONFIGURATION = {
     "SQLITE_DBCONFIG_DQS_DML": False,
 }
 
-_STEP = 100_000
-"""Instructions of SQLite's virtual machine between two looks at how many there were."""
-_STEPS = 2_000_000
-_STEPS_A_BYTE = 10
-"""Of the file. The densest gallery, with one number an embedding, takes 1.2 to be verified or renamed whole."""
+_STEP = 1000
+"""Instructions of SQLite's virtual machine between two looks at what a statement has cost."""
+_STEPS, _STEPS_PER_BYTE = 2_000_000, 10
+"""Of the file. The densest gallery, with one number per embedding, takes 1.2 to be verified or renamed whole."""
+_SECONDS, _SECONDS_PER_BYTE = 0.5, 1e-7
+"""Of a thread's own time. On a server, all of `verify` takes 6e-9 per byte."""
+_PATIENCE = 8
+"""By how much less the next statement may cost when one was interrupted: then the file is forged."""
 
 
 class Guarded(sqlite3.Connection):
@@ -60,8 +65,8 @@ class Guarded(sqlite3.Connection):
 
     def guard(self, size: int) -> None:
         """Begin to distrust a file of so many bytes, before anything is read of it."""
-        self._steps = _Steps(_STEPS + _STEPS_A_BYTE * size)
-        self.set_progress_handler(self._steps, _STEP)
+        self._cost = _Cost(size)
+        self.set_progress_handler(self._cost, _STEP)
         if hasattr(self, "setlimit"):  # Python 3.11
             for name, most in _LIMITS.items():
                 self.setlimit(getattr(sqlite3, name), most)
@@ -73,20 +78,33 @@ class Guarded(sqlite3.Connection):
 
     def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
         """Run a statement, which is interrupted when it takes far more than its file could call for."""
-        self._steps.taken = 0
+        self._cost.begin()
         return super().execute(sql, parameters)
 
 
-class _Steps:
-    """Counts what a statement has cost so far; true when that is too much."""
+class _Cost:
+    """What a statement has cost so far: in instructions, and in time, of which some take more than others."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self.taken = 0
+    def __init__(self, size: int) -> None:
+        self._most_steps = _STEPS + _STEPS_PER_BYTE * size
+        self._most_seconds = _SECONDS + _SECONDS_PER_BYTE * size
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin with another statement."""
+        self._steps = 0
+        self._thread, self._began = threading.get_ident(), time.thread_time()
 
     def __call__(self) -> bool:
-        self.taken += _STEP
-        return self.taken > self._most
+        """Return whether that is too much."""
+        if threading.get_ident() != self._thread:  # whose time has another beginning
+            self._thread, self._began = threading.get_ident(), time.thread_time()
+        self._steps += _STEP
+        too_much = self._steps > self._most_steps or time.thread_time() - self._began > self._most_seconds
+        if too_much:
+            self._most_steps //= _PATIENCE
+            self._most_seconds /= _PATIENCE
+        return too_much
 
 
 def size_on_disk(path: Path) -> int:
@@ -152,7 +170,7 @@ def columns(
     try:
         while some := rows.fetchmany(_READ_AT_ONCE):
             found = list(zip(*some, strict=True))
-            room -= _LEAST_ROW_BYTES * len(some) + sum(map(_length, found))
+            room -= LEAST_ROW_BYTES * len(some) + sum(map(_length, found))
             if room < 0:
                 raise ValueError("its rows take more than the file")
             if by_id:
