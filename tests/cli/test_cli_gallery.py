@@ -25,7 +25,7 @@ from shitu_edge.gallery.paddle_index import read_paddle_index
 from shitu_edge.gallery.store import Meta
 from shitu_edge.gallery.transfer.intake import take_in
 from tests.gallery.damage import DAMAGES
-from tests.gallery.rows import older_labels
+from tests.gallery.rows import older_labels, skip_without_milvus
 from tests.networks import DIM, write_bundle
 from tests.test_recognizer import BLUE, GREEN, RED, product
 
@@ -479,8 +479,7 @@ def test_import_paddleclas(shell: Shell, shared: Path, tiny_bundle: Path, tmp_pa
 
 
 def test_push(shell: Shell, path: Path) -> None:
-    pytest.importorskip("pymilvus")
-    pytest.importorskip("milvus_lite")
+    skip_without_milvus()
     first = shell("push", path, "./milvus.db", "--collection", "products")
     assert first.out == "./milvus.db, products: at revision 2, 4 added, 0 removed\n", first.err
     shell("remove", path, 1)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,12 @@ from shitu_edge.gallery.store import changes, store
 Rows = NDArray[np.float32]
 
 DIM = 16
+
+
+def skip_without_milvus() -> None:
+    """Skip where the extra is not installed; to import pymilvus would let it print what `MilvusGallery` keeps quiet."""
+    if not (find_spec("pymilvus") and find_spec("milvus_lite")):
+        pytest.skip("needs shitu-edge[milvus]")
 
 
 def unit(rows: NDArray[np.floating]) -> Rows:

@@ -18,7 +18,18 @@ from shitu_edge.gallery import Gallery, NewItem
 from shitu_edge.gallery.milvus import MilvusGallery, Pushed, push
 from shitu_edge.gallery.milvus.collection import Collection
 
-from .rows import DIM, Rows, brute_force, clustered_rows, create, new_items, older_labels, run_python, unit_rows
+from .rows import (
+    DIM,
+    Rows,
+    brute_force,
+    clustered_rows,
+    create,
+    new_items,
+    older_labels,
+    run_python,
+    skip_without_milvus,
+    unit_rows,
+)
 
 NAME = "shop"
 
@@ -37,7 +48,7 @@ def gallery(path: Path) -> Iterator[Gallery]:
 @pytest.fixture
 def uri(tmp_path: Path) -> str:
     """A Milvus Lite file."""
-    pytest.importorskip("milvus_lite", reason="needs shitu-edge[milvus]")
+    skip_without_milvus()
     return str(tmp_path / "milvus.db")
 
 
@@ -408,7 +419,7 @@ def test_impossible_searches_are_refused(uri: str, gallery: Gallery) -> None:
 
 @pytest.mark.parametrize("silent", [False, True], ids=["nobody listens", "somebody is silent"])
 def test_a_server_that_does_not_answer_is_one_line_soon(silent: bool, capfd: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("pymilvus", reason="needs shitu-edge[milvus]")
+    skip_without_milvus()
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
         port = server.getsockname()[1]
         if not silent:
@@ -439,7 +450,7 @@ def test_a_server_that_has_gone_is_one_line_soon(uri: str, gallery: Gallery, cap
 
 @pytest.mark.parametrize("place", ["nonsense", "/nowhere/at/all/x.db", "ftp://host"])
 def test_a_place_that_is_none_is_refused(place: str) -> None:
-    pytest.importorskip("pymilvus", reason="needs shitu-edge[milvus]")
+    skip_without_milvus()
     with pytest.raises(GalleryError, match=place):
         MilvusGallery.open(place, NAME)
 
