@@ -53,7 +53,7 @@ check: $(STAMP)
 	PYTHONPATH=export $(BIN)/lint-imports
 	$(BIN)/python -m pytest
 
-# Engines, pictures, search and the commands: what meets the dependencies.
+# Engines, images, search and the commands: what meets the dependencies.
 check-floors: $(FLOORS)/installed
 	$(FLOORS)/bin/python -m pytest -m 'not shared_data' tests/engines tests/gallery/paddle_index \
 		tests/gallery/test_gallery.py tests/gallery/index/test_index.py tests/gallery/index/test_recall.py tests/cli/test_cli.py \

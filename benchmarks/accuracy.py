@@ -1,4 +1,4 @@
-"""How well a bundle recognises: retrieval on groceries and drinks, detection on held-out photos of drinks.
+"""How well a bundle recognizes: retrieval on groceries and drinks, detection on held-out photos of drinks.
 
     PYTHONPATH=examples python -m benchmarks.accuracy models/shitu-small --shared ../shared
 
@@ -6,7 +6,7 @@ Run it where the training's packages are installed (`make trainer`). Every preci
 engine that `auto` takes, with the runtime's own decoding, pre-processing and networks, so the figures are those of what
 a kiosk runs:
 
-- groceries: gallery `train.txt`, queries `test_dev.txt`, whole pictures; recall@1 and mean average precision;
+- groceries: gallery `train.txt`, queries `test_dev.txt`, whole images; recall@1 and mean average precision;
 - drinks: of each label with two photos or more the first is the gallery, the last the query; recall@1;
 - detection: AP50 on the photos of `beverage` that training holds out, beside public detectors on the same photos. They
   are square; a kiosk's camera is not, so they are shown once more with margins left and right that make them 16 : 9.
@@ -80,7 +80,7 @@ def drink_lists(folder: Path) -> tuple[Listed, Listed]:
 
 
 def measure_retrieval(recognizer: Recognizer, gallery: Listed, queries: Listed) -> Retrieval:
-    """Embed whole pictures and rank."""
+    """Embed whole images and rank."""
     number = {label: index for index, label in enumerate(sorted({label for _, label in gallery}))}
 
     def embed(listed: Listed) -> NDArray[np.float32]:

@@ -26,7 +26,7 @@ from stand_in_bundles import make_bundles
 from shitu_edge import Bundle, Recognizer
 from shitu_edge.bundle.built_in import SAMPLES
 from shitu_edge.demo.scenes import find_photos
-from shitu_edge.enrolment import build_gallery
+from shitu_edge.enrollment import build_gallery
 from shitu_edge.inputs.folders import images_in
 from shitu_edge.stages.decode import decode
 

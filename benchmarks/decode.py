@@ -3,7 +3,7 @@
     python -m benchmarks.decode ../shared/data/drinks [--models build/ppshitu/ppshitu-v2-seeded]
 
 Photos of a large sensor are imitated by tiling the gallery's photos at full resolution into 4000 × 3000 JPEGs. Every
-tile is then embedded from the exact and from the reduced picture, and searched in a gallery of the photos themselves.
+tile is then embedded from the exact and from the reduced image, and searched in a gallery of the photos themselves.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from benchmarks.measure import describe_machine, interleave
 from shitu_edge.bench.galleries import synthetic_embeddings
-from shitu_edge.gallery import Gallery, NewItem
+from shitu_edge.gallery import Gallery, NewGalleryItem
 
 Rows = NDArray[np.float32]
 
@@ -72,14 +72,14 @@ def main() -> None:
         with Gallery.open(path, background=False) as gallery:
             _report_searches("search, all in the graph", gallery, queries[:SEARCHES], stored)
             _report_changes(gallery, more[:CHANGES])
-            ids = gallery.add(NewItem(f"pending {i}", "", row) for i, row in enumerate(more))
+            ids = gallery.add(NewGalleryItem(f"pending {i}", "", row) for i, row in enumerate(more))
             gallery.remove(range(1, args.size, 50))
             info = gallery.info()
             print(f"then {info.pending} items beside the graph, {info.dead} removed ones in it ({len(ids)} new)")
             _report_searches("search, with these", gallery, queries[SEARCHES:], stored)
         _report_opening("open, with these", path, stored)
         with Gallery.open(path, background=False) as gallery:
-            gallery.add(NewItem("too many", "", row) for row in more)
+            gallery.add(NewGalleryItem("too many", "", row) for row in more)
         _report_background(path, queries)
 
 
@@ -93,7 +93,7 @@ def _kept(folder: Path, rows: Rows, threads: int) -> Path:
     with Gallery.create(
         partial_path, extractor="synthetic", fingerprint="0" * 32, dim=rows.shape[1], background=False
     ) as gallery:
-        items = (NewItem(f"product {i // 10}", f"{i}.jpg", row) for i, row in enumerate(rows))
+        items = (NewGalleryItem(f"product {i // 10}", f"{i}.jpg", row) for i, row in enumerate(rows))
         _timed("add all", lambda: gallery.add(items))
         _timed(f"index on {threads} threads", lambda: gallery.reindex(threads=threads))
         gallery.copy(path)
@@ -143,10 +143,12 @@ def _report_changes(gallery: Gallery, rows: Rows) -> None:
         gallery.search(rows[:1], K)
 
     adds, finds = _alternate(
-        lambda i: ids.extend(gallery.add([NewItem(f"new {i}", "new.jpg", rows[i])], note="bench")), seen, len(rows)
+        lambda i: ids.extend(gallery.add([NewGalleryItem(f"new {i}", "new.jpg", rows[i])], note="bench")),
+        seen,
+        len(rows),
     )
     removes, misses = _alternate(lambda i: gallery.remove([ids[i]], note="bench"), seen, len(rows))
-    named = {"enrol one": adds, "the search after it": finds, "remove one": removes, "the search after that": misses}
+    named = {"enroll one": adds, "the search after it": finds, "remove one": removes, "the search after that": misses}
     for name, values in named.items():
         p50, p99 = np.percentile(values, [50, 99])
         print(f"{name}: p50 {p50:.2f} ms, p99 {p99:.2f} ms, max {values.max():.2f} ms")

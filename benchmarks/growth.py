@@ -2,7 +2,7 @@
 
     python -m benchmarks.growth [--dim 256] [--folder /tmp/growth-bench] [--threads 2]
 
-Queries are further pictures of the gallery's products, as in `benchmarks.search`. At every size the graph is saved, and
+Queries are further images of the gallery's products, as in `benchmarks.search`. At every size the graph is saved, and
 searched as a kiosk does that has just opened it; a run that was broken off goes on from there. The last column is the
 exponent: from one size to the next the time grew as the number of items to that power, 1 being linear.
 """
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.measure import describe_machine
-from shitu_edge.bench.galleries import further_pictures, synthetic_embeddings
+from shitu_edge.bench.galleries import further_images, synthetic_embeddings
 from shitu_edge.gallery.index import GraphIndex, GraphParameters, Ids, Rows, default_ef
 from shitu_edge.gallery.index.exact import ExactIndex
 
@@ -47,7 +47,7 @@ def main() -> None:
     before: tuple[int, float] | None = None
     for start, size in zip([0, *sizes], sizes, strict=False):
         path, took = _grown(args.folder, rows, start, size, args.threads)
-        queries = further_pictures(QUERIES, size, args.dim, seed=1)
+        queries = further_images(QUERIES, size, args.dim, seed=1)
         times, found = _searched(path, queries, size)
         exact_times, truth = _exact(rows[:size], queries)
         p50, p99 = np.percentile(times, [50, 99])

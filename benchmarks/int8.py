@@ -1,8 +1,8 @@
-"""A bundle's INT8 forms against float32 once more, and beside NNCF's post-training quantisation.
+"""A bundle's INT8 forms against float32 once more, and beside NNCF's post-training quantization.
 
     python -m benchmarks.int8 BUNDLE --calibrate DIR [--calibrate DIR ...] [--nncf]
 
-Run it where shitu-edge-export is installed (`make exporter`); `--nncf` needs `pip install nncf` there. Pictures are
+Run it where shitu-edge-export is installed (`make exporter`); `--nncf` needs `pip install nncf` there. Images are
 parted as the exporter does: NNCF is calibrated with those for ranges, and all are judged by those kept for that.
 `ONEDNN_MAX_CPU_ISA=AVX2` before it computes as a CPU without VNNI does.
 """
@@ -19,7 +19,7 @@ from typing import Any
 import openvino as ov
 from shitu_edge_export.calibration import Calibration, crops_of
 from shitu_edge_export.measure import Form, detect_all, time_forms
-from shitu_edge_export.quantise import box_judge, network_feed, row_judge
+from shitu_edge_export.quantize import box_judge, network_feed, row_judge
 
 from shitu_edge.bundle import Bundle
 
@@ -34,19 +34,19 @@ def main() -> None:
 
     bundle = Bundle.open(args.bundle)
     detector, extractor = bundle.manifest.detector, bundle.manifest.extractor
-    pictures = Calibration.load(args.calibrate, None)
+    images = Calibration.load(args.calibrate, None)
     print(f"{args.bundle.name}, ONEDNN_MAX_CPU_ISA={os.environ.get('ONEDNN_MAX_CPU_ISA', 'native')}")
     with tempfile.TemporaryDirectory() as scratch:
         plain = Form(bundle.folder / "detector.xml", "openvino")
-        judge = box_judge(detector, pictures.judge, plain)
-        feeds = [network_feed(detector.network, sample.pixels_rgb) for sample in pictures.ranges]
+        judge = box_judge(detector, images.judge, plain)
+        feeds = [network_feed(detector.network, sample.pixels_rgb) for sample in images.ranges]
         for name, form in forms(bundle.folder / "detector.int8.xml", plain, feeds, args.nncf, Path(scratch)):
             times = time_forms([plain, form], detector.network)
             print(f"detector, {name}: {judge(form)}; {times[plain] / times[form]:.2f} x", flush=True)
-        found = detect_all(plain, detector, [sample.pixels_rgb for sample in pictures.judge], detector.score_threshold)
+        found = detect_all(plain, detector, [sample.pixels_rgb for sample in images.judge], detector.score_threshold)
         plain = Form(bundle.folder / "extractor.xml", "openvino")
-        row_judged = row_judge(extractor, crops_of(pictures.judge, found), None, plain)
-        feeds = [network_feed(extractor.network, sample.pixels_rgb) for sample in pictures.ranges]
+        row_judged = row_judge(extractor, crops_of(images.judge, found), None, plain)
+        feeds = [network_feed(extractor.network, sample.pixels_rgb) for sample in images.ranges]
         for name, form in forms(bundle.folder / "extractor.int8.xml", plain, feeds, args.nncf, Path(scratch)):
             times = time_forms([plain, form], extractor.network)
             print(f"extractor, {name}: {row_judged(form)}; {times[plain] / times[form]:.2f} x", flush=True)
@@ -57,17 +57,17 @@ def forms(own: Path, plain: Form, feeds: list[Any], nncf: bool, scratch: Path) -
     if own.is_file():
         yield "this", Form(own, "openvino", "int8")
     for preset in ("MIXED", "PERFORMANCE") if nncf else ():
-        yield f"NNCF {preset}", quantise_by_nncf(plain, feeds, preset, scratch)
+        yield f"NNCF {preset}", quantize_by_nncf(plain, feeds, preset, scratch)
 
 
-def quantise_by_nncf(plain: Form, feeds: list[Any], preset: str, scratch: Path) -> Form:
-    """Quantise as NNCF's documentation does, with the overflow fix for CPUs without VNNI."""
+def quantize_by_nncf(plain: Form, feeds: list[Any], preset: str, scratch: Path) -> Form:
+    """Quantize as NNCF's documentation does, with the overflow fix for CPUs without VNNI."""
     os.environ["CI"] = "true"  # else NNCF reports its use to a telemetry server
     import nncf
 
     model = ov.Core().read_model(str(plain.file))
     model.reshape({name: list(value.shape) for name, value in feeds[0].items()})
-    quantised = nncf.quantize(
+    quantized = nncf.quantize(
         model,
         nncf.Dataset(feeds),
         preset=nncf.QuantizationPreset[preset],
@@ -75,7 +75,7 @@ def quantise_by_nncf(plain: Form, feeds: list[Any], preset: str, scratch: Path) 
         advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=nncf.OverflowFix.ENABLE),
     )
     target = scratch / f"{plain.file.stem}.{preset}.xml"
-    ov.save_model(quantised, target, compress_to_fp16=False)
+    ov.save_model(quantized, target, compress_to_fp16=False)
     return Form(target, "openvino", "int8")
 
 

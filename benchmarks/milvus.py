@@ -3,7 +3,7 @@
     python -m benchmarks.milvus [--size 100000] [--dim 512] [--uri http://host:19530] [--token user:password]
 
 The same synthetic embeddings as in `benchmarks.search`, cut to the first `--dim` directions, in a gallery file with its
-graph and in a collection, which is dropped afterwards; without `--uri` in a Milvus Lite file. Each is then opened in a
+graph and in a collection, which is dropped afterward; without `--uri` in a Milvus Lite file. Each is then opened in a
 process of its own, so that its memory is its own; a server's memory is its server's and is not in the figure. A search
 is of six crops, the requests for the revision included.
 """
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from benchmarks.measure import describe_machine
 from shitu_edge.bench.galleries import synthetic_embeddings
-from shitu_edge.gallery import Gallery, NewItem
+from shitu_edge.gallery import Gallery, NewGalleryItem
 from shitu_edge.gallery.index.exact import ExactIndex
 from shitu_edge.gallery.milvus import MilvusGallery, push
 from shitu_edge.gallery.protocol import GallerySearch
@@ -66,7 +66,7 @@ def _compare(folder: Path, size: int, dim: int, threads: int, uri: str, token: s
 
     path, name = folder / "products.gallery", f"benchmark_{uuid.uuid4().hex}"
     with Gallery.create(path, extractor="synthetic", fingerprint="0" * 32, dim=dim, background=False) as gallery:
-        gallery.add(NewItem(f"product {i // 10}", "", row) for i, row in enumerate(vectors))
+        gallery.add(NewGalleryItem(f"product {i // 10}", "", row) for i, row in enumerate(vectors))
         start = time.perf_counter()
         gallery.reindex(threads=threads)
         print(f"graph of {size} × {dim}: built in {time.perf_counter() - start:.1f} s")
@@ -112,7 +112,7 @@ def _measure(kind: str, place: str, name: str, queries_file: str, token: str) ->
     for turn in range(-WARM_UP, len(queries) // CROPS):
         crops = slice(max(turn, 0) * CROPS, (max(turn, 0) + 1) * CROPS)
         start = time.perf_counter_ns()
-        answers = gallery.search_at(queries[crops], K)[1]
+        answers = gallery.search_with_revision(queries[crops], K)[1]
         if turn >= 0:
             times.append((time.perf_counter_ns() - start) / 1e6)
             for matches, expected in zip(answers, truth[crops].tolist(), strict=True):

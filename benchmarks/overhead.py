@@ -3,7 +3,7 @@
     python -m benchmarks.overhead PHOTO [--models build/ppshitu/ppshitu-v2-seeded] [--engine openvino]
 
 Bare inference is the same compiled networks on ready tensors: the detector once, the extractor once a crop, as many
-side by side as the runtime does. Overhead is `recognize` less decoding less bare inference: resizing, normalising,
+side by side as the runtime does. Overhead is `recognize` less decoding less bare inference: resizing, normalizing,
 reading the head, search and decision. The photo moves a little from round to round, so that boxes differ as they do
 before a camera.
 """
@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image, ImageChops
 
 from benchmarks.measure import describe_machine, interleave, print_times
-from shitu_edge import Bundle, Gallery, NewItem, Recognition, Recognizer
+from shitu_edge import Bundle, Gallery, NewGalleryItem, Recognition, Recognizer
 
 
 def main() -> None:
@@ -43,7 +43,7 @@ def main() -> None:
         )
         rows = np.random.default_rng(0).standard_normal((args.gallery_size, extractor.dim), np.float32)
         rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-        gallery.add(NewItem(f"product {i // 5}", "", row) for i, row in enumerate(rows))
+        gallery.add(NewGalleryItem(f"product {i // 5}", "", row) for i, row in enumerate(rows))
         with gallery, Recognizer.open(args.models, gallery, engine=args.engine) as recognizer:
             compare(recognizer, moving(args.photo), args.rounds)
 

@@ -17,10 +17,10 @@ from openvino.preprocess import PrePostProcessor, ResizeAlgorithm
 from PIL import Image
 
 from benchmarks.measure import describe_machine, interleave, print_times
-from shitu_edge.bench.pictures import load_pictures
+from shitu_edge.bench.images import load_images
 from shitu_edge.imaging import resample, resize
 from shitu_edge.imaging.resample import Kernel
-from shitu_edge.stages.decode import Picture, decode
+from shitu_edge.stages.decode import DecodedImage, decode
 
 PHOTO = 1920, 1080
 CASES: tuple[tuple[int, int, int, Kernel], ...] = (
@@ -33,13 +33,13 @@ CASES: tuple[tuple[int, int, int, Kernel], ...] = (
 
 def main() -> None:
     print(describe_machine())
-    pictures = load_pictures(None, PHOTO)
-    print(f"\n{len(pictures)} JPEGs of {PHOTO[0]} × {PHOTO[1]} decoded")
+    images = load_images(None, PHOTO)
+    print(f"\n{len(images)} JPEGs of {PHOTO[0]} × {PHOTO[1]} decoded")
     print_times(
         interleave(
             {
-                "Pillow": lambda: [_by_pillow(picture) for picture in pictures],
-                "OpenCV after the header": lambda: [decode(picture) for picture in pictures],
+                "Pillow": lambda: [_by_pillow(image) for image in images],
+                "OpenCV after the header": lambda: [decode(image) for image in images],
             },
             rounds=20,
         )
@@ -61,8 +61,8 @@ def main() -> None:
         print_times(times)
 
 
-def _by_pillow(picture: bytes) -> Picture:
-    with Image.open(BytesIO(picture)) as image:
+def _by_pillow(content: bytes) -> DecodedImage:
+    with Image.open(BytesIO(content)) as image:
         return decode(image)
 
 

@@ -2,7 +2,7 @@
 
     python -m benchmarks.search [--size 100000] [--m 32] [--ef-construction 400] [--threads 2]
 
-Queries are further pictures of the gallery's products (`shitu_edge.bench.galleries`: the similarities of real
+Queries are further images of the gallery's products (`shitu_edge.bench.galleries`: the similarities of real
 embeddings). Each is asked of every index in turn, one at a time. What counts is the time at equal recall: the last
 table takes from each index the least `ef` that finds what was asked of it. Peers: `pip install faiss-cpu usearch`.
 """
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.measure import describe_machine
-from shitu_edge.bench.galleries import further_pictures, synthetic_embeddings
+from shitu_edge.bench.galleries import further_images, synthetic_embeddings
 from shitu_edge.gallery.index import GraphIndex, GraphParameters
 from shitu_edge.gallery.index.exact import ExactIndex
 
@@ -73,7 +73,7 @@ def main() -> None:
 
     print(describe_machine())
     rows = synthetic_embeddings(args.size, args.dim, seed=1)
-    queries = further_pictures(QUERIES, args.size, args.dim, seed=1)
+    queries = further_images(QUERIES, args.size, args.dim, seed=1)
     exact = ExactIndex(np.arange(len(rows), dtype=np.int64), rows)
     truth = exact.search(queries, K)[0]
     contestants = [Contestant("exact", 0, lambda query: exact.search(query, K)[0][0])]

@@ -1,8 +1,8 @@
-"""Memory over many pictures of changing sizes.
+"""Memory over many images of changing sizes.
 
     python -m benchmarks.soak [--models BUNDLE] [--count 20000] [--gallery-size 10000]
 
-Recognises a sample scene at sizes that are never the same for long, as JPEG, and prints the resident memory on the
+Recognizes a sample scene at sizes that are never the same for long, as JPEG, and prints the resident memory on the
 way. Flat is: the mean of the last quarter is within 2 % of that of the second (the first one warms up).
 """
 
@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmarks.measure import describe_machine
 from shitu_edge.bench.environment import read_memory
-from shitu_edge.bench.pictures import load_pictures, resized
+from shitu_edge.bench.images import load_images, resized
 from shitu_edge.bench.run import Setup, opened
 
 SIZES = 60
@@ -38,8 +38,8 @@ def main() -> None:
     print(describe_machine())
     rng = random.Random(0)
     sizes = [(rng.randint(64, 1920), rng.randint(64, 1080)) for _ in range(SIZES)]
-    scene = load_pictures(None, None)[:1]
-    pictures = [picture for size in sizes for picture in resized(scene, size)]
+    scene = load_images(None, None)[:1]
+    images = [image for size in sizes for image in resized(scene, size)]
     resident: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
         setup = Setup(Path(folder), args.models, gallery_size=args.gallery_size)
@@ -47,10 +47,10 @@ def main() -> None:
             every = max(1, args.count // REPORTS)
             for number in range(1, args.count + 1):
                 boxes = rng.randint(1, args.objects)
-                recognizer.recognize(rng.choice(pictures), max_boxes=boxes, detection_threshold=0.0)
+                recognizer.recognize(rng.choice(images), max_boxes=boxes, detection_threshold=0.0)
                 if number % every == 0:
                     resident.append(read_memory().resident or 0)
-                    print(f"{number} pictures: {resident[-1] / _MIB:.1f} MiB", flush=True)
+                    print(f"{number} images: {resident[-1] / _MIB:.1f} MiB", flush=True)
     quarter = len(resident) // 4
     before, after = np.mean(resident[quarter : 2 * quarter]), np.mean(resident[-quarter:])
     print(f"second quarter {before / _MIB:.1f} MiB, last {after / _MIB:.1f} MiB: {100 * (after / before - 1):+.2f} %")

@@ -17,6 +17,7 @@ from pathlib import Path
 from shitu_edge.bundle import (
     BoxesScores,
     Bundle,
+    DecisionPolicy,
     DetectorSpec,
     ExtractorSpec,
     InputSpec,
@@ -26,7 +27,6 @@ from shitu_edge.bundle import (
     PicoDetLevels,
     Postprocessed,
     Precision,
-    Rule,
     write_manifest,
 )
 
@@ -129,7 +129,7 @@ def _bundle(models: Path, folder: Path, detector: DetectorSpec, extractor: Extra
                 for file in files:
                     shutil.copyfile(models / file.path, folder / file.path)
     description = f"{detector.network.name} finds, {extractor.network.name} embeds: stands in for PP-ShiTu's networks"
-    rule = Rule(similarity_threshold=threshold)
+    rule = DecisionPolicy(similarity_threshold=threshold)
     return write_manifest(folder, Manifest(1, folder.name, description, "Apache-2.0", detector, extractor, rule))
 
 

@@ -7,7 +7,7 @@ with Recognizer.open("models/ppshitu-v2", gallery="shop.gallery") as recognizer:
         print(item.decision, item.label, item.similarity, item.box_xyxy)
 """
 
-from .bundle import Bundle, Rule
+from .bundle import Bundle, DecisionPolicy
 from .errors import (
     BundleError,
     DamagedError,
@@ -20,16 +20,16 @@ from .errors import (
     OptionError,
     ShituError,
 )
-from .gallery import Entry, Gallery, GalleryInfo, GallerySearch, NewItem, Revision
+from .gallery import Gallery, GalleryInfo, GalleryItem, GallerySearch, NewGalleryItem, Revision
 from .recognizer import Recognizer
 from .results import (
     Detections,
     Dropped,
     EngineInfo,
-    Item,
     Match,
     Provenance,
     Recognition,
+    RecognizedItem,
     StageTimes,
 )
 from .stages.decode import DecodeLimits
@@ -40,29 +40,29 @@ __all__ = [
     "Bundle",
     "BundleError",
     "DamagedError",
+    "DecisionPolicy",
     "DecodeLimits",
     "Detections",
     "Dropped",
     "EmbeddingError",
     "EngineError",
     "EngineInfo",
-    "Entry",
     "FingerprintError",
     "ForkError",
     "Gallery",
     "GalleryError",
     "GalleryInfo",
+    "GalleryItem",
     "GallerySearch",
     "ImageError",
-    "Item",
     "Match",
-    "NewItem",
+    "NewGalleryItem",
     "OptionError",
     "Provenance",
     "Recognition",
+    "RecognizedItem",
     "Recognizer",
     "Revision",
-    "Rule",
     "ShituError",
     "StageTimes",
 ]

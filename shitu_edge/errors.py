@@ -1,7 +1,7 @@
 """The error tree.
 
     ShituError                 anything shitu-edge refuses to do; the message is one line for people
-    ├── ImageError             a picture that cannot be read, is too large, or an array of the wrong kind
+    ├── ImageError             an image that cannot be read, is too large, or an array of the wrong kind
     ├── OptionError            an option outside what it may be; also a ValueError
     ├── BundleError            a model bundle that is missing, altered or not understood
     ├── EngineError            an inference engine that is missing or cannot run a network
@@ -11,7 +11,7 @@
         ├── DamagedError           a gallery file that is not what was written
         ├── FingerprintError       a gallery made with another extractor
         ├── MisfitError            recorded revisions that do not follow a gallery's own
-        └── NothingReadableError   none of the pictures to enrol can be read (in `enrolment.py`)
+        └── NothingReadableError   none of the images to enroll can be read (in `enrollment.py`)
 
 Failure raises; absence is an empty result.
 """
@@ -22,7 +22,7 @@ class ShituError(Exception):
 
 
 class ImageError(ShituError):
-    """A picture cannot be read, is over a limit, or is an array of the wrong dtype or shape."""
+    """An image cannot be read, is over a limit, or is an array of the wrong dtype or shape."""
 
 
 class OptionError(ShituError, ValueError):

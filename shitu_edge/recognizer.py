@@ -7,18 +7,19 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from types import TracebackType
 from typing import get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .bundle import Bundle, InputSpec, Precision, Rule
+from .bundle import Bundle, DecisionPolicy, InputSpec, Precision
 from .bundle.networks import cache_folder, open_bundle, open_network
 from .bundle.profile import Profile
 from .engines import EngineName, Resources
 from .errors import GalleryError, ImageError
-from .gallery import Gallery, GallerySearch, NewItem
+from .gallery import Gallery, GallerySearch, NewGalleryItem
 from .imaging.geometry import Boxes, clip_boxes
 from .imaging.texture import has_texture
 from .ranges import (
@@ -33,7 +34,7 @@ from .ranges import (
 )
 from .results import Box, Detections, Dropped, DropReason, Provenance, Recognition, StageTimes
 from .stages.decide import Candidate, decide
-from .stages.decode import DEFAULT_LIMITS, DecodeLimits, DecodeMode, Picture, Source, decode
+from .stages.decode import DEFAULT_LIMITS, DecodedImage, DecodeLimits, DecodeMode, Source, decode
 from .stages.detect import Detector
 from .stages.extract import Extractor
 from .stages.extract import crop as cut_out
@@ -112,7 +113,7 @@ class Recognizer:
             profile: file that `shitu-edge tune` wrote on this machine; it decides what the three above leave open.
             cache: folder for compiled models; the user's cache folder when None (see `engines.cache.user_cache`), and
                 none at all when empty.
-            limits: pictures that are larger are refused.
+            limits: images that are larger are refused.
 
         Raises:
             BundleError, EngineError: the networks cannot be loaded.
@@ -178,91 +179,90 @@ class Recognizer:
         deadline_ms: float | None = None,
         max_boxes: int | None = None,
         detection_threshold: float | None = None,
-        rule: Rule | None = None,
+        policy: DecisionPolicy | None = None,
         decode_mode: DecodeMode = "auto",
     ) -> Recognition:
-        """Say which products a picture shows, where, how sure, and what it does not know.
+        """Say which products an image shows, where, how sure, and what it does not know.
 
         Args:
             image: path, encoded bytes, binary file, PIL image, or (H, W, 3) uint8 RGB array.
             deadline_ms: time there is; the best-scored boxes come first, and those it leaves no time for are dropped.
             max_boxes, detection_threshold: how many detections to look at, at least 1, from which score, 0..1; the
                 bundle's when None. The others over the threshold are dropped as `max_boxes`.
-            rule: how to decide; the bundle's when None.
+            policy: how to decide; the bundle's when None.
             decode_mode: `auto` may decode large JPEGs at reduced scale, `exact` decodes every pixel.
 
         Raises:
-            ImageError: the picture cannot be used.
+            ImageError: the image cannot be used.
             OptionError: an option is outside what it may be.
-            GalleryError: the recogniser was opened without a gallery, or the gallery cannot be read.
+            GalleryError: the recognizer was opened without a gallery, or the gallery cannot be read.
             EngineError, EmbeddingError: a network fails.
         """
         gallery = self._require_gallery()
         _check_detecting(max_boxes, detection_threshold)
         if deadline_ms is not None:
             require_number("deadline_ms", deadline_ms, 0)
-        if rule is None:
-            rule = self.bundle.manifest.recognition
-        require_instance("rule", rule, Rule, "a Rule")
+        if policy is None:
+            policy = self.bundle.manifest.policy
+        require_instance("policy", policy, DecisionPolicy, "a DecisionPolicy")
         clock = _Clock()
         with clock.stage("decode"):
-            picture = self._decode(image, decode_mode)
+            decoded = self._decode(image, decode_mode)
         with clock.stage("detect"):
-            found = self._detector.detect_all(picture.pixels_rgb, detection_threshold)
+            found = self._detector.detect_all(decoded.pixels_rgb, detection_threshold)
             count = self._detector.max_boxes if max_boxes is None else max_boxes
-            regions = _regions(found.best(count), picture, rule)
+            regions = _regions(found.best(count), decoded, policy)
         with clock.stage("extract"):
-            rows = self._extract(picture, regions, clock, deadline_ms)
+            rows = self._extract(decoded, regions, clock, deadline_ms)
         with clock.stage("search"):
-            revision, matches = gallery.search_at(rows, _looked_at(rule), self._extractor.workers)
+            revision, matches = gallery.search_with_revision(rows, _looked_at(policy), self._extractor.workers)
         with clock.stage("decide"):
-            boxes = _in_original_pixels(regions.boxes_xyxy, picture)
-            textured = [score is not None or has_texture(picture.pixels_rgb) for score in regions.scores]
-            seen = map(Candidate, boxes, regions.scores, matches, textured)
-            items, dropped = decide(list(seen), rule)
+            boxes = _in_original_pixels(regions.boxes_xyxy, decoded)
+            seen = list(map(Candidate, boxes, regions.scores, matches))
+            items, dropped = decide(seen, policy, partial(has_texture, decoded.pixels_rgb))
             dropped += _unseen(boxes[len(rows) :], regions.scores[len(rows) :], "deadline")
             if len(found) > count:
-                beyond = _in_original_pixels(found.boxes_xyxy[count:], picture)
+                beyond = _in_original_pixels(found.boxes_xyxy[count:], decoded)
                 dropped += _unseen(beyond, found.scores[count:].tolist(), "max_boxes")
         times = clock.times()
-        return Recognition(items, dropped, picture.width, picture.height, times, self._provenance(revision))
+        return Recognition(items, dropped, decoded.width, decoded.height, times, self._provenance(revision))
 
     def detect(
         self, image: Source, *, max_boxes: int | None = None, detection_threshold: float | None = None
     ) -> Detections:
-        """Return what the detector finds alone, best first, in pixels of the picture; see `recognize`."""
+        """Return what the detector finds alone, best first, in pixels of the image; see `recognize`."""
         _check_detecting(max_boxes, detection_threshold)
-        picture = self._decode(image, "auto")
-        found = self._detector.detect(picture.pixels_rgb, score_threshold=detection_threshold, max_boxes=max_boxes)
-        boxes = np.array(_in_original_pixels(found.boxes_xyxy, picture), np.float32).reshape(-1, 4)
+        decoded = self._decode(image, "auto")
+        found = self._detector.detect(decoded.pixels_rgb, score_threshold=detection_threshold, max_boxes=max_boxes)
+        boxes = np.array(_in_original_pixels(found.boxes_xyxy, decoded), np.float32).reshape(-1, 4)
         return replace(found, boxes_xyxy=boxes)
 
     def embed(self, image: Source, boxes_xyxy: ArrayLike | None = None, *, crop: bool = False) -> NDArray[np.float32]:
-        """Return unit rows (N, D) float32 of boxes (N, 4) in pixels of the picture; without any one row (1, D).
+        """Return unit rows (N, D) float32 of boxes (N, 4) in pixels of the image; without any one row (1, D).
 
-        That one is of the whole picture or, with `crop`, of the product that it shows: the surest box near the middle,
+        That one is of the whole image or, with `crop`, of the product that it shows: the surest box near the middle,
         or all of it where the detector finds nothing.
 
         Raises:
-            ImageError: the picture cannot be used, or the boxes have another shape or lie outside of it.
+            ImageError: the image cannot be used, or the boxes have another shape or lie outside of it.
             OptionError: `crop` is not a flag.
         """
         require_flag("crop", crop)
-        picture = self._decode(image, "exact")
-        return self._extractor.embed(picture.pixels_rgb, self._boxes_to_embed(picture, boxes_xyxy, crop))
+        decoded = self._decode(image, "exact")
+        return self._extractor.embed(decoded.pixels_rgb, self._boxes_to_embed(decoded, boxes_xyxy, crop))
 
     def embed_product(self, image: Source, box_xyxy: Box | None = None, *, crop: bool = False) -> NDArray[np.float32]:
-        """Return the unit row (D,) float32 that a gallery item is made of: of a box, or of one picture as in `embed`.
+        """Return the unit row (D,) float32 that a gallery item is made of: of a box, or of one image as in `embed`.
 
         Raises:
-            ImageError: the picture cannot be used, the box lies outside of it, or it shows a single color there, which
-                would resemble any blank picture.
+            ImageError: the image cannot be used, the box lies outside of it, or it shows a single color there, which
+                would resemble any blank image.
             OptionError: `crop` is not a flag.
         """
         require_flag("crop", crop)
-        picture = self._decode(image, "exact")
+        decoded = self._decode(image, "exact")
         boxes = None if box_xyxy is None else [box_xyxy]
-        pixels_rgb = cut_out(picture.pixels_rgb, self._boxes_to_embed(picture, boxes, crop)[0])
+        pixels_rgb = cut_out(decoded.pixels_rgb, self._boxes_to_embed(decoded, boxes, crop)[0])
         if not has_texture(pixels_rgb):
             name = os.fspath(image) if isinstance(image, (str, os.PathLike)) else "the image"
             raise ImageError(f"{name}: shows a single color, so it cannot tell products apart; take another photo")
@@ -295,7 +295,7 @@ class Recognizer:
 
         Raises:
             GalleryError: no gallery file is open here, or it cannot be written.
-            ImageError: the picture cannot be used, the box lies outside of it, or it shows a single color there.
+            ImageError: the image cannot be used, the box lies outside of it, or it shows a single color there.
             OptionError: the label is not text, or `crop` not a flag.
         """
         require_instance("label", label, str, "text")
@@ -304,36 +304,36 @@ class Recognizer:
             raise GalleryError("products are enrolled in a gallery file; open it, and push what it holds")
         source = os.fspath(image) if isinstance(image, (str, os.PathLike)) else ""
         embedding = self.embed_product(image, box_xyxy, crop=crop)
-        return gallery.add([NewItem(label, str(source), embedding)], note=f"enrolled {label}")[0]
+        return gallery.add([NewGalleryItem(label, str(source), embedding)], note=f"enrolled {label}")[0]
 
-    def _boxes_to_embed(self, picture: Picture, boxes_xyxy: ArrayLike | None, crop: bool) -> Boxes:
+    def _boxes_to_embed(self, decoded: DecodedImage, boxes_xyxy: ArrayLike | None, crop: bool) -> Boxes:
         if boxes_xyxy is not None:
-            return _checked_boxes(boxes_xyxy, picture)
+            return _checked_boxes(boxes_xyxy, decoded)
         if crop:
-            return _box_of_product(self._detector.detect(picture.pixels_rgb, max_boxes=_RIVALS), picture)
-        return _whole(picture)
+            return _box_of_product(self._detector.detect(decoded.pixels_rgb, max_boxes=_RIVALS), decoded)
+        return _whole(decoded)
 
-    def _decode(self, image: Source, mode: DecodeMode) -> Picture:
+    def _decode(self, image: Source, mode: DecodeMode) -> DecodedImage:
         self._home.require("the recognizer")
         require_one_of("decode_mode", mode, get_args(DecodeMode))
         return decode(image, enough_side=self.enough_side if mode == "auto" else None, limits=self._limits)
 
     def _extract(
-        self, picture: Picture, regions: _Regions, clock: _Clock, deadline_ms: float | None
+        self, decoded: DecodedImage, regions: _Regions, clock: _Clock, deadline_ms: float | None
     ) -> NDArray[np.float32]:
         """Embed the regions in order, as many as the deadline leaves time for; return their rows."""
         boxes = regions.boxes_xyxy
         if deadline_ms is None:
-            return self._extractor.embed(picture.pixels_rgb, boxes)
+            return self._extractor.embed(decoded.pixels_rgb, boxes)
         rows = [np.empty((0, self.bundle.manifest.extractor.dim), np.float32)]
         wave = self._extractor.workers.count
         for start in range(0, len(boxes), wave):
             before = clock.elapsed_ms()
             if before + self._wave_ms > deadline_ms:
-                # Back towards what a quiet machine needs, or one slow wave would keep all later ones from being tried.
+                # Back toward what a quiet machine needs, or one slow wave would keep all later ones from being tried.
                 self._wave_ms += _FOLLOW * (self._warm_ms - self._wave_ms)
                 break
-            rows.append(self._extractor.embed(picture.pixels_rgb, boxes[start : start + wave]))
+            rows.append(self._extractor.embed(decoded.pixels_rgb, boxes[start : start + wave]))
             self._wave_ms += _FOLLOW * (clock.elapsed_ms() - before - self._wave_ms)
         return np.concatenate(rows)
 
@@ -377,7 +377,7 @@ def _check_places(bundle: object, gallery: object, profile: object, cache: objec
     for name, value in (("bundle", bundle), ("cache", cache)):
         if value is not None:
             require_path(name, value)
-    if gallery is not None and not hasattr(gallery, "search_at"):
+    if gallery is not None and not hasattr(gallery, "search_with_revision"):
         require_path("gallery", gallery, " or an open gallery")
     if profile is not None and not isinstance(profile, Profile):
         require_path("profile", profile, " or a Profile")
@@ -422,50 +422,50 @@ def _noise(spec: InputSpec) -> NDArray[np.uint8]:
     return np.random.default_rng(0).integers(0, 256, (spec.height, spec.width, 3), np.uint8)
 
 
-def _regions(found: Detections, picture: Picture, rule: Rule) -> _Regions:
-    """Return the detections and, as the rule's policy has it, the whole image after them."""
+def _regions(found: Detections, decoded: DecodedImage, policy: DecisionPolicy) -> _Regions:
+    """Return the detections and, if the policy asks for it, the whole image after them."""
     boxes, scores = found.boxes_xyxy, tuple(map(float, found.scores))
-    if rule.whole_image == "always" or (rule.whole_image == "fallback" and not len(found)):
-        return _Regions(np.concatenate([boxes, _whole(picture)]), (*scores, None))
+    if policy.whole_image == "always" or (policy.whole_image == "fallback" and not len(found)):
+        return _Regions(np.concatenate([boxes, _whole(decoded)]), (*scores, None))
     return _Regions(boxes, scores)
 
 
-def _whole(picture: Picture) -> Boxes:
-    height, width = picture.pixels_rgb.shape[:2]
+def _whole(decoded: DecodedImage) -> Boxes:
+    height, width = decoded.pixels_rgb.shape[:2]
     return np.array([[0, 0, width, height]], np.float32)
 
 
-def _box_of_product(found: Detections, picture: Picture) -> Boxes:
+def _box_of_product(found: Detections, decoded: DecodedImage) -> Boxes:
     """Return the box (1, 4) of what a photo of one product shows, in decoded pixels; without detections all of it.
 
-    Who takes such a photo puts the product in the middle: each score counts the less, the further the box's centre is
-    from the picture's, down to 0.29 of it in a corner.
+    Who takes such a photo puts the product in the middle: each score counts the less, the further the box's center is
+    from the image's, down to 0.29 of it in a corner.
     """
     if not len(found):
-        return _whole(picture)
-    height, width = picture.pixels_rgb.shape[:2]
+        return _whole(decoded)
+    height, width = decoded.pixels_rgb.shape[:2]
     boxes = found.boxes_xyxy
-    centres = (boxes[:, :2] + boxes[:, 2:]) / 2 / np.array([width, height], np.float32)
-    best = int(np.argmax(found.scores * (1 - np.hypot(*(centres - 0.5).T))))
+    centers = (boxes[:, :2] + boxes[:, 2:]) / 2 / np.array([width, height], np.float32)
+    best = int(np.argmax(found.scores * (1 - np.hypot(*(centers - 0.5).T))))
     return boxes[[best]]
 
 
-def _looked_at(rule: Rule) -> int:
-    """Return how many neighbours to ask for: with a margin enough to meet another label behind many of the first."""
-    return max(rule.neighbours, _RIVALS) if rule.margin > 0 else rule.neighbours
+def _looked_at(policy: DecisionPolicy) -> int:
+    """Return how many neighbors to ask for: with a margin enough to meet another label behind many of the first."""
+    return max(policy.neighbors, _RIVALS) if policy.margin > 0 else policy.neighbors
 
 
-def _in_original_pixels(boxes_xyxy: Boxes, picture: Picture) -> list[Box]:
-    scale_x, scale_y = picture.scale
+def _in_original_pixels(boxes_xyxy: Boxes, decoded: DecodedImage) -> list[Box]:
+    scale_x, scale_y = decoded.scale
     scaled = boxes_xyxy * np.array([scale_x, scale_y, scale_x, scale_y], np.float32)
-    return [(x1, y1, x2, y2) for x1, y1, x2, y2 in clip_boxes(scaled, picture.width, picture.height).tolist()]
+    return [(x1, y1, x2, y2) for x1, y1, x2, y2 in clip_boxes(scaled, decoded.width, decoded.height).tolist()]
 
 
 def _unseen(boxes: Sequence[Box], scores: Sequence[float | None], reason: DropReason) -> tuple[Dropped, ...]:
     return tuple(Dropped(box, reason, None, None, score) for box, score in zip(boxes, scores, strict=True))
 
 
-def _checked_boxes(boxes_xyxy: ArrayLike, picture: Picture) -> Boxes:
+def _checked_boxes(boxes_xyxy: ArrayLike, decoded: DecodedImage) -> Boxes:
     try:
         with np.errstate(over="ignore"):  # infinity is refused below
             boxes = np.asarray(boxes_xyxy, np.float32)
@@ -473,7 +473,7 @@ def _checked_boxes(boxes_xyxy: ArrayLike, picture: Picture) -> Boxes:
         raise ImageError(f"expected boxes of shape (N, 4), found {shown(boxes_xyxy)}") from error
     if boxes.ndim != 2 or boxes.shape[1] != 4 or not np.isfinite(boxes).all():
         raise ImageError(f"expected finite boxes of shape (N, 4), found {boxes.shape}")
-    clipped = clip_boxes(boxes, picture.width, picture.height)
+    clipped = clip_boxes(boxes, decoded.width, decoded.height)
     if (clipped[:, 2:] - clipped[:, :2] < 1).any():
-        raise ImageError(f"a box has no area inside the picture of {picture.width} × {picture.height} pixels")
+        raise ImageError(f"a box has no area inside the image of {decoded.width} × {decoded.height} pixels")
     return clipped

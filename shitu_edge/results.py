@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Box = tuple[float, float, float, float]
-"""`x1, y1, x2, y2` in pixels of the picture as it was given, after its EXIF orientation."""
+"""`x1, y1, x2, y2` in pixels of the image as it was given, after its EXIF orientation."""
 
 Decision = Literal["accepted", "ambiguous", "unknown"]
 DropReason = Literal["below_threshold", "no_texture", "suppressed", "deadline", "max_boxes"]
@@ -45,12 +45,12 @@ class Match:
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class RecognizedItem:
     """One thing on the counter.
 
     `label` is the named product (of an ambiguous item: the likelier one) and None for an unknown one. `similarity`
     is that of the best match, of a named item the best with its label; None when the gallery is empty.
-    `detection_score` is the detector's, None for the whole image. `matches` are the neighbours, best first.
+    `detection_score` is the detector's, None for the whole image. `matches` are the neighbors, best first.
     """
 
     box_xyxy: Box
@@ -114,9 +114,9 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True)
 class Recognition:
-    """The answer to one picture of `width` × `height` pixels: items surest first, and every box that is none."""
+    """The answer to one image of `width` × `height` pixels: items surest first, and every box that is none."""
 
-    items: tuple[Item, ...]
+    items: tuple[RecognizedItem, ...]
     dropped: tuple[Dropped, ...]
     width: int
     height: int

@@ -1,6 +1,6 @@
 """Damaged image files without end: `python -m tests.fuzz_decode --minutes 10 --seed 1`.
 
-Whatever the bytes are, decoding gives a picture or one line that says why not, and a JPEG becomes the same with OpenCV
+Whatever the bytes are, decoding gives an image or one line that says why not, and a JPEG becomes the same with OpenCV
 and without. A file that breaks this is written into the working folder.
 """
 
@@ -21,7 +21,7 @@ from PIL import Image
 
 from shitu_edge.errors import ImageError
 from shitu_edge.stages import decode as decode_module
-from shitu_edge.stages.decode import DecodeLimits, Picture, decode
+from shitu_edge.stages.decode import DecodedImage, DecodeLimits, decode
 from tests.imaging.files.jpegs import END, WHOLE, drawn, encoded
 from tests.imaging.files.test_other_formats import saved
 
@@ -100,23 +100,23 @@ def files(rng: np.random.Generator, sound: Mapping[str, bytes]) -> Iterator[tupl
         yield name, content, _SIDES[rng.integers(len(_SIDES))]
 
 
-def outcome(content: bytes, enough_side: int | None, decoder: str) -> Picture | str:
-    """Return the picture or the message."""
+def outcome(content: bytes, enough_side: int | None, decoder: str) -> DecodedImage | str:
+    """Return the image or the message."""
     with patch.object(decode_module, "opencv", _DECODERS[decoder]):
         try:
-            picture = decode(content, enough_side=enough_side, limits=_LIMITS)
+            image = decode(content, enough_side=enough_side, limits=_LIMITS)
         except ImageError as error:
             message = str(error)
             assert message.startswith("the bytes: ")
             assert message.isprintable()
             return message
-    height, width, channels = picture.pixels_rgb.shape
-    assert picture.pixels_rgb.dtype == np.uint8
+    height, width, channels = image.pixels_rgb.shape
+    assert image.pixels_rgb.dtype == np.uint8
     assert channels == 3
-    assert 0 < width <= picture.width
-    assert 0 < height <= picture.height
-    assert picture.width * picture.height <= 4 * _LIMITS.max_pixels
-    return picture
+    assert 0 < width <= image.width
+    assert 0 < height <= image.height
+    assert image.width * image.height <= 4 * _LIMITS.max_pixels
+    return image
 
 
 def check(content: bytes, enough_side: int | None) -> str:

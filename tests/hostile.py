@@ -136,10 +136,10 @@ def _search(path: Path, gallery: Path) -> str:
 def _add(path: Path, gallery: Path) -> str:
     import numpy as np
 
-    from shitu_edge import Gallery, NewItem
+    from shitu_edge import Gallery, NewGalleryItem
 
     with Gallery.open(gallery, background=False) as opened:
-        (item,) = opened.add([NewItem("new", "new.jpg", np.eye(1, opened.meta.dim, dtype=np.float32)[0])])
+        (item,) = opened.add([NewGalleryItem("new", "new.jpg", np.eye(1, opened.meta.dim, dtype=np.float32)[0])])
         return f"item {item}"
 
 

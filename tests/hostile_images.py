@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from tests.imaging.files.jpegs import END, encoded, segment, with_segments
-from tests.imaging.files.test_other_formats import GREY, canvas, chunk, gif_with, png_with, run_length_bmp, tiff, webp
+from tests.imaging.files.test_other_formats import GRAY, canvas, chunk, gif_with, png_with, run_length_bmp, tiff, webp
 
 MIB = 1 << 20
 SIDE = 8900
@@ -61,7 +61,7 @@ ORIENTATIONS = b"II*\0" + struct.pack("<IHHHII4x", 8, 1, 0x0112, 5, 7_000_000, 2
 
 
 def long_tiff(tag: int, kind: int, size: int, count: int) -> bytes:
-    kept = tuple(entry for entry in GREY if entry[0] != tag)
+    kept = tuple(entry for entry in GRAY if entry[0] != tag)
     return tiff(*kept, (tag, kind, count, -1), data=bytes(12 + size * count))
 
 

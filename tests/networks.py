@@ -1,7 +1,7 @@
 """Tiny real networks, so that tests run both engines on any machine.
 
 The detector sees dark things on white: PicoDet's raw head over average pooling, one anchor a cell, boxes of a fixed
-reach. The extractor's embedding is the picture shrunk to 4 × 4 pixels, less a grey level that white does not hide.
+reach. The extractor's embedding is the image shrunk to 4 × 4 pixels, less a gray level that white does not hide.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from shitu_edge.bundle import (
     Bundle,
+    DecisionPolicy,
     DetectorSpec,
     ExtractorSpec,
     InputSpec,
@@ -24,7 +25,6 @@ from shitu_edge.bundle import (
     Network,
     NetworkFile,
     PicoDetLevels,
-    Rule,
     write_manifest,
 )
 from shitu_edge.selftest import INPUTS, OUTPUTS, network_weights
@@ -32,7 +32,7 @@ from shitu_edge.selftest import INPUTS, OUTPUTS, network_weights
 SIDE = 128
 STRIDE = 16
 REACH = 1.0
-"""Strides from an anchor's centre to each side of its box."""
+"""Strides from an anchor's center to each side of its box."""
 EMBEDDED = 4
 DIM = 3 * EMBEDDED * EMBEDDED
 
@@ -68,10 +68,10 @@ def write_extractor(path: Path) -> None:
     kernel = 32 // EMBEDDED
     nodes = [
         helper.make_node("AveragePool", ["image"], ["pooled"], kernel_shape=[kernel, kernel], strides=[kernel, kernel]),
-        helper.make_node("Sub", ["pooled", "grey"], ["centred"]),
-        helper.make_node("Flatten", ["centred"], ["embedding"]),
+        helper.make_node("Sub", ["pooled", "gray"], ["centerd"]),
+        helper.make_node("Flatten", ["centerd"], ["embedding"]),
     ]
-    _save(path, nodes, {"image": ["N", 3, 32, 32]}, {"embedding": ["N", DIM]}, {"grey": np.float32(0.45)})
+    _save(path, nodes, {"image": ["N", 3, 32, 32]}, {"embedding": ["N", DIM]}, {"gray": np.float32(0.45)})
 
 
 def write_selftest(path: Path) -> None:
@@ -94,7 +94,7 @@ def write_bundle(folder: Path, *, name: str = "tiny", weights: str = "0" * 64) -
         score_threshold=0.3,
     )
     extractor = ExtractorSpec(_network(f"{name} extractor", "extractor.onnx", 32, weights), "embedding", DIM)
-    return write_manifest(folder, Manifest(1, name, "for tests", "Apache-2.0", detector, extractor, Rule()))
+    return write_manifest(folder, Manifest(1, name, "for tests", "Apache-2.0", detector, extractor, DecisionPolicy()))
 
 
 def _network(name: str, file: str, side: int, weights: str) -> Network:

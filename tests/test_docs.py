@@ -17,7 +17,7 @@ from typing import Any, get_args
 import pytest
 
 import shitu_edge
-from shitu_edge import Bundle, Rule
+from shitu_edge import Bundle, DecisionPolicy
 from shitu_edge.bundle import DetectorSpec
 from shitu_edge.results import Decision, DropReason
 
@@ -179,14 +179,14 @@ def test_the_manual_names_every_decision_reason_and_error() -> None:
 def test_the_manual_shows_the_policy_of_the_built_in_bundle() -> None:
     page = (PROJECT / "docs" / "getting-good-answers.md").read_text(encoding="utf-8")
     manifest = Bundle.open("shitu-small").manifest
-    ours, theirs = manifest.recognition, Rule()
+    ours, theirs = manifest.policy, DecisionPolicy()
     default = {field.name: field.default for field in fields(DetectorSpec)}
     rows = {
         "lowest detection score": (manifest.detector.score_threshold, default["score_threshold"]),
         "boxes looked at": (manifest.detector.max_boxes, default["max_boxes"]),
         "similarity that gets a name": (ours.similarity_threshold, theirs.similarity_threshold),
         "required lead over the next label": (ours.margin, theirs.margin),
-        "nearest items that decide": (ours.neighbours, theirs.neighbours),
+        "nearest items that decide": (ours.neighbors, theirs.neighbors),
         "overlap (IoU) above which the weaker item is dropped": (ours.suppression_iou, theirs.suppression_iou),
     }
     assert [name for name, (a, b) in rows.items() if f"| {name} | {a:g} | {b:g} |" not in page] == []

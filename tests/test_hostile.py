@@ -13,7 +13,7 @@ import pytest
 
 pytest.importorskip("resource", reason="this system limits and watches processes in another way")
 
-from shitu_edge.gallery import Gallery, NewItem
+from shitu_edge.gallery import Gallery, NewGalleryItem
 
 from .gallery.rows import unit_rows
 from .hostile import watch
@@ -45,7 +45,7 @@ def outcomes(entry: dict[str, Any]) -> dict[str, str]:
 
 def test_each_kind_goes_through_its_doors(tmp_path: Path, tiny_bundle: Path) -> None:
     with Gallery.create(tmp_path / "sound.gallery", extractor="e", fingerprint="0" * 64, dim=16) as gallery:
-        gallery.add([NewItem(f"label {number}", "", row) for number, row in enumerate(unit_rows(20))])
+        gallery.add([NewGalleryItem(f"label {number}", "", row) for number, row in enumerate(unit_rows(20))])
     content = bytearray((tmp_path / "sound.gallery").read_bytes())
     (tmp_path / "damaged.gallery").write_bytes(content[: len(content) // 2])
     (tmp_path / "sound.jpg").write_bytes(SAMPLE.read_bytes())

@@ -21,8 +21,8 @@ if sys.argv[2] == "pillow":
 module.opencv()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
-    picture = module.decode(sys.argv[1])
-    verdict = [picture.width, picture.height]
+    image = module.decode(sys.argv[1])
+    verdict = [image.width, image.height]
 except module.ImageError as error:
     verdict = str(error)
 print(json.dumps([verdict, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) << 10]))

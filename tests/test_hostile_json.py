@@ -21,7 +21,7 @@ from shitu_edge.bundle import Bundle
 from shitu_edge.bundle.profile import Profile
 from shitu_edge.demo.scenes import find_photos
 from shitu_edge.errors import ShituError
-from shitu_edge.gallery import Gallery, NewItem
+from shitu_edge.gallery import Gallery, NewGalleryItem
 from shitu_edge.gallery.transfer.folder import export_folder, import_folder
 from shitu_edge.gallery.transfer.patch import apply_patch, write_patch
 from tests.gallery.rows import create, new_items, unit_rows
@@ -70,7 +70,7 @@ def test_benchmark_result(tmp_path: Path) -> None:
     network = {"engine": "openvino", "version": "1", "precision": "fp32", "threads": 2, "fallback": None}
     times = [10 + number / 7 for number in range(5)]
     stored = {
-        "schema_version": 1,
+        "schema_version": 2,
         "environment": {
             "cpu": {"model": "a CPU"},
             "system": "Linux",
@@ -80,7 +80,7 @@ def test_benchmark_result(tmp_path: Path) -> None:
         "made_by": {"bundle_digest": "0" * 64, "detector": network, "extractor": network},
         "setup": {"objects": 5},
         "gallery_items": 100,
-        "pictures": 2,
+        "images": 2,
         "sizes": [[1280, 720], [640, 360]],
         "latency": {"total_ms": times, "stages": dict.fromkeys(STAGES, times)},
     }
@@ -130,7 +130,7 @@ def test_head_of_a_patch(tmp_path: Path) -> None:
         gallery.add(new_items(unit_rows(3)))
         gallery.copy(tmp_path / "behind")
         gallery.rename("label 1", "tea", author="ann", note="as on the shelf")
-        gallery.add([NewItem("牛奶", "a.jpg", unit_rows(1, seed=4)[0])])
+        gallery.add([NewGalleryItem("牛奶", "a.jpg", unit_rows(1, seed=4)[0])])
         gallery.remove([1])
         write_patch(gallery, 2, 5, tmp_path / "patch")
     path = tmp_path / "patch"

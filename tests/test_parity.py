@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from shitu_edge import Gallery, NewItem, Recognizer
+from shitu_edge import Gallery, NewGalleryItem, Recognizer
 from shitu_edge.engines import ENGINES, EngineName
 from shitu_edge.stages.decode import decode
 
@@ -57,12 +57,12 @@ def recognizer(
     engine: EngineName = request.param
     bundle = NETWORKS / f"ppshitu-{version}-seeded"
     path = tmp_path_factory.mktemp("parity") / "drinks.gallery"
-    pictures = [shared / "data" / "drinks" / "gallery" / str(name) for name in golden["gallery_paths"]]
+    images = [shared / "data" / "drinks" / "gallery" / str(name) for name in golden["gallery_paths"]]
     with Recognizer.open(bundle, engine=engine) as embedder, embedder.create_gallery(path) as gallery:
-        rows = np.concatenate([embedder.embed(picture) for picture in pictures])
+        rows = np.concatenate([embedder.embed(image) for image in images])
         labels = golden["gallery_labels"]
         gallery.add(
-            NewItem(str(label), str(picture), row) for label, picture, row in zip(labels, pictures, rows, strict=True)
+            NewGalleryItem(str(label), str(image), row) for label, image, row in zip(labels, images, rows, strict=True)
         )
     np.testing.assert_array_less(0.9999, np.sum(rows * golden["gallery_embeddings"], axis=1))
     with Recognizer.open(bundle, path, engine=engine) as opened:
@@ -101,20 +101,20 @@ def test_embeddings(recognizer: Recognizer, golden: Golden, photos: list[Path]) 
         np.testing.assert_array_less(0.9999, np.sum(rows * golden["crop_embeddings"][expected], axis=1))
 
 
-def test_neighbours(recognizer: Recognizer, golden: Golden, photos: list[Path]) -> None:
+def test_neighbors(recognizer: Recognizer, golden: Golden, photos: list[Path]) -> None:
     assert isinstance(recognizer.gallery, Gallery)
     for number, photo in enumerate(photos):
         expected = golden["crop_photo"] == number
         matches = recognizer.gallery.search(recognizer.embed(photo, golden["crop_boxes_xyxy"][expected]), 5)
         similarities = [[match.similarity for match in row] for row in matches]
         np.testing.assert_allclose(similarities, golden["crop_similarities"][expected], atol=1e-4)
-        for row, neighbours, values in zip(
-            matches, golden["crop_neighbours"][expected], golden["crop_similarities"][expected], strict=True
+        for row, neighbors, values in zip(
+            matches, golden["crop_neighbors"][expected], golden["crop_similarities"][expected], strict=True
         ):
-            # Two gallery pictures are identical, so that the first place can be shared.
+            # Two gallery images are identical, so that the first place can be shared.
             best = {
                 str(golden["gallery_labels"][i])
-                for i, value in zip(neighbours, values, strict=True)
+                for i, value in zip(neighbors, values, strict=True)
                 if values[0] - value < 1e-5
             }
             assert row[0].label in best
@@ -143,7 +143,9 @@ def test_engines_agree(version: str, photos: list[Path], tmp_path: Path) -> None
         golden = _golden(version)
         rows = golden["gallery_embeddings"]
         rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-        gallery.add(NewItem(str(label), "", row) for label, row in zip(golden["gallery_labels"], rows, strict=True))
+        gallery.add(
+            NewGalleryItem(str(label), "", row) for label, row in zip(golden["gallery_labels"], rows, strict=True)
+        )
     with (
         Recognizer.open(bundle, tmp_path / "g", engine="openvino") as one,
         Recognizer.open(bundle, tmp_path / "g", engine="onnxruntime") as other,

@@ -13,9 +13,9 @@ import pytest
 from shitu_edge import EngineError, Recognizer
 from shitu_edge.drawing.draw import draw
 from shitu_edge.engines import EngineName
-from shitu_edge.enrolment import build_gallery
+from shitu_edge.enrollment import build_gallery
 from shitu_edge.imaging.geometry import iou
-from shitu_edge.inputs.sources import LabelledPicture
+from shitu_edge.inputs.sources import LabeledImage
 
 pytestmark = pytest.mark.shared_data
 
@@ -73,14 +73,14 @@ def test_photos_of_a_gallery_find_themselves(
     pytest.importorskip(engine, reason=f"{engine} is not installed")
     folder = shared / "data" / "drinks" / "gallery"
     lines = (folder / "drink_label_all.txt").read_text(encoding="utf-8").splitlines()[:200:4]
-    pictures = [LabelledPicture(folder / path, label, path) for path, label in (line.split("\t") for line in lines)]
+    images = [LabeledImage(folder / path, label, path) for path, label in (line.split("\t") for line in lines)]
     with Recognizer.open(bundles / name, engine=engine) as embedder:
-        assert build_gallery(embedder, tmp_path / "drinks.gallery", pictures).added == len(pictures)
+        assert build_gallery(embedder, tmp_path / "drinks.gallery", images).added == len(images)
     with Recognizer.open(bundles / name, tmp_path / "drinks.gallery", engine=engine) as recognizer:
-        for picture in pictures[::7]:
-            answer = recognizer.recognize(picture.path)
-            assert picture.label in {item.label for item in answer.items}
-            assert draw(picture.path, answer).size == (answer.width, answer.height)
+        for image in images[::7]:
+            answer = recognizer.recognize(image.path)
+            assert image.label in {item.label for item in answer.items}
+            assert draw(image.path, answer).size == (answer.width, answer.height)
 
 
 def test_network_that_openvino_refuses_falls_back_and_says_so(bundles: Path, caplog: pytest.LogCaptureFixture) -> None:

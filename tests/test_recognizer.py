@@ -18,16 +18,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from shitu_edge import (
+    DecisionPolicy,
     DecodeLimits,
     EngineError,
     FingerprintError,
     Gallery,
     GalleryError,
     ImageError,
-    NewItem,
+    NewGalleryItem,
     OptionError,
     Recognizer,
-    Rule,
 )
 from shitu_edge.ranges import shown
 from shitu_edge.stages.decode import decode
@@ -39,11 +39,11 @@ CELLS = 8
 
 
 def scene(*things: tuple[int, int, tuple[int, int, int]], side: int = 256) -> NDArray[np.uint8]:
-    """Return a white counter with squares of colour in cells (column, row) of 8 × 8."""
+    """Return a white counter with squares of color in cells (column, row) of 8 × 8."""
     pixels = np.full((side, side, 3), 255, np.uint8)
     cell = side // CELLS
-    for column, row, colour in things:
-        pixels[row * cell : (row + 1) * cell, column * cell : (column + 1) * cell] = colour
+    for column, row, color in things:
+        pixels[row * cell : (row + 1) * cell, column * cell : (column + 1) * cell] = color
     return pixels
 
 
@@ -54,9 +54,9 @@ def faint() -> NDArray[np.uint8]:
     return pixels
 
 
-def product(colour: tuple[int, int, int]) -> NDArray[np.uint8]:
-    """Return a gallery picture: what the detector's box around a square shows."""
-    return scene((1, 1, colour))[16:80, 16:80]
+def product(color: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """Return a gallery image: what the detector's box around a square shows."""
+    return scene((1, 1, color))[16:80, 16:80]
 
 
 @pytest.fixture
@@ -76,11 +76,11 @@ def recognizer(tiny_bundle: Path, gallery_path: Path) -> Iterator[Recognizer]:
         yield opened
 
 
-STRICT = Rule(similarity_threshold=0.9, whole_image="never", suppression_iou=0.3)
+STRICT = DecisionPolicy(similarity_threshold=0.9, whole_image="never", suppression_iou=0.3)
 
 
 def test_names_places_and_admits_ignorance(recognizer: Recognizer) -> None:
-    answer = recognizer.recognize(scene((1, 1, RED), (5, 1, GREEN), (1, 5, BLUE)), rule=STRICT)
+    answer = recognizer.recognize(scene((1, 1, RED), (5, 1, GREEN), (1, 5, BLUE)), policy=STRICT)
     named = {item.label: item for item in answer.items}
     assert {(item.decision, item.label) for item in answer.items} == {
         ("accepted", "red"),
@@ -95,9 +95,9 @@ def test_names_places_and_admits_ignorance(recognizer: Recognizer) -> None:
     assert answer.dropped == ()
 
 
-def test_boxes_are_in_pixels_of_the_picture_as_given(recognizer: Recognizer) -> None:
+def test_boxes_are_in_pixels_of_the_image_as_given(recognizer: Recognizer) -> None:
     large = scene((1, 1, RED), side=1024)
-    answer = recognizer.recognize(large, rule=STRICT)
+    answer = recognizer.recognize(large, policy=STRICT)
     np.testing.assert_allclose(answer.items[0].box_xyxy, (64, 64, 320, 320), atol=1)
     assert (answer.width, answer.height) == (1024, 1024)
 
@@ -105,8 +105,8 @@ def test_boxes_are_in_pixels_of_the_picture_as_given(recognizer: Recognizer) -> 
 def test_reduced_decoding_keeps_boxes_and_answers(recognizer: Recognizer) -> None:
     stream = BytesIO()
     Image.fromarray(scene((1, 1, RED), (5, 5, GREEN), side=2048)).save(stream, "JPEG", quality=95)
-    exact = recognizer.recognize(stream.getvalue(), rule=STRICT, decode_mode="exact")
-    quick = recognizer.recognize(stream.getvalue(), rule=STRICT)
+    exact = recognizer.recognize(stream.getvalue(), policy=STRICT, decode_mode="exact")
+    quick = recognizer.recognize(stream.getvalue(), policy=STRICT)
     assert (quick.width, quick.height) == (2048, 2048)
     assert [item.label for item in quick.items] == [item.label for item in exact.items] == ["red", "grün"]
     for ours, theirs in zip(quick.items, exact.items, strict=True):
@@ -118,8 +118,8 @@ def test_whole_image_policy(recognizer: Recognizer) -> None:
     whole = (0.0, 0.0, 256.0, 256.0)
     loose = replace(STRICT, similarity_threshold=-1.0, suppression_iou=1.0)
 
-    def boxes(picture: NDArray[np.uint8], rule: Rule) -> list[tuple[float, ...]]:
-        return [item.box_xyxy for item in recognizer.recognize(picture, rule=rule).items]
+    def boxes(image: NDArray[np.uint8], policy: DecisionPolicy) -> list[tuple[float, ...]]:
+        return [item.box_xyxy for item in recognizer.recognize(image, policy=policy).items]
 
     assert boxes(empty, replace(loose, whole_image="fallback")) == [whole]
     assert whole not in boxes(busy, replace(loose, whole_image="fallback"))
@@ -128,24 +128,24 @@ def test_whole_image_policy(recognizer: Recognizer) -> None:
 
 
 def test_whole_image_that_resembles_nothing_is_dropped(recognizer: Recognizer) -> None:
-    answer = recognizer.recognize(scene(), rule=replace(STRICT, whole_image="always"))
+    answer = recognizer.recognize(scene(), policy=replace(STRICT, whole_image="always"))
     assert answer.items == ()
     assert [box.reason for box in answer.dropped] == ["below_threshold"]
 
 
-@pytest.mark.parametrize("policy", ["fallback", "always"])
+@pytest.mark.parametrize("whole_image", ["fallback", "always"])
 @pytest.mark.parametrize("level", [0, 128, 255])
-def test_whole_image_of_one_colour_is_never_named(
-    recognizer: Recognizer, level: int, policy: Literal["fallback", "always"]
+def test_whole_image_of_one_color_is_never_named(
+    recognizer: Recognizer, level: int, whole_image: Literal["fallback", "always"]
 ) -> None:
-    """A gallery of before holds such a picture: a capture that came out white, black or grey."""
+    """A gallery of before holds such an image: a capture that came out white, black or gray."""
     rng = np.random.default_rng(level)
     blank = np.clip(level + rng.normal(0, 6, (256, 256, 3)), 0, 255).astype(np.uint8)
     gallery = recognizer.gallery
     assert isinstance(gallery, Gallery)
-    gallery.add([NewItem("blank", "", recognizer.embed(blank)[0])])
-    rule = replace(STRICT, similarity_threshold=0.99, whole_image=policy)
-    answer = recognizer.recognize(blank, rule=rule, detection_threshold=0.999)
+    gallery.add([NewGalleryItem("blank", "", recognizer.embed(blank)[0])])
+    policy = replace(STRICT, similarity_threshold=0.99, whole_image=whole_image)
+    answer = recognizer.recognize(blank, policy=policy, detection_threshold=0.999)
     assert answer.items == ()
     (dropped,) = answer.dropped
     assert (dropped.reason, dropped.label, dropped.detection_score) == ("no_texture", "blank", None)
@@ -154,12 +154,12 @@ def test_whole_image_of_one_colour_is_never_named(
 
 def test_whole_image_with_texture_is_named_as_before(recognizer: Recognizer) -> None:
     recognizer.enroll("shadow", faint())
-    rule = replace(STRICT, similarity_threshold=0.99, whole_image="fallback")
-    assert [item.label for item in recognizer.recognize(faint(), rule=rule).items] == ["shadow"]
+    policy = replace(STRICT, similarity_threshold=0.99, whole_image="fallback")
+    assert [item.label for item in recognizer.recognize(faint(), policy=policy).items] == ["shadow"]
 
 
 @pytest.mark.parametrize("level", [0, 128, 255])
-def test_an_image_of_one_colour_is_not_enrolled(recognizer: Recognizer, tmp_path: Path, level: int) -> None:
+def test_an_image_of_one_color_is_not_enrolled(recognizer: Recognizer, tmp_path: Path, level: int) -> None:
     path = tmp_path / "blank.png"
     Image.new("RGB", (300, 200), (level, level, level)).save(path)
     gallery = recognizer.gallery
@@ -185,11 +185,11 @@ def test_empty_gallery_answers_with_everything_unknown(tiny_bundle: Path, tmp_pa
 
 
 def test_enrolled_thing_is_found_at_once(recognizer: Recognizer) -> None:
-    picture = scene((1, 5, BLUE))
-    assert recognizer.recognize(picture, rule=STRICT).items[0].decision == "unknown"
-    revision = recognizer.recognize(picture).made_by.gallery_revision
-    recognizer.enroll("blue", picture, (16, 144, 80, 208))
-    answer = recognizer.recognize(picture, rule=STRICT)
+    image = scene((1, 5, BLUE))
+    assert recognizer.recognize(image, policy=STRICT).items[0].decision == "unknown"
+    revision = recognizer.recognize(image).made_by.gallery_revision
+    recognizer.enroll("blue", image, (16, 144, 80, 208))
+    answer = recognizer.recognize(image, policy=STRICT)
     assert answer.items[0].label == "blue"
     assert answer.made_by.gallery_revision == revision + 1
 
@@ -202,7 +202,7 @@ def test_a_photo_of_one_product_can_be_cropped_to_it(recognizer: Recognizer) -> 
     np.testing.assert_allclose(recognizer.embed(photo, crop=True), recognizer.embed(photo, meant[None]), atol=1e-6)
     assert float(recognizer.embed(photo, crop=True)[0] @ recognizer.embed(photo)[0]) < 0.99
     recognizer.enroll("blue", photo, crop=True)
-    assert recognizer.recognize(scene((5, 6, BLUE)), rule=STRICT).items[0].label == "blue"
+    assert recognizer.recognize(scene((5, 6, BLUE)), policy=STRICT).items[0].label == "blue"
 
 
 def test_a_photo_in_which_nothing_is_found_is_taken_whole(recognizer: Recognizer) -> None:
@@ -213,9 +213,9 @@ def test_a_photo_in_which_nothing_is_found_is_taken_whole(recognizer: Recognizer
 def test_every_detection_is_an_item_or_dropped_with_a_reason(recognizer: Recognizer, max_boxes: int | None) -> None:
     """The bundle looks at 5 of 7."""
     shades = [(20 * shade, 0, 0) for shade in range(7)]
-    picture = scene(*[(1 + 2 * (n % 3), 1 + 2 * (n // 3), shade) for n, shade in enumerate(shades)])
-    found = recognizer.detect(picture, max_boxes=100)
-    answer = recognizer.recognize(picture, rule=replace(STRICT, suppression_iou=1.0), max_boxes=max_boxes)
+    image = scene(*[(1 + 2 * (n % 3), 1 + 2 * (n // 3), shade) for n, shade in enumerate(shades)])
+    found = recognizer.detect(image, max_boxes=100)
+    answer = recognizer.recognize(image, policy=replace(STRICT, suppression_iou=1.0), max_boxes=max_boxes)
     boxes = [tuple(box) for box in found.boxes_xyxy.tolist()]
     assert len(boxes) == 7
     assert {item.box_xyxy for item in answer.items} == set(boxes[: max_boxes or 5])
@@ -226,11 +226,11 @@ def test_every_detection_is_an_item_or_dropped_with_a_reason(recognizer: Recogni
 
 
 def test_deadline_keeps_the_best_boxes_and_names_the_rest(recognizer: Recognizer) -> None:
-    picture = scene((1, 1, RED), (5, 1, GREEN), (1, 5, BLUE))
-    late = recognizer.recognize(picture, rule=STRICT, deadline_ms=0)
+    image = scene((1, 1, RED), (5, 1, GREEN), (1, 5, BLUE))
+    late = recognizer.recognize(image, policy=STRICT, deadline_ms=0)
     assert late.items == ()
     assert [box.reason for box in late.dropped] == ["deadline"] * 3
-    easy = recognizer.recognize(picture, rule=STRICT, deadline_ms=60_000)
+    easy = recognizer.recognize(image, policy=STRICT, deadline_ms=60_000)
     assert len(easy.items) == 3
     assert easy.dropped == ()
 
@@ -242,9 +242,9 @@ def test_deadline_covers_decoding(recognizer: Recognizer, monkeypatch: pytest.Mo
         time.sleep(0.2)
         return decode(*arguments, **options)
 
-    picture = scene((1, 1, RED), (5, 1, GREEN), (1, 5, BLUE))
+    image = scene((1, 1, RED), (5, 1, GREEN), (1, 5, BLUE))
     monkeypatch.setattr("shitu_edge.recognizer.decode", slow)
-    answer = recognizer.recognize(picture, rule=replace(STRICT, whole_image="always"), deadline_ms=150)
+    answer = recognizer.recognize(image, policy=replace(STRICT, whole_image="always"), deadline_ms=150)
     assert answer.items == ()
     assert [box.reason for box in answer.dropped] == ["deadline"] * 4
     assert answer.stage_ms.decode > 150
@@ -252,8 +252,8 @@ def test_deadline_covers_decoding(recognizer: Recognizer, monkeypatch: pytest.Mo
 
 def test_one_slow_moment_does_not_end_all_answers_before_a_deadline(recognizer: Recognizer) -> None:
     recognizer._wave_ms = 1e6
-    pictures = [scene((1, 1, RED))] * 100
-    answered = [bool(recognizer.recognize(picture, rule=STRICT, deadline_ms=60_000).items) for picture in pictures]
+    images = [scene((1, 1, RED))] * 100
+    answered = [bool(recognizer.recognize(image, policy=STRICT, deadline_ms=60_000).items) for image in images]
     assert not answered[0]
     assert answered[-1]
 
@@ -269,7 +269,7 @@ NOT_NUMBERS = (-0.001, math.nan, math.inf, "5", "a", True, [0.5], 10**5000, b"1"
         *({"detection_threshold": value} for value in (*NOT_NUMBERS, 2)),
         *({"deadline_ms": value} for value in NOT_NUMBERS),
         *({"decode_mode": value} for value in ("quick", None, 1, ["auto"])),
-        *({"rule": value} for value in (0, "strict", Rule)),
+        *({"policy": value} for value in (0, "strict", DecisionPolicy)),
     ],
     ids=lambda options: shown(options),
 )
@@ -287,9 +287,9 @@ def test_options_outside_their_range_are_refused(recognizer: Recognizer, options
     [{"max_boxes": np.int64(2)}, {"detection_threshold": np.float32(0.5)}, {"deadline_ms": np.int32(60_000)}],
 )
 def test_numbers_of_numpy_are_options(recognizer: Recognizer, options: dict[str, Any]) -> None:
-    picture = scene((1, 1, RED), (5, 1, GREEN))
+    image = scene((1, 1, RED), (5, 1, GREEN))
     plain = {name: value.item() for name, value in options.items()}
-    assert recognizer.recognize(picture, **options).items == recognizer.recognize(picture, **plain).items
+    assert recognizer.recognize(image, **options).items == recognizer.recognize(image, **plain).items
 
 
 @pytest.mark.parametrize(
@@ -318,7 +318,7 @@ def test_open_refuses_what_it_cannot_be_told(options: dict[str, Any]) -> None:
         *({"similarity_threshold": value} for value in (1.5, -1.5, math.nan, "a", None, True)),
         *({"margin": value} for value in (*NOT_NUMBERS, None)),
         *({"suppression_iou": value} for value in (*NOT_NUMBERS, 9)),
-        *({"neighbours": value} for value in (*NOT_WHOLE, None)),
+        *({"neighbors": value} for value in (*NOT_WHOLE, None)),
         *({"vote": value} for value in (1, "yes", None)),
         *({"whole_image": value} for value in ("alwyas", None, ["always"])),
     ],
@@ -326,7 +326,7 @@ def test_open_refuses_what_it_cannot_be_told(options: dict[str, Any]) -> None:
 )
 def test_rules_outside_their_range_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(OptionError, match=f"^{next(iter(options))}: "):
-        Rule(**options)
+        DecisionPolicy(**options)
 
 
 @pytest.mark.parametrize("crop", ["no", 1, None])
@@ -349,18 +349,18 @@ def test_labels_are_text(recognizer: Recognizer, label: Any) -> None:
         recognizer.enroll(label, product(RED))
 
 
-def test_margin_looks_behind_many_pictures_of_one_label(tiny_bundle: Path, tmp_path: Path) -> None:
-    """Five pictures of the nearest label fill the neighbours; its nearly equal rival is the sixth."""
+def test_margin_looks_behind_many_images_of_one_label(tiny_bundle: Path, tmp_path: Path) -> None:
+    """Five images of the nearest label fill the neighbors; its nearly equal rival is the sixth."""
     with Recognizer.open(tiny_bundle) as embedder:
         crowded = embedder.create_gallery(tmp_path / "crowded.gallery")
     with crowded, Recognizer.open(tiny_bundle, crowded) as recognizer:
         for _ in range(7):
             recognizer.enroll("red", product(RED))
         recognizer.enroll("nearly red", product((196, 24, 24)))
-        rule = replace(STRICT, margin=0.05)
-        answer = recognizer.recognize(scene((1, 1, RED)), rule=rule)
+        policy = replace(STRICT, margin=0.05)
+        answer = recognizer.recognize(scene((1, 1, RED)), policy=policy)
         assert (answer.items[0].decision, answer.items[0].label) == ("ambiguous", "red")
-        assert len(answer.items[0].matches) == rule.neighbours
+        assert len(answer.items[0].matches) == policy.neighbors
 
 
 def test_limits_hold_for_every_call(tiny_bundle: Path) -> None:
@@ -385,21 +385,21 @@ def test_many_boxes_give_what_each_gives_alone(recognizer: Recognizer) -> None:
 
 
 def test_options_of_a_call_change_no_other_call(recognizer: Recognizer) -> None:
-    picture = scene((1, 1, RED), (5, 1, GREEN))
-    before = recognizer.recognize(picture, rule=STRICT).items
-    recognizer.recognize(picture, rule=Rule(similarity_threshold=0.0), max_boxes=1, detection_threshold=0.9)
-    assert recognizer.recognize(picture, rule=STRICT).items == before
+    image = scene((1, 1, RED), (5, 1, GREEN))
+    before = recognizer.recognize(image, policy=STRICT).items
+    recognizer.recognize(image, policy=DecisionPolicy(similarity_threshold=0.0), max_boxes=1, detection_threshold=0.9)
+    assert recognizer.recognize(image, policy=STRICT).items == before
 
 
 def test_many_threads_give_one_answer(recognizer: Recognizer) -> None:
-    pictures = [scene((1, 1, RED)), scene((5, 1, GREEN), (1, 5, BLUE)), scene((3, 1, RED), (5, 5, GREEN), side=512)]
-    expected = [recognizer.recognize(picture, rule=STRICT).items for picture in pictures]
+    images = [scene((1, 1, RED)), scene((5, 1, GREEN), (1, 5, BLUE)), scene((3, 1, RED), (5, 5, GREEN), side=512)]
+    expected = [recognizer.recognize(image, policy=STRICT).items for image in images]
     wrong: list[object] = []
 
     def work(offset: int) -> None:
         for turn in range(12):
-            number = (offset + turn) % len(pictures)
-            found = recognizer.recognize(pictures[number], rule=STRICT).items
+            number = (offset + turn) % len(images)
+            found = recognizer.recognize(images[number], policy=STRICT).items
             if found != expected[number]:
                 wrong.append(found)
 
@@ -412,7 +412,7 @@ def test_many_threads_give_one_answer(recognizer: Recognizer) -> None:
 
 
 def test_answer_says_what_made_it_and_is_json(recognizer: Recognizer) -> None:
-    answer = recognizer.recognize(scene((1, 1, RED)), rule=STRICT)
+    answer = recognizer.recognize(scene((1, 1, RED)), policy=STRICT)
     assert answer.made_by.bundle == "tiny"
     assert answer.made_by.bundle_digest == recognizer.bundle.digest
     assert answer.made_by.detector.precision == "fp32"
@@ -423,11 +423,11 @@ def test_answer_says_what_made_it_and_is_json(recognizer: Recognizer) -> None:
 
 
 def test_embeddings_are_unit_rows_of_the_boxes(recognizer: Recognizer) -> None:
-    picture = scene((1, 1, RED), (5, 5, GREEN))
+    image = scene((1, 1, RED), (5, 5, GREEN))
     boxes = np.array([[16, 16, 80, 80], [144, 144, 208, 208]], np.float32)
-    rows = recognizer.embed(picture, boxes)
+    rows = recognizer.embed(image, boxes)
     np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-6)
-    np.testing.assert_allclose(rows[0], recognizer.embed(picture[16:80, 16:80])[0], atol=1e-6)
+    np.testing.assert_allclose(rows[0], recognizer.embed(image[16:80, 16:80])[0], atol=1e-6)
 
 
 @pytest.mark.parametrize(

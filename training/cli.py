@@ -113,7 +113,7 @@ def extractor(**given: Any) -> None:
 @app.command("distil")
 @options_of(DistilOptions)
 def distil_extractor(**given: Any) -> None:
-    """Teach an extractor by asking teachers about every view that it sees, on a GPU; `refit` it afterwards.
+    """Teach an extractor by asking teachers about every view that it sees, on a GPU; `refit` it afterward.
 
     Example: python -m training distil build/products --model net.onnx --focus build/focus.npz --out build/taught
     """
@@ -240,7 +240,7 @@ def label(out: Out, shared: Shared) -> None:
 
     Example: python -m training label-photos --out build/grocery --shared ../shared
     """
-    with bar("Labelling photos") as progress:
+    with bar("Labeling photos") as progress:
         label_photos(grocery_photos(shared), out, shared, progress)
 
 

@@ -45,7 +45,7 @@ def cosine_rate(step: int, steps: int, peak: float, last: float = 0.01) -> float
 
 @torch.no_grad()
 def follow(average: nn.Module, current: nn.Module, step: int) -> None:
-    """Move the averaged weights towards the current ones, faster in the beginning."""
+    """Move the averaged weights toward the current ones, faster in the beginning."""
     decay = min(1 - 1 / _EMA_HORIZON, (step + 1) / (step + 10))
     for kept, new in zip(average.state_dict().values(), current.state_dict().values(), strict=True):
         if kept.is_floating_point():

@@ -3,7 +3,7 @@
     python calibrate.py --shared ../shared --networks build/ppshitu --out benchmarks/paddleclas
 
 Random weights under random batch-norm statistics map all photos to almost the same unit vector (inner
-products above 0.999), so that neighbours and suppression are decided by rounding errors. With the statistics
+products above 0.999), so that neighbors and suppression are decided by rounding errors. With the statistics
 of real photos in every batch norm, layer after layer, inner products spread over most of [-1, 1]. The result
 is kept as `batch_norm_<graph>.npz`, in float16, so that `make_networks.py` gives the same weights on every
 machine. Photos: every 20th of the validation list of the Grocery Store Dataset (MIT).

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.measure import describe_machine
-from shitu_edge import Gallery, NewItem, Recognizer
+from shitu_edge import Gallery, NewGalleryItem, Recognizer
 from shitu_edge.engines import EngineName
 
 GOLDEN = Path("tests/golden")
@@ -63,7 +63,7 @@ def _gallery(path: Path, bundle: Path, engine: EngineName, golden: np.lib.npyio.
     with Recognizer.open(bundle, engine=engine) as embedder:
         gallery = embedder.create_gallery(path)
     rows = golden["gallery_embeddings"] / np.linalg.norm(golden["gallery_embeddings"], axis=1, keepdims=True)
-    gallery.add(NewItem(str(label), "", row) for label, row in zip(golden["gallery_labels"], rows, strict=True))
+    gallery.add(NewGalleryItem(str(label), "", row) for label, row in zip(golden["gallery_labels"], rows, strict=True))
     return gallery
 
 

@@ -4,7 +4,7 @@
 
 Needs the bundles and the environment of `benchmarks/paddleclas/README.md` (`build/ppshitu`, `build/peer`). PaddleClas
 runs in a process of its own, which sleeps while the others have their turn. Photos are those of `data/drinks/queries`
-as 1920 × 1080 JPEG; each gives its five best boxes and the whole picture, as PP-ShiTu is configured. The gallery holds
+as 1920 × 1080 JPEG; each gives its five best boxes and the whole image, as PP-ShiTu is configured. The gallery holds
 PaddleClas' embeddings of 212 drinks and, up to the size, others that resemble one of them each by a cosine of 0.86:
 among embeddings of another network they would be an island that no graph search finds its way to. Milliseconds are from
 a file's bytes to the items. Both search by a graph that may miss what is nearest, so which items are right is decided
@@ -27,8 +27,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.measure import describe_machine, print_times
-from shitu_edge import Gallery, NewItem, Recognizer
-from shitu_edge.bench.pictures import load_pictures
+from shitu_edge import Gallery, NewGalleryItem, Recognizer
+from shitu_edge.bench.images import load_images
 from shitu_edge.gallery.index.exact import ExactIndex
 from shitu_edge.results import Match
 
@@ -97,16 +97,16 @@ def _compare(contestants: dict[str, Callable[[Path], Answer]], right: dict[Path,
 
 
 def _is_among(item: tuple[str, list[int]], found: Items) -> bool:
-    """Say whether an item was found, its box to a pixel: OpenCV and Pillow decode JPEGs a grey level apart."""
+    """Say whether an item was found, its box to a pixel: OpenCV and Pillow decode JPEGs a gray level apart."""
     label, box = item
     return any(label == other and max(map(abs, np.subtract(box, place))) <= 1 for other, place in found)
 
 
 def _photos(queries: Path, folder: Path) -> list[Path]:
     paths = []
-    for number, picture in enumerate(load_pictures(queries, SIZE)):
+    for number, image in enumerate(load_images(queries, SIZE)):
         paths.append(folder / f"{number}.jpg")
-        paths[-1].write_bytes(picture)
+        paths[-1].write_bytes(image)
     return paths
 
 
@@ -159,7 +159,7 @@ def _gallery(
     with Recognizer.open(bundle) as recognizer:
         gallery = recognizer.create_gallery(folder / "both.gallery", background=False)
     with gallery:
-        gallery.add(NewItem(label, "", row) for label, row in zip(labels, rows, strict=True))
+        gallery.add(NewGalleryItem(label, "", row) for label, row in zip(labels, rows, strict=True))
         gallery.reindex(threads=threads)
         yield gallery
 
@@ -174,7 +174,7 @@ class _Exact:
     def require(self, extractor: str, fingerprint: str) -> None:
         """See `GallerySearch`; the rows are the official extractor's."""
 
-    def search_at(
+    def search_with_revision(
         self, queries: NDArray[np.float32], k: int = 5, workers: Executor | None = None
     ) -> tuple[int, list[tuple[Match, ...]]]:
         """See `GallerySearch`."""

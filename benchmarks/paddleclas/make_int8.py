@@ -17,16 +17,16 @@ from pathlib import Path
 
 import openvino as ov
 from openvino._offline_transformations import compress_quantize_weights_transformation
+from shitu_edge_export.images import image_files, load_sample, spread
 from shitu_edge_export.int8 import make_plan
 from shitu_edge_export.int8.rewrite import apply_plan
-from shitu_edge_export.pictures import find_pictures, load_sample, spread
-from shitu_edge_export.quantise import network_feed
+from shitu_edge_export.quantize import network_feed
 
 from shitu_edge import Bundle
 from shitu_edge.bundle import Network, NetworkFile, write_manifest
 
 TRAINED = Path("models/shitu-small")
-PICTURES = 64
+IMAGES = 64
 
 
 def main() -> None:
@@ -43,8 +43,8 @@ def main() -> None:
                 raise SystemExit(f"{TRAINED}: the gate did not accept a network with every layer in integers")
     shutil.copytree(args.bundle, args.out)
     manifest = Bundle.open(args.out).manifest
-    detector = quantise(manifest.detector.network, args.out, args.shared / "data" / "beverage" / "images")
-    extractor = quantise(manifest.extractor.network, args.out, args.shared / "data" / "drinks" / "gallery")
+    detector = quantize(manifest.detector.network, args.out, args.shared / "data" / "beverage" / "images")
+    extractor = quantize(manifest.extractor.network, args.out, args.shared / "data" / "drinks" / "gallery")
     write_manifest(
         args.out,
         replace(
@@ -55,14 +55,14 @@ def main() -> None:
     )
 
 
-def quantise(network: Network, folder: Path, pictures: Path) -> Network:
+def quantize(network: Network, folder: Path, images: Path) -> Network:
     """Write a network's INT8 form beside its others; return the network with it, and as its default."""
-    print(f"{network.name}: ranges from {PICTURES} pictures of {pictures}", flush=True)
+    print(f"{network.name}: ranges from {IMAGES} images of {images}", flush=True)
     formats = network.files["fp32"]
     source = (formats.get("openvino") or formats["onnx"])[0]
     model = ov.Core().read_model(str(folder / source.path))
     model.reshape({network.input.name: list(network.input.shape())})
-    chosen = spread(find_pictures([pictures]), PICTURES)
+    chosen = spread(image_files([images]), IMAGES)
     plan = make_plan(model, [network_feed(network, load_sample(path).pixels_rgb) for path in chosen])
     made = apply_plan(model, plan)
     compress_quantize_weights_transformation(made)

@@ -6,7 +6,7 @@ OUT/paddle/{det_mainbody,rec_v1_calibrated,rec_v2_calibrated} keeps the Paddle m
 OUT/ppshitu-v1-seeded and OUT/ppshitu-v2-seeded are bundles that shitu-edge-export makes of them.
 
 An extractor with nothing but seeded weights answers almost alike for all images. Both extractors are therefore
-given the batch-norm statistics that `calibrate.py` measured: then neighbours and similarities are worth comparing.
+given the batch-norm statistics that `calibrate.py` measured: then neighbors and similarities are worth comparing.
 """
 
 import argparse
@@ -40,14 +40,14 @@ def main() -> None:
         seed_weights(args.shared, graph, models / graph)
     options = Options(
         description="Official PP-ShiTu graphs with random weights: for parity and speed, not accuracy.",
-        licence="Apache-2.0",
-        pictures=(args.shared / "data" / "drinks" / "queries",),
+        license="Apache-2.0",
+        images=(args.shared / "data" / "drinks" / "queries",),
     )
     for name, graph in EXTRACTORS.items():
         extractor = models / f"{graph}_calibrated"
         calibrate_weights(models / graph, extractor)
         receipt = export_bundle(models / "det_mainbody", extractor, args.out / name, options, Progress(name))
-        print(f"{args.out / name}: {receipt.pictures}")
+        print(f"{args.out / name}: {receipt.images}")
 
 
 def seed_weights(shared: Path, graph: str, out: Path) -> None:

@@ -7,9 +7,9 @@ OUT/paddleclas_v2.npz.
 
 Detection, extraction, the gallery, the search and the suppression are PaddleClas' own code with its own
 `inference_general.yaml`, except for the paths, the CPU instead of a GPU, one thread, and an exact index
-(Flat) instead of HNSW32. The gallery holds the first picture of every class.
+(Flat) instead of HNSW32. The gallery holds the first image of every class.
 
-Arrays of a file, where P photos give R detector rows, C crops and I items, and the gallery has K pictures:
+Arrays of a file, where P photos give R detector rows, C crops and I items, and the gallery has K images:
 
     metadata                  JSON: the script, versions, seed, digests of the weights, thresholds
     photo_names               (P,) file names below data/drinks/queries
@@ -22,7 +22,7 @@ Arrays of a file, where P photos give R detector rows, C crops and I items, and 
     crop_boxes_xyxy           (C, 4) float32 boxes as detected
     crop_pixels_xyxy          (C, 4) the boxes as PaddleClas crops: cut off to whole numbers, ends excluded
     crop_embeddings           (C, 512) unit rows
-    crop_neighbours           (C, 5) gallery indices, most similar first
+    crop_neighbors           (C, 5) gallery indices, most similar first
     crop_similarities         (C, 5) inner products with them
     item_photo, item_labels   (I,), (I,) the answer, most similar first within a photo
     item_boxes_xyxy           (I, 4) whole numbers, as cropped
@@ -106,7 +106,7 @@ def main() -> None:
 
 
 def record(drinks: Path, models: Path, extractor: str) -> Arrays:
-    """Let PaddleClas build the gallery and recognise the photos, and return all arrays of a golden file."""
+    """Let PaddleClas build the gallery and recognize the photos, and return all arrays of a golden file."""
     with tempfile.TemporaryDirectory() as scratch:
         config = configure(drinks, models, extractor, Path(scratch))
         GalleryBuilder(config)
@@ -139,7 +139,7 @@ def configure(drinks: Path, models: Path, extractor: str, scratch: Path) -> Any:
 
 
 def write_label_file(gallery: Path, target: Path) -> None:
-    """Write the lines of the first existing picture of every class, as `path<TAB>label`.
+    """Write the lines of the first existing image of every class, as `path<TAB>label`.
 
     PaddleClas takes the label as the second word of such a line, so a space in it would cut it off.
     """
@@ -197,7 +197,7 @@ def record_photo(system: SystemPredictor, taps: tuple[Tap, Tap, Tap], index: int
         "crop_boxes_xyxy": np.array([box["bbox"] for box in boxes], np.float32),
         "crop_pixels_xyxy": np.array([box["bbox"].astype("int") for box in boxes]),
         "crop_embeddings": np.concatenate(extract.answers),
-        "crop_neighbours": np.concatenate([neighbours for _, neighbours in search.answers]),
+        "crop_neighbors": np.concatenate([neighbors for _, neighbors in search.answers]),
         "crop_similarities": np.concatenate([similarities for similarities, _ in search.answers]),
         "item_photo": np.full(len(items), index),
         "item_labels": np.array([item["rec_docs"] for item in items], np.str_),

@@ -1,8 +1,8 @@
-"""PaddleClas' own PP-ShiTu pipeline, answering one picture a line, for `benchmarks.paddleclas.latency`.
+"""PaddleClas' own PP-ShiTu pipeline, answering one image a line, for `benchmarks.paddleclas.latency`.
 
     python serve.py --networks build/ppshitu --vectors rows.npy --labels labels.txt
 
-Run in the environment of `requirements.txt`. Reads paths of pictures on stdin; answers each with a line of JSON: the
+Run in the environment of `requirements.txt`. Reads paths of images on stdin; answers each with a line of JSON: the
 milliseconds from the file's bytes to the items, and the items. Configuration, index and code are PaddleClas' own
 (`inference_general.yaml`, HNSW32 over the given unit rows), but for the CPU, the threads and the paths. A line that
 is `ready` comes first.
@@ -63,7 +63,7 @@ def write_index(rows: NDArray[np.float32], labels: list[str], folder: Path) -> N
     index.add_with_ids(rows, np.arange(len(rows)))
     faiss.write_index(index, str(folder / "vector.index"))
     with (folder / "id_map.pkl").open("wb") as file:
-        pickle.dump({number: f"picture\t{label}" for number, label in enumerate(labels)}, file)
+        pickle.dump({number: f"image\t{label}" for number, label in enumerate(labels)}, file)
 
 
 def configure(networks: Path, release: str, index: Path, threads: int) -> Any:

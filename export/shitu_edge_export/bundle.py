@@ -15,13 +15,13 @@ from typer import Option
 from shitu_edge.bundle import (
     MANIFEST,
     SCHEMA_VERSION,
+    DecisionPolicy,
     DetectorSpec,
     ExtractorSpec,
     Manifest,
     Network,
     NetworkFile,
     Precision,
-    Rule,
     write_manifest,
 )
 from shitu_edge.results import Detections
@@ -31,16 +31,16 @@ from .card import write_card
 from .checks import check_detector, check_extractor, onnx_for_both, simplify
 from .endtoend import Agreement, best_boxes, cut_crops, measure_agreement
 from .folders import appearing, scratch_folder
+from .images import image_files, load_sample, spread, synthetic_samples
 from .kinds import Extractor, PicoDet
 from .measure import Form, Pixels
 from .networks import MAX_BOXES, SCORE_THRESHOLD, Converted, convert_detector, convert_extractor
-from .pictures import find_pictures, load_sample, spread, synthetic_samples
 from .progress import Progress
-from .quantise import Quantisation, halve_detector, halve_extractor, quantise_detector, quantise_extractor
+from .quantize import Quantization, halve_detector, halve_extractor, quantize_detector, quantize_extractor
 from .receipt import Check, NetworkReceipt, Receipt, Tolerances
 from .tools import tool_versions
 
-_PICTURES = 16
+_IMAGES = 16
 
 SpecT = TypeVar("SpecT", DetectorSpec, ExtractorSpec)
 
@@ -50,15 +50,15 @@ class Options:
     """What a bundle is made with; each field with a help text is an option of the command line."""
 
     description: Annotated[str, Option(help="What to say of the bundle.")] = ""
-    licence: Annotated[str, Option(help="License of the weights.")] = "unstated"
+    license: Annotated[str, Option(help="License of the weights.")] = "unstated"
     notes: str = ""
     score_threshold: Annotated[
         float, Option("--detection-threshold", min=0, max=1, help="Score from which a box counts.")
     ] = SCORE_THRESHOLD
     max_boxes: Annotated[int, Option(min=1, help="How many boxes are looked at.")] = MAX_BOXES
-    rule: Rule = field(default_factory=Rule)
+    policy: DecisionPolicy = field(default_factory=DecisionPolicy)
     downloads: tuple[tuple[str, int, str], ...] = ()
-    pictures: Annotated[
+    images: Annotated[
         tuple[Path, ...],
         Option(
             help="Folder of images to measure on; may be repeated. [default: those of --calibrate, else drawn ones]",
@@ -111,24 +111,24 @@ def export_bundle(detector: Path, extractor: Path, out: Path, options: Options, 
         ModelError: a source is missing, damaged or of another kind.
         ConversionError: no route converts it.
         ToleranceError: a converted network differs from its source by more than the tolerances.
-        ExportError: `out` is in the way, or pictures are missing.
+        ExportError: `out` is in the way, or images are missing.
     """
     with appearing(out, MANIFEST) as folder, scratch_folder() as work:
         calibration = Calibration.load(options.calibrate, options.products) if options.calibrate else None
-        pictures, origin = load_pictures(options.pictures or options.calibrate)
+        images, origin = load_images(options.images or options.calibrate)
         boxes = convert_detector(detector, work / "detector", options.input_size, progress.of("Detector"))
         spec = replace(boxes.spec, score_threshold=options.score_threshold, max_boxes=options.max_boxes)
         boxes = replace(boxes, spec=spec)
         rows = convert_extractor(extractor, work / "extractor", options.crop_size, progress.of("Extractor"))
-        found, reference = _measure_detector(boxes, pictures, calibration, work, options, progress.of("Detector"))
-        crops = cut_crops(pictures, [best_boxes(one, boxes.spec.max_boxes) for one in reference])
+        found, reference = _measure_detector(boxes, images, calibration, work, options, progress.of("Detector"))
+        crops = cut_crops(images, [best_boxes(one, boxes.spec.max_boxes) for one in reference])
         embedded, reference_rows = _measure_extractor(
-            rows, crops + pictures, (boxes, found), calibration, work, options, progress.of("Extractor")
+            rows, crops + images, (boxes, found), calibration, work, options, progress.of("Extractor")
         )
-        agreement = _agree(pictures, reference, reference_rows, (boxes.spec, found), (rows.spec, embedded), progress)
+        agreement = _agree(images, reference, reference_rows, (boxes.spec, found), (rows.spec, embedded), progress)
         receipt = Receipt(
             made_with=tool_versions(boxes.routes + rows.routes),
-            pictures=origin,
+            images=origin,
             tolerances=options.tolerances,
             networks=(found.receipt, embedded.receipt),
             agreement=agreement,
@@ -139,10 +139,10 @@ def export_bundle(detector: Path, extractor: Path, out: Path, options: Options, 
             SCHEMA_VERSION,
             out.resolve().name,
             options.description or f"{boxes.spec.network.name} finds, {rows.spec.network.name} embeds.",
-            options.licence,
+            options.license,
             _store(boxes.spec, found, "detector", folder),
             _store(rows.spec, embedded, "extractor", folder),
-            options.rule,
+            options.policy,
         )
         write_manifest(folder, manifest)
         receipt.write(folder)
@@ -150,34 +150,34 @@ def export_bundle(detector: Path, extractor: Path, out: Path, options: Options, 
     return receipt
 
 
-def load_pictures(folders: Sequence[Path]) -> tuple[list[Pixels], str]:
-    """Return pictures to measure on, and what to say of them: the user's, or drawn ones."""
+def load_images(folders: Sequence[Path]) -> tuple[list[Pixels], str]:
+    """Return images to measure on, and what to say of them: the user's, or drawn ones."""
     if not folders:
-        samples = synthetic_samples(_PICTURES)
-        return [sample.pixels_rgb for sample in samples], f"{len(samples)} drawn pictures; name real ones by --pictures"
-    paths = spread(find_pictures(folders), _PICTURES)
+        samples = synthetic_samples(_IMAGES)
+        return [sample.pixels_rgb for sample in samples], f"{len(samples)} drawn images; name real ones by --images"
+    paths = spread(image_files(folders), _IMAGES)
     names = ", ".join(folder.name for folder in folders)
-    return [load_sample(path).pixels_rgb for path in paths], f"{len(paths)} pictures of {names}"
+    return [load_sample(path).pixels_rgb for path in paths], f"{len(paths)} images of {names}"
 
 
 def _measure_detector(
     network: Converted[DetectorSpec, PicoDet],
-    pictures: Sequence[Pixels],
+    images: Sequence[Pixels],
     calibration: Calibration | None,
     work: Path,
     options: Options,
     progress: Progress,
 ) -> tuple[_Measured, list[Detections]]:
-    checks, reference = check_detector(network, pictures, options.tolerances, progress)
-    forms, simplified = simplify(network, checks, work / "detector", reference, pictures, options.tolerances, progress)
+    checks, reference = check_detector(network, images, options.tolerances, progress)
+    forms, simplified = simplify(network, checks, work / "detector", reference, images, options.tolerances, progress)
     made = []
     if halved := _to_halve(forms, options):
-        made += halve_detector(network.spec, halved, work / "detector", pictures, progress)
+        made += halve_detector(network.spec, halved, work / "detector", images, progress)
     if calibration:
-        made += quantise_detector(network.spec, forms, work / "detector", calibration, progress)
+        made += quantize_detector(network.spec, forms, work / "detector", calibration, progress)
     checks += simplified
     if options.compact:
-        forms, read = onnx_for_both(network, forms, reference, pictures, options.tolerances, progress)
+        forms, read = onnx_for_both(network, forms, reference, images, options.tolerances, progress)
         checks += read
     return _measured(network, forms, checks, made), reference
 
@@ -198,7 +198,7 @@ def _measure_extractor(
         made += halve_extractor(network.spec, halved, work / "extractor", crops, progress)
     if calibration:
         boxes = (detector[1].forms["fp32"][0], detector[0].spec)
-        made += quantise_extractor(network.spec, forms, work / "extractor", boxes, calibration, progress)
+        made += quantize_extractor(network.spec, forms, work / "extractor", boxes, calibration, progress)
     checks += simplified
     if options.compact:
         forms, read = onnx_for_both(network, forms, reference, crops, options.tolerances, progress)
@@ -216,7 +216,7 @@ def _measured(
     network: Converted[Any, Any],
     forms: tuple[Form, ...],
     checks: tuple[Check, ...],
-    made: Sequence[tuple[Form, Quantisation]],
+    made: Sequence[tuple[Form, Quantization]],
 ) -> _Measured:
     """Keep what the gate accepts; INT8 that pays becomes the default, and float32 stays for engines without it."""
     kept: dict[str, tuple[Form, ...]] = {"fp32": forms}
@@ -235,7 +235,7 @@ def _measured(
 
 
 def _agree(
-    pictures: Sequence[Pixels],
+    images: Sequence[Pixels],
     reference: Sequence[Detections],
     reference_rows: NDArray[np.float32],
     detector: tuple[DetectorSpec, _Measured],
@@ -254,7 +254,7 @@ def _agree(
                 with progress.step(f"The whole way in {precision} on {form.engine}"):
                     pair = (others[form.engine], extractor[0])
                     rows = (reference_rows[:crops], reference_rows[crops:])
-                    answers.append(measure_agreement(pictures, best, *rows, (form, spec), pair))
+                    answers.append(measure_agreement(images, best, *rows, (form, spec), pair))
     return tuple(answers)
 
 

@@ -1,4 +1,4 @@
-"""The user's pictures, in three parts that share none: to choose ranges, to search with, to judge by."""
+"""The user's images, in three parts that share none: to choose ranges, to search with, to judge by."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from shitu_edge.stages.decode import decode
 
 from .endtoend import best_boxes, cut_crops
 from .errors import ExportError
+from .images import Sample, image_files, load_sample, spread
 from .measure import Pixels
-from .pictures import Sample, find_pictures, load_sample, spread
 
 LEAST = 30
-"""Pictures; fewer neither calibrate nor judge."""
+"""Images; fewer neither calibrate nor judge."""
 _MOST = 450
 _MOST_PRODUCTS = 900
-_CROPS_A_PICTURE = 2
+_CROPS_A_IMAGE = 2
 _PART = 3
 _ENOUGH_SIDE = 640
 """Pixels of the shorter side that photos keep: hundreds of them are in memory at once."""
@@ -30,7 +30,7 @@ _ENOUGH_SIDE = 640
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Pictures by purpose, and what is known of products: crops and their labels."""
+    """Images by purpose, and what is known of products: crops and their labels."""
 
     ranges: tuple[Sample, ...]
     search: tuple[Sample, ...]
@@ -40,34 +40,32 @@ class Calibration:
 
     @classmethod
     def load(cls, folders: Sequence[Path], products: Path | None) -> Calibration:
-        """Read pictures below some folders, and pictures of products by label (as `shitu-edge gallery build` does).
+        """Read images below some folders, and images of products by label (as `shitu-edge gallery build` does).
 
         Raises:
-            ExportError: there are too few pictures.
+            ExportError: there are too few images.
             ImageError, GalleryError: one cannot be read, or the products are not laid out by label.
         """
-        paths = find_pictures(folders)
+        paths = image_files(folders)
         if len(paths) < LEAST:
-            raise ExportError(f"{len(paths)} pictures to calibrate with: at least {LEAST} are needed, 200 are better")
+            raise ExportError(f"{len(paths)} images to calibrate with: at least {LEAST} are needed, 200 are better")
         samples = [load_sample(path, _ENOUGH_SIDE) for path in spread(paths, _MOST)]
-        labelled = find_images(products).images if products else ()
-        step = max(1, -(-len(labelled) // _MOST_PRODUCTS))
-        chosen = labelled[::step]
+        labeled = find_images(products).images if products else ()
+        step = max(1, -(-len(labeled) // _MOST_PRODUCTS))
+        chosen = labeled[::step]
         return cls(
             ranges=tuple(samples[0::_PART]),
             search=tuple(samples[1::_PART]),
             judge=tuple(samples[2::_PART]),
-            products=tuple(decode(picture.path, enough_side=_ENOUGH_SIDE).pixels_rgb for picture in chosen),
-            labels=tuple(picture.label for picture in chosen),
+            products=tuple(decode(image.path, enough_side=_ENOUGH_SIDE).pixels_rgb for image in chosen),
+            labels=tuple(image.label for image in chosen),
         )
 
     def __str__(self) -> str:
-        return (
-            f"{len(self.ranges)} pictures for ranges, {len(self.search)} to search with, {len(self.judge)} to judge by"
-        )
+        return f"{len(self.ranges)} images for ranges, {len(self.search)} to search with, {len(self.judge)} to judge by"
 
 
 def crops_of(samples: Sequence[Sample], found: Sequence[Detections]) -> list[NDArray[np.uint8]]:
-    """Return each picture and its best boxes as crops: what an extractor is fed."""
-    pictures = [sample.pixels_rgb for sample in samples]
-    return pictures + cut_crops(pictures, [best_boxes(boxes, _CROPS_A_PICTURE) for boxes in found])
+    """Return each image and its best boxes as crops: what an extractor is fed."""
+    images = [sample.pixels_rgb for sample in samples]
+    return images + cut_crops(images, [best_boxes(boxes, _CROPS_A_IMAGE) for boxes in found])

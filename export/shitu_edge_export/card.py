@@ -21,19 +21,19 @@ def write_card(folder: Path, manifest: Manifest, receipt: Receipt, notes: str) -
 def _lines(manifest: Manifest, receipt: Receipt) -> Iterator[str]:
     yield f"# {manifest.name}"
     yield ""
-    yield f"{manifest.description} Licence: {manifest.licence}."
+    yield f"{manifest.description} License: {manifest.license}."
     networks = (manifest.detector.network, manifest.extractor.network)
     for network, measured in zip(networks, receipt.networks, strict=True):
         yield from _section(network, measured)
     yield ""
     yield "## Settings"
     yield ""
-    detector, rule = manifest.detector, manifest.recognition
+    detector, policy = manifest.detector, manifest.policy
     yield f"Boxes from a score of {detector.score_threshold} on, at most {detector.max_boxes}; a product is named from"
-    yield f"a cosine of {rule.similarity_threshold} on, and drops others that it overlaps by more than"
-    yield f"{rule.suppression_iou:.0%}. (PP-ShiTu: 0.2, 5, 0.5, 5%.)"
+    yield f"a cosine of {policy.similarity_threshold} on, and drops others that it overlaps by more than"
+    yield f"{policy.suppression_iou:.0%}. (PP-ShiTu: 0.2, 5, 0.5, 5%.)"
     yield ""
-    yield f"Measured on {receipt.pictures}; everything in [`{RECEIPT}`]({RECEIPT}). Open it with"
+    yield f"Measured on {receipt.images}; everything in [`{RECEIPT}`]({RECEIPT}). Open it with"
     yield f'`Recognizer.open("{manifest.name}")` or `shitu-edge recognize PHOTO --models {manifest.name}`.'
 
 

@@ -32,18 +32,18 @@ def forms_of(route: Route) -> Iterator[Form]:
 
 
 def check_detector(
-    network: Converted[DetectorSpec, PicoDet], pictures: Sequence[Pixels], tolerances: Tolerances, progress: Progress
+    network: Converted[DetectorSpec, PicoDet], images: Sequence[Pixels], tolerances: Tolerances, progress: Progress
 ) -> tuple[tuple[Check, ...], list[Detections]]:
     """Compare boxes at the working threshold; return the checks and the source's detections."""
     spec = network.spec
     threshold = spec.score_threshold
-    with progress.step(f"The source's boxes on {len(pictures)} pictures"):
-        reference = reference_detections(network.model, network.kind, network.part, spec, pictures, threshold)
+    with progress.step(f"The source's boxes on {len(images)} images"):
+        reference = reference_detections(network.model, network.kind, network.part, spec, images, threshold)
     checks = []
     for route in network.routes:
         for form in forms_of(route):
             with progress.step(f"Boxes by {route.name} on {form.engine}"):
-                found = detect_all(form, spec, pictures, threshold)
+                found = detect_all(form, spec, images, threshold)
             parity = compare_boxes(zip(reference, found, strict=True), threshold, most_boxes(spec))
             checks.append(check(route.name, form, parity, tolerances))
     return tuple(checks), reference
@@ -89,7 +89,7 @@ def simplify(
     checks: Sequence[Check],
     work: Path,
     reference: Sequence[Detections] | NDArray[np.float32],
-    pictures: Sequence[Pixels],
+    images: Sequence[Pixels],
     tolerances: Tolerances,
     progress: Progress,
 ) -> tuple[tuple[Form, ...], tuple[Check, ...]]:
@@ -106,7 +106,7 @@ def simplify(
     try:
         simplify_onnx(plain.file, simplified.file)
         with progress.step("Boxes or embeddings by the simplified ONNX"):
-            parity = _parity(network, simplified, reference, pictures)
+            parity = _parity(network, simplified, reference, images)
     except Exception as error:  # onnx's and onnxruntime's exceptions share no base class
         progress.note(f"ONNX is left as it is: it cannot be simplified: {str(error).splitlines()[0]:.200}")
         return forms, ()
@@ -122,7 +122,7 @@ def onnx_for_both(
     network: Converted[DetectorSpec, PicoDet] | Converted[ExtractorSpec, Extractor],
     forms: Sequence[Form],
     reference: Sequence[Detections] | NDArray[np.float32],
-    pictures: Sequence[Pixels],
+    images: Sequence[Pixels],
     tolerances: Tolerances,
     progress: Progress,
 ) -> tuple[tuple[Form, ...], tuple[Check, ...]]:
@@ -136,7 +136,7 @@ def onnx_for_both(
         return tuple(forms), ()
     read = Form(plain.file, "openvino")
     with progress.step("Boxes or embeddings by OpenVINO from the ONNX"):
-        parity = _parity(network, read, reference, pictures)
+        parity = _parity(network, read, reference, images)
     return (read, plain), (check(f"{network.best.name}, read by OpenVINO", read, parity, tolerances),)
 
 
@@ -144,11 +144,11 @@ def _parity(
     network: Converted[DetectorSpec, PicoDet] | Converted[ExtractorSpec, Extractor],
     form: Form,
     reference: Sequence[Detections] | NDArray[np.float32],
-    pictures: Sequence[Pixels],
+    images: Sequence[Pixels],
 ) -> BoxParity | RowParity:
     spec = network.spec
     if isinstance(spec, ExtractorSpec):
         assert isinstance(reference, np.ndarray)
-        return compare_rows(reference, embed_all(form, spec, pictures))
-    found = detect_all(form, spec, pictures, spec.score_threshold)
+        return compare_rows(reference, embed_all(form, spec, images))
+    found = detect_all(form, spec, images, spec.score_threshold)
     return compare_boxes(zip(reference, found, strict=True), spec.score_threshold, most_boxes(spec))

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from shitu_edge.bundle import Rule, WholeImage
+from shitu_edge.bundle import DecisionPolicy, WholeImage
 from shitu_edge.engines.cache import user_cache
 from shitu_edge.errors import ShituError, reason_of
 from shitu_edge.system.streams import close_stdout, open_streams
@@ -39,7 +39,7 @@ app = typer.Typer(
 ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a model, or its graph's file.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
-_RULE, _EXACT = Rule(), Tolerances()
+_RULE, _EXACT = DecisionPolicy(), Tolerances()
 
 
 @app.command()
@@ -53,7 +53,7 @@ def inspect(model: ModelArgument, as_json: AsJson = False) -> None:
 
 
 @app.command()
-@options_of(Options, "pictures")
+@options_of(Options, "images")
 def convert(
     model: ModelArgument,
     out: Annotated[Path, typer.Option(help="Folder to write; it appears when it is complete.")],
@@ -66,10 +66,10 @@ def convert(
 ) -> None:
     """Convert one network of any kind to ONNX and OpenVINO IR, without a bundle.
 
-    Example: shitu-edge-export convert ch_PP-OCRv3_det_infer --out converted --pictures photos/
+    Example: shitu-edge-export convert ch_PP-OCRv3_det_infer --out converted --images photos/
     """
     limits = Tolerances(min_cosine=tolerance)
-    _print(convert_single(model, out, input_size, given["pictures"], limits, Progress()), out, as_json)
+    _print(convert_single(model, out, input_size, given["images"], limits, Progress()), out, as_json)
 
 
 @app.command()
@@ -106,7 +106,9 @@ def bundle(
     """
     options = Options(
         notes=notes.read_text(encoding="utf-8") if notes else "",
-        rule=Rule(similarity_threshold=similarity_threshold, suppression_iou=suppression_iou, whole_image=whole_image),
+        policy=DecisionPolicy(
+            similarity_threshold=similarity_threshold, suppression_iou=suppression_iou, whole_image=whole_image
+        ),
         tolerances=Tolerances(tolerance_px, tolerance_score, tolerance_cosine),
         **given,
     )
@@ -114,7 +116,7 @@ def bundle(
 
 
 @app.command()
-@options_of(Options, "pictures", "calibrate", "products", "input_size", "half")
+@options_of(Options, "images", "calibrate", "products", "input_size", "half")
 def official(
     release: Annotated[str, typer.Argument(metavar="RELEASE", help=f"One of {', '.join(RELEASES)}.")],
     out: Annotated[
@@ -159,7 +161,7 @@ def official(
             fetched = fetch_release(chosen, folder, mirror, digests, progress)
         options = Options(
             description=f"Official PP-ShiTu release {release}: any product by its photo, 512 numbers an embedding.",
-            licence="Apache-2.0",
+            license="Apache-2.0",
             downloads=tuple((entry.url, entry.size, entry.sha256) for entry in fetched.downloads),
             **given,
         )
@@ -177,7 +179,7 @@ def _print(receipt: Receipt, out: Path, as_json: bool) -> None:
 def main() -> None:
     """Run the command line."""
     open_streams()
-    warnings.filterwarnings("ignore", module=r"PIL\.")  # what is wrong with a picture is an error, or not worth a word
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # what is wrong with an image is an error, or not worth a word
     try:
         try:
             app()

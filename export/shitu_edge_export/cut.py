@@ -36,7 +36,7 @@ def describe_head(
 
     Args:
         detector: what the part was cut from.
-        shapes: of the part's outputs for one picture of `height` × `width`.
+        shapes: of the part's outputs for one image of `height` × `width`.
         names: of the same outputs.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The whole way with converted networks and with the source: do their boxes lead to the same picture?"""
+"""The whole way with converted networks and with the source: do their boxes lead to the same image?"""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TIE = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """The whole way, detector to nearest picture: how many of the source's boxes lead to the same picture."""
+    """The whole way, detector to nearest image: how many of the source's boxes lead to the same image."""
 
     engine: str
     precision: str
@@ -34,32 +34,32 @@ def best_boxes(found: Detections, limit: int) -> Detections:
     return Detections(found.boxes_xyxy[:limit], found.scores[:limit], found.class_ids[:limit])
 
 
-def cut_crops(pictures: Sequence[Pixels], found: Sequence[Detections]) -> list[Pixels]:
-    """Return all boxes of all pictures as crops, in order."""
-    pairs = zip(pictures, found, strict=True)
+def cut_crops(images: Sequence[Pixels], found: Sequence[Detections]) -> list[Pixels]:
+    """Return all boxes of all images as crops, in order."""
+    pairs = zip(images, found, strict=True)
     return [crop(pixels, box) for pixels, boxes in pairs for box in boxes.boxes_xyxy]
 
 
 def measure_agreement(
-    pictures: Sequence[Pixels],
+    images: Sequence[Pixels],
     reference: Sequence[Detections],
     reference_crops: NDArray[np.float32],
     reference_wholes: NDArray[np.float32],
     detector: tuple[Form, DetectorSpec],
     extractor: tuple[Form, ExtractorSpec],
 ) -> Agreement:
-    """Compare top-1: each box is looked up among the pictures themselves, embedded as wholes, but for its own.
+    """Compare top-1: each box is looked up among the images themselves, embedded as wholes, but for its own.
 
     Args:
-        pictures: (H, W, 3) uint8 RGB.
-        reference: the source's best boxes of each picture.
-        reference_crops, reference_wholes: the source's unit rows of these boxes, in order, and of the pictures.
+        images: (H, W, 3) uint8 RGB.
+        reference: the source's best boxes of each image.
+        reference_crops, reference_wholes: the source's unit rows of these boxes, in order, and of the images.
         detector, extractor: a form of each network, and its description.
     """
     form, spec = detector
-    found = [best_boxes(boxes, spec.max_boxes) for boxes in detect_all(form, spec, pictures, spec.score_threshold)]
-    crops = embed_all(*extractor, cut_crops(pictures, found))
-    wholes = embed_all(*extractor, pictures)
+    found = [best_boxes(boxes, spec.max_boxes) for boxes in detect_all(form, spec, images, spec.score_threshold)]
+    crops = embed_all(*extractor, cut_crops(images, found))
+    wholes = embed_all(*extractor, images)
     boxes = agreed = offset = other_offset = 0
     for number, (one, other) in enumerate(zip(reference, found, strict=True)):
         matches = {first: second for first, second, _ in match_boxes(one, other, _SAME_THING)}

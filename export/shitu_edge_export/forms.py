@@ -18,7 +18,7 @@ _FIRST_HARD_SWISH = 14
 
 
 def simplify_onnx(source: Path, target: Path) -> None:
-    """Write a model with constants folded and batch norms put into convolutions: onnxruntime's basic optimisations.
+    """Write a model with constants folded and batch norms put into convolutions: onnxruntime's basic optimizations.
 
     They use standard operators alone and do not depend on the machine. HardSwish, which they take apart, is put
     together again: OpenVINO runs the parts as two operations with a change of layout before and after.

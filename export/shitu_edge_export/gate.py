@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from shitu_edge.results import Detections
 
+from .images import Sample
 from .parity import average_precision, compare_rows, recall_at_1, share_found
-from .pictures import Sample
 
 _SAFE_SHARE = 0.8
 """Of the allowed distance from cosine 1 that a search may use up."""
@@ -23,7 +23,7 @@ class Limits:
 
     Attributes:
         kept_boxes, kept_iou: share of float32's boxes that must be found again, at this IoU.
-        lost_ap: of AP50 on pictures with true boxes, 0..1.
+        lost_ap: of AP50 on images with true boxes, 0..1.
         mean_cosine: least mean cosine with float32's embeddings.
         lost_recall: of recall@1 on products, 0..1.
     """
@@ -37,9 +37,9 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class BoxLoss:
-    """A detector in another precision against float32 on the same pictures; AP50 is None without true boxes."""
+    """A detector in another precision against float32 on the same images; AP50 is None without true boxes."""
 
-    pictures: int
+    images: int
     boxes: int
     kept: float
     float_ap50: float | None
@@ -61,7 +61,7 @@ class BoxLoss:
 
     def __str__(self) -> str:
         truth = "" if self.ap50 is None else f", AP50 {self.ap50:.1%} (float32 {self.float_ap50:.1%})"
-        return f"{self.kept:.1%} of float32's {self.boxes} boxes on {self.pictures} pictures{truth}"
+        return f"{self.kept:.1%} of float32's {self.boxes} boxes on {self.images} images{truth}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +103,8 @@ def box_loss(
     """Compare detections with float32's.
 
     Args:
-        samples: the pictures; those with boxes count for AP50.
-        reference, found: detections of each picture by float32 and by the other precision, from low scores on.
+        samples: the images; those with boxes count for AP50.
+        reference, found: detections of each image by float32 and by the other precision, from low scores on.
         threshold: the working threshold, from which on float32's boxes have to be found again, and with such a score.
         limits: for the IoU of a box found again.
     """

@@ -10,7 +10,7 @@ from typing import Any
 
 from .errors import ModelError
 from .graph import Graph, Op
-from .kinds import Extractor, Other, PicoDet, recognise
+from .kinds import Extractor, Other, PicoDet, recognize
 from .operators import find_unknown
 from .source import Model, find_configuration, find_graph, open_model, read_graph
 
@@ -85,7 +85,7 @@ def inspect(place: Path) -> Inspection:
             raise
         model, weights = _Weightless(read_graph(path)), "its weights are missing, so that it cannot be converted"
     graph = model.graph
-    kind = recognise(model)
+    kind = recognize(model)
     converted = list(graph.upstream(kind.scores + kind.distances)) if isinstance(kind, PicoDet) else list(graph.ops)
     return Inspection(
         path=path,
@@ -101,12 +101,12 @@ def inspect(place: Path) -> Inspection:
 
 @dataclass(frozen=True, slots=True)
 class _Weightless:
-    """A graph whose parameters have no values: a PicoDet is then recognised by its scores and its raw levels alone."""
+    """A graph whose parameters have no values: a PicoDet is then recognized by its scores and its raw levels alone."""
 
     graph: Graph
 
     def array(self, name: str) -> Any:
-        """Return 0, 1, 2, ... of the parameter's size: the only constants that recognising asks for."""
+        """Return 0, 1, 2, ... of the parameter's size: the only constants that recognizing asks for."""
         import numpy as np
 
         return np.arange(min(prod(self.graph.shape(name)), _MOST_BINS), dtype=np.float32)

@@ -26,7 +26,7 @@ _NOISE = re.compile(
     r"|^WARNING|deprecated"
 )
 _LAST_LINES = 4
-_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_COLORS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def run(task: str, what: str, blame: Iterable[str] = (), **arguments: Any) -> dict[str, Any]:
@@ -75,6 +75,6 @@ def _ending(code: int) -> str:
 
 
 def _last_words(output: str) -> str:
-    lines = [_COLOURS.sub("", line).rstrip() for line in output.splitlines()]
+    lines = [_COLORS.sub("", line).rstrip() for line in output.splitlines()]
     telling = [line for line in lines if not line.startswith("  ") and not _NOISE.search(line)]  # no stack's lines
     return " | ".join(telling[-_LAST_LINES:])[-600:] or "it said nothing"

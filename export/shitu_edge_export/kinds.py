@@ -60,7 +60,7 @@ class PicoDet:
     """A PicoDet: the values where its head ends, and what follows them in this export.
 
     `scores` and `distances` are not paired yet: shapes do that, see `cut.pair_levels`. `clips` says whether boxes are
-    clipped to the picture before they are suppressed. `projection` are the bins' distances, () where the graph does not
+    clipped to the image before they are suppressed. `projection` are the bins' distances, () where the graph does not
     say: 0, 1, 2, ... but for rounding in some exports.
     """
 
@@ -83,7 +83,7 @@ class PicoDet:
 
 @dataclass(frozen=True, slots=True)
 class Extractor:
-    """An extractor: one picture in, one row of `dim` numbers out."""
+    """An extractor: one image in, one row of `dim` numbers out."""
 
     image: str
     output: str
@@ -98,7 +98,7 @@ class Other:
     kind: str = "other"
 
 
-def recognise(model: Parameters) -> PicoDet | Extractor | Other:
+def recognize(model: Parameters) -> PicoDet | Extractor | Other:
     """Say what a network is.
 
     Raises:
@@ -107,7 +107,7 @@ def recognise(model: Parameters) -> PicoDet | Extractor | Other:
     graph = model.graph
     image = image_input(graph)
     if image is None:
-        return Other("other: no input of pictures (N, 3, H, W)")
+        return Other("other: no input of images (N, 3, H, W)")
     found = _find_picodet(model, image)
     if found:
         return found
@@ -121,9 +121,9 @@ def recognise(model: Parameters) -> PicoDet | Extractor | Other:
 
 
 def image_input(graph: Graph) -> str | None:
-    """Return the one input of pictures (N, 3, H, W), None where there is none or several."""
-    pictures = [name for name in graph.inputs if len(graph.shape(name)) == 4 and graph.shape(name)[1] == 3]
-    return pictures[0] if len(pictures) == 1 else None
+    """Return the one input of images (N, 3, H, W), None where there is none or several."""
+    images = [name for name in graph.inputs if len(graph.shape(name)) == 4 and graph.shape(name)[1] == 3]
+    return images[0] if len(images) == 1 else None
 
 
 def _extractor_kind(graph: Graph) -> str:

@@ -65,14 +65,14 @@ def open_form(form: Form, network: Network) -> Session:
     return open_session(model, form.engine, Resources(read_cpu().threads))
 
 
-def detect_all(form: Form, spec: DetectorSpec, pictures: Sequence[Pixels], threshold: float) -> list[Detections]:
-    """Detect things in pictures (H, W, 3) uint8 RGB, down to a score of `threshold`, as many as the head keeps."""
+def detect_all(form: Form, spec: DetectorSpec, images: Sequence[Pixels], threshold: float) -> list[Detections]:
+    """Detect things in images (H, W, 3) uint8 RGB, down to a score of `threshold`, as many as the head keeps."""
     detector = Detector(open_form(form, spec.network), spec)
-    return [detector.detect(pixels, score_threshold=threshold, max_boxes=most_boxes(spec)) for pixels in pictures]
+    return [detector.detect(pixels, score_threshold=threshold, max_boxes=most_boxes(spec)) for pixels in images]
 
 
 def most_boxes(spec: DetectorSpec) -> int:
-    """Return how many boxes a detector's head keeps of a picture at most."""
+    """Return how many boxes a detector's head keeps of an image at most."""
     return spec.head.keep_top_k if isinstance(spec.head, PicoDetLevels) else spec.max_boxes
 
 

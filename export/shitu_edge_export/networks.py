@@ -1,4 +1,4 @@
-"""From a source to a converted network: recognised, cut where needed, converted by every route, described."""
+"""From a source to a converted network: recognized, cut where needed, converted by every route, described."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from shitu_edge.system.digest import file_sha256
 from .convert import Part, Route, convert
 from .cut import describe_head
 from .errors import ModelError
-from .kinds import Extractor, PicoDet, recognise
+from .kinds import Extractor, PicoDet, recognize
 from .preparation import DETECTOR, EXTRACTOR, Preparation, read_preparation
 from .progress import Progress
 from .source import Model, find_configuration, open_model
@@ -47,7 +47,7 @@ class Converted(Generic[SpecT, KindT]):
 def convert_detector(
     place: Path, folder: Path, input_size: int | None, progress: Progress
 ) -> Converted[DetectorSpec, PicoDet]:
-    """Cut a PicoDet to its head and convert it, for one picture of a fixed size.
+    """Cut a PicoDet to its head and convert it, for one image of a fixed size.
 
     Args:
         place: the model's folder or file.
@@ -59,7 +59,7 @@ def convert_detector(
         ConversionError: no route converts it.
     """
     model = open_model(place)
-    kind = recognise(model)
+    kind = recognize(model)
     if not isinstance(kind, PicoDet):
         raise ModelError(f"{model.path}: expected a PicoDet detector, found: {kind.kind}")
     preparation = read_preparation(find_configuration(model.path), DETECTOR)
@@ -85,9 +85,9 @@ def convert_extractor(
 ) -> Converted[ExtractorSpec, Extractor]:
     """Convert an extractor as it is, for any number of crops at a time; see `convert_detector`."""
     model = open_model(place)
-    kind = recognise(model)
+    kind = recognize(model)
     if not isinstance(kind, Extractor):
-        raise ModelError(f"{model.path}: expected an extractor (a picture in, a vector out), found: {kind.kind}")
+        raise ModelError(f"{model.path}: expected an extractor (an image in, a vector out), found: {kind.kind}")
     preparation = read_preparation(find_configuration(model.path), EXTRACTOR)
     height, width = fixed_sides(model, kind.image, preparation, input_size, "extractor")
     shape = (-1, 3, height, width)

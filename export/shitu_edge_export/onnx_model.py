@@ -36,7 +36,7 @@ class OnnxModel:
         return array
 
     def write_part(self, folder: Path, inputs: Sequence[str], outputs: Sequence[str]) -> Path:
-        """Write the part between inputs and outputs as a model of its own, for one picture at a time."""
+        """Write the part between inputs and outputs as a model of its own, for one image at a time."""
         model = onnx.ModelProto()
         model.CopyFrom(self._model)
         graph = model.graph

@@ -20,13 +20,13 @@ _TWIN_IOU, _TWIN_SCORE = 0.5, 1e-5
 
 @dataclass(frozen=True, slots=True)
 class BoxParity:
-    """Boxes against reference boxes, over several pictures.
+    """Boxes against reference boxes, over several images.
 
     Attributes:
         boxes: how many the reference has.
         missed, extra: reference boxes that no box of the same class matches, and boxes that match none.
         ties: boxes of which a twin, overlapping and of the same score, was kept instead; neither missed nor extra.
-        max_px, mean_px: greatest and mean difference of a matched side, in pixels of the picture.
+        max_px, mean_px: greatest and mean difference of a matched side, in pixels of the image.
         min_iou, mean_iou: of the matched pairs.
         max_score: greatest difference of a matched score.
     """
@@ -52,12 +52,12 @@ class RowParity:
 
 
 def compare_boxes(pairs: Iterable[tuple[Detections, Detections]], threshold: float, limit: int) -> BoxParity:
-    """Match found boxes with reference boxes, picture by picture.
+    """Match found boxes with reference boxes, image by image.
 
     Args:
-        pairs: reference and found detections of each picture, best first, down to `threshold`.
+        pairs: reference and found detections of each image, best first, down to `threshold`.
         threshold: the working threshold; a box within 1e-4 of it is not counted as missed or extra.
-        limit: how many boxes of a picture were kept at most; nor is one that is no better than the last of so many.
+        limit: how many boxes of an image were kept at most; nor is one that is no better than the last of so many.
     """
     boxes = missed = extra = ties = 0
     sides: list[NDArray[np.float32]] = []
@@ -132,7 +132,7 @@ def average_precision(pairs: Sequence[tuple[NDArray[np.float32], Detections]], i
     """Return the average precision of class-agnostic detections (all-point interpolation, as PASCAL VOC from 2010).
 
     Args:
-        pairs: true boxes (N, 4) and detections of each picture.
+        pairs: true boxes (N, 4) and detections of each image.
         iou_from: least IoU of a hit; every true box counts once, for the best-scored detection on it.
 
     Returns:

@@ -38,7 +38,7 @@ class PaddleProgram:
         return self.weights.array(name)
 
     def write_part(self, folder: Path, inputs: Sequence[str], outputs: Sequence[str]) -> Path:
-        """Write the part between inputs and outputs as a model of its own, for one picture at a time.
+        """Write the part between inputs and outputs as a model of its own, for one image at a time.
 
         Loops, branches and whatever the outputs do not need are left behind.
         """

@@ -1,4 +1,4 @@
-"""How a network wants its pictures: from the `.yml` that PaddleDetection, PaddleClas and PaddleX put beside a model.
+"""How a network wants its images: from the `.yml` that PaddleDetection, PaddleClas and PaddleX put beside a model.
 
 Without one, PP-ShiTu's own values are taken (PaddleClas, `deploy/configs/inference_general.yaml`).
 """
@@ -70,7 +70,7 @@ def read_preparation(path: Path | None, default: Preparation) -> Preparation:
         raise ModelError(f"{path}: is nested too deeply") from error
     except (yaml.YAMLError, ValueError) as error:  # such as a date that there is not
         raise ModelError(f"{path}: is not YAML: {' '.join(str(error).split())[:200]}") from error
-    # What it does not mention is not done: a graph may normalise by itself.
+    # What it does not mention is not done: a graph may normalize by itself.
     preparation = replace(default, scale=1.0, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
     try:
         steps = _steps(content)
@@ -107,7 +107,7 @@ def _apply(preparation: Preparation, name: str, facts: Mapping[str, Any], path: 
     padded = name == "PadStride" and any((side or 0) % int(facts["stride"]) for side in _sides(preparation))
     if name in _IDLE or (name == "PadStride" and not padded):  # the official detector's file pads 640 to 640
         return preparation
-    raise ModelError(f"{path}: pre-processing by {name} is not among what the runtime does (resize, normalise)")
+    raise ModelError(f"{path}: pre-processing by {name} is not among what the runtime does (resize, normalize)")
 
 
 def _resize(preparation: Preparation, facts: Mapping[str, Any], path: Path) -> Preparation:

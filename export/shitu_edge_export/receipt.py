@@ -19,10 +19,10 @@ from .endtoend import Agreement
 from .errors import ExportError
 from .gate import Limits
 from .parity import BoxParity, RowParity
-from .quantise import Quantisation
+from .quantize import Quantization
 
 RECEIPT = "receipt.json"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _MOST_TIES = 0.01
 
 
@@ -73,13 +73,13 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class NetworkReceipt:
-    """A network: what it was, what the routes made of it, how each form compares, what quantising cost."""
+    """A network: what it was, what the routes made of it, how each form compares, what quantizing cost."""
 
     role: str
     facts: Mapping[str, Any]
     routes: tuple[Mapping[str, Any], ...]
     checks: tuple[Check, ...]
-    precisions: tuple[Quantisation, ...] = ()
+    precisions: tuple[Quantization, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class Receipt:
     """`receipt.json`."""
 
     made_with: Mapping[str, str]
-    pictures: str
+    images: str
     tolerances: Tolerances
     networks: tuple[NetworkReceipt, ...]
     agreement: tuple[Agreement, ...] = ()
@@ -129,7 +129,7 @@ class ToleranceError(ExportError):
     def __init__(self, receipt: Receipt) -> None:
         super().__init__(
             f"the receipt misses its tolerances, nothing is written: {'; '.join(receipt.failures)}. Try more "
-            "--pictures to see whether it is rounding alone, then a wider --tolerance-px, --tolerance-score or "
+            "--images to see whether it is rounding alone, then a wider --tolerance-px, --tolerance-score or "
             "--tolerance-cosine; boxes shifted by half a stride mean an export with another cell_offset"
         )
         self.receipt = receipt
@@ -171,10 +171,10 @@ def print_receipt(receipt: Receipt) -> None:
     for agreement in receipt.agreement:
         console.print(
             f"end to end on {agreement.engine}, {agreement.precision}: {agreement.agreed} of {agreement.boxes} boxes "
-            "lead to the same picture as the source's",
+            "lead to the same image as the source's",
             soft_wrap=True,
         )
-    console.print(f"measured on {receipt.pictures}", soft_wrap=True)
+    console.print(f"measured on {receipt.images}", soft_wrap=True)
 
 
 def _facts(network: NetworkReceipt) -> Iterator[str]:

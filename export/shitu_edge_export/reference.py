@@ -59,7 +59,7 @@ def reference_detections(
     kind: PicoDet,
     part: Part | None,
     spec: DetectorSpec,
-    pictures: Sequence[NDArray[np.uint8]],
+    images: Sequence[NDArray[np.uint8]],
     threshold: float,
 ) -> list[Detections]:
     """Detect things with the source, down to a score of `threshold`.
@@ -69,17 +69,17 @@ def reference_detections(
     """
     raw = part if not kind.decodes else None
     names = [spec.network.input.name] if raw else list(model.graph.input_names)
-    feeds = [_feeds(names, spec, pixels, boxes_in_input=kind.suppression is None) for pixels in pictures]
+    feeds = [_feeds(names, spec, pixels, boxes_in_input=kind.suppression is None) for pixels in images]
     source = (raw.path, raw.weights) if raw else (model.path, model.weights_path)
     outputs = run_source(*source, feeds)
     return [
         _read(kind, raw.outputs if raw else (), spec, arrays, pixels, threshold)
-        for arrays, pixels in zip(outputs, pictures, strict=True)
+        for arrays, pixels in zip(outputs, images, strict=True)
     ]
 
 
 def _feeds(names: Sequence[str], spec: DetectorSpec, pixels_rgb: NDArray[np.uint8], boxes_in_input: bool) -> Feeds:
-    """Return what PaddleDetection's inference feeds: the picture, its size as resized, and the scale (y, x)."""
+    """Return what PaddleDetection's inference feeds: the image, its size as resized, and the scale (y, x)."""
     height, width = pixels_rgb.shape[:2]
     entry = spec.network.input
     builder = InputBuilder(entry)

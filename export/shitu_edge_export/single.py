@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from shitu_edge.bundle import InputSpec, Network
 from shitu_edge.imaging.preprocess import InputBuilder
 
-from .bundle import load_pictures
+from .bundle import load_images
 from .checks import check, forms_of
 from .convert import Part, Route, convert
 from .errors import ModelError
 from .folders import appearing, scratch_folder
-from .kinds import PicoDet, image_input, recognise
+from .kinds import PicoDet, image_input, recognize
 from .measure import Form, open_form
 from .networks import fixed_sides, make_part, network_facts
 from .parity import compare_rows
@@ -28,24 +28,24 @@ from .reference import run_source
 from .source import Model, find_configuration, open_model
 from .tools import tool_versions
 
-_PICTURES = 4
+_IMAGES = 4
 
 
 def convert_single(
     place: Path,
     out: Path,
     input_size: int | None,
-    pictures: Sequence[Path],
+    images: Sequence[Path],
     tolerances: Tolerances,
     progress: Progress,
 ) -> Receipt:
-    """Convert a network that takes one picture, by both routes; of a PicoDet the part up to its head.
+    """Convert a network that takes one image, by both routes; of a PicoDet the part up to its head.
 
     Args:
         place: a model's folder or its graph's file.
         out: folder for `network.onnx`, `network.xml`, `network.bin` and `receipt.json`.
         input_size: sides of the input; the graph's own, or 640 where it has none.
-        pictures: folders of pictures to compare on; drawn ones without.
+        images: folders of images to compare on; drawn ones without.
         tolerances: `min_cosine` is that of each flattened output with the source's.
         progress: for the user.
 
@@ -56,7 +56,7 @@ def convert_single(
         model = open_model(place)
         part, network = _part(model, input_size, work)
         routes = tuple(filter(None, convert(part, work, progress)))
-        tensors, origin = _tensors(network.input, pictures)
+        tensors, origin = _tensors(network.input, images)
         with progress.step("The source's outputs"):
             sources = run_source(part.path, part.weights, [{network.input.name: tensor} for tensor in tensors])
             reference = [_flat(dict(zip(part.outputs, arrays, strict=True))) for arrays in sources]
@@ -64,12 +64,12 @@ def convert_single(
         chosen = next(route for route in routes if route.ir)
         receipt = Receipt(
             made_with=tool_versions(routes),
-            pictures=origin,
+            images=origin,
             tolerances=tolerances,
             networks=(
                 NetworkReceipt(
                     "network",
-                    network_facts(model, recognise(model).kind, part, chosen),
+                    network_facts(model, recognize(model).kind, part, chosen),
                     tuple({"name": route.name, "error": route.error} for route in routes),
                     checks,
                 ),
@@ -84,12 +84,12 @@ def convert_single(
 
 
 def _part(model: Model, input_size: int | None, work: Path) -> tuple[Part, Network]:
-    kind = recognise(model)
+    kind = recognize(model)
     graph = model.graph
     image = image_input(graph)
     if image is None or (len(graph.inputs) > 1 and not isinstance(kind, PicoDet)):
         raise ModelError(
-            f"{model.path}: expected one input of pictures (N, 3, H, W), found {', '.join(graph.input_names)}"
+            f"{model.path}: expected one input of images (N, 3, H, W), found {', '.join(graph.input_names)}"
         )
     preparation = read_preparation(find_configuration(model.path), DETECTOR)
     height, width = fixed_sides(model, image, preparation, input_size, "detector")
@@ -104,10 +104,10 @@ def _part(model: Model, input_size: int | None, work: Path) -> tuple[Part, Netwo
 
 
 def _tensors(entry: InputSpec, folders: Sequence[Path]) -> tuple[list[NDArray[np.float32]], str]:
-    pictures, origin = load_pictures(folders)
+    images, origin = load_images(folders)
     builder = InputBuilder(entry)
     tensors = []
-    for pixels in pictures[:_PICTURES]:
+    for pixels in images[:_IMAGES]:
         tensor = np.empty(entry.shape(), np.float32)
         builder.fill(tensor[0], pixels)
         tensors.append(tensor)

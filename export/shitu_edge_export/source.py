@@ -39,7 +39,7 @@ class Model(Protocol):
         """Return a parameter's values."""
 
     def write_part(self, folder: Path, inputs: Sequence[str], outputs: Sequence[str]) -> Path:
-        """Write the part between inputs and outputs as a model of its own, for one picture at a time."""
+        """Write the part between inputs and outputs as a model of its own, for one image at a time."""
 
 
 def open_model(place: Path) -> Model:

@@ -1,6 +1,6 @@
 """How long a fresh process takes to its first answer.
 
-    python -m shitu_edge.bench.cold '{"bundle": ..., "gallery": ..., "picture": ..., ...}'
+    python -m shitu_edge.bench.cold '{"bundle": ..., "gallery": ..., "image": ..., ...}'
 
 opens a recognizer, answers once, prints what it took as JSON, and ends.
 """
@@ -32,28 +32,28 @@ class ColdStart:
 def cold_start(
     bundle: Path,
     gallery: Path,
-    picture: bytes,
+    image: bytes,
     *,
     engine: EngineName = "auto",
     precision: str | tuple[str, str] | None = None,
     threads: int | None = None,
     cached: bool = True,
 ) -> ColdStart:
-    """Start a process that answers one picture.
+    """Start a process that answers one image.
 
     Args:
         bundle, gallery, engine, precision, threads: as of `Recognizer.open`.
-        picture: encoded.
+        image: encoded.
         cached: whether compiled models may be taken from, and are kept in, the user's cache folder; else an empty one.
 
     Raises:
         ShituError: the process failed; with its last words.
     """
     with tempfile.TemporaryDirectory(prefix="shitu-edge-bench-") as scratch:
-        photo = Path(scratch, "picture")
-        photo.write_bytes(picture)
+        photo = Path(scratch, "image")
+        photo.write_bytes(image)
         task = {
-            "picture": str(photo),
+            "image": str(photo),
             "bundle": str(bundle),
             "gallery": str(gallery),
             "engine": engine,
@@ -79,10 +79,10 @@ def _main() -> None:
     task = json.loads(sys.argv[1])
     if isinstance(task["precision"], list):
         task["precision"] = tuple(task["precision"])
-    picture = Path(task.pop("picture")).read_bytes()
+    image = Path(task.pop("image")).read_bytes()
     with Recognizer.open(task.pop("bundle"), task.pop("gallery"), **task) as recognizer:
         opened = time.time()
-        recognizer.recognize(picture)
+        recognizer.recognize(image)
         answered = time.time()
     print(json.dumps(asdict(ColdStart(python, opened, answered))))
 

@@ -41,6 +41,8 @@ def load_result(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise OptionError(f"{path}: is no result of `shitu-edge bench --json`: {error}") from error
     try:
+        if stored["schema_version"] == 1:
+            stored |= {"schema_version": SCHEMA_VERSION, "images": stored.pop("pictures")}
         known = stored["schema_version"] == SCHEMA_VERSION and bool(_conditions(stored))
         known = known and all(_are_times(_samples(stored, name)) for name in (*STAGES, "total"))
     except (AttributeError, LookupError, TypeError, ValueError):
@@ -88,7 +90,7 @@ def _conditions(result: Mapping[str, Any]) -> dict[str, str]:
         engine, precision, threads = (_text(made_by[part][name]) for name in ("engine", "precision", "threads"))
         found[part] = f"{engine}, {precision}, {threads} threads"
     sizes = ", ".join(f"{shown(width)} × {shown(height)}" for width, height in result["sizes"][:_SIZES])
-    found |= {"objects": result["setup"]["objects"], "pictures": f"{shown(result['pictures'])} of {sizes}"}
+    found |= {"objects": result["setup"]["objects"], "images": f"{shown(result['images'])} of {sizes}"}
     return {_text(name): _text(value) for name, value in found.items()}
 
 

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from ..bundle import ExtractorSpec
 from ..errors import GalleryError
-from ..gallery import Gallery, NewItem
+from ..gallery import Gallery, NewGalleryItem
 
 Rows = NDArray[np.float32]
 Progress = Callable[[str, int, int], None]
 """Called with the step (`items` or `index`), what is done and the total."""
 
-PICTURES = 10
+IMAGES = 10
 """In the gallery, of each product. Each has one more, to be looked up."""
 _PRODUCTS = 100
 _SPECTRUM = 0.45
@@ -25,45 +25,45 @@ _SPECTRUM = 0.45
 _COMMON = 0.115
 """Squared length of what all embeddings share: the median cosine between products."""
 _VARIETY = (0.09, 0.70)
-"""How much of the rest, squared, a picture has for itself; each product lies somewhere in this range."""
+"""How much of the rest, squared, an image has for itself; each product lies somewhere in this range."""
 
 
 def synthetic_embeddings(count: int, dim: int, seed: int) -> Rows:
-    """Return unit rows (count, dim) float32, ten pictures of each product next to each other.
+    """Return unit rows (count, dim) float32, ten images of each product next to each other.
 
     Cosines are those of PP-ShiTu V1 on 1 069 photos of drinks: within a product 0.51 / 0.65 / 0.78 at 25 / 50 / 75 %,
     between products 0.11 in the median, 0.36 at 99 %, 0.46 at 99.9 %. The first rows are the same whatever the count.
     """
-    return np.concatenate([np.empty((0, dim), np.float32), *_pictures(count, dim, seed)])
+    return np.concatenate([np.empty((0, dim), np.float32), *_images(count, dim, seed)])
 
 
-def further_pictures(count: int, size: int, dim: int, seed: int) -> Rows:
-    """Return unit rows (count, dim) float32: pictures that the gallery of `size` items lacks, of products that it has.
+def further_images(count: int, size: int, dim: int, seed: int) -> Rows:
+    """Return unit rows (count, dim) float32: images that the gallery of `size` items lacks, of products that it has.
 
     They come from all over the gallery; of small ones some twice.
     """
-    products = -(-size // PICTURES)
+    products = -(-size // IMAGES)
     asked = np.linspace(0, products - 1, count).astype(int)
-    blocks = {number: _block(number, dim, seed)[:, PICTURES] for number in sorted(set(asked // _PRODUCTS))}
+    blocks = {number: _block(number, dim, seed)[:, IMAGES] for number in sorted(set(asked // _PRODUCTS))}
     return np.stack([blocks[product // _PRODUCTS][product % _PRODUCTS] for product in asked])
 
 
-def _pictures(count: int, dim: int, seed: int) -> Iterator[Rows]:
+def _images(count: int, dim: int, seed: int) -> Iterator[Rows]:
     """Yield what the gallery has, about a thousand rows at a time."""
-    for start in range(0, count, _PRODUCTS * PICTURES):
-        rows = _block(start // (_PRODUCTS * PICTURES), dim, seed)[:, :PICTURES]
+    for start in range(0, count, _PRODUCTS * IMAGES):
+        rows = _block(start // (_PRODUCTS * IMAGES), dim, seed)[:, :IMAGES]
         yield rows.reshape(-1, dim)[: count - start]
 
 
 def _block(number: int, dim: int, seed: int) -> Rows:
-    """Return the pictures of a hundred products, (100, 11, dim)."""
+    """Return the images of a hundred products, (100, 11, dim)."""
     weights = np.arange(1, dim + 1) ** -_SPECTRUM
     common = np.sqrt(_COMMON) * _unit(np.random.default_rng(seed).standard_normal(dim))
     rng = np.random.default_rng((seed, number))
-    centres = _unit(rng.standard_normal((_PRODUCTS, 1, dim)) * weights)
+    centers = _unit(rng.standard_normal((_PRODUCTS, 1, dim)) * weights)
     variety = rng.uniform(*_VARIETY, (_PRODUCTS, 1, 1))
-    pictures = _unit(rng.standard_normal((_PRODUCTS, PICTURES + 1, dim)) * weights)
-    own = np.sqrt(1 - variety) * centres + np.sqrt(variety) * pictures
+    images = _unit(rng.standard_normal((_PRODUCTS, IMAGES + 1, dim)) * weights)
+    own = np.sqrt(1 - variety) * centers + np.sqrt(variety) * images
     return _unit(common + np.sqrt(1 - _COMMON) * own).astype(np.float32)
 
 
@@ -102,9 +102,9 @@ def prepared_gallery(
         with Gallery.create(new, extractor=name, fingerprint=fingerprint, dim=dim, background=False) as gallery:
             with gallery.change(note="synthetic items for a benchmark") as change:
                 done = 0
-                for rows in _pictures(size, dim, seed):
+                for rows in _images(size, dim, seed):
                     for row in rows:
-                        change.add(NewItem(f"product {done // PICTURES}", "", row))
+                        change.add(NewGalleryItem(f"product {done // IMAGES}", "", row))
                         done += 1
                     progress("items", done, size)
             if gallery.needs_graph():

@@ -41,7 +41,7 @@ def _parts(result: Result, verdict: Verdict | None, swept: Sequence[Axis]) -> It
         quantile: {name: getattr(summaries[name], quantile).value for name in STAGES} for quantile in ("p50", "p95")
     }
     yield plots.stacked_bars(bars, "ms")
-    yield "<h2>How long a picture takes</h2>"
+    yield "<h2>How long an image takes</h2>"
     total = summaries["total"]
     marks = {"p50": total.p50.value, "p95": total.p95.value, "p99": total.p99.value}
     yield plots.distribution(result.latency.total_ms, marks | ({"budget": verdict.budget_ms} if verdict else {}), "ms")

@@ -8,8 +8,8 @@ from html import escape
 import numpy as np
 from numpy.typing import NDArray
 
-COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377")
-"""Paul Tol's bright scheme, which the colour-blind can tell apart."""
+COLORS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377")
+"""Paul Tol's bright scheme, which the color-blind can tell apart."""
 _WIDTH, _LEFT, _RIGHT = 720, 90, 60
 _ROW, _BAR = 34, 22
 _HIGH, _TOP, _BOTTOM = 240, 12, 44
@@ -17,7 +17,7 @@ _BINS = 60
 
 
 def stacked_bars(rows: Mapping[str, Mapping[str, float]], unit: str) -> str:
-    """Draw a bar a row, made of its parts in order, each with the same colour in every row; below them a legend."""
+    """Draw a bar a row, made of its parts in order, each with the same color in every row; below them a legend."""
     parts = list(dict.fromkeys(name for row in rows.values() for name in row))
     longest = max(sum(row.values()) for row in rows.values()) or 1.0
     scale = (_WIDTH - _LEFT - _RIGHT) / longest
@@ -28,7 +28,7 @@ def stacked_bars(rows: Mapping[str, Mapping[str, float]], unit: str) -> str:
         for name, value in row.items():
             wide = value * scale
             drawn.append(
-                _rect(x, y, wide, _BAR, COLOURS[parts.index(name) % len(COLOURS)], f"{name}: {value:.2f} {unit}")
+                _rect(x, y, wide, _BAR, COLORS[parts.index(name) % len(COLORS)], f"{name}: {value:.2f} {unit}")
             )
             x += wide
         drawn.append(_text(x + 6, y + 16, f"{sum(row.values()):.1f}"))
@@ -43,12 +43,12 @@ def distribution(samples: Sequence[float], marks: Mapping[str, float], unit: str
     counts, edges = np.histogram(shown, _BINS, (min(float(values.min()), *marks.values()), max(end, *marks.values())))
     x, y = _Axis(edges[0], edges[-1], _LEFT, _WIDTH - _RIGHT), _Axis(0, counts.max(), _HIGH - _BOTTOM, _TOP)
     drawn = [
-        _rect(x(left), y(count), x(right) - x(left) - 0.5, y(0) - y(count), COLOURS[0], f"{left:.2f} {unit}: {count}")
+        _rect(x(left), y(count), x(right) - x(left) - 0.5, y(0) - y(count), COLORS[0], f"{left:.2f} {unit}: {count}")
         for count, left, right in zip(counts, edges[:-1], edges[1:], strict=True)
         if count
     ]
     for number, (name, value) in enumerate(marks.items()):
-        drawn.append(_line([(x(value), _TOP), (x(value), y(0))], COLOURS[1], dashed=True))
+        drawn.append(_line([(x(value), _TOP), (x(value), y(0))], COLORS[1], dashed=True))
         drawn.append(_text(x(value) + 4, _TOP + 12 + 15 * number, f"{name} {value:.1f}"))
     drawn += _ticks(np.linspace(edges[0], edges[-1], 6), x, unit)
     if len(shown) < len(values):
@@ -67,11 +67,11 @@ def lines(names: Sequence[str], series: Mapping[str, Sequence[float]], unit: str
         drawn.append(_text(_LEFT - 8, y(level) + 4, f"{level:.0f} {unit}", "end"))
     drawn += [_text(place(number), _HIGH - _BOTTOM + 18, name, "middle") for number, name in enumerate(names)]
     for number, (title, values) in enumerate(series.items()):
-        colour = COLOURS[number % len(COLOURS)]
+        color = COLORS[number % len(COLORS)]
         points = [(place(at), y(value)) for at, value in enumerate(values)]
-        drawn.append(_line(points, colour))
+        drawn.append(_line(points, color))
         for (at, high), value in zip(points, values, strict=True):
-            drawn.append(_dot(at, high, colour, f"{title}: {value:.2f} {unit}"))
+            drawn.append(_dot(at, high, color, f"{title}: {value:.2f} {unit}"))
     return _svg(drawn + _legend(list(series), _HIGH - 16), _HIGH + 6)
 
 
@@ -93,27 +93,27 @@ def _ticks(values: Sequence[float] | NDArray[np.float64], x: _Axis, unit: str) -
 def _legend(names: Sequence[str], y: float) -> list[str]:
     drawn, x = [], float(_LEFT)
     for number, name in enumerate(names):
-        drawn.append(_rect(x, y, 12, 12, COLOURS[number % len(COLOURS)], name))
+        drawn.append(_rect(x, y, 12, 12, COLORS[number % len(COLORS)], name))
         drawn.append(_text(x + 17, y + 11, name))
         x += 40 + 7.5 * len(name)
     return drawn
 
 
-def _rect(x: float, y: float, wide: float, high: float, colour: str, title: str) -> str:
+def _rect(x: float, y: float, wide: float, high: float, color: str, title: str) -> str:
     return (
-        f'<rect x="{x:.1f}" y="{y:.1f}" width="{max(wide, 0):.1f}" height="{high:.1f}" fill="{colour}">'
+        f'<rect x="{x:.1f}" y="{y:.1f}" width="{max(wide, 0):.1f}" height="{high:.1f}" fill="{color}">'
         f"<title>{escape(title)}</title></rect>"
     )
 
 
-def _dot(x: float, y: float, colour: str, title: str) -> str:
-    return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}"><title>{escape(title)}</title></circle>'
+def _dot(x: float, y: float, color: str, title: str) -> str:
+    return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{color}"><title>{escape(title)}</title></circle>'
 
 
-def _line(points: Sequence[tuple[float, float]], colour: str, dashed: bool = False) -> str:
+def _line(points: Sequence[tuple[float, float]], color: str, dashed: bool = False) -> str:
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
     dashes = ' stroke-dasharray="4 3"' if dashed else ""
-    return f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"{dashes}/>'
+    return f'<polyline points="{path}" fill="none" stroke="{color}" stroke-width="2"{dashes}/>'
 
 
 def _text(x: float, y: float, text: str, anchor: str = "start") -> str:

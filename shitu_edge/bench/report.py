@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .run import STAGES, Result
-from .statistics import Quantile, Summary, summarise
+from .statistics import Quantile, Summary, summarize
 from .sweep import Axis
 from .trial import Outcome
 from .verdict import Verdict
@@ -72,8 +72,8 @@ def facts(result: Result) -> dict[str, str]:
         "bundle": f"{made_by['bundle']} ({made_by['bundle_digest'][:12]})",
         "detector": _network(made_by["detector"]),
         "extractor": _network(made_by["extractor"]),
-        "pictures": f"{result.pictures} of {sizes}{', ...' if len(result.sizes) > 3 else ''}",
-        "boxes a picture": f"{statistics.mean(result.boxes):.1f} looked up",
+        "images": f"{result.images} of {sizes}{', ...' if len(result.sizes) > 3 else ''}",
+        "boxes an image": f"{statistics.mean(result.boxes):.1f} looked up",
         "gallery": f"{result.gallery_items} items, "
         + (f"searched by {result.search.how}" if result.search else "nothing to search"),
     }
@@ -94,7 +94,7 @@ def markdown(result: Result, verdict: Verdict | None, swept: Sequence[Axis] = ()
 
 def verdict_lines(verdict: Verdict) -> list[str]:
     """Return the verdict, and what would help, a line each."""
-    doubt = "" if verdict.sure else " (within the error of so few pictures: measure more, --count)"
+    doubt = "" if verdict.sure else " (within the error of so few images: measure more, --count)"
     if verdict.met:
         return [f"within the budget of {verdict.budget_ms:g} ms at p95{doubt}"]
     lines = [f"over the budget of {verdict.budget_ms:g} ms at p95{doubt}; {verdict.blame} takes most of it"]
@@ -111,16 +111,16 @@ def _latency(result: Result) -> Table:
     if result.search:
         rows.append(("search alone, a query", *_milliseconds(result.search.ms)))
     rate, due = result.at_rate
-    rows.append((f"at {rate:.1f} pictures/s, since due", *_milliseconds(summarise(due))))
-    return Table("Milliseconds a picture", ("", "p50", "p95", "p99", "max", "p95, 95 % sure"), tuple(rows))
+    rows.append((f"at {rate:.1f} images/s, since due", *_milliseconds(summarize(due))))
+    return Table("Milliseconds an image", ("", "p50", "p95", "p99", "max", "p95, 95 % sure"), tuple(rows))
 
 
 def _machine_use(result: Result) -> Table:
     latency, memory = result.latency, result.memory
     rows = [
-        ("most pictures a second", f"{result.per_second:.1f} by {result.callers} callers"),
-        ("processor time a picture", f"{latency.cpu_ms:.1f} ms"),
-        ("first picture after opening", f"{latency.first_ms:.1f} ms"),
+        ("most images a second", f"{result.per_second:.1f} by {result.callers} callers"),
+        ("processor time an image", f"{latency.cpu_ms:.1f} ms"),
+        ("first image after opening", f"{latency.first_ms:.1f} ms"),
         ("memory, resident and peak", f"{_size(memory.resident)}, {_size(memory.peak)}"),
         ("processor while idle", f"{100 * result.idle_cpu:.2f} % of a core"),
     ]

@@ -23,11 +23,11 @@ from ..results import Match, Recognition
 from ..system.cpu import read_cpu
 from .cold import ColdStart, cold_start
 from .environment import Environment, Memory, read_environment, read_memory
-from .galleries import Rows, further_pictures, prepared_gallery
+from .galleries import Rows, further_images, prepared_gallery
 from .measure import Recording, as_many_as_possible, at_a_rate, idle_cpu, one_by_one
-from .statistics import Summary, summarise
+from .statistics import Summary, summarize
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 STAGES = ("decode", "detect", "extract", "search", "decide")
 _QUERIES, _NEAREST, _PART = 200, 10, 20_000
 _IDLE_S = 2.0
@@ -46,9 +46,9 @@ class Setup:
         bundle: folder or known name; the built-in one when None.
         gallery: a gallery file; a synthetic one of `gallery_size` items when None.
         gallery_size: of the synthetic gallery.
-        objects: boxes looked at in every picture, besides the whole one.
+        objects: boxes looked at in every image, besides the whole one.
         engine, precision, threads: as of `Recognizer.open`.
-        count: pictures that count.
+        count: images that count.
         seconds: of each measurement of throughput.
         seed: of the synthetic gallery.
         keep: folder for synthetic galleries.
@@ -110,13 +110,13 @@ class Result:
     """What was measured, on what.
 
     Attributes:
-        boxes: boxes looked at in each picture, the whole one included; fewer than asked for where the detector finds
+        boxes: boxes looked at in each image, the whole one included; fewer than asked for where the detector finds
             no more.
         made_by: engines, precisions and threads of both networks, and digests.
-        latency: one picture after the other.
-        per_second: pictures, with as many callers as give the most.
+        latency: one image after the other.
+        per_second: images, with as many callers as give the most.
         callers: how many those were.
-        at_rate: rate in pictures a second, and milliseconds from when a picture was due.
+        at_rate: rate in images a second, and milliseconds from when an image was due.
         cold: fresh processes, with and without compiled models at hand; None where they were left out.
         search: None for an empty gallery.
         memory, idle_cpu: of this process, after the work.
@@ -124,7 +124,7 @@ class Result:
 
     setup: Setup
     environment: Environment
-    pictures: int
+    images: int
     sizes: tuple[tuple[int, int], ...]
     bundle_folder: Path
     gallery_items: int
@@ -140,9 +140,9 @@ class Result:
     cold: Mapping[str, ColdStart] = field(default_factory=dict)
 
     def summaries(self) -> dict[str, Summary]:
-        """Summarise the stages, in their order, and `total`."""
-        found = {name: summarise(self.latency.stages[name]) for name in STAGES}
-        return found | {"total": summarise(self.latency.total_ms)}
+        """Summarize the stages, in their order, and `total`."""
+        found = {name: summarize(self.latency.stages[name]) for name in STAGES}
+        return found | {"total": summarize(self.latency.total_ms)}
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything, raw samples included, as values that `json.dumps` takes with `default=str`."""
@@ -150,12 +150,12 @@ class Result:
         return {"schema_version": SCHEMA_VERSION, **asdict(self), "summaries_ms": summaries}
 
 
-def run(setup: Setup, pictures: Sequence[bytes], *, cold: bool = True, report: Report) -> Result:
+def run(setup: Setup, images: Sequence[bytes], *, cold: bool = True, report: Report) -> Result:
     """Measure.
 
     Args:
         setup: what.
-        pictures: encoded; taken in turn.
+        images: encoded; taken in turn.
         cold: also start fresh processes.
         report: called while it goes on.
 
@@ -165,7 +165,7 @@ def run(setup: Setup, pictures: Sequence[bytes], *, cold: bool = True, report: R
     environment = read_environment()
     with opened(setup, report) as recognizer:
         seen: deque[Recognition] = deque(maxlen=setup.count)
-        recognize = recognizing(recognizer, pictures, setup.objects, seen)
+        recognize = recognizing(recognizer, images, setup.objects, seen)
         latency = one_by_one(
             recognize, count=setup.count, progress=lambda done, total: report("one by one", done, total)
         )
@@ -182,7 +182,7 @@ def run(setup: Setup, pictures: Sequence[bytes], *, cold: bool = True, report: R
         return Result(
             setup=setup,
             environment=environment,
-            pictures=len(pictures),
+            images=len(images),
             sizes=tuple(sizes),
             bundle_folder=recognizer.bundle.folder,
             gallery_items=len(gallery),
@@ -195,7 +195,7 @@ def run(setup: Setup, pictures: Sequence[bytes], *, cold: bool = True, report: R
             memory=memory,
             idle_cpu=idle,
             search=_measure_search(gallery, setup, report) if len(gallery) else None,
-            cold=_cold(recognizer, gallery, pictures[0], setup, report) if cold else {},
+            cold=_cold(recognizer, gallery, images[0], setup, report) if cold else {},
         )
 
 
@@ -213,17 +213,17 @@ def opened(setup: Setup, report: Report) -> Iterator[Recognizer]:
 
 
 def recognizing(
-    recognizer: Recognizer, pictures: Sequence[bytes], objects: int, seen: deque[Recognition] | None = None
+    recognizer: Recognizer, images: Sequence[bytes], objects: int, seen: deque[Recognition] | None = None
 ) -> Callable[[int], Mapping[str, float]]:
-    """Return the task of recognising picture after picture; it gives stages' milliseconds, and `seen` the answers.
+    """Return the task of recognizing image after image; it gives stages' milliseconds, and `seen` the answers.
 
-    Each is recognised with the detector's `objects` best boxes, however unsure it is of them.
+    Each is recognized with the detector's `objects` best boxes, however unsure it is of them.
     """
-    scores = [_lowest_score(recognizer, picture, objects) for picture in pictures]
+    scores = [_lowest_score(recognizer, image, objects) for image in images]
 
     def recognize(number: int) -> Mapping[str, float]:
-        picture = number % len(pictures)
-        answer = recognizer.recognize(pictures[picture], max_boxes=objects, detection_threshold=scores[picture])
+        image = number % len(images)
+        answer = recognizer.recognize(images[image], max_boxes=objects, detection_threshold=scores[image])
         if seen is not None:
             seen.append(answer)
         return {name: getattr(answer.stage_ms, name) for name in STAGES}
@@ -231,12 +231,12 @@ def recognizing(
     return recognize
 
 
-def _lowest_score(recognizer: Recognizer, picture: bytes, objects: int) -> float:
-    """Return the score of the last of a picture's best boxes.
+def _lowest_score(recognizer: Recognizer, image: bytes, objects: int) -> float:
+    """Return the score of the last of an image's best boxes.
 
     With it as the threshold the detector reads no more boxes than it does for a user. With 0 it would read them all.
     """
-    scores = recognizer.detect(picture, max_boxes=objects, detection_threshold=0.0).scores
+    scores = recognizer.detect(image, max_boxes=objects, detection_threshold=0.0).scores
     return min(float(scores[-1]), 1.0) if len(scores) else 0.0
 
 
@@ -245,7 +245,7 @@ def _looked_at(answer: Recognition) -> int:
 
 
 def _throughput(task: Callable[[int], object], threads: int, seconds: float, report: Report) -> tuple[int, float]:
-    """Return how many callers get the most pictures a second done, and how many those are."""
+    """Return how many callers get the most images a second done, and how many those are."""
     tried = sorted({1, 2, threads})
     found = {}
     for number, callers in enumerate(tried):
@@ -258,10 +258,10 @@ def _throughput(task: Callable[[int], object], threads: int, seconds: float, rep
 
 def _measure_search(gallery: Gallery, setup: Setup, report: Report) -> Search:
     """Search the gallery alone, one query after the other, and compare with the exact answers."""
-    ids = np.array([entry.id for entry in gallery.entries()], np.int64)
+    ids = np.array([entry.id for entry in gallery.items()], np.int64)
     info = gallery.info()
     if setup.gallery is None:
-        queries = further_pictures(_QUERIES, len(ids), info.dim, setup.seed)
+        queries = further_images(_QUERIES, len(ids), info.dim, setup.seed)
     else:
         queries = gallery.embeddings(np.random.default_rng(setup.seed).choice(ids, _QUERIES).tolist())
     answers: list[tuple[Match, ...]] = [()] * _QUERIES
@@ -277,7 +277,7 @@ def _measure_search(gallery: Gallery, setup: Setup, report: Report) -> Search:
         len({match.item_id for match in found} & set(right)) / len(right)
         for found, right in zip(answers, exact, strict=True)
     ]
-    return Search(info.search, summarise(recording.total_ms), float(first), float(np.mean(shared)), _QUERIES)
+    return Search(info.search, summarize(recording.total_ms), float(first), float(np.mean(shared)), _QUERIES)
 
 
 def _exact(gallery: Gallery, ids: NDArray[np.int64], queries: Rows) -> list[list[int]]:
@@ -291,12 +291,10 @@ def _exact(gallery: Gallery, ids: NDArray[np.int64], queries: Rows) -> list[list
     return found
 
 
-def _cold(
-    recognizer: Recognizer, gallery: Gallery, picture: bytes, setup: Setup, report: Report
-) -> dict[str, ColdStart]:
+def _cold(recognizer: Recognizer, gallery: Gallery, image: bytes, setup: Setup, report: Report) -> dict[str, ColdStart]:
     found = {}
     for number, (name, cached) in enumerate({"without cache": False, "with cache": True}.items()):
         report("fresh processes", number, 2)
-        found[name] = cold_start(recognizer.bundle.folder, gallery.path, picture, cached=cached, **setup.inference)
+        found[name] = cold_start(recognizer.bundle.folder, gallery.path, image, cached=cached, **setup.inference)
     report("fresh processes", 2, 2)
     return found

@@ -51,8 +51,8 @@ class Change:
         return not self.low <= 1 <= self.high
 
 
-def summarise(samples: Sequence[float] | Samples) -> Summary:
-    """Summarise at least one sample."""
+def summarize(samples: Sequence[float] | Samples) -> Summary:
+    """Summarize at least one sample."""
     values = np.sort(np.asarray(samples, np.float64))
     p50, p95, p99 = (quantile(values, share) for share in (0.5, 0.95, 0.99))
     return Summary(len(values), float(values.mean()), p50, p95, p99, float(values[-1]))
@@ -94,7 +94,7 @@ def _binomial(count: int, share: float) -> NDArray[np.float64]:
 def compare(before: Sequence[float], after: Sequence[float], seed: int = 0) -> Change:
     """Compare two runs' medians by bootstrap.
 
-    Neighbouring samples resemble each other (caches, clock rates, other load), so blocks of about the square root of
+    Neighboring samples resemble each other (caches, clock rates, other load), so blocks of about the square root of
     their number are drawn instead of single ones (Künsch, "The Jackknife and the Bootstrap for General Stationary
     Observations", 1989).
 

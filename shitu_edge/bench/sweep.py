@@ -9,7 +9,7 @@ from itertools import groupby
 from ..bundle.networks import open_bundle
 from ..engines import ENGINES
 from ..system.cpu import read_cpu
-from .pictures import resized
+from .images import resized
 from .run import Report, Setup
 from .trial import Outcome, Trial, measure_trials
 
@@ -26,19 +26,19 @@ class Axis:
     outcomes: tuple[Outcome, ...]
 
 
-def sweep(setup: Setup, pictures: Sequence[bytes], *, count: int = 40, report: Report) -> list[Axis]:
-    """Vary objects, sizes of pictures, sizes of the synthetic gallery, threads, precisions and engines.
+def sweep(setup: Setup, images: Sequence[bytes], *, count: int = 40, report: Report) -> list[Axis]:
+    """Vary objects, sizes of images, sizes of the synthetic gallery, threads, precisions and engines.
 
     Args:
         setup: where it starts from.
-        pictures: encoded.
-        count: pictures of each variation.
+        images: encoded.
+        count: images of each variation.
         report: called while it goes on.
 
     Raises:
         ShituError: as of `run.run`.
     """
-    named = list(_variations(setup, pictures))
+    named = list(_variations(setup, images))
     outcomes = measure_trials([trial for _, trial in named], count=count, report=report)
     pairs = zip((name for name, _ in named), outcomes, strict=True)
     return [
@@ -56,21 +56,21 @@ def precision_pairs(setup: Setup) -> list[tuple[str, str]]:
     ]
 
 
-def _variations(setup: Setup, pictures: Sequence[bytes]) -> Iterator[tuple[str, Trial]]:
+def _variations(setup: Setup, images: Sequence[bytes]) -> Iterator[tuple[str, Trial]]:
     for objects in OBJECTS:
-        yield "objects", Trial(str(objects), replace(setup, objects=objects), pictures)
+        yield "objects", Trial(str(objects), replace(setup, objects=objects), images)
     for width, height in SIZES:
-        yield "picture", Trial(f"{width} × {height}", setup, resized(pictures, (width, height)))
+        yield "image", Trial(f"{width} × {height}", setup, resized(images, (width, height)))
     if setup.gallery is None:
         size = SMALLEST_GALLERY
         while size <= setup.gallery_size:
-            yield "gallery", Trial(str(size), replace(setup, gallery_size=size), pictures)
+            yield "gallery", Trial(str(size), replace(setup, gallery_size=size), images)
             size *= 10
     threads = 1
     while threads <= read_cpu().physical_cores:
-        yield "threads", Trial(str(threads), replace(setup, threads=threads), pictures)
+        yield "threads", Trial(str(threads), replace(setup, threads=threads), images)
         threads *= 2
     for pair in precision_pairs(setup):
-        yield "precision", Trial(" + ".join(pair), replace(setup, precision=pair), pictures)
+        yield "precision", Trial(" + ".join(pair), replace(setup, precision=pair), images)
     for engine in ENGINES:
-        yield "engine", Trial(engine, replace(setup, engine=engine), pictures)
+        yield "engine", Trial(engine, replace(setup, engine=engine), images)

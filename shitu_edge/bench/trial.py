@@ -9,21 +9,21 @@ from ..errors import BundleError, EngineError
 from ..ranges import require_whole
 from .measure import one_by_one
 from .run import Report, Setup, opened, recognizing
-from .statistics import Summary, summarise
+from .statistics import Summary, summarize
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What to measure: how it is called, the setup, and encoded pictures."""
+    """What to measure: how it is called, the setup, and encoded images."""
 
     what: str
     setup: Setup
-    pictures: Sequence[bytes]
+    images: Sequence[bytes]
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Milliseconds a picture, in all and the stages' medians; none where it could not run: `refused` says why."""
+    """Milliseconds an image, in all and the stages' medians; none where it could not run: `refused` says why."""
 
     what: str
     setup: Setup
@@ -37,7 +37,7 @@ def measure_trials(trials: Sequence[Trial], *, count: int, report: Report) -> li
 
     Args:
         trials: what to measure.
-        count: pictures of each, over both rounds.
+        count: images of each, over both rounds.
         report: called while it goes on.
 
     Raises:
@@ -56,7 +56,7 @@ def measure_trials(trials: Sequence[Trial], *, count: int, report: Report) -> li
         trial = trials[number]
         try:
             with opened(trial.setup, report) as recognizer:
-                task = recognizing(recognizer, trial.pictures, trial.setup.objects)
+                task = recognizing(recognizer, trial.images, trial.setup.objects)
                 recording = one_by_one(task, count=-(-count // 2), warm_up=3)
         except (EngineError, BundleError) as error:
             refused[number] = str(error)
@@ -71,8 +71,8 @@ def measure_trials(trials: Sequence[Trial], *, count: int, report: Report) -> li
         else Outcome(
             trial.what,
             trial.setup,
-            summarise(totals[number]),
-            {name: summarise(values).p50.value for name, values in stages[number].items()},
+            summarize(totals[number]),
+            {name: summarize(values).p50.value for name, values in stages[number].items()},
         )
         for number, trial in enumerate(trials)
     ]

@@ -24,7 +24,7 @@ class Tuned:
     outcomes: tuple[Outcome, ...]
 
 
-def tune(setup: Setup, pictures: Sequence[bytes], *, count: int = 40, report: Report) -> Tuned:
+def tune(setup: Setup, images: Sequence[bytes], *, count: int = 40, report: Report) -> Tuned:
     """Try every engine with every pair of precisions that the bundle has, and then fewer threads.
 
     A bundle has only precisions that passed the export stage's gate of accuracy. The fastest is the one with the least
@@ -33,8 +33,8 @@ def tune(setup: Setup, pictures: Sequence[bytes], *, count: int = 40, report: Re
 
     Args:
         setup: bundle, gallery and objects; engine, precision and threads are what is looked for.
-        pictures: encoded.
-        count: pictures of each trial.
+        images: encoded.
+        count: images of each trial.
         report: called while it goes on.
 
     Raises:
@@ -43,14 +43,14 @@ def tune(setup: Setup, pictures: Sequence[bytes], *, count: int = 40, report: Re
     """
     cpu = read_cpu()
     everything = [(engine, pair) for engine in ENGINES for pair in precision_pairs(setup)]
-    trials = [_trial(setup, pictures, engine, pair, cpu.threads) for engine, pair in everything]
+    trials = [_trial(setup, images, engine, pair, cpu.threads) for engine, pair in everything]
     tried = measure_trials(trials, count=count, report=report)
     if all(outcome.ms is None for outcome in tried):
         raise EngineError("; ".join(dict.fromkeys(outcome.refused or "" for outcome in tried)))
     best = min(tried, key=_p95)
     if cpu.threads > 1:
         engine, pair = everything[tried.index(best)]
-        both = [_trial(setup, pictures, engine, pair, threads) for threads in (cpu.threads, cpu.threads // 2)]
+        both = [_trial(setup, images, engine, pair, threads) for threads in (cpu.threads, cpu.threads // 2)]
         tried = [outcome for outcome in tried if outcome is not best]
         tried += measure_trials(both, count=count, report=report)
     tried.sort(key=_p95)
@@ -58,11 +58,11 @@ def tune(setup: Setup, pictures: Sequence[bytes], *, count: int = 40, report: Re
 
 
 def _trial(
-    setup: Setup, pictures: Sequence[bytes], engine: EngineName, precision: tuple[str, str], threads: int
+    setup: Setup, images: Sequence[bytes], engine: EngineName, precision: tuple[str, str], threads: int
 ) -> Trial:
     of_detector, of_extractor = precision
     what = f"{engine}, detector {of_detector}, extractor {of_extractor}, {threads} threads"
-    return Trial(what, replace(setup, engine=engine, precision=precision, threads=threads), pictures)
+    return Trial(what, replace(setup, engine=engine, precision=precision, threads=threads), images)
 
 
 def _profile(setup: Setup, best: Outcome, cpu: str) -> Profile:

@@ -26,7 +26,7 @@ class Verdict:
     """What became of a budget.
 
     Attributes:
-        budget_ms: that 95 of 100 pictures may take.
+        budget_ms: that 95 of 100 images may take.
         met: whether the 95th percentile is within it.
         sure: whether its whole confidence interval is on that side of it.
         blame: the stage that takes most; None where the budget is met.
@@ -57,10 +57,10 @@ def judge(result: Result, budget_ms: float) -> Verdict:
 
 
 def try_remedies(
-    result: Result, verdict: Verdict, pictures: Sequence[bytes], *, count: int = 40, report: Report
+    result: Result, verdict: Verdict, images: Sequence[bytes], *, count: int = 40, report: Report
 ) -> Verdict:
     """Try what could be faster, one change at a time, and add it to a verdict."""
-    trials = [Trial(what, setup, pictures) for what, setup in _changes(result)]
+    trials = [Trial(what, setup, images) for what, setup in _changes(result)]
     remedies = [
         Remedy(outcome.what, outcome.ms, outcome.ms.p95.value <= verdict.budget_ms)
         for outcome in measure_trials(trials, count=count, report=report)
@@ -84,6 +84,6 @@ def _changes(result: Result) -> Iterator[tuple[str, Setup]]:
     while objects > 1:
         objects = max(1, objects // 2)
         yield (
-            f"{objects} boxes a picture instead of {setup.objects} (--objects {objects})",
+            f"{objects} boxes an image instead of {setup.objects} (--objects {objects})",
             replace(setup, objects=objects),
         )

@@ -13,7 +13,7 @@ import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from ..errors import BundleError
 from ..ranges import require_flag, require_number, require_one_of, require_whole
@@ -23,7 +23,9 @@ from .built_in import BUNDLES
 from .network_files import network_sha256, refuse_unlisted
 
 MANIFEST = "bundle.json"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+_RENAMED_IN_2 = (("", "licence", "license"), ("", "recognition", "policy"), ("policy", "neighbours", "neighbors"))
+"""Keys of version 1: where they are, their name then, and now."""
 SEARCH_PATH_VARIABLE = "SHITU_EDGE_MODELS"
 
 _MOST_MANIFEST_BYTES = 1 << 20
@@ -48,9 +50,9 @@ class NetworkFile:
 
 @dataclass(frozen=True, slots=True)
 class InputSpec:
-    """What a network eats: one RGB picture, resized without regard to its aspect ratio.
+    """What a network eats: one RGB image, resized without regard to its aspect ratio.
 
-    The tensor is `(grey level * scale - mean) / std` per channel as float32, or plain grey levels as uint8, of
+    The tensor is `(gray level * scale - mean) / std` per channel as float32, or plain gray levels as uint8, of
     `height` × `width`, in `layout` and channel order `color`. `mean` and `std` are those of red, green and blue in
     this order, whatever `color` is.
     """
@@ -67,7 +69,7 @@ class InputSpec:
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
     def shape(self, rows: int = 1) -> tuple[int, int, int, int]:
-        """Return the tensor's shape for `rows` pictures."""
+        """Return the tensor's shape for `rows` images."""
         if self.layout == "NCHW":
             return rows, 3, self.height, self.width
         return rows, self.height, self.width, 3
@@ -98,7 +100,7 @@ class PicoDetLevels:
     `scores` are probabilities (1, h, w, C) or (1, h·w, C) or, with `scores_order` CN, (1, C, h, w) or (1, C, h·w);
     `distances` logits over `reg_max` + 1 bins a side (…, 4 · (reg_max + 1)), sides left, top, right, bottom. Bins stand
     for 0, 1, … `reg_max` strides unless `projection` says otherwise: some exports carry rounded ones. `clip_first`:
-    boxes are clipped to the picture before they are suppressed.
+    boxes are clipped to the image before they are suppressed.
     """
 
     layout: Literal["picodet_levels"]
@@ -173,7 +175,7 @@ class DetectorSpec:
 
 @dataclass(frozen=True, slots=True)
 class ExtractorSpec:
-    """An extractor: its network and the output that holds `dim` numbers a picture."""
+    """An extractor: its network and the output that holds `dim` numbers an image."""
 
     network: Network
     output: str
@@ -190,21 +192,21 @@ class ExtractorSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
-    """How neighbours become decisions; the defaults are PP-ShiTu's (`deploy/configs/inference_general.yaml`).
+class DecisionPolicy:
+    """How neighbors become decisions; the defaults are PP-ShiTu's (`deploy/configs/inference_general.yaml`).
 
     Attributes:
         similarity_threshold: cosine from which a match counts.
         margin: lead over the best other label below which a match is ambiguous; 0 never is.
-        neighbours: how many gallery items are looked at.
-        vote: decide by the labels' summed similarity over the neighbours above the threshold instead of the best one.
+        neighbors: how many gallery items are looked at.
+        vote: decide by the labels' summed similarity over the neighbors above the threshold instead of the best one.
         suppression_iou: an item whose box overlaps a surer one by more is dropped.
-        whole_image: recognise the whole image too: `always`, as a `fallback` when nothing was detected, or `never`.
+        whole_image: recognize the whole image too: `always`, as a `fallback` when nothing was detected, or `never`.
     """
 
     similarity_threshold: float = 0.5
     margin: float = 0.0
-    neighbours: int = 5
+    neighbors: int = 5
     vote: bool = False
     suppression_iou: float = 0.05
     whole_image: WholeImage = "always"
@@ -217,7 +219,7 @@ class Rule:
         """
         require_number("similarity_threshold", self.similarity_threshold, -1, 1)
         require_number("margin", self.margin, 0, 2)
-        require_whole("neighbours", self.neighbours, 1)
+        require_whole("neighbors", self.neighbors, 1)
         require_flag("vote", self.vote)
         require_number("suppression_iou", self.suppression_iou, 0, 1)
         require_one_of("whole_image", self.whole_image, get_args(WholeImage))
@@ -230,10 +232,10 @@ class Manifest:
     schema_version: int
     name: str
     description: str
-    licence: str
+    license: str
     detector: DetectorSpec
     extractor: ExtractorSpec
-    recognition: Rule = field(default_factory=Rule)
+    policy: DecisionPolicy = field(default_factory=DecisionPolicy)
 
     @property
     def precisions(self) -> tuple[str, ...]:
@@ -264,7 +266,7 @@ class Bundle:
             raise BundleError(f"{path}: cannot be read: {error.strerror}") from error
         return cls(folder, parse_manifest(content, str(path)), _sha256(content))
 
-    def locate_files(self, network: Network, precision: str, file_format: str) -> tuple[Path, ...]:
+    def verified_files(self, network: Network, precision: str, file_format: str) -> tuple[Path, ...]:
         """Return the files of one form of a network after checking their digests.
 
         Raises:
@@ -295,7 +297,7 @@ class Bundle:
         for network in (self.manifest.detector.network, self.manifest.extractor.network):
             for precision, formats in network.files.items():
                 for file_format in formats:
-                    count += len(self.locate_files(network, precision, file_format))
+                    count += len(self.verified_files(network, precision, file_format))
         return count
 
 
@@ -310,14 +312,25 @@ def parse_manifest(content: bytes, where: str) -> Manifest:
     except (ValueError, RecursionError) as error:
         raise BundleError(f"{where}: is not JSON: {error}") from error
     version = data.get("schema_version") if isinstance(data, dict) else None
-    if version != SCHEMA_VERSION:
-        raise BundleError(f"{where}: expected schema_version {SCHEMA_VERSION}, found {version!r:.60}")
+    if type(version) is not int or not 1 <= version <= SCHEMA_VERSION:
+        raise BundleError(f"{where}: expected a schema_version up to {SCHEMA_VERSION}, found {version!r:.60}")
+    if version == 1:
+        _upgrade(data)
     try:
         manifest = build(Manifest, data)
     except SchemaError as error:
         raise BundleError(f"{where}: {error}") from error
     _check(manifest, where)
     return manifest
+
+
+def _upgrade(data: dict[str, Any]) -> None:
+    """Bring the content of a manifest of version 1 to the present one."""
+    data["schema_version"] = SCHEMA_VERSION
+    for place, old, new in _RENAMED_IN_2:
+        part = data.get(place) if place else data
+        if isinstance(part, dict) and old in part:
+            part[new] = part.pop(old)
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> Bundle:

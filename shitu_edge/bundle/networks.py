@@ -37,7 +37,7 @@ def open_bundle(bundle: str | os.PathLike[str] | None) -> Bundle:
 def open_network(
     bundle: Bundle, network: Network, engine: EngineName, precision: str | None, resources: Resources, batch: int = 1
 ) -> Session:
-    """Load a network of a bundle for `batch` pictures at a time, in its default precision unless another is named.
+    """Load a network of a bundle for `batch` images at a time, in its default precision unless another is named.
 
     Where the engine cannot run the default precision (onnxruntime has no INT8 files), float32 is taken; that is logged
     and stands in the session's `info`.
@@ -83,5 +83,5 @@ def cache_folder(cache: str | os.PathLike[str] | None) -> Path | None:
 
 
 def _locate(bundle: Bundle, network: Network, precision: str, file_format: str) -> ModelFiles:
-    paths = bundle.locate_files(network, precision, file_format)
+    paths = bundle.verified_files(network, precision, file_format)
     return ModelFiles(paths, " ".join(file.sha256 for file in network.files[precision][file_format]))

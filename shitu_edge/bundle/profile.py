@@ -27,7 +27,7 @@ class Profile:
         bundle, bundle_digest: what it was measured with, and is for.
         cpu: the processor it was measured on.
         engine, detector_precision, extractor_precision, threads: as of `Recognizer.open`.
-        p50_ms, p95_ms: milliseconds a picture with these.
+        p50_ms, p95_ms: milliseconds an image with these.
     """
 
     schema_version: int

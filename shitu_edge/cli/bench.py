@@ -1,4 +1,4 @@
-"""`shitu-edge bench` and `tune`: how fast this machine recognises, whether that will do, and what is fastest."""
+"""`shitu-edge bench` and `tune`: how fast this machine recognizes, whether that will do, and what is fastest."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Annotated
 import typer
 
 from ..bench.compare import conditions, differences, load_result
+from ..bench.images import load_images, read_size
 from ..bench.page import page
-from ..bench.pictures import load_pictures, read_size
 from ..bench.report import Table, facts, markdown, outcome_table, sweep_tables, tables, verdict_lines
 from ..bench.run import Result, Setup, run
 from ..bench.sweep import Axis, sweep
@@ -31,18 +31,18 @@ _NO_FOLDER = Path()
 _DEFAULT = Setup(_NO_FOLDER)
 
 Images = Annotated[
-    Path | None, typer.Option(help="Picture, or folder of them. [default: the sample scenes]", show_default=False)
+    Path | None, typer.Option(help="Image, or folder of them. [default: the sample scenes]", show_default=False)
 ]
 ImageSize = Annotated[
     str | None,
-    typer.Option(metavar="WxH", help="Bring the pictures to this size. [default: as they are]", show_default=False),
+    typer.Option(metavar="WxH", help="Bring the images to this size. [default: as they are]", show_default=False),
 ]
 OwnGallery = Annotated[
     Path | None,
     typer.Option("--gallery", "-g", help="Gallery file. [default: a synthetic one]", show_default=False),
 ]
 GallerySize = Annotated[int, typer.Option(min=1, help="Items of the synthetic gallery.")]
-Objects = Annotated[int, typer.Option(min=1, help="Boxes looked at, besides the whole picture.")]
+Objects = Annotated[int, typer.Option(min=1, help="Boxes looked at, besides the whole image.")]
 
 app = typer.Typer()
 
@@ -60,19 +60,17 @@ def bench(
     precision: PrecisionOption = None,
     threads: Threads = None,
     profile: ProfileOption = None,
-    count: Annotated[int, typer.Option(min=1, help="Pictures that are measured one by one.")] = _DEFAULT.count,
+    count: Annotated[int, typer.Option(min=1, help="Images that are measured one by one.")] = _DEFAULT.count,
     seconds: Annotated[
         float, typer.Option(min=0.1, callback=finite, help="For each measurement of throughput.")
     ] = _DEFAULT.seconds,
     budget_ms: Annotated[
         float | None,
-        typer.Option(
-            min=0, callback=finite, help="Fail where 95 of 100 pictures do not keep to it.", show_default=False
-        ),
+        typer.Option(min=0, callback=finite, help="Fail where 95 of 100 images do not keep to it.", show_default=False),
     ] = None,
     cold: Annotated[bool, typer.Option("--cold/--no-cold", help="Start fresh processes, too.")] = True,
     vary: Annotated[
-        bool, typer.Option("--sweep", help="Vary objects, pictures, gallery, threads, precision and engine, too.")
+        bool, typer.Option("--sweep", help="Vary objects, images, gallery, threads, precision and engine, too.")
     ] = False,
     json_to: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write all of it as JSON; - prints it.")
@@ -82,7 +80,7 @@ def bench(
     ] = None,
     html_to: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a page with plots.")] = None,
 ) -> None:
-    """Measure how long recognising takes here, from a photo's bytes to named products.
+    """Measure how long recognizing takes here, from a photo's bytes to named products.
 
     The gallery is synthetic unless one is named; it is made once (minutes, for 100 000 items) and kept in the cache
     folder. Exits with 1 where --budget-ms is missed, and then says which stage is to blame and what would help.
@@ -94,7 +92,7 @@ def bench(
     for out in (json_to, markdown_to, html_to):
         if out and str(out) != "-":
             check_writable(out)
-    pictures = load_pictures(images, read_size(image_size) if image_size else None)
+    loaded = load_images(images, read_size(image_size) if image_size else None)
     setup = Setup(
         _kept(gallery),
         models,
@@ -110,11 +108,11 @@ def bench(
     if profile:
         setup = setup.profiled(Profile.read(profile))
     with progress_bar() as report:
-        result = run(setup, pictures, cold=cold, report=report)
-        swept = sweep(setup, pictures, report=report) if vary else []
+        result = run(setup, loaded, cold=cold, report=report)
+        swept = sweep(setup, loaded, report=report) if vary else []
         verdict = judge(result, budget_ms) if budget_ms is not None else None
         if verdict and not verdict.met:
-            verdict = try_remedies(result, verdict, pictures, report=report)
+            verdict = try_remedies(result, verdict, loaded, report=report)
     if json_to:
         stored = _as_json(result, verdict, swept)
         if str(json_to) == "-":
@@ -163,7 +161,7 @@ def tune_here(
     gallery: OwnGallery = None,
     gallery_size: GallerySize = 10_000,
     objects: Objects = _DEFAULT.objects,
-    count: Annotated[int, typer.Option(min=2, help="Pictures for each trial.")] = 40,
+    count: Annotated[int, typer.Option(min=2, help="Images for each trial.")] = 40,
 ) -> None:
     """Find the fastest engine, precisions and threads on this machine, and write them as a profile.
 
@@ -173,11 +171,11 @@ def tune_here(
     Example: shitu-edge tune --out kiosk.json
     """
     check_writable(out)
-    pictures = load_pictures(images, read_size(image_size) if image_size else None)
+    loaded = load_images(images, read_size(image_size) if image_size else None)
     with progress_bar() as report:
         setup = Setup(_kept(gallery), models, gallery, gallery_size, objects)
-        tuned = tune(setup, pictures, count=count, report=report)
-    _print_tables([outcome_table("Milliseconds a picture", "", tuned.outcomes)])
+        tuned = tune(setup, loaded, count=count, report=report)
+    _print_tables([outcome_table("Milliseconds an image", "", tuned.outcomes)])
     tuned.profile.write(out)
     found = tuned.profile
     print_line()

@@ -1,4 +1,4 @@
-"""`shitu-edge demo`: see it work, with the samples that come with it or with pictures of one's own."""
+"""`shitu-edge demo`: see it work, with the samples that come with it or with images of one's own."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import typer
 from ..bundle.built_in import SAMPLES
 from ..demo.demo import Demo, Seen, run_demo
 from ..demo.scenes import Expected, find_photos, is_right
-from ..results import Item, StageTimes
+from ..results import RecognizedItem, StageTimes
 from .desktop import show
 from .options import AsJson, Engine, EngineOption, Models, PrecisionOption, Threads, open_recognizer
 from .printing import print_left_out, print_line, print_message, print_skipped
@@ -25,12 +25,12 @@ def demo(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Pictures of yours: DIR/gallery with a subfolder per product (or labels.txt, lines path<TAB>label), "
-            "DIR/scenes with photos to recognise. [default: the samples that come with shitu-edge]",
+            help="Images of yours: DIR/gallery with a subfolder per product (or labels.txt, lines path<TAB>label), "
+            "DIR/scenes with photos to recognize. [default: the samples that come with shitu-edge]",
             show_default=False,
         ),
     ] = None,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Where gallery and pictures are written.")] = Path(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where gallery and images are written.")] = Path(
         "shitu-edge-demo"
     ),
     open_overview: Annotated[bool, typer.Option("--open", help="Show the overview with the desktop's viewer.")] = False,
@@ -40,7 +40,7 @@ def demo(
     precision: PrecisionOption = None,
     threads: Threads = None,
 ) -> None:
-    """Build a gallery, recognise scenes, and draw what was seen.
+    """Build a gallery, recognize scenes, and draw what was seen.
 
     Where scenes/scenes.json says what the scenes show, as with the samples, exits with 1 when a product of the
     gallery is not boxed and named, or another thing not called unknown.
@@ -81,7 +81,7 @@ def _print(done: Demo) -> None:
     print_line()
     print_line(_summary(done))
     print_line(f"overview  {done.overview.resolve()}")
-    print_line(f"pictures  {done.drawings.resolve()}")
+    print_line(f"images  {done.drawings.resolve()}")
     print_line(f"gallery   {done.gallery.resolve()}, {done.products} products")
 
 
@@ -102,7 +102,7 @@ def _rows(seen: Seen, judged: bool) -> Iterator[tuple[str, ...]]:
         yield name, "", "nothing seen", "", "", "", *([""] if judged else []), ms
 
 
-def _compare(item: Item, thing: Expected | None) -> str:
+def _compare(item: RecognizedItem, thing: Expected | None) -> str:
     if thing is None:
         return "" if item.decision == "unknown" else "NO: nothing"
     return "yes" if is_right(item, thing) else f"NO: {_called(thing)}"
@@ -148,5 +148,5 @@ def _as_dict(done: Demo) -> dict[str, Any]:
             }
             for seen in done.seen
         ],
-        "unreadable": [asdict(picture) for picture in done.unreadable],
+        "unreadable": [asdict(image) for image in done.unreadable],
     }

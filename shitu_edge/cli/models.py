@@ -57,7 +57,7 @@ def show(bundle: BundleArgument, as_json: AsJson = False) -> None:
             "name": manifest.name,
             "folder": opened.folder,
             "description": manifest.description,
-            "licence": manifest.licence,
+            "license": manifest.license,
             "digest": opened.digest,
             "fingerprint": manifest.extractor.fingerprint,
         }

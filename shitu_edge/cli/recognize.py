@@ -61,7 +61,7 @@ def recognize(
     models: Models = None,
     as_json: AsJson = False,
     draw_to: Annotated[
-        Path | None, typer.Option("--draw", metavar="DIR", help="Write annotated pictures into this folder.")
+        Path | None, typer.Option("--draw", metavar="DIR", help="Write annotated images into this folder.")
     ] = None,
     max_boxes: Annotated[
         int | None, typer.Option(min=1, help="Boxes to look at. [default: the bundle's]", show_default=False)
@@ -86,10 +86,10 @@ def recognize(
             show_default=False,
         ),
     ] = None,
-    vote: Annotated[bool, typer.Option("--vote", help="Let the neighbours vote instead of the best one.")] = False,
+    vote: Annotated[bool, typer.Option("--vote", help="Let the neighbors vote instead of the best one.")] = False,
     whole_image: Annotated[
         WholeImage | None,
-        typer.Option(help="Whether to recognise the whole image too. [default: the bundle's]", show_default=False),
+        typer.Option(help="Whether to recognize the whole image too. [default: the bundle's]", show_default=False),
     ] = None,
     deadline_ms: Annotated[
         float | None, typer.Option(min=0, callback=finite, help="Time a photo may take.", show_default=False)
@@ -110,19 +110,19 @@ def recognize(
     if draw_to:
         make_folder(draw_to)
     with open_recognizer(models, gallery, engine, precision, threads, profile, max_megapixels) as recognizer:
-        rule = recognizer.bundle.manifest.recognition
-        rule = replace(
-            rule,
-            similarity_threshold=rule.similarity_threshold if threshold is None else threshold,
-            margin=rule.margin if margin is None else margin,
-            vote=vote or rule.vote,
-            whole_image=rule.whole_image if whole_image is None else whole_image.value,
+        policy = recognizer.bundle.manifest.policy
+        policy = replace(
+            policy,
+            similarity_threshold=policy.similarity_threshold if threshold is None else threshold,
+            margin=policy.margin if margin is None else margin,
+            vote=vote or policy.vote,
+            whole_image=policy.whole_image if whole_image is None else whole_image.value,
         )
         for name, drawing in _photos(photos):
             try:
                 photo = _read_stdin() if name == STDIN else name
                 answer = recognizer.recognize(
-                    photo, deadline_ms=deadline_ms, max_boxes=max_boxes, rule=rule, decode_mode=mode
+                    photo, deadline_ms=deadline_ms, max_boxes=max_boxes, policy=policy, decode_mode=mode
                 )
             except ImageError as error:
                 failed = True

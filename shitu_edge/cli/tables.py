@@ -13,13 +13,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 from rich.text import Text
 
-from ..enrolment import Progress as Report
+from ..enrollment import Progress as Report
 from ..system.text import UNSAFE, printable, shown
 from .printing import print_line
 
 _STEPS = {
-    "pictures": "Embedding pictures",
-    "scenes": "Recognising scenes",
+    "images": "Embedding images",
+    "scenes": "Recognizing scenes",
     "index": "Building the index",
     "entries": "Checking items",
     "recall": "Comparing with exact search",

@@ -1,4 +1,4 @@
-"""What `shitu-edge demo` does: products in, scenes recognised and judged, pictures of it out."""
+"""What `shitu-edge demo` does: products in, scenes recognized and judged, images of it out."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..drawing.draw import draw, save
-from ..drawing.overview import Recognised, overview
-from ..enrolment import Progress, build_gallery
+from ..drawing.overview import Recognized, overview
+from ..enrollment import Progress, build_gallery
 from ..errors import ImageError
 from ..inputs.skipped import Skipped, summary
 from ..recognizer import Recognizer
@@ -19,7 +19,7 @@ from .scenes import Photos, Scene, Verdict, judge
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A scene, what was recognised in it, whether that is right (None where nobody knows), and the drawing."""
+    """A scene, what was recognized in it, whether that is right (None where nobody knows), and the drawing."""
 
     scene: Scene
     answer: Recognition
@@ -51,13 +51,13 @@ class Demo:
 def run_demo(
     open_recognizer: Callable[[Path | None], Recognizer], photos: Photos, out: Path, progress: Progress | None = None
 ) -> Demo:
-    """Build a gallery of the products, recognise the scenes, and draw what was seen, all in the folder `out`.
+    """Build a gallery of the products, recognize the scenes, and draw what was seen, all in the folder `out`.
 
     Args:
         open_recognizer: opens the networks with a gallery or, for None, without.
         photos: products and scenes.
         out: made where it is missing; earlier results in it are replaced.
-        progress: called with `pictures` or `scenes`, what is done and the total.
+        progress: called with `images` or `scenes`, what is done and the total.
 
     Raises:
         ImageError: no scene can be read; NothingReadableError: no product can.
@@ -66,7 +66,7 @@ def run_demo(
     make_folder(out)
     gallery, drawings = out / "demo.gallery", out / "seen"
     with open_recognizer(None) as embedder:
-        enrolment = build_gallery(
+        enrollment = build_gallery(
             embedder, gallery, photos.gallery, replace=True, crop=True, note="shitu-edge demo", progress=progress
         )
     seen: list[Seen] = []
@@ -87,12 +87,12 @@ def run_demo(
                 progress("scenes", done, len(photos.scenes))
     if not seen:
         raise ImageError(f"none of {len(unreadable)} scenes can be read; {summary(unreadable)[0]}")
-    first = {picture.label: picture.path for picture in reversed(photos.gallery)}
-    labels = {label: path for label, path in first.items() if label in enrolment.labels}
+    first = {image.label: image.path for image in reversed(photos.gallery)}
+    labels = {label: path for label, path in first.items() if label in enrollment.labels}
     sheet = out / "overview.jpg"
     heading = f"shitu-edge: {len(labels)} products in the gallery, {len(seen)} scenes recognized"
     save(overview(heading, sorted(labels.items()), [_captioned(one) for one in seen]), sheet)
-    skipped = (*photos.skipped, *enrolment.unreadable, *unreadable)
+    skipped = (*photos.skipped, *enrollment.unreadable, *unreadable)
     return Demo(gallery, len(labels), tuple(seen), tuple(verdicts), skipped, drawings, sheet)
 
 
@@ -111,9 +111,9 @@ def _draw(scene: Scene, answer: Recognition, folder: Path) -> Path:
     return target
 
 
-def _captioned(seen: Seen) -> Recognised:
+def _captioned(seen: Seen) -> Recognized:
     wrong = seen.verdict is not None and not seen.verdict.right
-    return Recognised(seen.scene.path, seen.answer, _title(seen), wrong)
+    return Recognized(seen.scene.path, seen.answer, _title(seen), wrong)
 
 
 def _title(seen: Seen) -> str:

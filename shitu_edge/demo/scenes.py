@@ -1,7 +1,7 @@
 """Products and scenes in a folder, what is expected in the scenes, and whether an answer is that. No network.
 
-    DIR/gallery/PRODUCT/*.jpg    or pictures named by a label file DIR/gallery/labels.txt
-    DIR/scenes/*.jpg             photos to recognise
+    DIR/gallery/PRODUCT/*.jpg    or images named by a label file DIR/gallery/labels.txt
+    DIR/scenes/*.jpg             photos to recognize
     DIR/scenes/scenes.json       what they show, if known: {"FILE": [{"box_xyxy": [x1, y1, x2, y2], "label": ...}]}
 
 A label of null stands for a thing that is not in the gallery. A scene that `scenes.json` does not name is not judged.
@@ -20,13 +20,13 @@ from ..errors import GalleryError
 from ..imaging.geometry import iou
 from ..inputs.folders import images_in
 from ..inputs.skipped import Skipped
-from ..inputs.sources import LabelledPicture, find_images
+from ..inputs.sources import LabeledImage, find_images
 from ..ranges import named, require_number, shown
-from ..results import Box, Item
+from ..results import Box, RecognizedItem
 from ..schema import build
 from ..system.files import read_json
 
-LAYOUT = "expected a folder with gallery/ (a subfolder per product, or labels.txt) and scenes/ (photos to recognise)"
+LAYOUT = "expected a folder with gallery/ (a subfolder per product, or labels.txt) and scenes/ (photos to recognize)"
 EXPECTATIONS = "scenes.json"
 
 _SAME_PLACE_IOU = 0.5
@@ -45,7 +45,7 @@ class Expected:
         """Check the box.
 
         Raises:
-            OptionError: a side lies further out than any picture reaches.
+            OptionError: a side lies further out than any image reaches.
         """
         for side in self.box_xyxy:
             require_number("box_xyxy", side, -_FURTHEST, _FURTHEST)
@@ -62,9 +62,9 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Photos:
-    """Images of products and photos to recognise, and what is skipped in their folders."""
+    """Images of products and photos to recognize, and what is skipped in their folders."""
 
-    gallery: tuple[LabelledPicture, ...]
+    gallery: tuple[LabeledImage, ...]
     scenes: tuple[Scene, ...]
     skipped: tuple[Skipped, ...] = ()
 
@@ -115,7 +115,7 @@ def find_photos(folder: Path) -> Photos:
     return Photos(products.images, tuple(found), (*products.skipped, *others))
 
 
-def judge(items: Sequence[Item], expected: Sequence[Expected]) -> Verdict:
+def judge(items: Sequence[RecognizedItem], expected: Sequence[Expected]) -> Verdict:
     """Compare the items of an answer with what the scene shows; each item is one thing at most, by largest IoU."""
     pairs = _pair(items, expected)
     together = [(items[item], expected[thing]) for item, thing in pairs.items()]
@@ -131,12 +131,12 @@ def judge(items: Sequence[Item], expected: Sequence[Expected]) -> Verdict:
     )
 
 
-def is_right(item: Item, thing: Expected) -> bool:
+def is_right(item: RecognizedItem, thing: Expected) -> bool:
     """Return whether an item says what the thing is: its name, or that it is unknown."""
     return item.label == thing.label and item.decision == ("unknown" if thing.label is None else "accepted")
 
 
-def _pair(items: Sequence[Item], expected: Sequence[Expected]) -> dict[int, int]:
+def _pair(items: Sequence[RecognizedItem], expected: Sequence[Expected]) -> dict[int, int]:
     """Return which thing each item boxes, those that overlap most first."""
     boxes = np.array([thing.box_xyxy for thing in expected], np.float32).reshape(-1, 4)
     overlaps = [
@@ -162,8 +162,8 @@ def _read_expectations(file: Path, scenes: Sequence[str], labels: set[str]) -> M
     except ValueError as error:
         raise GalleryError(f"{file}: {str(error).removeprefix('.')}") from error
     if absent := sorted(set(read) - set(scenes)):
-        raise GalleryError(f"{file}: {named(absent[0])}: no such picture beside it")
-    labelled = {thing.label for things in read.values() for thing in things if thing.label is not None}
-    if absent := sorted(labelled - labels):
+        raise GalleryError(f"{file}: {named(absent[0])}: no such image beside it")
+    labeled = {thing.label for things in read.values() for thing in things if thing.label is not None}
+    if absent := sorted(labeled - labels):
         raise GalleryError(f"{file}: {shown(absent[0])} is no product of the gallery; one that is not there is null")
     return read

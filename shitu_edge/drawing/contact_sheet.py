@@ -1,4 +1,4 @@
-"""Pairs of pictures side by side, for a person to compare."""
+"""Pairs of images side by side, for a person to compare."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PAIRS_A_ROW = 3
 
 @dataclass(frozen=True, slots=True)
 class Captioned:
-    """A picture (None leaves its frame empty), what it is called, and a fainter line below."""
+    """An image (None leaves its frame empty), what it is called, and a fainter line below."""
 
     path: Path | None
     title: str
@@ -25,7 +25,7 @@ class Captioned:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two pictures and what is to be said of both."""
+    """Two images and what is to be said of both."""
 
     heading: str
     first: Captioned
@@ -33,7 +33,7 @@ class Pair:
 
 
 def contact_sheet(pairs: Sequence[Pair]) -> Image.Image:
-    """Return a sheet with three pairs a row; a picture that cannot be read is an empty frame."""
+    """Return a sheet with three pairs a row; an image that cannot be read is an empty frame."""
     width, height = 2 * _SIDE + 3 * MARGIN, _SIDE + 3 * LINE + 2 * MARGIN
     columns = min(_PAIRS_A_ROW, max(1, len(pairs)))
     rows = max(1, -(-len(pairs) // columns))
@@ -41,9 +41,9 @@ def contact_sheet(pairs: Sequence[Pair]) -> Image.Image:
     for number, pair in enumerate(pairs):
         x, y = number % columns * width + MARGIN, number // columns * height + MARGIN
         write(sheet, (x, y), pair.heading, 2 * _SIDE + MARGIN)
-        for picture, left in ((pair.first, x), (pair.second, x + _SIDE + MARGIN)):
+        for image, left in ((pair.first, x), (pair.second, x + _SIDE + MARGIN)):
             frame = (left, y + LINE, left + _SIDE, y + LINE + _SIDE)
-            place(sheet, frame, picture.path)
-            write(sheet, (left, frame[3] + 2), picture.title, _SIDE)
-            write(sheet, (left, frame[3] + 2 + LINE), picture.line, _SIDE, FAINT)
+            place(sheet, frame, image.path)
+            write(sheet, (left, frame[3] + 2), image.title, _SIDE)
+            write(sheet, (left, frame[3] + 2 + LINE), image.line, _SIDE, FAINT)
     return sheet

@@ -1,4 +1,4 @@
-"""Recognitions as pictures: boxes and labels over the photo."""
+"""Recognitions as images: boxes and labels over the photo."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from zlib import crc32
 
 from PIL import Image, ImageDraw, ImageFont
 
-from ..results import Decision, Item, Recognition
+from ..results import Decision, Recognition, RecognizedItem
 from ..stages.decode import DEFAULT_LIMITS, DecodeLimits, Source, decode
 from ..system.files import write_aside
 from ..system.text import shown
 
 _log = logging.getLogger(__name__)
 
-_COLOURS = ("#0072b2", "#008f68", "#d55e00", "#7a3e9d", "#c2408f", "#8b4513", "#a67c00", "#c0392b")
+_COLORS = ("#0072b2", "#008f68", "#d55e00", "#7a3e9d", "#c2408f", "#8b4513", "#a67c00", "#c0392b")
 _UNKNOWN = "#262626"
 _SMALLEST_TEXT = 13
 _FONT_FOLDERS = {
@@ -48,7 +48,7 @@ def draw(image: Source, answer: Recognition, *, limits: DecodeLimits = DEFAULT_L
 
     A JPEG over the limit of pixels is drawn on at reduced scale.
 
-    A label begins with the item's number in `answer.items`. Named things are in colours, ambiguous ones dashed, and
+    A label begins with the item's number in `answer.items`. Named things are in colors, ambiguous ones dashed, and
     unknown ones dashed in black. Text is drawn with the first font of the system that has every letter of it. Where
     none has, the name is left out and a warning says what to install.
     """
@@ -56,64 +56,64 @@ def draw(image: Source, answer: Recognition, *, limits: DecodeLimits = DEFAULT_L
     photo = Image.fromarray(decode(image, enough_side=every_pixel, limits=limits).pixels_rgb)
     pen = ImageDraw.Draw(photo)
     size = max(_SMALLEST_TEXT, min(photo.size) // 32)
-    colours = _colours(answer.items)
-    marked = [(item, _corners(item, photo.width / answer.width), colours[item.label]) for item in answer.items]
-    for item, corners, colour in reversed(marked):  # surest last, so that it lies on top
-        _draw_box(pen, corners, item.decision, colour, max(2, size // 6))
+    colors = _colors(answer.items)
+    marked = [(item, _corners(item, photo.width / answer.width), colors[item.label]) for item in answer.items]
+    for item, corners, color in reversed(marked):  # surest last, so that it lies on top
+        _draw_box(pen, corners, item.decision, color, max(2, size // 6))
     labels: list[_Corners] = []
-    for number, (item, corners, colour) in enumerate(marked, start=1):
-        labels.append(_draw_label(pen, photo.size, corners, labels, item, number, colour, size))
+    for number, (item, corners, color) in enumerate(marked, start=1):
+        labels.append(_draw_label(pen, photo.size, corners, labels, item, number, color, size))
     return photo
 
 
-def save(picture: Image.Image, target: Path) -> None:
-    """Write a picture with drawn text, whole or not at all: as JPEG where the file's name says so, else as PNG.
+def save(image: Image.Image, target: Path) -> None:
+    """Write an image with drawn text, whole or not at all: as JPEG where the file's name says so, else as PNG.
 
     Raises:
         OSError: it cannot be written; an earlier file is as it was.
     """
     content = BytesIO()
     if target.suffix.lower() in (".jpg", ".jpeg"):
-        picture.save(content, "JPEG", quality=92, subsampling=0)  # coloured letters smear where colours are subsampled
+        image.save(content, "JPEG", quality=92, subsampling=0)  # colored letters smear where colors are subsampled
     else:
-        picture.save(content, "PNG")
+        image.save(content, "PNG")
     write_aside(target, content.getvalue())
 
 
-def _corners(item: Item, scale: float) -> _Corners:
+def _corners(item: RecognizedItem, scale: float) -> _Corners:
     x1, y1, x2, y2 = (round(side * scale) for side in item.box_xyxy)
     return x1, y1, max(x1, x2 - 1), max(y1, y2 - 1)
 
 
-def _colours(items: Sequence[Item]) -> dict[str | None, str]:
-    """Return a colour a label: each has its own in every picture, unless another that is surer has it already."""
+def _colors(items: Sequence[RecognizedItem]) -> dict[str | None, str]:
+    """Return a color a label: each has its own in every image, unless another that is surer has it already."""
     chosen: dict[str | None, str] = {None: _UNKNOWN}
     for item in items:
         if item.label is not None and item.label not in chosen:
-            first = crc32(item.label.encode()) % len(_COLOURS)
-            own = _COLOURS[first:] + _COLOURS[:first]
-            chosen[item.label] = next((colour for colour in own if colour not in chosen.values()), own[0])
+            first = crc32(item.label.encode()) % len(_COLORS)
+            own = _COLORS[first:] + _COLORS[:first]
+            chosen[item.label] = next((color for color in own if color not in chosen.values()), own[0])
     return chosen
 
 
-def _draw_box(pen: ImageDraw.ImageDraw, corners: _Corners, decision: Decision, colour: str, line: int) -> None:
+def _draw_box(pen: ImageDraw.ImageDraw, corners: _Corners, decision: Decision, color: str, line: int) -> None:
     x1, y1, x2, y2 = corners
     pen.rectangle((x1 - 1, y1 - 1, x2 + 1, y2 + 1), outline="white", width=line + 2)  # seen on dark photos too
     if decision == "accepted":
-        pen.rectangle(corners, outline=colour, width=line)
+        pen.rectangle(corners, outline=color, width=line)
     else:
-        _dashed_rectangle(pen, corners, colour, line)
+        _dashed_rectangle(pen, corners, color, line)
 
 
-def _dashed_rectangle(pen: ImageDraw.ImageDraw, corners: _Corners, colour: str, line: int) -> None:
+def _dashed_rectangle(pen: ImageDraw.ImageDraw, corners: _Corners, color: str, line: int) -> None:
     x1, y1, x2, y2 = corners
     dash = 4 * line
     for x in range(x1, x2, 2 * dash):
         for y in (y1, y2 - line + 1):
-            pen.rectangle((x, y, min(x + dash, x2), y + line - 1), fill=colour)
+            pen.rectangle((x, y, min(x + dash, x2), y + line - 1), fill=color)
     for y in range(y1, y2, 2 * dash):
         for x in (x1, x2 - line + 1):
-            pen.rectangle((x, y, x + line - 1, min(y + dash, y2)), fill=colour)
+            pen.rectangle((x, y, x + line - 1, min(y + dash, y2)), fill=color)
 
 
 def _draw_label(
@@ -121,9 +121,9 @@ def _draw_label(
     limits: tuple[int, int],
     box: _Corners,
     labels: Sequence[_Corners],
-    item: Item,
+    item: RecognizedItem,
     number: int,
-    colour: str,
+    color: str,
     size: int,
 ) -> _Corners:
     """Write number and caption beside a box and off other labels, where there is room; return where."""
@@ -133,10 +133,10 @@ def _draw_label(
     text, font = readable(_caption(item), _similarity(item), size, limits[0] - chip - 2 * margin)
     width, height = chip + round(font.getlength(text)) + 2 * margin, size + 2 * margin
     x, y = _place_label(box, (width, height), limits, labels)
-    pen.rectangle((x, y, x + width, y + height), fill=colour)
+    pen.rectangle((x, y, x + width, y + height), fill=color)
     pen.rectangle((x + 1, y + 1, x + chip, y + height - 1), fill="white")
     middle = y + height / 2
-    pen.text((x + margin, middle), numeral, font=numeral_font, fill=colour, anchor="lm")
+    pen.text((x + margin, middle), numeral, font=numeral_font, fill=color, anchor="lm")
     pen.text((x + chip + margin, middle), text, font=font, fill="white", anchor="lm")
     return x, y, x + width, y + height
 
@@ -144,7 +144,7 @@ def _draw_label(
 def _place_label(
     box: _Corners, size: tuple[int, int], limits: tuple[int, int], labels: Sequence[_Corners]
 ) -> tuple[int, int]:
-    """Return the first place inside the picture that no label has: above the box, in its top, below, in its bottom."""
+    """Return the first place inside the image that no label has: above the box, in its top, below, in its bottom."""
     width, height = size
     lowest = limits[1] - height - 1
     x = max(0, min(box[0], limits[0] - width - 1))
@@ -160,12 +160,12 @@ def _overlap(one: _Corners, other: _Corners) -> bool:
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
-def _caption(item: Item) -> str:
+def _caption(item: RecognizedItem) -> str:
     name = {"accepted": item.label, "ambiguous": f"{item.label}?", "unknown": "unknown"}[item.decision]
     return f"{name} {_similarity(item)}".rstrip()
 
 
-def _similarity(item: Item) -> str:
+def _similarity(item: RecognizedItem) -> str:
     return "" if item.similarity is None else f"{item.similarity:.2f}"
 
 

@@ -1,4 +1,4 @@
-"""A whole gallery and what was recognised with it, on one sheet."""
+"""A whole gallery and what was recognized with it, on one sheet."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _WIDTH = _SCENES_A_ROW * (_SCENE_WIDTH + MARGIN) + MARGIN
 
 
 @dataclass(frozen=True, slots=True)
-class Recognised:
-    """A photo, what was recognised in it, and what is to be said of it; in red where `alarm` is set."""
+class Recognized:
+    """A photo, what was recognized in it, and what is to be said of it; in red where `alarm` is set."""
 
     path: Path
     answer: Recognition
@@ -34,8 +34,8 @@ class Recognised:
     alarm: bool
 
 
-def overview(heading: str, products: Sequence[tuple[str, Path]], scenes: Sequence[Recognised]) -> Image.Image:
-    """Return a sheet with a picture a product under its name, and below the scenes as `draw` shows them.
+def overview(heading: str, products: Sequence[tuple[str, Path]], scenes: Sequence[Recognized]) -> Image.Image:
+    """Return a sheet with an image a product under its name, and below the scenes as `draw` shows them.
 
     At most 40 of each are shown, and the number of the others is told.
     """
@@ -63,7 +63,7 @@ def overview(heading: str, products: Sequence[tuple[str, Path]], scenes: Sequenc
     return sheet
 
 
-def _height(scene: Recognised) -> int:
+def _height(scene: Recognized) -> int:
     return min(_SCENE_HEIGHT, round(_SCENE_WIDTH * scene.answer.height / scene.answer.width))
 
 

@@ -1,4 +1,4 @@
-"""A white sheet, and pictures and lines of text on it."""
+"""A white sheet, and images and lines of text on it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def blank(width: int, height: int) -> Image.Image:
 def place(
     sheet: Image.Image, frame: tuple[int, int, int, int], source: Path | None, answer: Recognition | None = None
 ) -> None:
-    """Put a picture, with what was recognised in it, into a frame, whole and in its middle.
+    """Put an image, with what was recognized in it, into a frame, whole and in its middle.
 
     None, or one that cannot be read, leaves an empty frame.
     """
@@ -46,7 +46,7 @@ def place(
     sheet.paste(photo, (left, (frame[1] + frame[3] - photo.height) // 2))
 
 
-def write(sheet: Image.Image, at: tuple[int, int], text: str, width: int, colour: str = INK, size: int = _TEXT) -> None:
+def write(sheet: Image.Image, at: tuple[int, int], text: str, width: int, color: str = INK, size: int = _TEXT) -> None:
     """Write a line, cut off where the width ends."""
     text, font = readable(text, "?", size, width)
-    ImageDraw.Draw(sheet).text(at, text, font=font, fill=colour)
+    ImageDraw.Draw(sheet).text(at, text, font=font, fill=color)

@@ -1,7 +1,7 @@
 """A folder of compiled models that two processes, a full disk or a crash cannot spoil.
 
 An entry is one file: the SHA-256 of the blob, then the blob. It is written aside and renamed into place, so a reader
-meets a whole entry or none; whatever does not match its digest is ignored. Writing is a favour: when it fails the
+meets a whole entry or none; whatever does not match its digest is ignored. Writing is a favor: when it fails the
 model runs all the same.
 """
 

@@ -1,4 +1,4 @@
-"""What users call: a gallery of labelled embeddings that can be searched while it changes."""
+"""What users call: a gallery of labeled embeddings that can be searched while it changes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..results import Match
 from .index import GraphParameters, Progress, Rows
 from .labels import normal_label
 from .live.live import Live
-from .store import Change, Diff, Entry, Meta, NewItem, Replay, Revision, Store
+from .store import Change, Diff, GalleryItem, Meta, NewGalleryItem, Replay, Revision, Store
 from .store.given import each, file_path, id_array, instance, text, truth, whole
 from .store.records import ROUNDING, UNIT_TOLERANCE
 from .store.rescue import assess
@@ -157,12 +157,12 @@ class Gallery:
         Raises:
             GalleryError: the queries are no unit rows of the gallery's dimension, or `k` is not positive.
         """
-        return self.search_at(queries, k)[1]
+        return self.search_with_revision(queries, k)[1]
 
-    def search_at(
+    def search_with_revision(
         self, queries: Rows, k: int = 5, workers: Executor | None = None
     ) -> tuple[int, list[tuple[Match, ...]]]:
-        """See `GallerySearch.search_at`."""
+        """See `GallerySearch.search_with_revision`."""
         queries = unit_queries(queries, self.meta.dim)
         k = whole(k, "k of at least 1", 1)
         if workers is not None:
@@ -190,7 +190,7 @@ class Gallery:
             yield change
         self._live.consider()
 
-    def add(self, items: Iterable[NewItem], *, author: str = "", note: str = "") -> list[int]:
+    def add(self, items: Iterable[NewGalleryItem], *, author: str = "", note: str = "") -> list[int]:
         """Add items and return their ids. Labels are stripped and brought into Unicode's composed form (NFC).
 
         Raises:
@@ -207,7 +207,7 @@ class Gallery:
         source: str | None = None,
         author: str = "",
         note: str = "",
-    ) -> list[Entry]:
+    ) -> list[GalleryItem]:
         """Remove items by their ids, or all with a label, a source, or both; return what they were.
 
         Raises:
@@ -220,7 +220,7 @@ class Gallery:
 
     def rename(
         self, label: str, new_label: str, *, merge: bool = False, author: str = "", note: str = ""
-    ) -> list[Entry]:
+    ) -> list[GalleryItem]:
         """Give all items of a label another one; return what they were.
 
         Raises:
@@ -234,12 +234,12 @@ class Gallery:
                 raise GalleryError(f"{label!r} is the label already")
             if taken and not merge:
                 raise GalleryError(
-                    f"there are {len(taken)} items labelled {new_label!r} already: join them (--merge, merge=True), or "
+                    f"there are {len(taken)} items labeled {new_label!r} already: join them (--merge, merge=True), or "
                     "choose another label"
                 )
             return change.relabel(ids, new_label)
 
-    def relabel(self, ids: Iterable[int], label: str, *, author: str = "", note: str = "") -> list[Entry]:
+    def relabel(self, ids: Iterable[int], label: str, *, author: str = "", note: str = "") -> list[GalleryItem]:
         """Give some items another label; return what they were.
 
         Raises:
@@ -248,7 +248,7 @@ class Gallery:
         with self.change(author=author, note=note) as change:
             return change.relabel(ids, label)
 
-    def replace(self, label: str, items: Iterable[NewItem], *, author: str = "", note: str = "") -> list[int]:
+    def replace(self, label: str, items: Iterable[NewGalleryItem], *, author: str = "", note: str = "") -> list[int]:
         """Put other items, whatever label they bear, in the place of all of a label; return their ids.
 
         Raises:
@@ -260,14 +260,14 @@ class Gallery:
 
     # -- looking into it
 
-    def entries(self, label: str | None = None) -> list[Entry]:
+    def items(self, label: str | None = None) -> list[GalleryItem]:
         """Return the items by id, all or one label's.
 
         Raises:
             GalleryError: the label is no text.
         """
         with self._store.snapshot() as snapshot:
-            return snapshot.entries(label)
+            return snapshot.items(label)
 
     def embeddings(self, ids: Sequence[int]) -> Rows:
         """Return the unit rows (N, D) float32 of items, also of removed ones until they are pruned.
@@ -481,7 +481,7 @@ def unit_queries(queries: Rows, dim: int) -> Rows:
 def _found(change: Change, label: str | None, source: str | None = None) -> list[int]:
     ids = change.find(label=label, source=source)
     if not ids:
-        given = {"labelled": label, "from": source}
+        given = {"labeled": label, "from": source}
         what = " and ".join(f"{word} {text!r}" for word, text in given.items() if text is not None)
         raise GalleryError(f"there is no item {what}")
     return ids

@@ -1,4 +1,4 @@
-"""What the recogniser needs of a gallery, whoever holds it."""
+"""What the recognizer needs of a gallery, whoever holds it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .index import Rows
 
 
 class GallerySearch(Protocol):
-    """Labelled embeddings that can be searched: a `Gallery` file, or a `MilvusGallery`.
+    """Labeled embeddings that can be searched: a `Gallery` file, or a `MilvusGallery`.
 
     Safe from several threads. Every answer is of one revision: the product list before a change or after it.
     """
@@ -22,7 +22,7 @@ class GallerySearch(Protocol):
             FingerprintError: the gallery was made with another one.
         """
 
-    def search_at(
+    def search_with_revision(
         self, queries: Rows, k: int = 5, workers: Executor | None = None
     ) -> tuple[int, list[tuple[Match, ...]]]:
         """Return the revision that answered, and the `k` nearest items of each query, best first; fewer if it is small.

@@ -24,7 +24,7 @@ def iou(box_xyxy: Boxes, boxes_xyxy: Boxes, *, pixel: float = 0.0) -> NDArray[np
     """Return the intersection over union of one box (4,) with each of N boxes (N, 4), as (N,) in 0..1.
 
     `pixel` is added to every side: 0 treats coordinates as continuous, 1 counts whole pixels as PaddleClas does
-    when it suppresses recognised items (`deploy/python/predict_system.py`, `nms_to_rec_results`).
+    when it suppresses recognized items (`deploy/python/predict_system.py`, `nms_to_rec_results`).
     Two boxes without area have an IoU of 0. Boxes (M, 1, 4) with (N, 4) give (M, N).
     """
     right, bottom = (np.minimum(box_xyxy[..., side], boxes_xyxy[..., side]) for side in (2, 3))

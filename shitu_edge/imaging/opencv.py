@@ -1,4 +1,4 @@
-"""OpenCV where it is installed: the extra `opencv` (72 MB), which decodes and resizes pictures faster."""
+"""OpenCV where it is installed: the extra `opencv` (72 MB), which decodes and resizes images faster."""
 
 from __future__ import annotations
 

@@ -30,14 +30,14 @@ class InputBuilder:
         self._local = threading.local()
 
     def tensor(self) -> NDArray[Any]:
-        """Return this thread's input tensor for one picture; it is valid until this thread asks again."""
+        """Return this thread's input tensor for one image; it is valid until this thread asks again."""
         if not hasattr(self._local, "tensor"):
             self._local.tensor = np.empty(self._spec.shape(), self._spec.dtype)
         tensor: NDArray[Any] = self._local.tensor
         return tensor
 
     def fill(self, slot: NDArray[Any], pixels_rgb: NDArray[np.uint8]) -> None:
-        """Resize, normalise and lay out pixels (h, w, 3) uint8 into one picture's slot of a tensor."""
+        """Resize, normalize and lay out pixels (h, w, 3) uint8 into one image's slot of a tensor."""
         spec = self._spec
         direct = spec.layout == "NCHW" and spec.dtype == "float32" and spec.color == "RGB"
         gain, bias = (self._gain, self._bias) if spec.dtype == "float32" else (None, None)

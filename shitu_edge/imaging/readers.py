@@ -42,7 +42,7 @@ def reader(image_format: str | None) -> Reader:
         RefusedError: it is read by none; the message says what to install, or what to save the image as.
     """
     if image_format is None:
-        raise RefusedError(f"is not a picture in a known format ({', '.join(FORMATS)})")
+        raise RefusedError(f"is not an image in a known format ({', '.join(FORMATS)})")
     if image_format == "AVIF":
         return _avif()
     if image_format == "HEIC":

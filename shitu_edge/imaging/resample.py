@@ -1,10 +1,10 @@
-"""Resizing and normalising that equals the reference, without its library. Pure.
+"""Resizing and normalizing that equals the reference, without its library. Pure.
 
-PP-ShiTu was trained behind OpenCV's `resize`, which takes 2 (bilinear) or 4 (cubic, a = -0.75) neighbours around
-half-pixel centres and does *not* average when it shrinks; Pillow's does, and networks see the difference. Here a
+PP-ShiTu was trained behind OpenCV's `resize`, which takes 2 (bilinear) or 4 (cubic, a = -0.75) neighbors around
+half-pixel centers and does *not* average when it shrinks; Pillow's does, and networks see the difference. Here a
 resize is a row of products with narrow banded matrices (a block of outputs depends on a short run of inputs), so BLAS
 does the work; only the rows of the bilinear one are mixed in the integers that OpenCV computes with. Bilinear is
-equal to OpenCV bit for bit and cubic to one grey level (`tests/imaging/test_resample.py`), at the speed of resizing in
+equal to OpenCV bit for bit and cubic to one gray level (`tests/imaging/test_resample.py`), at the speed of resizing in
 the engine's graph (`benchmarks/resample.py`).
 """
 
@@ -34,7 +34,7 @@ _COLUMN_BLOCK = 16
 _STRIP = 10 * _ROW_BLOCK
 
 # OpenCV's bilinear resize of 8-bit pixels (`modules/imgproc/src/resize.cpp`, `VResizeLinear`): weights are multiples of
-# 2^-11; columns first, then rows, where each of the two products is cut off after 2 bits below the grey level.
+# 2^-11; columns first, then rows, where each of the two products is cut off after 2 bits below the gray level.
 _FIXED_ONE = 1 << 11
 _CUT_COLUMNS, _CUT_ROWS, _CUT_LAST = 4, 16, 2
 
@@ -74,13 +74,13 @@ def resize(
     bias: Planes | None = None,
     workers: Executor | None = None,
 ) -> Planes:
-    """Resize like `cv2.resize`, then normalise, and return planes (3, height, width) float32.
+    """Resize like `cv2.resize`, then normalize, and return planes (3, height, width) float32.
 
     Args:
         image_rgb: (H, W, 3) uint8, any strides.
         kernel: `bilinear` is cv2.INTER_LINEAR, `cubic` is cv2.INTER_CUBIC.
         out: where to write, to spare the allocation.
-        gain, bias: (3,) float32; planes hold `grey level * gain + bias` per channel. Without them, whole grey levels
+        gain, bias: (3,) float32; planes hold `gray level * gain + bias` per channel. Without them, whole gray levels
             0..255.
         workers: threads among which a cubic resize is divided, if any.
     """
@@ -95,7 +95,7 @@ def resize(
         out = np.empty((_CHANNELS, height, width), np.float32)
     if row_bands is None:
         _mix_rows(_resize_columns(_planes(image_rgb), column_bands, width), rows, out)
-        return normalise(out, gain, bias)
+        return normalize(out, gain, bias)
 
     def fill(start: int) -> None:
         strip = out[:, start : start + _STRIP]
@@ -103,15 +103,15 @@ def resize(
         levels = _resize_columns(_planes(tall), column_bands, width)
         np.rint(levels, out=levels)
         np.clip(levels, 0, 255, out=strip)
-        normalise(strip, gain, bias)
+        normalize(strip, gain, bias)
 
     for _ in (workers.map if workers else map)(fill, range(0, height, _STRIP)):
         pass
     return out
 
 
-def normalise(planes: Planes, gain: Planes | None, bias: Planes | None) -> Planes:
-    """Map grey levels of planes (C, H, W) to `level * gain + bias` per channel, in place."""
+def normalize(planes: Planes, gain: Planes | None, bias: Planes | None) -> Planes:
+    """Map gray levels of planes (C, H, W) to `level * gain + bias` per channel, in place."""
     if gain is not None:
         planes *= gain[:, None, None]
     if bias is not None:
@@ -196,29 +196,29 @@ def _bands(source: int, target: int, kernel: Kernel, block: int) -> _Bands:
 
 def _bilinear_taps(source: int, target: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """Return input positions (target, 2) and OpenCV's weights, whole multiples of 1 / `_FIXED_ONE`."""
-    centres = _centres(source, target).astype(np.float32)
-    floors = np.floor(centres)
-    right = centres - floors
+    centers = _centers(source, target).astype(np.float32)
+    floors = np.floor(centers)
+    right = centers - floors
     weights = np.rint(np.stack([1 - right, right], axis=1) * np.float32(_FIXED_ONE)).astype(np.float64)
     return _clipped(floors, range(2), source), weights
 
 
 def _cubic_taps(source: int, target: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """Return input positions (target, 4) and weights of cubic convolution (Keys 1981) with a = -0.75."""
-    centres = _centres(source, target)
-    floors = np.floor(centres)
+    centers = _centers(source, target)
+    floors = np.floor(centers)
     offsets = range(-1, 3)
-    distance = np.abs(floors[:, None] + offsets - centres[:, None])
+    distance = np.abs(floors[:, None] + offsets - centers[:, None])
     a = _CUBIC_A
     near = ((a + 2) * distance - (a + 3)) * distance**2 + 1
     far = ((a * distance - 5 * a) * distance + 8 * a) * distance - 4 * a
     return _clipped(floors, offsets, source), np.where(distance <= 1, near, far)
 
 
-def _centres(source: int, target: int) -> NDArray[np.float64]:
-    """Return the input coordinate of each output's centre."""
-    centres: NDArray[np.float64] = (np.arange(target, dtype=np.float64) + 0.5) * (1 / (target / source)) - 0.5
-    return centres
+def _centers(source: int, target: int) -> NDArray[np.float64]:
+    """Return the input coordinate of each output's center."""
+    centers: NDArray[np.float64] = (np.arange(target, dtype=np.float64) + 0.5) * (1 / (target / source)) - 0.5
+    return centers
 
 
 def _clipped(floors: NDArray[np.floating[Any]], offsets: range, source: int) -> NDArray[np.intp]:

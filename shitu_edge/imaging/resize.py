@@ -1,7 +1,7 @@
 """Resizing as the networks were trained with: OpenCV's `resize`, or where it is not installed our own, which equals it.
 
 OpenCV is taken wherever there is one (`opencv.py`). It resizes in a tenth of the time
-(`benchmarks/resample.py`), which is 5 % of a recognition by the official networks. Both give the same grey levels: to
+(`benchmarks/resample.py`), which is 5 % of a recognition by the official networks. Both give the same gray levels: to
 the bit when bilinear, to one level when cubic (`tests/imaging/test_resample.py`).
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from . import resample
 from .opencv import opencv
-from .resample import Kernel, Pixels, Planes, normalise
+from .resample import Kernel, Pixels, Planes, normalize
 
 
 def resize(
@@ -26,7 +26,7 @@ def resize(
     bias: Planes | None = None,
     workers: Executor | None = None,
 ) -> Planes:
-    """Resize and normalise; see `resample.resize`. OpenCV has threads of its own and leaves `workers` alone."""
+    """Resize and normalize; see `resample.resize`. OpenCV has threads of its own and leaves `workers` alone."""
     cv2 = opencv()
     if cv2 is None:
         return resample.resize(image_rgb, height, width, kernel, out, gain, bias, workers)
@@ -34,6 +34,6 @@ def resize(
     levels = cv2.resize(image_rgb, (width, height), interpolation=flag)
     if out is None:
         out = np.empty((levels.shape[2], height, width), np.float32)
-    for plane, grey in zip(out, cv2.split(levels), strict=True):
-        plane[:] = grey
-    return normalise(out, gain, bias)
+    for plane, gray in zip(out, cv2.split(levels), strict=True):
+        plane[:] = gray
+    return normalize(out, gain, bias)

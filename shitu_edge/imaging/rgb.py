@@ -105,5 +105,5 @@ def _colors_alone(strip: Image.Image) -> Image.Image:
 def _from_16_bit(strip: Image.Image) -> Image.Image:
     levels = np.asarray(strip)
     if levels.min() < 0 or levels.max() > 65535:
-        raise ValueError("grey levels are beyond 16 bits; save it with 8 or 16 bits a channel")
+        raise ValueError("gray levels are beyond 16 bits; save it with 8 or 16 bits a channel")
     return Image.fromarray(((levels.astype(np.uint32) + 128) // 257).astype(np.uint8)).convert("RGB")

@@ -16,7 +16,7 @@ from .skipped import Skipped, summary
 
 
 @dataclass(frozen=True, slots=True)
-class LabelledPicture:
+class LabeledImage:
     """An image to enroll: its file, its label, and its name relative to where it was found."""
 
     path: Path
@@ -35,7 +35,7 @@ class FoundImages:
         notes: what was assumed, a line each.
     """
 
-    images: tuple[LabelledPicture, ...]
+    images: tuple[LabeledImage, ...]
     labels: frozenset[str]
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()
@@ -53,7 +53,7 @@ def find_images(source: Path) -> FoundImages:
     if os.path.isdir(source):  # Path.is_dir raises for a name that is too long
         return _from_folder(source)
     read = read_label_file(source)
-    images = tuple(LabelledPicture(source.parent / line.path, line.label, line.path) for line in read.lines)
+    images = tuple(LabeledImage(source.parent / line.path, line.label, line.path) for line in read.lines)
     if not images:
         raise GalleryError(f"{source}: lists no images; expected a line path<TAB>label each")
     notes = () if read.header is None else (f"{source}: the first line is taken for a header: {read.header}",)
@@ -63,7 +63,7 @@ def find_images(source: Path) -> FoundImages:
 def _from_folder(folder: Path) -> FoundImages:
     subfolders, skipped = _top(folder)
     labels = {name: _label(folder, name) for name in subfolders}
-    images: list[LabelledPicture] = []
+    images: list[LabeledImage] = []
     flat: list[str] = []
     deep: list[str] = []
     for name, label in labels.items():
@@ -71,7 +71,7 @@ def _from_folder(folder: Path) -> FoundImages:
             skipped.append(Skipped(name, fault))
             continue
         found = list_images(folder, Path(name))
-        images += [LabelledPicture(path, label, path.relative_to(folder).as_posix()) for path in found.images]
+        images += [LabeledImage(path, label, path.relative_to(folder).as_posix()) for path in found.images]
         skipped += found.skipped
         if found.images:
             (flat if any(path.parent == folder / name for path in found.images) else deep).append(name)
@@ -114,7 +114,7 @@ def _label(folder: Path, name: str) -> str:
         raise GalleryError(f"{error}; rename it, or all: convmv -f GBK -t UTF-8 -r --notest {folder}") from error
 
 
-def _ambiguous(folder: Path, deep: list[str], images: list[LabelledPicture]) -> GalleryError:
+def _ambiguous(folder: Path, deep: list[str], images: list[LabeledImage]) -> GalleryError:
     labels = "1 label" if len(deep) == 1 else f"{len(deep)} labels"
     above = images[0].path.parent.parent
     return GalleryError(

@@ -1,4 +1,4 @@
-"""Pictures in: path, bytes, file object, PIL image or array → RGB pixels. The only reader of image formats.
+"""Images in: path, bytes, file object, PIL image or array → RGB pixels. The only reader of image formats.
 
 `imaging.files` looks at a file's structure, then Pillow decodes it, or OpenCV (`imaging.jpeg_decoder`).
 """
@@ -42,8 +42,8 @@ EOFError, TypeError, its own warnings where warnings are errors. A list would la
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """Decoded pixels (h, w, 3) uint8 RGB, and the size in pixels that the picture has by itself.
+class DecodedImage:
+    """Decoded pixels (h, w, 3) uint8 RGB, and the size in pixels that the image has by itself.
 
     They differ where a large JPEG was decoded at reduced scale; `scale` is `(width / w, height / h)`.
     """
@@ -54,7 +54,7 @@ class Picture:
 
     @property
     def scale(self) -> tuple[float, float]:
-        """Pixels of the picture per decoded pixel, along x and y."""
+        """Pixels of the image per decoded pixel, along x and y."""
         height, width = self.pixels_rgb.shape[:2]
         return self.width / width, self.height / height
 
@@ -62,8 +62,8 @@ class Picture:
 DEFAULT_LIMITS = DecodeLimits()
 
 
-def decode(source: Source, *, enough_side: int | None = None, limits: DecodeLimits = DEFAULT_LIMITS) -> Picture:
-    """Decode a picture: EXIF orientation applied, alpha laid on white, 16 bits reduced to 8, first frame only.
+def decode(source: Source, *, enough_side: int | None = None, limits: DecodeLimits = DEFAULT_LIMITS) -> DecodedImage:
+    """Decode an image: EXIF orientation applied, alpha laid on white, 16 bits reduced to 8, first frame only.
 
     An image whose alpha is 0 everywhere has its colors.
 
@@ -72,10 +72,10 @@ def decode(source: Source, *, enough_side: int | None = None, limits: DecodeLimi
         enough_side: pixels that the shorter side has to keep. JPEGs at least twice as large are decoded at 1/2, 1/4
             or 1/8, which takes a third of the time. So are JPEGs over the limit of pixels, however small that makes
             them. None decodes every pixel.
-        limits: larger pictures are refused before they are decoded.
+        limits: larger images are refused before they are decoded.
 
     Raises:
-        ImageError: the picture is missing, unreadable, truncated or over a limit, or the array is of another kind.
+        ImageError: the image is missing, unreadable, truncated or over a limit, or the array is of another kind.
     """
     if isinstance(source, np.ndarray):
         with _errors_of("the array"):
@@ -103,21 +103,21 @@ def _errors_of(name: str) -> Iterator[None]:
         raise ImageError(f"{name}: cannot be decoded: {reason}") from error
 
 
-def _from_array(array: _Pixels, limits: DecodeLimits) -> Picture:
+def _from_array(array: _Pixels, limits: DecodeLimits) -> DecodedImage:
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
         raise ImageError(f"expected a uint8 RGB array of shape (H, W, 3), found {array.dtype} {array.shape}")
     height, width = array.shape[:2]
     limits.require(width, height)
-    return Picture(array, width, height)
+    return DecodedImage(array, width, height)
 
 
-def _from_image(image: Image.Image, limits: DecodeLimits) -> Picture:
+def _from_image(image: Image.Image, limits: DecodeLimits) -> DecodedImage:
     limits.require(image.width, image.height)
     image.load()
     return _unscaled(rgb_pixels(image, _orientation(image)))
 
 
-def _from_file(content: bytes, enough_side: int | None, limits: DecodeLimits) -> Picture:
+def _from_file(content: bytes, enough_side: int | None, limits: DecodeLimits) -> DecodedImage:
     if not content:
         raise RefusedError("is empty")
     kind = image_format(content[:HEAD_BYTES])
@@ -126,7 +126,7 @@ def _from_file(content: bytes, enough_side: int | None, limits: DecodeLimits) ->
     if isinstance(file, Jpeg):
         pixels = jpeg_pixels(file, enough_side, limits, opencv())
         sideways = is_sideways(file.orientation)
-        return Picture(pixels, *((file.height, file.width) if sideways else (file.width, file.height)))
+        return DecodedImage(pixels, *((file.height, file.width) if sideways else (file.width, file.height)))
     if file.width is not None and file.height is not None:
         limits.require(file.width, file.height, file.bytes_per_pixel)
     with open_image(BytesIO(file.content)) as image:
@@ -135,9 +135,9 @@ def _from_file(content: bytes, enough_side: int | None, limits: DecodeLimits) ->
         return _unscaled(rgb_pixels(image, _orientation(image) if file.orientation is None else file.orientation))
 
 
-def _unscaled(pixels_rgb: _Pixels) -> Picture:
+def _unscaled(pixels_rgb: _Pixels) -> DecodedImage:
     height, width = pixels_rgb.shape[:2]
-    return Picture(pixels_rgb, width, height)
+    return DecodedImage(pixels_rgb, width, height)
 
 
 def _orientation(image: Image.Image) -> int:

@@ -22,10 +22,10 @@ _Candidates = tuple[Boxes, NDArray[np.float32], NDArray[np.int32]]
 
 
 class Detector:
-    """Finds things in a picture. Safe from several threads."""
+    """Finds things in an image. Safe from several threads."""
 
     def __init__(self, session: Session, spec: DetectorSpec, workers: Workers | None = None) -> None:
-        """`workers` are threads to share the resizing of pictures with, if any."""
+        """`workers` are threads to share the resizing of images with, if any."""
         self.engine = session.info
         self.max_boxes = spec.max_boxes
         self._session = session
@@ -138,11 +138,11 @@ def _decode_boxes(
 ) -> Boxes:
     """Decode PicoDet's boxes (Yu et al. 2021; ppdet `PicoHead`): distances are expectations over `reg_max` + 1 bins.
 
-    Anchors are cell centres `(x + 0.5) · stride`.
+    Anchors are cell centers `(x + 0.5) · stride`.
     """
-    centres = np.stack([anchors % columns, anchors // columns], axis=1).astype(np.float32) + np.float32(0.5)
+    centers = np.stack([anchors % columns, anchors // columns], axis=1).astype(np.float32) + np.float32(0.5)
     distances = _expectation(bins, projection)
-    corners = np.concatenate([centres - distances[:, :2], centres + distances[:, 2:]], axis=1)
+    corners = np.concatenate([centers - distances[:, :2], centers + distances[:, 2:]], axis=1)
     boxes: Boxes = corners * np.float32(stride)
     return boxes
 

@@ -41,7 +41,7 @@ class Extractor:
         return self.embed_crops([crop(pixels_rgb, box) for box in boxes_xyxy])
 
     def embed_crops(self, crops: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        """Embed whole pictures, each (h, w, 3) uint8 RGB; see `embed`."""
+        """Embed whole images, each (h, w, 3) uint8 RGB; see `embed`."""
         if not crops:
             return np.empty((0, self._spec.dim), np.float32)
         return _unit(np.stack(list(self.workers.map(self._embed, crops))))

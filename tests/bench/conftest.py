@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from shitu_edge.bench.pictures import load_pictures
+from shitu_edge.bench.images import load_images
 from shitu_edge.bench.run import Result, Setup, run
 from shitu_edge.bundle import Bundle, write_manifest
 from tests.networks import write_bundle
@@ -27,12 +27,12 @@ def setup(tmp_path_factory: pytest.TempPathFactory) -> Setup:
 
 
 @pytest.fixture(scope="session")
-def pictures() -> list[bytes]:
+def images() -> list[bytes]:
     """The sample scenes, made small."""
-    return load_pictures(None, (320, 180))
+    return load_images(None, (320, 180))
 
 
 @pytest.fixture(scope="session")
-def result(setup: Setup, pictures: list[bytes]) -> Result:
+def result(setup: Setup, images: list[bytes]) -> Result:
     """What was measured."""
-    return run(setup, pictures, report=quiet)
+    return run(setup, images, report=quiet)

@@ -50,6 +50,14 @@ def test_what_else_is_different_is_named(stored: dict[str, Any]) -> None:
     assert found["hnswlib"][1] == "none"
 
 
+def test_result_of_version_1_is_read(stored: dict[str, Any], tmp_path: Path) -> None:
+    """It says "pictures" where one of today says "images"."""
+    old = {"pictures" if key == "images" else key: value for key, value in stored.items()} | {"schema_version": 1}
+    path = tmp_path / "old.json"
+    path.write_text(json.dumps(old), encoding="utf-8")
+    assert load_result(path) == stored
+
+
 def test_the_command(stored: dict[str, Any], shell: Shell) -> None:
     Path("a.json").write_text(json.dumps(stored), encoding="utf-8")
     Path("b.json").write_text(json.dumps(changed(stored, 0.5)), encoding="utf-8")
@@ -86,7 +94,7 @@ def test_values_that_no_result_has(stored: dict[str, Any], tmp_path: Path, place
         part = part[name]
     part[last] = value
     (tmp_path / "x.json").write_text(json.dumps(stored), encoding="utf-8")
-    with pytest.raises(OptionError, match=r"x\.json: is no result of `shitu-edge bench --json` in version 1"):
+    with pytest.raises(OptionError, match=r"x\.json: is no result of `shitu-edge bench --json` in version 2"):
         load_result(tmp_path / "x.json")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shitu_edge.bench.galleries import PICTURES, further_pictures, prepared_gallery, synthetic_embeddings
+from shitu_edge.bench.galleries import IMAGES, further_images, prepared_gallery, synthetic_embeddings
 from shitu_edge.errors import GalleryError
 from shitu_edge.gallery import Gallery
 from tests.networks import write_bundle
@@ -17,7 +17,7 @@ def test_cosines_are_those_of_real_embeddings() -> None:
     """Quantiles as measured on photos of drinks, within a product and between products."""
     rows = synthetic_embeddings(4000, 512, seed=1)
     cosines = rows @ rows.T
-    product = np.arange(len(rows)) // PICTURES
+    product = np.arange(len(rows)) // IMAGES
     same = product[:, None] == product[None, :]
     inside = cosines[same & ~np.eye(len(rows), dtype=bool)]
     assert np.quantile(inside, [0.25, 0.5, 0.75]) == pytest.approx([0.51, 0.65, 0.78], abs=0.06)
@@ -35,13 +35,13 @@ def test_rows_are_unit_and_do_not_depend_on_the_count(dim: int) -> None:
 
 
 @pytest.mark.parametrize("size", [30, 5000])
-def test_further_pictures_are_of_products_that_are_there(size: int) -> None:
+def test_further_images_are_of_products_that_are_there(size: int) -> None:
     rows = synthetic_embeddings(size, 128, seed=1)
-    asked = further_pictures(200, size, 128, seed=1)
+    asked = further_images(200, size, 128, seed=1)
     cosines = asked @ rows.T
     assert cosines.max() < 0.999, "none is in the gallery itself"
-    nearest = cosines.argmax(axis=1) // PICTURES
-    expected = np.linspace(0, size // PICTURES - 1, 200).astype(int)
+    nearest = cosines.argmax(axis=1) // IMAGES
+    expected = np.linspace(0, size // IMAGES - 1, 200).astype(int)
     assert np.mean(nearest == expected) > 0.9
 
 
@@ -58,7 +58,7 @@ def test_a_gallery_is_made_once(tmp_path: Path) -> None:
     with Gallery.open(path) as gallery:
         gallery.require(extractor.network.name, extractor.fingerprint)
         assert len(gallery) == 1234
-        stored = gallery.embeddings([entry.id for entry in gallery.entries()])
+        stored = gallery.embeddings([entry.id for entry in gallery.items()])
     assert np.allclose(stored, synthetic_embeddings(1234, extractor.dim, seed=1), atol=1e-6)
     made = path.stat().st_mtime_ns
     steps.clear()

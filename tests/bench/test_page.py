@@ -12,7 +12,7 @@ import pytest
 from shitu_edge.bench import plots
 from shitu_edge.bench.page import page
 from shitu_edge.bench.run import Result
-from shitu_edge.bench.statistics import summarise
+from shitu_edge.bench.statistics import summarize
 from shitu_edge.bench.sweep import Axis
 from shitu_edge.bench.trial import Outcome
 from shitu_edge.bench.verdict import judge
@@ -41,7 +41,7 @@ class Balance(HTMLParser):
 def html(result: Result) -> str:
     """A page with a sweep in it, one of whose outcomes failed."""
     outcomes = tuple(
-        Outcome(str(size), result.setup, summarise([size / 100, size / 50]), dict.fromkeys(result.summaries(), 1.0))
+        Outcome(str(size), result.setup, summarize([size / 100, size / 50]), dict.fromkeys(result.summaries(), 1.0))
         for size in (1000, 10_000)
     )
     refused = Outcome("<b>", result.setup, refused="nothing & nobody")

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from shitu_edge.bench.pictures import load_pictures, read_size
+from shitu_edge.bench.images import load_images, read_size
 from shitu_edge.bench.run import STAGES, Result, Setup, run
 from shitu_edge.bench.verdict import judge, try_remedies
 from shitu_edge.errors import ImageError, OptionError, ShituError
@@ -25,8 +25,8 @@ SIZE = 300
 
 
 def test_what_was_measured_adds_up(result: Result) -> None:
-    assert (result.pictures, result.sizes, result.gallery_items) == (5, ((320, 180),), SIZE)
-    assert set(result.boxes) == {4}, "three boxes and the whole picture"
+    assert (result.images, result.sizes, result.gallery_items) == (5, ((320, 180),), SIZE)
+    assert set(result.boxes) == {4}, "three boxes and the whole image"
     assert len(result.boxes) == len(result.latency.total_ms) == 12
     for number, total in enumerate(result.latency.total_ms):
         parts = sum(result.latency.stages[name][number] for name in STAGES)
@@ -42,7 +42,7 @@ def test_what_was_measured_adds_up(result: Result) -> None:
 
 def test_all_of_it_is_json(result: Result) -> None:
     stored = json.loads(json.dumps(result.as_dict(), default=str))
-    assert stored["schema_version"] == 1
+    assert stored["schema_version"] == 2
     assert stored["latency"]["total_ms"] == pytest.approx(result.latency.total_ms)
     assert set(stored["summaries_ms"]) == {*STAGES, "total"}
     assert stored["environment"]["versions"]["openvino"]
@@ -60,7 +60,7 @@ def test_a_budget_is_a_number(result: Result, budget_ms: Any) -> None:
         judge(result, budget_ms)
 
 
-def test_a_slow_stage_is_blamed(setup: Setup, pictures: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_stage_is_blamed(setup: Setup, images: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     """Crops that take 40 ms each miss 100 ms with three of them, and keep to it with one."""
     embed = Extractor.embed
 
@@ -69,11 +69,11 @@ def test_a_slow_stage_is_blamed(setup: Setup, pictures: list[bytes], monkeypatch
         return embed(self, pixels, boxes)
 
     monkeypatch.setattr(Extractor, "embed", slow)
-    slowed = run(setup, pictures, cold=False, report=quiet)
+    slowed = run(setup, images, cold=False, report=quiet)
     verdict = judge(slowed, 100)
     assert (verdict.met, verdict.blame) == (False, "extract")
-    tried = try_remedies(slowed, verdict, pictures, count=5, report=quiet)
-    assert "1 boxes a picture instead of 3 (--objects 1)" in [remedy.what for remedy in tried.remedies]
+    tried = try_remedies(slowed, verdict, images, count=5, report=quiet)
+    assert "1 boxes an image instead of 3 (--objects 1)" in [remedy.what for remedy in tried.remedies]
     assert all(remedy.enough == (remedy.ms.p95.value <= 100) for remedy in tried.remedies)
 
 
@@ -85,9 +85,9 @@ def test_a_verdict_of_few_samples_is_not_sure(result: Result) -> None:
     assert judge(longer, 0.5).sure
 
 
-def test_a_gallery_of_ones_own(setup: Setup, pictures: list[bytes], result: Result) -> None:
+def test_a_gallery_of_ones_own(setup: Setup, images: list[bytes], result: Result) -> None:
     (kept,) = setup.keep.glob(f"{SIZE}x*.gallery")  # other tests keep theirs beside it
-    own = run(replace(setup, gallery=kept, gallery_size=1, count=2), pictures, cold=False, report=quiet)
+    own = run(replace(setup, gallery=kept, gallery_size=1, count=2), images, cold=False, report=quiet)
     assert own.gallery_items == SIZE
     assert own.search is not None
     assert own.search.recall_at_1 == 1.0
@@ -101,15 +101,15 @@ def test_a_process_that_fails_says_why(setup: Setup, tmp_path: Path) -> None:
         cold_start(Path(str(setup.bundle)), tmp_path / "missing.gallery", b"")
 
 
-def test_pictures_of_the_user(tmp_path: Path) -> None:
-    scenes = load_pictures(None, None)
+def test_images_of_the_user(tmp_path: Path) -> None:
+    scenes = load_images(None, None)
     (tmp_path / "photo.jpg").write_bytes(scenes[0])
-    assert load_pictures(tmp_path, None) == load_pictures(tmp_path / "photo.jpg", None) == scenes[:1]
-    (resized,) = load_pictures(tmp_path, (64, 48))
+    assert load_images(tmp_path, None) == load_images(tmp_path / "photo.jpg", None) == scenes[:1]
+    (resized,) = load_images(tmp_path, (64, 48))
     assert (decode(resized).width, decode(resized).height) == (64, 48)
-    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    (tmp_path / "broken.jpg").write_bytes(b"no image")
     with pytest.raises(ImageError, match=r"broken\.jpg"):
-        load_pictures(tmp_path, None)
+        load_images(tmp_path, None)
 
 
 @pytest.mark.parametrize("text", ["", "1920", "1920x", "x1080", "0x5", "-3x4", "1e3x5", "100000x100000"])

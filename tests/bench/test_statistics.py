@@ -7,11 +7,11 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from shitu_edge.bench.statistics import compare, quantile, summarise
+from shitu_edge.bench.statistics import compare, quantile, summarize
 
 
 def test_a_summary_of_known_samples() -> None:
-    found = summarise([float(n) for n in range(100, 0, -1)])
+    found = summarize([float(n) for n in range(100, 0, -1)])
     assert (found.count, found.mean, found.max) == (100, 50.5, 100.0)
     assert (found.p50.value, found.p95.value, found.p99.value) == pytest.approx((50.5, 95.05, 99.01))
 
@@ -29,7 +29,7 @@ def test_a_p99_needs_368_samples_for_an_upper_end(count: int, open_above: bool) 
 
 
 def test_one_sample_has_no_interval() -> None:
-    found = summarise([7.0])
+    found = summarize([7.0])
     assert (found.p50.value, found.p50.low, found.p50.high) == (7.0, None, None)
 
 
@@ -65,7 +65,7 @@ def test_a_tenth_is_a_change() -> None:
 
 
 def test_drift_widens_the_interval() -> None:
-    """A slow swing makes neighbours alike; single samples drawn anew would not notice."""
+    """A slow swing makes neighbors alike; single samples drawn anew would not notice."""
     rng = np.random.default_rng(4)
     swing = 100 + 10 * np.sin(np.arange(300) / 40) + rng.normal(0, 1, 300)
     shuffled = rng.permutation(swing)

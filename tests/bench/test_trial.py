@@ -31,7 +31,7 @@ from . import quiet
 
 
 def test_every_trial_is_measured_early_and_late(
-    setup: Setup, pictures: list[bytes], monkeypatch: pytest.MonkeyPatch
+    setup: Setup, images: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So that a machine that slows down meanwhile is fair to all."""
     order: list[int] = []
@@ -41,14 +41,14 @@ def test_every_trial_is_measured_early_and_late(
         return opened(setup, report)
 
     monkeypatch.setattr("shitu_edge.bench.trial.opened", watched)
-    trials = [Trial(str(objects), replace(setup, objects=objects), pictures) for objects in (1, 2, 3)]
+    trials = [Trial(str(objects), replace(setup, objects=objects), images) for objects in (1, 2, 3)]
     outcomes = measure_trials(trials, count=6, report=quiet)
     assert order == [1, 2, 3, 3, 2, 1]
     assert [outcome.ms.count for outcome in outcomes if outcome.ms] == [6, 6, 6]
 
 
-def test_what_cannot_run_says_why_and_the_others_are_measured(setup: Setup, pictures: list[bytes]) -> None:
-    trials = [Trial("no such files", replace(setup, precision="int8"), pictures), Trial("fine", setup, pictures)]
+def test_what_cannot_run_says_why_and_the_others_are_measured(setup: Setup, images: list[bytes]) -> None:
+    trials = [Trial("no such files", replace(setup, precision="int8"), images), Trial("fine", setup, images)]
     refused, measured = measure_trials(trials, count=2, report=quiet)
     assert refused.ms is None
     assert "tiny detector has no int8 files" in str(refused.refused)
@@ -56,14 +56,12 @@ def test_what_cannot_run_says_why_and_the_others_are_measured(setup: Setup, pict
     assert set(measured.stages_ms or ()) == set(STAGES)
 
 
-def test_a_sweep_varies_one_thing_at_a_time(
-    setup: Setup, pictures: list[bytes], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_sweep_varies_one_thing_at_a_time(setup: Setup, images: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweeping, "SIZES", ((64, 36), (128, 72)))
     monkeypatch.setattr(sweeping, "SMALLEST_GALLERY", 30)
-    axes = {axis.name: axis for axis in sweep(setup, pictures, count=2, report=quiet)}
-    assert list(axes) == ["objects", "picture", "gallery", "threads", "precision", "engine"]
-    assert [outcome.what for outcome in axes["picture"].outcomes] == ["64 × 36", "128 × 72"]
+    axes = {axis.name: axis for axis in sweep(setup, images, count=2, report=quiet)}
+    assert list(axes) == ["objects", "image", "gallery", "threads", "precision", "engine"]
+    assert [outcome.what for outcome in axes["image"].outcomes] == ["64 × 36", "128 × 72"]
     assert [outcome.setup.gallery_size for outcome in axes["gallery"].outcomes] == [30, 300]
     assert [outcome.setup.objects for outcome in axes["objects"].outcomes] == list(sweeping.OBJECTS)
     assert {outcome.setup.objects for axis in axes.values() if axis.name != "objects" for outcome in axis.outcomes} == {
@@ -77,7 +75,7 @@ def test_precisions_are_those_that_the_bundle_has(setup: Setup) -> None:
 
 
 @pytest.fixture
-def profile(setup: Setup, pictures: list[bytes], monkeypatch: pytest.MonkeyPatch) -> Profile:
+def profile(setup: Setup, images: list[bytes], monkeypatch: pytest.MonkeyPatch) -> Profile:
     """What is found on a machine whose OpenVINO is slow."""
     run = OpenVinoSession.run
 
@@ -87,7 +85,7 @@ def profile(setup: Setup, pictures: list[bytes], monkeypatch: pytest.MonkeyPatch
 
     with monkeypatch.context() as patch:
         patch.setattr(OpenVinoSession, "run", slow)
-        tuned = tune(setup, pictures, count=4, report=quiet)
+        tuned = tune(setup, images, count=4, report=quiet)
     whats = [outcome.what for outcome in tuned.outcomes]
     assert any(what.startswith("openvino") for what in whats)
     assert whats[-1].startswith("openvino")
@@ -95,7 +93,7 @@ def profile(setup: Setup, pictures: list[bytes], monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_faster_engine_goes_into_the_profile_and_is_opened(
-    setup: Setup, pictures: list[bytes], profile: Profile, tmp_path: Path
+    setup: Setup, images: list[bytes], profile: Profile, tmp_path: Path
 ) -> None:
     assert profile.engine == "onnxruntime"
     assert profile.detector_precision == "fp32"
@@ -104,12 +102,12 @@ def test_the_faster_engine_goes_into_the_profile_and_is_opened(
     assert Profile.read(tmp_path / "kiosk.json") == profile
     gallery = next(setup.keep.glob("300x*.gallery"))
     with Recognizer.open(setup.bundle, gallery, profile=tmp_path / "kiosk.json") as recognizer:
-        made_by = recognizer.recognize(pictures[0]).made_by
+        made_by = recognizer.recognize(images[0]).made_by
         assert {made_by.detector.engine, made_by.extractor.engine} == {"onnxruntime"}
         assert made_by.extractor.precision == profile.extractor_precision
         assert recognizer.threads == profile.threads
     with Recognizer.open(setup.bundle, gallery, profile=profile, engine="openvino", threads=1) as recognizer:
-        assert recognizer.recognize(pictures[0]).made_by.detector.engine == "openvino", "what is named counts more"
+        assert recognizer.recognize(images[0]).made_by.detector.engine == "openvino", "what is named counts more"
         assert recognizer.threads == 1
 
 
@@ -174,11 +172,11 @@ def test_files_that_are_no_profile(setup: Setup, tmp_path: Path, content: str) -
         Recognizer.open(setup.bundle, profile=tmp_path / "absent.json")
 
 
-def test_where_no_engine_works(setup: Setup, pictures: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_no_engine_works(setup: Setup, images: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     for engine in ENGINES:
         monkeypatch.setitem(sys.modules, f"shitu_edge.engines.{engine}", None)
     with pytest.raises(EngineError, match="is not installed"):
-        tune(setup, pictures, count=2, report=quiet)
+        tune(setup, images, count=2, report=quiet)
 
 
 def test_the_commands(setup: Setup, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:

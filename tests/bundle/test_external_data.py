@@ -206,7 +206,7 @@ def test_unlisted_file_is_refused(tmp_path: Path, engine: EngineName, shell: She
 def test_listed_file_is_used_and_covered_by_its_digest(tmp_path: Path, engine: EngineName, name: str) -> None:
     pytest.importorskip(engine)
     bundle = write_external(tmp_path / "tiny", listed=True, name=name)
-    assert run(bundle, engine) == pytest.approx(0.55)  # white, less the grey that the file holds
+    assert run(bundle, engine) == pytest.approx(0.55)  # white, less the gray that the file holds
     assert bundle.verify() == 3
     data = bundle.folder / Path(name).with_name("extractor.data")
     data.write_bytes(np.float32(0.2).tobytes())

@@ -17,9 +17,11 @@ from hypothesis import strategies as st
 
 from shitu_edge.bundle import (
     MANIFEST,
+    SCHEMA_VERSION,
     SEARCH_PATH_VARIABLE,
     BoxesScores,
     Bundle,
+    DecisionPolicy,
     DetectorSpec,
     ExtractorSpec,
     InputSpec,
@@ -28,7 +30,6 @@ from shitu_edge.bundle import (
     NetworkFile,
     PicoDetLevels,
     Postprocessed,
-    Rule,
     bundle_folders,
     parse_manifest,
     write_manifest,
@@ -65,7 +66,13 @@ EXTRACTOR = ExtractorSpec(
     dim=512,
 )
 MANIFEST_OF_TESTS = Manifest(
-    1, "näme", "of tests", "Apache-2.0", DetectorSpec(DETECTOR, HEADS[0]), EXTRACTOR, Rule(vote=True)
+    SCHEMA_VERSION,
+    "näme",
+    "of tests",
+    "Apache-2.0",
+    DetectorSpec(DETECTOR, HEADS[0]),
+    EXTRACTOR,
+    DecisionPolicy(vote=True),
 )
 
 
@@ -114,20 +121,42 @@ def test_the_written_file_is_plain_json_with_digests(folder: Path) -> None:
 def test_what_may_be_left_out(folder: Path) -> None:
     path = folder / MANIFEST
     data = json.loads(path.read_text(encoding="utf-8"))
-    del data["recognition"], data["detector"]["max_boxes"], data["detector"]["network"]["constants"]
+    del data["policy"], data["detector"]["max_boxes"], data["detector"]["network"]["constants"]
     data["extractor"]["network"]["input"]["scale"] = 1
     path.write_text(json.dumps(data), encoding="utf-8-sig")
     manifest = Bundle.open(folder).manifest
-    assert manifest.recognition == Rule(0.5, 0.0, 5, False, 0.05, "always")
+    assert manifest.policy == DecisionPolicy(0.5, 0.0, 5, False, 0.05, "always")
     assert manifest.detector.max_boxes == 5
     assert manifest.detector.network.constants == {}
     assert repr(manifest.extractor.network.input.scale) == "1.0", "whole numbers are numbers"
 
 
-def test_locate_files(folder: Path) -> None:
+VERSION_1 = Path(__file__).with_name("bundle_version_1.json")
+
+
+def test_bundle_of_version_1_is_read_as_one_of_today() -> None:
+    """The built-in bundle's manifest as version 0.1 wrote it."""
+    old = json.loads(VERSION_1.read_text(encoding="utf-8"))
+    manifest = parse_manifest(VERSION_1.read_bytes(), "where")
+    assert manifest.schema_version == SCHEMA_VERSION
+    assert manifest.license == old["licence"] == "Apache-2.0"
+    assert asdict(manifest.policy) == {
+        "neighbors" if key == "neighbours" else key: value for key, value in old["recognition"].items()
+    }
+    assert json.loads(json.dumps(asdict(manifest.detector))) == old["detector"]
+    assert json.loads(json.dumps(asdict(manifest.extractor))) == old["extractor"]
+
+
+def test_keys_of_version_1_are_unknown_in_version_2() -> None:
+    old = json.loads(VERSION_1.read_text(encoding="utf-8")) | {"schema_version": 2}
+    with pytest.raises(BundleError, match=r"where: .*licen[cs]e"):
+        parse_manifest(json.dumps(old).encode(), "where")
+
+
+def test_verified_files(folder: Path) -> None:
     bundle = Bundle.open(folder)
     network = bundle.manifest.extractor.network
-    assert bundle.locate_files(network, "fp32", "openvino") == (folder / "x.xml", folder / "x.bin")
+    assert bundle.verified_files(network, "fp32", "openvino") == (folder / "x.xml", folder / "x.bin")
     assert bundle.verify() == 4
 
 
@@ -135,17 +164,17 @@ def test_locate_files(folder: Path) -> None:
 def test_a_form_that_is_not_there(folder: Path, precision: str, file_format: str) -> None:
     bundle = Bundle.open(folder)
     with pytest.raises(BundleError, match=f"extractor has no {precision} {file_format} files"):
-        bundle.locate_files(bundle.manifest.extractor.network, precision, file_format)
+        bundle.verified_files(bundle.manifest.extractor.network, precision, file_format)
 
 
 def test_an_altered_byte(folder: Path) -> None:
     bundle = Bundle.open(folder)
     (folder / "x.bin").write_bytes(b"\0\1\3")
     with pytest.raises(BundleError, match=r"x\.bin: altered: its SHA-256 is [0-9a-f]{64}, bundle.json says [0-9a-f]"):
-        bundle.locate_files(bundle.manifest.extractor.network, "fp32", "openvino")
+        bundle.verified_files(bundle.manifest.extractor.network, "fp32", "openvino")
     with pytest.raises(BundleError, match=r"x\.bin: altered"):
         bundle.verify()
-    assert bundle.locate_files(bundle.manifest.detector.network, "fp32", "onnx"), "other files are as they were"
+    assert bundle.verified_files(bundle.manifest.detector.network, "fp32", "onnx"), "other files are as they were"
 
 
 @pytest.mark.parametrize("replace_by_folder", [False, True])
@@ -229,17 +258,18 @@ def removing(place: str) -> Callable[[dict[str, Any]], None]:
 
 FILE = "detector.network.files.fp32.onnx.0.path"
 DAMAGES: list[tuple[Callable[[dict[str, Any]], None], str]] = [
-    (setting("schema_version", 2), "expected schema_version 1, found 2"),
-    (setting("schema_version", "1"), "expected schema_version 1, found '1'"),
-    (setting("schema_version", "1\n2"), r"expected schema_version 1, found '1\n2'"),
-    (setting("schema_version", True), "schema_version: expected a whole number, found True"),
-    (setting("schema_version", 1.0), "schema_version: expected a whole number, found 1.0"),
-    (removing("schema_version"), "expected schema_version 1, found None"),
+    (setting("schema_version", 3), "expected a schema_version up to 2, found 3"),
+    (setting("schema_version", 0), "expected a schema_version up to 2, found 0"),
+    (setting("schema_version", "1"), "expected a schema_version up to 2, found '1'"),
+    (setting("schema_version", "1\n2"), r"expected a schema_version up to 2, found '1\n2'"),
+    (setting("schema_version", True), "expected a schema_version up to 2, found True"),
+    (setting("schema_version", 1.0), "expected a schema_version up to 2, found 1.0"),
+    (removing("schema_version"), "expected a schema_version up to 2, found None"),
     (removing("name"), "name: missing"),
     (removing("extractor"), "extractor: missing"),
     (removing("detector.network.input.resize"), "detector.network.input.resize: missing"),
     (removing("detector.head.strides"), "detector.head.strides: missing"),
-    (setting("colour", "red"), "colour: unknown; expected one of schema_version, name,"),
+    (setting("color", "red"), "color: unknown; expected one of schema_version, name,"),
     (setting("detector.network.input.color_order", "RGB"), "detector.network.input.color_order: unknown"),
     (setting("detector.head.boxes", "b"), "detector.head.boxes: unknown"),
     (setting("name", 7), "name: expected text, found 7"),
@@ -258,8 +288,8 @@ DAMAGES: list[tuple[Callable[[dict[str, Any]], None], str]] = [
         "detector.score_threshold: expected a finite number, found inf",
     ),
     (setting("detector.score_threshold", 10**400), "detector.score_threshold: expected a finite number, found 1000"),
-    (setting("recognition.vote", 1), "recognition.vote: expected true or false, found 1"),
-    (setting("recognition.whole_image", "sometimes"), "recognition.whole_image: expected one of 'always', 'fallback'"),
+    (setting("policy.vote", 1), "policy.vote: expected true or false, found 1"),
+    (setting("policy.whole_image", "sometimes"), "policy.whole_image: expected one of 'always', 'fallback'"),
     (setting("detector.network.input.layout", "CHW"), "detector.network.input.layout: expected one of 'NCHW', 'NHWC'"),
     (setting("detector.network.input.layout", ["NCHW"]), "detector.network.input.layout: expected one of 'NCHW'"),
     (setting("detector.network.input.mean", [0, 0]), "detector.network.input.mean: expected a list of 3, found [0, 0]"),
@@ -286,7 +316,7 @@ DAMAGES: list[tuple[Callable[[dict[str, Any]], None], str]] = [
     (setting("detector.max_boxes", 0), "detector.max_boxes: expected a whole number of at least 1, found 0"),
     (setting("detector.head.keep_top_k", -1), "detector.head.keep_top_k: expected a whole number of at least 1"),
     (setting("detector.head.nms_iou", 1.5), "detector.head.nms_iou: expected a number from 0 to 1, found 1.5"),
-    (setting("recognition.margin", 3), "recognition.margin: expected a number from 0 to 2, found 3"),
+    (setting("policy.margin", 3), "policy.margin: expected a number from 0 to 2, found 3"),
     (setting("detector.network.input.height", 0), "detector: input sides and std must be positive"),
     (setting("extractor.network.input.std.2", 0), "extractor: input sides and std must be positive"),
     (setting(FILE, "../detector.onnx"), "'../detector.onnx': expected a path inside the bundle"),
@@ -336,7 +366,7 @@ def test_not_json(content: bytes) -> None:
 
 @pytest.mark.parametrize("content", [b"null", b"[]", b"[1]", b'"text"', b"3", b"{}"])
 def test_json_but_no_object_with_a_version(content: bytes) -> None:
-    with pytest.raises(BundleError, match="where: expected schema_version 1, found None"):
+    with pytest.raises(BundleError, match="where: expected a schema_version up to 2, found None"):
         parse_manifest(content, "where")
 
 
@@ -374,7 +404,7 @@ def test_any_change_is_refused_or_understood(data: st.DataObject) -> None:
 
 def refusal(content: bytes) -> str | None:
     try:
-        assert parse_manifest(content, "where").schema_version == 1
+        assert parse_manifest(content, "where").schema_version == SCHEMA_VERSION
     except BundleError as error:
         return str(error)
     return None

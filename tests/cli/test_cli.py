@@ -34,8 +34,8 @@ class Shop:
 @pytest.fixture
 def shop(shell: Shell, tiny_bundle: Path, tmp_path: Path) -> Shop:
     """A gallery of two products, built from a label file, and a photo of both and a stranger."""
-    for name, colour in (("red.png", RED), ("green.png", GREEN)):
-        Image.fromarray(product(colour)).save(tmp_path / name)
+    for name, color in (("red.png", RED), ("green.png", GREEN)):
+        Image.fromarray(product(color)).save(tmp_path / name)
     (tmp_path / "labels.txt").write_text("red.png\tRed thing\ngreen.png\t绿色 的东西\n", encoding="utf-8")
     gallery = tmp_path / "shop.gallery"
     built = shell("gallery", "build", tmp_path / "labels.txt", gallery, "--models", tiny_bundle)
@@ -99,7 +99,7 @@ def test_recognize_names_what_it_does_not_use_of_a_folder(shell: Shell, shop: Sh
 
 
 def test_recognize_goes_on_after_a_bad_photo(shell: Shell, shop: Shop, tmp_path: Path) -> None:
-    (tmp_path / "bad.jpg").write_text("no picture")
+    (tmp_path / "bad.jpg").write_text("no image")
     run = shell("recognize", tmp_path / "bad.jpg", shop.photo, *shop.options, "--json")
     assert run.code == 1
     assert [bool(json.loads(line).get("error")) for line in run.out.splitlines()] == [True, False]
@@ -194,7 +194,7 @@ def test_build_from_folders_names_what_it_skips(shell: Shell, tiny_bundle: Path,
     (tmp_path / "products" / "Oat milk 1 l" / "b.jpg").write_bytes(b"broken")
     run = shell("gallery", "build", tmp_path / "products", tmp_path / "g", "--models", tiny_bundle)
     assert run.code == 0
-    assert re.fullmatch(r"skipped: Oat milk 1 l/b\.jpg: is not a picture in a known format.*\n", run.err)
+    assert re.fullmatch(r"skipped: Oat milk 1 l/b\.jpg: is not an image in a known format.*\n", run.err)
     assert run.out.endswith("1 image added, 1 skipped; 1 items in revision 2\n")
 
 
@@ -275,7 +275,7 @@ def _broken_inputs(shop: Shop, folder: Path) -> dict[str, tuple[list[object], st
     return {
         "missing photo": (["recognize", folder / "no.jpg", *models, *gallery], "no.jpg: cannot be read: No such file"),
         "empty photo": (["recognize", folder / "empty.jpg", *models, *gallery], "empty.jpg: is empty"),
-        "text as photo": (["recognize", folder / "text.jpg", *models, *gallery], "text.jpg: is not a picture"),
+        "text as photo": (["recognize", folder / "text.jpg", *models, *gallery], "text.jpg: is not an image"),
         "cut photo": (["recognize", folder / "cut.jpg", *models, *gallery], "cut.jpg: cannot be decoded: .*truncated"),
         "folder without photos": (
             ["recognize", folder / "nothing", *models, *gallery],

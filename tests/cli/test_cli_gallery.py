@@ -19,7 +19,7 @@ from PIL import Image
 
 from shitu_edge import Recognizer
 from shitu_edge.cli import main
-from shitu_edge.gallery import Gallery, NewItem
+from shitu_edge.gallery import Gallery, NewGalleryItem
 from shitu_edge.gallery.care.verify import verify
 from shitu_edge.gallery.paddle_index import read_paddle_index
 from shitu_edge.gallery.store import Meta
@@ -66,19 +66,19 @@ def shell(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, t
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    """A folder of three products, of one two pictures."""
+def images(tmp_path: Path) -> Path:
+    """A folder of three products, of one two images."""
     folder = tmp_path / "products"
-    for label, name, colour in (("Red", "1", RED), ("Red", "2", RED), ("绿色 的", "1", GREEN), ("Blue", "1", BLUE)):
+    for label, name, color in (("Red", "1", RED), ("Red", "2", RED), ("绿色 的", "1", GREEN), ("Blue", "1", BLUE)):
         (folder / label).mkdir(parents=True, exist_ok=True)
-        Image.fromarray(product(colour)).save(folder / label / f"{name}.png")
+        Image.fromarray(product(color)).save(folder / label / f"{name}.png")
     return folder
 
 
 @pytest.fixture
-def path(shell: Shell, pictures: Path, tiny_bundle: Path) -> Path:
+def path(shell: Shell, images: Path, tiny_bundle: Path) -> Path:
     """A gallery of them: Blue 1, Red 2 and 3, 绿色 的 4."""
-    run = shell("build", pictures, "shop.gallery", "--models", tiny_bundle)
+    run = shell("build", images, "shop.gallery", "--models", tiny_bundle)
     assert run == Run(0, "shop.gallery: 4 images added, 0 skipped; 4 items in revision 2\n", "")
     return Path("shop.gallery")
 
@@ -89,13 +89,13 @@ def _log(shell: Shell, path: Path) -> dict[str, object]:
     return newest
 
 
-# -- enrol
+# -- enroll
 
 
-def test_build(shell: Shell, path: Path, pictures: Path, tiny_bundle: Path) -> None:
-    again = shell("build", pictures, path, "--models", tiny_bundle)
+def test_build(shell: Shell, path: Path, images: Path, tiny_bundle: Path) -> None:
+    again = shell("build", images, path, "--models", tiny_bundle)
     assert again == Run(1, "", f"error: {path}: exists already; --replace builds it anew, `gallery add` adds to it\n")
-    replaced = shell("build", pictures, path, "--models", tiny_bundle, "--replace")
+    replaced = shell("build", images, path, "--models", tiny_bundle, "--replace")
     assert replaced == Run(0, f"{path}: 4 images added, 0 skipped; 4 items in revision 2\n", "")
 
 
@@ -109,35 +109,35 @@ def test_cropped_to_the_product(shell: Shell, path: Path, tmp_path: Path, tiny_b
     cropped = shell("add", path, tmp_path / "cyan.png", *options, "--crop")
     assert (whole.code, cropped.code) == (0, 0)
     with Gallery.open(path, background=False) as gallery, Recognizer.open(tiny_bundle) as recognizer:
-        last, crop = gallery.embeddings([entry.id for entry in gallery.entries()][-2:])
+        last, crop = gallery.embeddings([entry.id for entry in gallery.items()][-2:])
         np.testing.assert_allclose(last, recognizer.embed(photo)[0], atol=1e-5)
         np.testing.assert_allclose(crop, recognizer.embed(photo, crop=True)[0], atol=1e-5)
     assert float(last @ crop) < 0.99
 
 
-def test_add_and_who_did_it(shell: Shell, path: Path, pictures: Path, tiny_bundle: Path) -> None:
-    photo = pictures / "Blue" / "1.png"
+def test_add_and_who_did_it(shell: Shell, path: Path, images: Path, tiny_bundle: Path) -> None:
+    photo = images / "Blue" / "1.png"
     added = shell("add", path, photo, photo, "--label", "More", "--models", tiny_bundle)
     assert added == Run(0, f"{path}: 2 images added, 0 skipped; 6 items in revision 3\n", "")
     line = _log(shell, path)
     assert (line["author"], line["note"], line["added"], line["removed"]) == ("somebody", "", 2, 0)
-    shell("add", path, pictures, "--models", tiny_bundle, "--author", "ann", "--note", "牛奶 is back")
+    shell("add", path, images, "--models", tiny_bundle, "--author", "ann", "--note", "牛奶 is back")
     line = _log(shell, path)
     assert (line["author"], line["note"], line["added"]) == ("ann", "牛奶 is back", 4)
 
 
 def test_every_file_is_used_or_named_and_missing_labels_are_exit_code_1(
-    shell: Shell, pictures: Path, tiny_bundle: Path
+    shell: Shell, images: Path, tiny_bundle: Path
 ) -> None:
-    (pictures / "Empty").mkdir()
-    (pictures / "Empty" / ".keep").touch()
-    (pictures / "Damaged").mkdir()
-    whole = (pictures / "Red" / "1.png").read_bytes()
-    (pictures / "Damaged" / "1.png").write_bytes(whole[: len(whole) // 2])
-    (pictures / "Blue" / "photo.jfif").write_bytes(whole)
-    (pictures / "Blue" / "price.txt").write_text("1,99")
-    (pictures / "loose.png").write_bytes(whole)
-    run = shell("build", pictures, "shop.gallery", "--models", tiny_bundle)
+    (images / "Empty").mkdir()
+    (images / "Empty" / ".keep").touch()
+    (images / "Damaged").mkdir()
+    whole = (images / "Red" / "1.png").read_bytes()
+    (images / "Damaged" / "1.png").write_bytes(whole[: len(whole) // 2])
+    (images / "Blue" / "photo.jfif").write_bytes(whole)
+    (images / "Blue" / "price.txt").write_text("1,99")
+    (images / "loose.png").write_bytes(whole)
+    run = shell("build", images, "shop.gallery", "--models", tiny_bundle)
     assert (run.code, run.out) == (1, "shop.gallery: 5 images added, 3 skipped; 5 items in revision 2\n")
     lines = run.err.splitlines()
     assert lines[:2] == [
@@ -146,12 +146,12 @@ def test_every_file_is_used_or_named_and_missing_labels_are_exit_code_1(
     ]
     assert lines[2].startswith("skipped: Damaged/1.png: cannot be decoded: ")
     assert lines[3:] == ["error: 2 labels without an item: Damaged, Empty; --allow-missing exits with 0"]
-    allowed = shell("build", pictures, "shop.gallery", "--models", tiny_bundle, "--replace", "--allow-missing")
+    allowed = shell("build", images, "shop.gallery", "--models", tiny_bundle, "--replace", "--allow-missing")
     assert (allowed.code, allowed.out) == (0, run.out)
     assert allowed.err.splitlines()[3:] == ["note: 2 labels without an item: Damaged, Empty"]
 
 
-def test_labels_of_a_label_file_are_missing_too(shell: Shell, path: Path, pictures: Path, tiny_bundle: Path) -> None:
+def test_labels_of_a_label_file_are_missing_too(shell: Shell, path: Path, images: Path, tiny_bundle: Path) -> None:
     Path("labels.csv").write_text("path;label\nproducts/Red/1.png;Red\nproducts/gone.png;Tea\n", encoding="utf-8")
     run = shell("add", path, "labels.csv", "--models", tiny_bundle)
     assert (run.code, run.out) == (1, f"{path}: 1 image added, 1 skipped; 5 items in revision 3\n")
@@ -162,7 +162,7 @@ def test_labels_of_a_label_file_are_missing_too(shell: Shell, path: Path, pictur
     ]
 
 
-def test_a_wrong_root_is_one_line(shell: Shell, pictures: Path, tiny_bundle: Path) -> None:
+def test_a_wrong_root_is_one_line(shell: Shell, images: Path, tiny_bundle: Path) -> None:
     Path("labels.txt").write_text("".join(f"images/{number}.jpg\tTea\n" for number in range(2640)))
     run = shell("build", "labels.txt", "shop.gallery", "--models", tiny_bundle)
     names = "images/0.jpg, images/1.jpg, images/2.jpg, images/3.jpg, images/4.jpg and 2635 more"
@@ -183,18 +183,18 @@ def test_a_wrong_root_is_one_line(shell: Shell, pictures: Path, tiny_bundle: Pat
 )
 @pytest.mark.skipif(sys.platform != "linux", reason="names that not every system allows")
 def test_what_cannot_be_labels_is_refused_before_the_work(
-    shell: Shell, pictures: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch, folder: str, reason: str
+    shell: Shell, images: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch, folder: str, reason: str
 ) -> None:
     if folder == "deep/er":
-        shutil.rmtree(pictures)
-    (pictures / folder).mkdir(parents=True)
-    Image.fromarray(product(RED)).save(pictures / folder / "1.png")
-    monkeypatch.setattr("shitu_edge.cli.gallery.enrol.open_recognizer", lambda *_: pytest.fail("networks were opened"))
-    run = shell("build", pictures, "shop.gallery", "--models", tiny_bundle)
+        shutil.rmtree(images)
+    (images / folder).mkdir(parents=True)
+    Image.fromarray(product(RED)).save(images / folder / "1.png")
+    monkeypatch.setattr("shitu_edge.cli.gallery.enroll.open_recognizer", lambda *_: pytest.fail("networks were opened"))
+    run = shell("build", images, "shop.gallery", "--models", tiny_bundle)
     assert (run.code, run.out) == (1, "")
     assert re.fullmatch(rf"error: [^\n]*{reason}[^\n]*\n", run.err)
     for command in ("add", "replace"):
-        label = shell(command, "shop.gallery", pictures / "1.png", "--label", "te\x1ba", "--models", tiny_bundle)
+        label = shell(command, "shop.gallery", images / "1.png", "--label", "te\x1ba", "--models", tiny_bundle)
         assert label == Run(1, "", "error: --label: the label holds a control character, U+001B\n")
 
 
@@ -225,16 +225,16 @@ def test_products_as_they_come(shell: Shell, shared: Path, tiny_bundle: Path) ->
     assert re.search("without an item: (Empty|.*Empty.*可乐)", run.err)
 
 
-def test_replace(shell: Shell, path: Path, pictures: Path, tiny_bundle: Path) -> None:
-    photo = pictures / "Blue" / "1.png"
+def test_replace(shell: Shell, path: Path, images: Path, tiny_bundle: Path) -> None:
+    photo = images / "Blue" / "1.png"
     options = ("--label", "Red", "--models", tiny_bundle, "--author", "")
     assert shell("replace", path, photo, *options).out == f"{path}: 1 image added, 0 skipped; 3 items in revision 3\n"
     line = _log(shell, path)
-    assert (line["author"], line["note"]) == ("", "new pictures of Red")
+    assert (line["author"], line["note"]) == ("", "new images of Red")
     assert (line["added"], line["removed"]) == (1, 2)
     assert json.loads(shell("list", path, "--json").out) == {"Blue": 1, "Red": 1, "绿色 的": 1}
     wrong = shell("replace", path, photo, "--label", "None", "--models", tiny_bundle)
-    assert wrong == Run(1, "", "error: there is no item labelled 'None'\n")
+    assert wrong == Run(1, "", "error: there is no item labeled 'None'\n")
 
 
 # -- change
@@ -255,14 +255,12 @@ def test_rename_and_relabel(shell: Shell, path: Path) -> None:
     assert shell("rename", path, "Red", "红").out == f"{path}: 2 renamed; 4 items in revision 3\n"
     taken = shell("rename", path, "红", "Blue")
     hint = "join them (--merge, merge=True), or choose another label"
-    assert taken == Run(1, "", f"error: there are 1 items labelled 'Blue' already: {hint}\n")
+    assert taken == Run(1, "", f"error: there are 1 items labeled 'Blue' already: {hint}\n")
     assert shell("rename", path, "红", "Blue", "--merge", "--author", "ann").out.startswith(
         f"{path}: 2 renamed; 4 items"
     )
     assert _log(shell, path)["author"] == "ann"
-    assert (
-        shell("relabel", path, "Tea", 1, 2, "--note", "audit").out == f"{path}: 2 relabelled; 4 items in revision 5\n"
-    )
+    assert shell("relabel", path, "Tea", 1, 2, "--note", "audit").out == f"{path}: 2 relabeled; 4 items in revision 5\n"
     assert _log(shell, path)["note"] == "audit"
     assert json.loads(shell("list", path, "--json").out) == {"Blue": 1, "Tea": 2, "绿色 的": 1}
 
@@ -288,8 +286,8 @@ def test_info(shell: Shell, path: Path) -> None:
     assert printed == {name: str(value) for name, value in facts.items()}
 
 
-def test_search(shell: Shell, path: Path, pictures: Path, tiny_bundle: Path) -> None:
-    photo = pictures / "Blue" / "1.png"
+def test_search(shell: Shell, path: Path, images: Path, tiny_bundle: Path) -> None:
+    photo = images / "Blue" / "1.png"
     run = shell("search", path, photo, "-k", 2, "--models", tiny_bundle)
     assert run.lines[:2] == [["similarity", "label", "item"], ["1.000", "Blue", "1"]]
     assert len(run.lines) == 3
@@ -346,7 +344,7 @@ def test_reindex_and_verify(shell: Shell, path: Path) -> None:
 
 def test_verify_and_repair_what_is_damaged(shell: Shell, path: Path) -> None:
     with Gallery.open(path, background=False) as gallery:
-        gallery.add([NewItem("Tea", "tea.jpg", np.eye(DIM, dtype=np.float32)[0])])
+        gallery.add([NewGalleryItem("Tea", "tea.jpg", np.eye(DIM, dtype=np.float32)[0])])
     DAMAGES["label"].do(path)
     run = shell("verify", path)
     assert (run.code, run.err) == (1, "")
@@ -364,7 +362,7 @@ def test_verify_and_repair_what_is_damaged(shell: Shell, path: Path) -> None:
 
 def test_opening_a_damaged_gallery_names_the_repair(shell: Shell, path: Path) -> None:
     with Gallery.open(path, background=False) as gallery:
-        gallery.add([NewItem("Tea", "tea.jpg", np.eye(DIM, dtype=np.float32)[0])])
+        gallery.add([NewGalleryItem("Tea", "tea.jpg", np.eye(DIM, dtype=np.float32)[0])])
     DAMAGES["short embedding"].do(path)
     run = shell("info", path)
     assert (run.code, run.out) == (1, "")
@@ -373,14 +371,14 @@ def test_opening_a_damaged_gallery_names_the_repair(shell: Shell, path: Path) ->
 
 def test_repair_by_the_bundle(shell: Shell, path: Path, tiny_bundle: Path) -> None:
     with Gallery.open(path, background=False) as gallery:
-        expected = gallery.entries()
+        expected = gallery.items()
     data = bytearray(path.read_bytes())
     data[data.index(b"fingerprint")] ^= 0x20
     path.write_bytes(data)
     assert "name its bundle" in shell("repair", path).err
     assert shell("repair", path, "--models", tiny_bundle).code == 0
     with Gallery.open(path, background=False) as gallery:
-        assert gallery.entries() == expected
+        assert gallery.items() == expected
 
 
 def test_audit(shell: Shell, path: Path) -> None:
@@ -394,15 +392,15 @@ def test_audit(shell: Shell, path: Path) -> None:
     assert f"Alike under two labels: {len(pairs)}\n" in run.out
 
 
-def test_audit_draws_no_picture_from_outside_its_folder(shell: Shell, path: Path, pictures: Path) -> None:
-    outside = pictures.parent / "outside.png"
+def test_audit_draws_no_image_from_outside_its_folder(shell: Shell, path: Path, images: Path) -> None:
+    outside = images.parent / "outside.png"
     Image.fromarray(product(RED)).save(outside)
     with Gallery.open(path, background=False) as gallery:
         row = gallery.embeddings([2])[0]
-        gallery.add([NewItem("Tea", str(outside), row), NewItem("Coffee", "../outside.png", row)])
+        gallery.add([NewGalleryItem("Tea", str(outside), row), NewGalleryItem("Coffee", "../outside.png", row)])
         gallery.remove([1, 2, 3, 4])
-    run = shell("audit", path, "--draw", "audit.png", "--pictures", pictures)
-    assert (run.code, run.err) == (0, f"audit.png: 0 of 1 pairs; 1 have no pictures in {pictures}\n")
+    run = shell("audit", path, "--draw", "audit.png", "--images", images)
+    assert (run.code, run.err) == (0, f"audit.png: 0 of 1 pairs; 1 have no images in {images}\n")
 
 
 # -- move
@@ -431,9 +429,9 @@ def test_copy_patch_and_apply(shell: Shell, path: Path) -> None:
     assert shell("log", path, "--json").out == shell("log", "copy.gallery", "--json").out
 
 
-def test_export_and_import(shell: Shell, path: Path, pictures: Path, tiny_bundle: Path) -> None:
+def test_export_and_import(shell: Shell, path: Path, images: Path, tiny_bundle: Path) -> None:
     assert shell("export", path, "plain") == Run(0, "plain: 4 items\n", "")
-    assert shell("export", path, "full", "--pictures", pictures).out == "full: 4 items, 4 with their pictures\n"
+    assert shell("export", path, "full", "--images", images).out == "full: 4 items, 4 with their images\n"
     assert shell("import", "plain", "new.gallery", "--author", "ann") == Run(
         0, "new.gallery: 4 items added; 4 items in revision 2\n", ""
     )
@@ -470,10 +468,10 @@ def test_import_paddleclas(shell: Shell, shared: Path, tiny_bundle: Path, tmp_pa
     )
     line = _log(shell, Path("drinks.gallery"))
     assert (line["author"], line["note"]) == ("ann", f"imported from {index.name}")
-    items = list(map(NewItem, found.labels, found.sources, found.vectors))
+    items = list(map(NewGalleryItem, found.labels, found.sources, found.vectors))
     take_in(Path("api.gallery"), Meta("x", "y", found.vectors.shape[1]), items)
     with Gallery.open("drinks.gallery") as one, Gallery.open("api.gallery") as other:
-        assert one.entries() == other.entries()
+        assert one.items() == other.items()
         assert one.label_counts() == other.label_counts()
     assert verify(Path("drinks.gallery")).faults == ()
 
@@ -544,8 +542,8 @@ def test_wrong_usage(shell: Shell, path: Path, arguments: tuple[str, ...]) -> No
         (("remove", "shop.gallery", "1", "--label", "Red"), "expected either ids, or a label or source"),
         (("remove", "shop.gallery", "99"), "there is no item 99"),
         (("remove", "shop.gallery", str(1 << 70)), "there is no item"),
-        (("remove", "shop.gallery", "--label", "None"), "there is no item labelled 'None'"),
-        (("rename", "shop.gallery", "None", "x"), "there is no item labelled 'None'"),
+        (("remove", "shop.gallery", "--label", "None"), "there is no item labeled 'None'"),
+        (("rename", "shop.gallery", "None", "x"), "there is no item labeled 'None'"),
         (("rename", "shop.gallery", "Red", " "), "the new name: the label is empty"),
         (("relabel", "shop.gallery", "", "1"), "the label is empty"),
         (("diff", "shop.gallery", "1", "9"), "expected a revision from 1 to 2, found 9"),

@@ -61,7 +61,7 @@ def test_doctor_says_that_the_cache_is_turned_off(tmp_path: Path) -> None:
     assert facts["problems"] == []
 
 
-def test_pictures_are_enrolled_recognized_and_drawn(tmp_path: Path, tiny_bundle: Path) -> None:
+def test_images_are_enrolled_recognized_and_drawn(tmp_path: Path, tiny_bundle: Path) -> None:
     (tmp_path / "products" / "可乐").mkdir(parents=True)
     write_photo(tmp_path / "products" / "可乐" / "1.png")
     models = ("--models", tiny_bundle)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from shitu_edge.bundle import Bundle
-from shitu_edge.gallery import Gallery, NewItem
+from shitu_edge.gallery import Gallery, NewGalleryItem
 from tests.gallery.rows import older_labels, unit_rows
 from tests.networks import DIM, write_bundle
 from tests.shell import Run, Shell
@@ -56,7 +56,7 @@ def test_all_that_a_gallery_says_is_safe(
         Gallery.create(path, extractor=extractor, fingerprint=fingerprint, dim=DIM, background=False) as gallery,
     ):
         rows = np.repeat(unit_rows(1, DIM), len(labels), axis=0)  # alike, for `audit` to name
-        gallery.add(map(NewItem, labels, [source] * len(labels), rows), author=author, note=note)
+        gallery.add(map(NewGalleryItem, labels, [source] * len(labels), rows), author=author, note=note)
         gallery.remove([1], author=author, note=note)
     models = ("--models", tiny_bundle)
     for command in (
@@ -142,7 +142,7 @@ def test_a_label_of_40_000_characters_is_shown_in_part(shell: Shell, tmp_path: P
         older_labels(),
         Gallery.create(path, extractor="tiny", fingerprint="f" * 32, dim=DIM, background=False) as gallery,
     ):
-        gallery.add([NewItem("x" * 40_000, "y" * 40_000, unit_rows(1, DIM)[0])], note="z" * 40_000)
+        gallery.add([NewGalleryItem("x" * 40_000, "y" * 40_000, unit_rows(1, DIM)[0])], note="z" * 40_000)
     for command in ("list", "log", "verify"):
         run = shell("gallery", command, path)
         assert run.code == 0

@@ -28,16 +28,16 @@ RED_BOX, GREEN_BOX, BLUE_BOX = [16, 16, 80, 80], [144, 16, 208, 80], [16, 144, 8
 def strict_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny networks, and a rule that keeps overlapping boxes and asks for much similarity."""
     bundle = write_bundle(tmp_path_factory.mktemp("bundles") / "strict")
-    return write_manifest(bundle.folder, replace(bundle.manifest, recognition=STRICT)).folder
+    return write_manifest(bundle.folder, replace(bundle.manifest, policy=STRICT)).folder
 
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
     """Two products, and a scene of both and a stranger."""
     folder = tmp_path / "photos"
-    for name, colour in (("Red thing", RED), ("绿色 的东西", GREEN)):
+    for name, color in (("Red thing", RED), ("绿色 的东西", GREEN)):
         (folder / "gallery" / name).mkdir(parents=True)
-        Image.fromarray(scene((3, 3, colour))).save(folder / "gallery" / name / "1.png")
+        Image.fromarray(scene((3, 3, color))).save(folder / "gallery" / name / "1.png")
     (folder / "scenes").mkdir()
     Image.fromarray(scene((1, 1, RED), (5, 1, GREEN), (1, 5, BLUE))).save(folder / "scenes" / "counter.png")
     return folder
@@ -96,12 +96,12 @@ def test_prints_json(shell: Shell, strict_bundle: Path, photos: Path, tmp_path: 
     assert set(answer["median_ms"]) == {"decode", "detect", "extract", "search", "decide", "total"}
 
 
-def test_unreadable_pictures_are_told_and_skipped(shell: Shell, strict_bundle: Path, photos: Path) -> None:
+def test_unreadable_images_are_told_and_skipped(shell: Shell, strict_bundle: Path, photos: Path) -> None:
     (photos / "gallery" / "Red thing" / "0.jpg").write_bytes(b"broken")
     (photos / "scenes" / "bad.jpg").write_bytes(b"broken")
     run = shell("demo", "--photos", photos, "--models", strict_bundle)
     assert run.code == 0
-    assert re.fullmatch(r"skipped: Red thing/0\.jpg, bad\.jpg: is not a picture[^\n]*\n", run.err)
+    assert re.fullmatch(r"skipped: Red thing/0\.jpg, bad\.jpg: is not an image[^\n]*\n", run.err)
     assert "1 scenes: 2 things named, 1 unknown" in run.out
 
 

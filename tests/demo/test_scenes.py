@@ -1,4 +1,4 @@
-"""The layout of products and scenes, and the judgement of answers, by hand-made answers."""
+"""The layout of products and scenes, and the judgment of answers, by hand-made answers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from shitu_edge import GalleryError, Item, ShituError
+from shitu_edge import GalleryError, RecognizedItem, ShituError
 from shitu_edge.demo.scenes import Expected, find_photos, judge
 from shitu_edge.results import Box
 from tests.answers import item
@@ -29,7 +29,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_folders_are_products_and_scenes(folder: Path) -> None:
     photos = find_photos(folder)
-    assert [(picture.label, picture.source) for picture in photos.gallery] == [
+    assert [(image.label, image.source) for image in photos.gallery] == [
         ("Oat drink 1 l", "Oat drink 1 l/1.jpg"),
         ("红茶", "红茶/1.png"),
     ]
@@ -38,7 +38,7 @@ def test_folders_are_products_and_scenes(folder: Path) -> None:
 
 def test_a_label_file_names_the_products(folder: Path) -> None:
     (folder / "gallery" / "labels.txt").write_text("红茶/1.png\tTea / red\n", encoding="utf-8")
-    assert [picture.label for picture in find_photos(folder).gallery] == ["Tea / red"]
+    assert [image.label for image in find_photos(folder).gallery] == ["Tea / red"]
 
 
 def test_expectations_are_read(folder: Path) -> None:
@@ -54,7 +54,7 @@ def test_expectations_are_read(folder: Path) -> None:
     [
         ("no json", "scenes.json: is not JSON"),
         ("[]", "expected an object"),
-        ('{"c.jpg": []}', "c.jpg: no such picture beside it"),
+        ('{"c.jpg": []}', "c.jpg: no such image beside it"),
         (
             '{"a.jpg": [{"box_xyxy": [1, 2, 3], "label": null}]}',
             r"scenes.json: a.jpg\[0\].box_xyxy: expected a list of 4",
@@ -133,7 +133,7 @@ OAT, STRANGER = Expected(HERE, "Oat drink 1 l"), Expected(THERE, None)
         ([item(HERE, "Oat drink 1 l"), item((5, 5, 100, 100), "Oat drink 1 l")], OAT),
     ],
 )
-def test_what_is_not_expected_is_wrong(items: list[Item], expected: Expected) -> None:
+def test_what_is_not_expected_is_wrong(items: list[RecognizedItem], expected: Expected) -> None:
     assert not judge(items, [expected]).right
 
 

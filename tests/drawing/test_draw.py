@@ -11,43 +11,43 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageFont
 
-from shitu_edge import Item
+from shitu_edge import RecognizedItem
 from shitu_edge.drawing.draw import draw, readable, save
 from tests.answers import answer, item
 
-GREY = np.full((300, 400, 3), 128, np.uint8)
+GRAY = np.full((300, 400, 3), 128, np.uint8)
 UNKNOWN = (38, 38, 38)
 BOX = (60, 80, 160, 240)
-"""Of `GREY`; its drawn sides are columns 60 and 159, rows 80 and 239."""
+"""Of `GRAY`; its drawn sides are columns 60 and 159, rows 80 and 239."""
 
 Pixels = NDArray[np.uint8]
 
 
-def drawn(*items: Item) -> Pixels:
-    return np.asarray(draw(GREY, answer(400, 300, *items)))
+def drawn(*items: RecognizedItem) -> Pixels:
+    return np.asarray(draw(GRAY, answer(400, 300, *items)))
 
 
 def left_side(pixels: Pixels) -> Pixels:
     return pixels[100:220, 60]
 
 
-def colours(pixels: Pixels) -> set[tuple[int, ...]]:
-    return {tuple(map(int, colour)) for colour in np.unique(pixels.reshape(-1, 3), axis=0)}
+def colors(pixels: Pixels) -> set[tuple[int, ...]]:
+    return {tuple(map(int, color)) for color in np.unique(pixels.reshape(-1, 3), axis=0)}
 
 
-def test_a_named_thing_has_one_coloured_line() -> None:
-    (colour,) = colours(left_side(drawn(item(BOX, "Oat drink"))))
-    assert max(colour) - min(colour) > 60
-    assert colours(left_side(drawn(item(BOX, "Oat drink")))) == {colour}, "the same each time"
+def test_a_named_thing_has_one_colored_line() -> None:
+    (color,) = colors(left_side(drawn(item(BOX, "Oat drink"))))
+    assert max(color) - min(color) > 60
+    assert colors(left_side(drawn(item(BOX, "Oat drink")))) == {color}, "the same each time"
 
 
 def test_an_unknown_thing_is_dashed_in_black_and_white() -> None:
-    assert colours(left_side(drawn(item(BOX, None)))) == {UNKNOWN, (255, 255, 255)}
+    assert colors(left_side(drawn(item(BOX, None)))) == {UNKNOWN, (255, 255, 255)}
 
 
-def test_an_ambiguous_thing_is_dashed_in_its_colour() -> None:
-    (colour,) = colours(left_side(drawn(item(BOX, "Oat drink"))))
-    assert colours(left_side(drawn(item(BOX, "Oat drink", "ambiguous")))) == {colour, (255, 255, 255)}
+def test_an_ambiguous_thing_is_dashed_in_its_color() -> None:
+    (color,) = colors(left_side(drawn(item(BOX, "Oat drink"))))
+    assert colors(left_side(drawn(item(BOX, "Oat drink", "ambiguous")))) == {color, (255, 255, 255)}
 
 
 def test_things_beside_each_other_differ() -> None:
@@ -58,7 +58,7 @@ def test_things_beside_each_other_differ() -> None:
 
 
 def test_a_smaller_copy_has_its_boxes_in_place() -> None:
-    half = np.asarray(draw(GREY[::2, ::2], answer(400, 300, item(BOX, None))))
+    half = np.asarray(draw(GRAY[::2, ::2], answer(400, 300, item(BOX, None))))
     changed = (half != 128).any(axis=2)
     assert changed[60:100, 30].all()
     assert changed[119, 40:70].all()
@@ -83,9 +83,9 @@ def chips(pixels: Pixels) -> int:
 
 
 @pytest.mark.parametrize("box", [(0, 0, 400, 300), (0, 0, 30, 20), (380, 290, 400, 300), (0, 200, 400, 300)])
-def test_labels_stay_in_the_picture(box: tuple[int, int, int, int]) -> None:
+def test_labels_stay_in_the_image(box: tuple[int, int, int, int]) -> None:
     pixels = drawn(item(box, "A very long name of a product that does not fit " * 4))
-    assert pixels.shape == GREY.shape
+    assert pixels.shape == GRAY.shape
     assert chips(pixels) == 1
 
 
@@ -128,9 +128,9 @@ def test_joiners_need_no_glyph() -> None:
 
 
 def test_draws_files(tmp_path: Path) -> None:
-    Image.fromarray(GREY).save(tmp_path / "grey.png")
+    Image.fromarray(GRAY).save(tmp_path / "gray.png")
     assert np.array_equal(
-        np.asarray(draw(tmp_path / "grey.png", answer(400, 300, item(BOX, None)))), drawn(item(BOX, None))
+        np.asarray(draw(tmp_path / "gray.png", answer(400, 300, item(BOX, None)))), drawn(item(BOX, None))
     )
 
 
@@ -139,9 +139,9 @@ def test_a_full_disk_leaves_the_old_drawing(
     tmp_path: Path, name: str, full_disk: Callable[[], AbstractContextManager[None]]
 ) -> None:
     (tmp_path / name).write_bytes(b"old")
-    picture = Image.fromarray(np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8))
+    image = Image.fromarray(np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8))
     with full_disk(), pytest.raises(OSError, match="File too large"):
-        save(picture, tmp_path / name)
+        save(image, tmp_path / name)
     assert [entry.read_bytes() for entry in tmp_path.iterdir()] == [b"old"]
 
 

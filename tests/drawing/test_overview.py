@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shitu_edge import Item
-from shitu_edge.drawing.overview import Recognised, overview
+from shitu_edge import RecognizedItem
+from shitu_edge.drawing.overview import Recognized, overview
 from tests.answers import answer, item
 
 GREEN = (0, 255, 0)
@@ -15,17 +15,17 @@ GREEN = (0, 255, 0)
 
 @pytest.fixture
 def wide(tmp_path: Path) -> Path:
-    """A wide green picture."""
+    """A wide green image."""
     Image.new("RGB", (320, 180), GREEN).save(tmp_path / "wide.png")
     return tmp_path / "wide.png"
 
 
-def seen(path: Path, *items: Item, alarm: bool = False) -> Recognised:
-    return Recognised(path, answer(1280, 720, *items), "title", alarm)
+def seen(path: Path, *items: RecognizedItem, alarm: bool = False) -> Recognized:
+    return Recognized(path, answer(1280, 720, *items), "title", alarm)
 
 
 def places(sheet: Image.Image) -> list[tuple[int, int]]:
-    """Return left and top of every green picture, from the top."""
+    """Return left and top of every green image, from the top."""
     green = (np.asarray(sheet) == GREEN).all(axis=2)
     corner = green & ~np.roll(green, 1, axis=0) & ~np.roll(green, 1, axis=1)
     return [
@@ -41,7 +41,7 @@ def test_products_lie_over_scenes_two_a_row(wide: Path) -> None:
     assert found[2][0] == found[4][0] < found[3][0]
 
 
-def test_scenes_show_what_was_recognised(wide: Path) -> None:
+def test_scenes_show_what_was_recognized(wide: Path) -> None:
     plain, marked = (
         np.asarray(overview("heading", [], [seen(wide, *items)]))
         for items in ((), (item((100, 200, 1100, 600), None),))

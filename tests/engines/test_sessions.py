@@ -53,13 +53,13 @@ def extractor(networks: Path) -> Model:
     return _model(networks / "extractor.onnx")
 
 
-def _pictures(count: int, side: int = 32) -> list[NDArray[np.float32]]:
+def _images(count: int, side: int = 32) -> list[NDArray[np.float32]]:
     rng = np.random.default_rng(count)
     return [rng.random((1, 3, side, side), np.float32) for _ in range(count)]
 
 
 def _embedding(image: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What `write_extractor` computes, by NumPy: means of 8 × 8 pixels less a grey."""
+    """What `write_extractor` computes, by NumPy: means of 8 × 8 pixels less a gray."""
     means: NDArray[np.float32] = image.reshape(1, 3, 4, 8, 4, 8).mean((3, 5)).reshape(1, 48) - np.float32(0.45)
     return means
 
@@ -70,7 +70,7 @@ def _run(session: Session, image: NDArray[Any]) -> NDArray[np.float32]:
 
 def test_extractor_is_numpys(engine: EngineName, extractor: Model) -> None:
     session = open_session(extractor, engine, Resources(1))
-    for image in _pictures(3):
+    for image in _images(3):
         outputs = session.run({"image": image})
         assert list(outputs) == ["embedding"]
         assert outputs["embedding"].dtype == np.float32
@@ -79,7 +79,7 @@ def test_extractor_is_numpys(engine: EngineName, extractor: Model) -> None:
 
 def test_detector_is_numpys(engine: EngineName, networks: Path) -> None:
     session = open_session(_model(networks / "detector.onnx", {"image": (1, 3, SIDE, SIDE)}), engine, Resources(1))
-    [image] = _pictures(1, SIDE)
+    [image] = _images(1, SIDE)
     outputs = session.run({"image": image})
     cells = SIDE // STRIDE
     dark = 1 - image.reshape(3, cells, STRIDE, cells, STRIDE).mean((0, 2, 4))
@@ -99,7 +99,7 @@ def test_info_says_what_runs(engine: EngineName, extractor: Model) -> None:
     ("feeds", "message"),
     [
         ({}, r"input image: expected shape \(1, 3, 32, 32\), found nothing"),
-        ({"picture": np.zeros(EXTRACTOR_SHAPE, np.float32)}, r"input image: expected shape .* found nothing"),
+        ({"photo": np.zeros(EXTRACTOR_SHAPE, np.float32)}, r"input image: expected shape .* found nothing"),
         ({"image": np.zeros((1, 3, 32, 31), np.float32)}, r"expected shape \(1, 3, 32, 32\), found \(1, 3, 32, 31\)"),
         ({"image": np.zeros((2, 3, 32, 32), np.float32)}, r"expected shape \(1, 3, 32, 32\), found \(2, 3, 32, 32\)"),
         ({"image": np.zeros((3, 32, 32), np.float32)}, r"expected shape \(1, 3, 32, 32\), found \(3, 32, 32\)"),
@@ -114,13 +114,13 @@ def test_wrong_input_is_refused_and_the_session_goes_on(
         with pytest.raises(EngineError, match=message) as refusal:
             session.run(feeds)
         assert "\n" not in str(refusal.value)
-    [image] = _pictures(1)
+    [image] = _images(1)
     np.testing.assert_allclose(_run(session, image), _embedding(image), atol=1e-5)
 
 
 def test_arrays_of_any_memory_layout(engine: EngineName, extractor: Model) -> None:
     session = open_session(extractor, engine, Resources(1))
-    for image in _pictures(20):
+    for image in _images(20):
         wide = np.repeat(image, 2, axis=3)
         frozen = image.copy()
         frozen.flags.writeable = False
@@ -130,7 +130,7 @@ def test_arrays_of_any_memory_layout(engine: EngineName, extractor: Model) -> No
 
 def test_outputs_are_the_callers_own(engine: EngineName, extractor: Model) -> None:
     session = open_session(extractor, engine, Resources(1))
-    first, second = _pictures(2)
+    first, second = _images(2)
     kept = _run(session, first)
     kept_bits = kept.tobytes()
     other = _run(session, second)
@@ -144,7 +144,7 @@ def test_outputs_are_the_callers_own(engine: EngineName, extractor: Model) -> No
 @pytest.mark.parametrize("streams", [1, 2])
 def test_eight_threads_at_once(engine: EngineName, extractor: Model, streams: int) -> None:
     session = open_session(extractor, engine, Resources(2, streams))
-    images = _pictures(200)
+    images = _images(200)
     with ThreadPoolExecutor(8) as workers:
         answers = list(workers.map(lambda image: _run(session, image), images))
     for image, answer in zip(images, answers, strict=True):
@@ -213,10 +213,10 @@ def test_whatever_an_engine_raises_while_running_is_an_engine_error(
     with monkeypatch.context() as patch:
         patch.setattr(inside[engine], refuse)
         with pytest.raises(EngineError, match=rf"(?i)^{engine} failed: \S") as refusal:
-            _run(session, _pictures(1)[0])
+            _run(session, _images(1)[0])
     assert refusal.value.__cause__ is error
     assert "\n" not in str(refusal.value)
-    [image] = _pictures(1)
+    [image] = _images(1)
     np.testing.assert_allclose(_run(session, image), _embedding(image), atol=1e-5)
 
 
@@ -260,14 +260,14 @@ def test_a_folder_whose_name_is_not_utf8(engine: EngineName, networks: Path, tmp
         pytest.skip("the file system takes UTF-8 alone")
     path = Path(os.fsdecode(folder)) / "extractor.onnx"
     path.write_bytes((networks / "extractor.onnx").read_bytes())
-    [image] = _pictures(1)
+    [image] = _images(1)
     answer = _run(open_session(_model(path), engine, Resources(1)), image)
     np.testing.assert_allclose(answer, _embedding(image), atol=1e-5)
 
 
 @pytest.mark.parametrize(
     "shapes",
-    [{"picture": EXTRACTOR_SHAPE}, {"image": EXTRACTOR_SHAPE, "scale_factor": (1, 2)}],
+    [{"photo": EXTRACTOR_SHAPE}, {"image": EXTRACTOR_SHAPE, "scale_factor": (1, 2)}],
     ids=["another name", "one too many"],
 )
 def test_inputs_that_the_network_has_not(
@@ -321,7 +321,7 @@ def test_auto_falls_back_and_says_why(
     assert [record.getMessage() for record in caplog.records] == [
         f"extractor runs on onnxruntime; {session.info.fallback}"
     ]
-    [image] = _pictures(1)
+    [image] = _images(1)
     np.testing.assert_allclose(_run(session, image), _embedding(image), atol=1e-5)
 
 
@@ -372,7 +372,7 @@ def test_openvino_has_bf16_where_the_cpu_has(networks: Path) -> None:
     if "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         session = open_session(model, "openvino", Resources(1))
         assert session.info.precision == "bf16"
-        [image] = _pictures(1)
+        [image] = _images(1)
         np.testing.assert_allclose(_run(session, image), _embedding(image), atol=0.02)
     else:
         with pytest.raises(EngineError, match="this CPU has no bf16"):
@@ -408,7 +408,7 @@ def compiling(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def _two_answers(model: Model, cache: Path) -> tuple[bytes, bytes]:
-    [image] = _pictures(1)
+    [image] = _images(1)
     first, second = (_run(open_session(model, "openvino", Resources(1, 1, cache)), image) for _ in range(2))
     np.testing.assert_allclose(first, _embedding(image), atol=1e-5)
     return first.tobytes(), second.tobytes()
@@ -422,7 +422,7 @@ def test_second_opening_imports_the_compiled_model(extractor: Model, tmp_path: P
 
 
 def test_a_compiled_model_of_several_streams(extractor: Model, tmp_path: Path, compiling: list[str]) -> None:
-    images = _pictures(50)
+    images = _images(50)
     for _ in range(2):
         session = open_session(extractor, "openvino", Resources(2, 2, tmp_path))
         with ThreadPoolExecutor(8) as workers:
@@ -479,7 +479,7 @@ def test_without_a_cache_nothing_is_written(extractor: Model, tmp_path: Path, mo
     assert list(tmp_path.iterdir()) == []
 
 
-# Recognises with one engine in a process where the other cannot be imported.
+# Recognizes with one engine in a process where the other cannot be imported.
 _WITH_ONE_ENGINE = """
 import json, sys
 

@@ -26,9 +26,9 @@ Facts = dict[str, Any]
 
 WIDTH = 16
 DROP_OF_BINS = 0.7
-"""How much less likely each bin is than the one before: boxes stay within the picture."""
+"""How much less likely each bin is than the one before: boxes stay within the image."""
 CONFIDENT = 24
-"""(cell, class) pairs of a calibration picture that score above 0.5."""
+"""(cell, class) pairs of a calibration image that score above 0.5."""
 
 
 def multiclass_nms(boxes: Any, scores: Any, facts: Facts) -> tuple[Any, Any]:
@@ -102,7 +102,7 @@ class PicoDet(nn.Layer):
         return int(-(-self.facts["height"] // stride) * -(-self.facts["width"] // stride))
 
     def fixed_anchors(self) -> NDArray[np.float32]:
-        """Return the cells' centres in units of their stride, (M, 2)."""
+        """Return the cells' centers in units of their stride, (M, 2)."""
         grids = []
         for stride in self.strides:
             rows, columns = -(-self.facts["height"] // stride), -(-self.facts["width"] // stride)
@@ -141,7 +141,7 @@ class PicoDet(nn.Layer):
             score, logits = paddle.split(level, [self.classes, 4 * self.bins], axis=1)
             logits = logits.transpose([0, 2, 3, 1])
             if self.facts["dynamic"]:
-                anchors = self.centres(paddle.shape(level)[2], paddle.shape(level)[3])
+                anchors = self.centers(paddle.shape(level)[2], paddle.shape(level)[3])
                 scores.append(F.sigmoid(score.transpose([0, 2, 3, 1]).flatten(1, 2)).transpose([0, 2, 1]))
                 cells = paddle.shape(anchors)[0]
             else:
@@ -154,7 +154,7 @@ class PicoDet(nn.Layer):
             boxes.append(corners * stride)
         return paddle.concat(boxes, axis=1), paddle.concat(scores, axis=-1)
 
-    def centres(self, rows: Any, columns: Any) -> Any:
+    def centers(self, rows: Any, columns: Any) -> Any:
         y, x = paddle.meshgrid(
             paddle.arange(rows, dtype="float32") + 0.5, paddle.arange(columns, dtype="float32") + 0.5
         )
@@ -170,7 +170,7 @@ class PicoDet(nn.Layer):
         return multiclass_nms(boxes / scale, scores, self.facts)
 
     def forward_while(self, image: Any, im_shape: Any, scale_factor: Any) -> tuple[Any, Any]:
-        """Decode picture by picture in a loop with branches, as PaddleDetection 2.3 and the official graph do."""
+        """Decode image by image in a loop with branches, as PaddleDetection 2.3 and the official graph do."""
         scores, distances = [], []
         for level in self.levels(image):
             score, logits = paddle.split(level, [self.classes, 4 * self.bins], axis=1)
@@ -191,7 +191,7 @@ class PicoDet(nn.Layer):
     def decode_one(self, scores: list[Any], distances: list[Any], im_shape: Any, scale_factor: Any) -> tuple[Any, Any]:
         boxes, kept = [], []
         for stride, score, logits in zip(self.strides, scores, distances):  # noqa: B905 - to_static has its own
-            points = self.centres(paddle.shape(score)[0], paddle.shape(score)[1]) * stride
+            points = self.centers(paddle.shape(score)[0], paddle.shape(score)[1]) * stride
             flat = score.reshape([-1, self.classes])
             reach = self.distances_of(logits) * stride
             if paddle.shape(flat)[0] > self.facts["pre_nms_top_k"]:
@@ -269,7 +269,7 @@ def seed(model: nn.Layer, facts: Facts) -> None:
             _put(layer.bias, random.normal(0, 0.2, layer.bias.shape))
     model.eval()
     norms = [layer for layer in model.sublayers() if isinstance(layer, (nn.BatchNorm1D, nn.BatchNorm2D))]
-    images = paddle.to_tensor(_pictures(facts["height"], facts["width"], random))
+    images = paddle.to_tensor(_images(facts["height"], facts["width"], random))
     run = model.levels if isinstance(model, PicoDet) else getattr(model, "body", model)
     for norm in norms:
         norm.training, norm._momentum = True, 0.0
@@ -296,15 +296,15 @@ def _spread(model: PicoDet, levels: list[Any], random: np.random.Generator) -> N
     _put(model.last.bias, target - (mean - bias) * gain)
 
 
-def _pictures(height: int, width: int, random: np.random.Generator) -> NDArray[np.float32]:
-    """Return normalised pictures of rectangles on grey, (4, 3, H, W)."""
-    pictures = random.normal(0, 0.2, (4, 3, height, width))
-    for picture in pictures:
+def _images(height: int, width: int, random: np.random.Generator) -> NDArray[np.float32]:
+    """Return normalized images of rectangles on gray, (4, 3, H, W)."""
+    images = random.normal(0, 0.2, (4, 3, height, width))
+    for image in images:
         for _ in range(6):
             top, left = random.integers(0, height - 16), random.integers(0, width - 16)
             rows, columns = random.integers(8, height // 2), random.integers(8, width // 2)
-            picture[:, top : top + rows, left : left + columns] += random.uniform(-2, 2, (3, 1, 1))
-    return pictures.astype(np.float32)
+            image[:, top : top + rows, left : left + columns] += random.uniform(-2, 2, (3, 1, 1))
+    return images.astype(np.float32)
 
 
 def _put(parameter: Any, values: NDArray[np.floating[Any]]) -> None:

@@ -573,7 +573,7 @@ def _onnx_value(name: str, shape: Shape, dtype: str) -> Any:
 
 @dataclass(frozen=True)
 class Pico:
-    """A PicoDet to be built, and afterwards where its head ends.
+    """A PicoDet to be built, and afterward where its head ends.
 
     Attributes:
         scores: how a level's scores are made: `sigmoid` of (N, h, w, C), `flat` sigmoid of (N, C, h, w) that is then

@@ -63,7 +63,7 @@ Unpack = Callable[..., dict[str, bytes]]
 
 @pytest.fixture
 def unpack(tmp_path: Path) -> Unpack:
-    """Unpack bytes; whatever happens, all that is there afterwards is the folder, or nothing."""
+    """Unpack bytes; whatever happens, all that is there afterward is the folder, or nothing."""
     archive, place = tmp_path / "archive", tmp_path / "outer" / "inner"
     place.mkdir(parents=True)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from shitu_edge_export.kinds import Extractor, PicoDet, recognise
+from shitu_edge_export.kinds import Extractor, PicoDet, recognize
 from shitu_edge_export.parity import compare_boxes, compare_rows
 from shitu_edge_export.receipt import Tolerances
 from shitu_edge_export.reference import reference_detections, run_source
@@ -50,14 +50,14 @@ def test_it_was_made_of_these_models(role: str) -> None:
 def test_boxes(engine: EngineName) -> None:
     spec = Bundle.open(BUNDLE).manifest.detector
     model = open_model(PADDLE / "detector")
-    kind = recognise(model)
+    kind = recognize(model)
     assert isinstance(kind, PicoDet)
     assert kind.decodes, "the whole graph is run, with its own decoding and suppression"
-    pictures = [pixels_of(path) for path in SCENES]
-    reference = reference_detections(model, kind, None, spec, pictures, spec.score_threshold)
+    images = [pixels_of(path) for path in SCENES]
+    reference = reference_detections(model, kind, None, spec, images, spec.score_threshold)
     assert sum(map(len, reference)) >= 29, "the things on the scenes"
     with Recognizer.open(BUNDLE, engine=engine, precision="fp32") as recognizer:
-        found = [recognizer.detect(pixels, max_boxes=100) for pixels in pictures]
+        found = [recognizer.detect(pixels, max_boxes=100) for pixels in images]
     parity = compare_boxes(zip(reference, found, strict=True), spec.score_threshold, 100)
     assert (parity.missed, parity.extra) == (0, 0)
     assert parity.max_px <= LIMITS.max_px
@@ -69,15 +69,15 @@ def test_boxes(engine: EngineName) -> None:
 def test_embeddings(engine: EngineName) -> None:
     entry = Bundle.open(BUNDLE).manifest.extractor.network.input
     model = open_model(PADDLE / "extractor")
-    assert isinstance(recognise(model), Extractor)
-    pictures = [pixels_of(path) for path in PRODUCTS]
+    assert isinstance(recognize(model), Extractor)
+    images = [pixels_of(path) for path in PRODUCTS]
     builder = InputBuilder(entry)
     feeds = []
-    for pixels in pictures:
+    for pixels in images:
         tensor = np.empty(entry.shape(), np.float32)
         builder.fill(tensor[0], pixels)
         feeds.append({entry.name: tensor})
     reference = np.stack([np.ravel(outputs[0]) for outputs in run_source(model.path, model.weights_path, feeds)])
     with Recognizer.open(BUNDLE, engine=engine, precision="fp32") as recognizer:
-        found = np.concatenate([recognizer.embed(pixels) for pixels in pictures])
+        found = np.concatenate([recognizer.embed(pixels) for pixels in images])
     assert compare_rows(reference, found).min_cosine >= LIMITS.min_cosine

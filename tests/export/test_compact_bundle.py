@@ -9,7 +9,7 @@ import pytest
 from shitu_edge_export.cli import app
 from typer.testing import CliRunner
 
-from shitu_edge import Bundle, EngineError, Rule
+from shitu_edge import Bundle, DecisionPolicy, EngineError
 from shitu_edge.bundle.networks import open_network
 from shitu_edge.engines import ENGINES, EngineName, Resources
 
@@ -52,7 +52,7 @@ def test_what_is_stored(made: Path) -> None:
 def test_settings_and_notes_of_the_maker(made: Path) -> None:
     manifest = Bundle.open(made).manifest
     assert (manifest.detector.max_boxes, manifest.detector.score_threshold) == (7, 0.25)
-    assert manifest.recognition == Rule(similarity_threshold=0.6, suppression_iou=0.1, whole_image="fallback")
+    assert manifest.policy == DecisionPolicy(similarity_threshold=0.6, suppression_iou=0.1, whole_image="fallback")
     card = (made / "README.md").read_text(encoding="utf-8")
     assert card.endswith("\n\n## Data\n\nNobody's.\n")
     assert "score of 0.25 on, at most 7" in card

@@ -26,7 +26,7 @@ TWO = {"ETag": '"two"'}
 
 
 @dataclass
-class Behaviour:
+class Behavior:
     """What the server does; the lists are used up by one entry a request."""
 
     content: bytes = CONTENT
@@ -36,7 +36,7 @@ class Behaviour:
     length: bool = True
     breaks: list[int] = field(default_factory=list)  # end after so many bytes of the body
     stalls: bool = False  # but say nothing more instead of ending the connection
-    later: Behaviour | None = None  # from the second request on
+    later: Behavior | None = None  # from the second request on
     answers: list[tuple[int, dict[str, str]]] = field(default_factory=list)  # these instead of the content
 
 
@@ -45,7 +45,7 @@ class Server(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.behaviour = Behaviour()
+        self.behavior = Behavior()
         self.asked: list[tuple[str | None, str | None]] = []
         self.waits: list[float] = []  # of the client, between two tries
         self.released = threading.Event()
@@ -63,7 +63,7 @@ class Handler(BaseHTTPRequestHandler):
     server: Server
 
     def do_GET(self) -> None:
-        how = self.server.behaviour
+        how = self.server.behavior
         self.server.asked.append((self.headers["Range"], self.headers["If-Range"]))
         if how.answers:
             self.answer(*how.answers.pop(0), b"sorry")
@@ -84,9 +84,9 @@ class Handler(BaseHTTPRequestHandler):
         for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()
-        how = self.server.behaviour
+        how = self.server.behavior
         self.wfile.write(body[: how.breaks[0] if how.breaks else None])
-        self.server.behaviour = how.later or how
+        self.server.behavior = how.later or how
         if how.breaks and how.breaks.pop(0) and how.stalls:
             self.server.released.wait(30)
 
@@ -120,7 +120,7 @@ def load(server: Server, target: Path) -> Load:
 
 @pytest.mark.parametrize("length", [True, False])
 def test_download_appears_whole_and_nothing_else_stays(load: Load, server: Server, target: Path, length: bool) -> None:
-    server.behaviour.length = length
+    server.behavior.length = length
     reports: list[tuple[int, int | None]] = []
     there: list[bool] = []
 
@@ -145,7 +145,7 @@ def test_download_leaves_a_target_with_the_right_digest_alone(load: Load, server
 
 
 def test_download_continues_after_a_broken_connection(load: Load, server: Server, target: Path) -> None:
-    server.behaviour.breaks = [100_000, 0, 300_000]
+    server.behavior.breaks = [100_000, 0, 300_000]
     load()
     assert target.read_bytes() == CONTENT
     assert os.listdir(target.parent) == ["file.tar"]
@@ -155,14 +155,14 @@ def test_download_continues_after_a_broken_connection(load: Load, server: Server
 
 
 def test_download_leaves_a_server_that_says_nothing_more(load: Load, server: Server, target: Path) -> None:
-    server.behaviour = Behaviour(breaks=[300_000], stalls=True)
+    server.behavior = Behavior(breaks=[300_000], stalls=True)
     load(timeout_s=0.5)
     assert target.read_bytes() == CONTENT
     assert server.ranges == [None, "bytes=300000-"]
 
 
 def test_download_that_fails_says_what_to_do_and_leaves_nothing(load: Load, server: Server, target: Path) -> None:
-    server.behaviour.breaks = [100_000] * 5
+    server.behavior.breaks = [100_000] * 5
     with pytest.raises(ExportError) as told:
         load()
     message = "the connection ended at 500000 of 600000 bytes, tried 5 times; try another server (--mirror) or a folder"
@@ -177,7 +177,7 @@ def test_download_that_is_interrupted_leaves_what_was_there(load: Load, server: 
 
     target.parent.mkdir()
     target.write_bytes(b"old")
-    server.behaviour.breaks = [300_000]
+    server.behavior.breaks = [300_000]
     with pytest.raises(KeyboardInterrupt):
         load(sleep=press)
     assert (os.listdir(target.parent), target.read_bytes()) == (["file.tar"], b"old")
@@ -186,15 +186,15 @@ def test_download_that_is_interrupted_leaves_what_was_there(load: Load, server: 
 @pytest.mark.parametrize(
     ("now", "ranges"),
     [
-        (Behaviour(OTHER, TWO), [None, "bytes=300000-"]),
-        (Behaviour(OTHER, TWO, knows_if_range=False), [None, "bytes=300000-", None]),
-        (Behaviour(knows_range=False), [None, "bytes=300000-"]),
+        (Behavior(OTHER, TWO), [None, "bytes=300000-"]),
+        (Behavior(OTHER, TWO, knows_if_range=False), [None, "bytes=300000-", None]),
+        (Behavior(knows_range=False), [None, "bytes=300000-"]),
     ],
 )
 def test_download_starts_over_when_the_file_has_changed_or_ranges_are_ignored(
-    load: Load, server: Server, target: Path, now: Behaviour, ranges: list[str | None]
+    load: Load, server: Server, target: Path, now: Behavior, ranges: list[str | None]
 ) -> None:
-    server.behaviour = Behaviour(breaks=[300_000], later=now)
+    server.behavior = Behavior(breaks=[300_000], later=now)
     load()
     assert target.read_bytes() == now.content
     assert server.ranges == ranges
@@ -204,21 +204,21 @@ def test_download_starts_over_when_the_file_has_changed_or_ranges_are_ignored(
 def test_download_starts_over_when_nothing_tells_the_version(
     load: Load, server: Server, target: Path, headers: dict[str, str]
 ) -> None:
-    server.behaviour = Behaviour(headers=headers, breaks=[300_000])
+    server.behavior = Behavior(headers=headers, breaks=[300_000])
     load()
     assert server.asked == [(None, None), (None, None)]
     assert target.read_bytes() == CONTENT
 
 
 def test_download_of_what_is_not_there_fails_at_once(load: Load, server: Server) -> None:
-    server.behaviour.answers = [(404, {})]
+    server.behavior.answers = [(404, {})]
     with pytest.raises(ExportError, match=r"file\.tar: the server answers 404 Not Found; .*--mirror.*--from-dir"):
         load()
     assert (len(server.asked), server.waits) == (1, [])
 
 
 def test_download_tries_again_what_may_pass(load: Load, server: Server) -> None:
-    server.behaviour.answers = [(408, {}), (429, {}), (500, {}), (503, {})]
+    server.behavior.answers = [(408, {}), (429, {}), (500, {}), (503, {})]
     assert load().sha256 == SHA256
     assert server.waits == [0.5, 1.0, 2.0, 4.0]
 
@@ -241,7 +241,7 @@ def test_download_with_a_wrong_digest_leaves_nothing_new(load: Load, server: Ser
 
 
 def test_download_refuses_a_file_over_the_limit(load: Load, server: Server, target: Path) -> None:
-    for server.behaviour.length in (True, False):
+    for server.behavior.length in (True, False):
         with pytest.raises(ExportError, match="larger than the limit of 599999 bytes"):
             load(max_bytes=len(CONTENT) - 1)
         assert os.listdir(target.parent) == []

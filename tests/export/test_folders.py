@@ -27,8 +27,8 @@ def fill(out: Path, text: str = "new") -> None:
 
 @pytest.fixture
 def parent(tmp_path: Path) -> Path:
-    """A folder with nothing but a neighbour in it."""
-    (tmp_path / "neighbour").write_text("stays")
+    """A folder with nothing but a neighbor in it."""
+    (tmp_path / "neighbor").write_text("stays")
     return tmp_path
 
 
@@ -40,8 +40,8 @@ def test_it_appears_at_the_end(parent: Path) -> None:
         assert folder.parent.parent == parent, "on the same disk, so that it can be moved"
         (folder / MARKER).write_text("new")
         assert not out.exists()
-    assert content(parent) == {"neighbour": "stays", "bundle/bundle.json": "new"}
-    assert sorted(os.listdir(parent)) == ["bundle", "neighbour"], "nothing is left beside it"
+    assert content(parent) == {"neighbor": "stays", "bundle/bundle.json": "new"}
+    assert sorted(os.listdir(parent)) == ["bundle", "neighbor"], "nothing is left beside it"
 
 
 def test_missing_parents_are_made(parent: Path) -> None:
@@ -56,7 +56,7 @@ def test_an_earlier_result_is_replaced_whole(parent: Path) -> None:
     (out / "left over").write_text("old")
     fill(out)
     assert content(out) == {MARKER: "new", "deep/x.bin": "new"}
-    assert sorted(os.listdir(parent)) == ["bundle", "neighbour"]
+    assert sorted(os.listdir(parent)) == ["bundle", "neighbor"]
 
 
 def test_an_earlier_result_is_there_until_the_end(parent: Path) -> None:
@@ -84,14 +84,14 @@ def test_a_failure_leaves_everything_as_it_was(parent: Path, error: type[BaseExc
     with pytest.raises(error):
         fail_halfway(out, error)
     assert content(parent) == before
-    assert sorted(os.listdir(parent)) == (["bundle", "neighbour"] if earlier else ["neighbour"])
+    assert sorted(os.listdir(parent)) == (["bundle", "neighbor"] if earlier else ["neighbor"])
 
 
 def test_an_empty_folder_is_taken(parent: Path) -> None:
     (parent / "bundle").mkdir()
     fill(parent / "bundle")
     assert (parent / "bundle" / MARKER).read_text() == "new"
-    assert sorted(os.listdir(parent)) == ["bundle", "neighbour"]
+    assert sorted(os.listdir(parent)) == ["bundle", "neighbor"]
 
 
 def test_something_else_is_in_the_way(parent: Path) -> None:
@@ -100,7 +100,7 @@ def test_something_else_is_in_the_way(parent: Path) -> None:
     (parent / "photos" / "a.jpg").write_text("mine")
     (parent / "file").write_text("mine")
     before = content(parent)
-    for name in ("photos", "file", "neighbour"):
+    for name in ("photos", "file", "neighbor"):
         with (
             pytest.raises(
                 ExportError, match=rf"{name}: is in the way, and no earlier result \(it holds no bundle\.json\)"
@@ -109,7 +109,7 @@ def test_something_else_is_in_the_way(parent: Path) -> None:
         ):
             pytest.fail("nothing is begun")
     assert content(parent) == before
-    assert sorted(os.listdir(parent)) == ["file", "neighbour", "photos"]
+    assert sorted(os.listdir(parent)) == ["file", "neighbor", "photos"]
 
 
 def test_a_marker_that_is_a_folder_is_none(parent: Path) -> None:
@@ -120,8 +120,8 @@ def test_a_marker_that_is_a_folder_is_none(parent: Path) -> None:
 
 def test_a_file_where_the_parent_should_be(parent: Path) -> None:
     with (
-        pytest.raises(ExportError, match=r"neighbour: cannot be written: "),
-        appearing(parent / "neighbour" / "bundle", MARKER),
+        pytest.raises(ExportError, match=r"neighbor: cannot be written: "),
+        appearing(parent / "neighbor" / "bundle", MARKER),
     ):
         pytest.fail("nothing is begun")
 
@@ -180,7 +180,7 @@ def test_when_the_swap_fails_the_old_one_comes_back(parent: Path, monkeypatch: p
         fill(out)
     monkeypatch.undo()
     assert content(out) == {MARKER: "old", "deep/x.bin": "old"}
-    assert sorted(os.listdir(parent)) == ["bundle", "neighbour"]
+    assert sorted(os.listdir(parent)) == ["bundle", "neighbor"]
 
 
 def test_scratch_folders_vanish() -> None:

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from shitu_edge_export.gate import BoxLoss, Limits, RowLoss, box_loss, row_loss
-from shitu_edge_export.pictures import Sample
+from shitu_edge_export.images import Sample
 
 from shitu_edge.results import Detections
 
 LIMITS = Limits()
-BOXES = BoxLoss(pictures=10, boxes=1000, kept=0.99, float_ap50=0.5, ap50=0.5)
+BOXES = BoxLoss(images=10, boxes=1000, kept=0.99, float_ap50=0.5, ap50=0.5)
 ROWS = RowLoss(rows=100, mean_cosine=0.999, min_cosine=0.9, float_recall=0.9, recall=0.9)
 
 
@@ -113,8 +113,8 @@ def test_safe_is_stricter_than_allowed(
 
 
 def test_what_is_said() -> None:
-    assert str(BOXES) == "99.0% of float32's 1000 boxes on 10 pictures, AP50 50.0% (float32 50.0%)"
-    assert str(replace(BOXES, ap50=None, float_ap50=None)) == "99.0% of float32's 1000 boxes on 10 pictures"
+    assert str(BOXES) == "99.0% of float32's 1000 boxes on 10 images, AP50 50.0% (float32 50.0%)"
+    assert str(replace(BOXES, ap50=None, float_ap50=None)) == "99.0% of float32's 1000 boxes on 10 images"
     assert str(ROWS) == "cosine mean 0.9990, min 0.9000 on 100 crops, recall@1 90.0% (float32 90.0%)"
     assert str(replace(ROWS, recall=None, float_recall=None)) == "cosine mean 0.9990, min 0.9000 on 100 crops"
 
@@ -128,7 +128,7 @@ def detections(*rows: tuple[float, float]) -> Detections:
 
 def sample(*places: float, known: bool = True) -> Sample:
     boxes = np.array([[x, 0, x + 10, 10] for x in places], np.float32).reshape(-1, 4)
-    return Sample("picture", np.zeros((10, 100, 3), np.uint8), boxes if known else None)
+    return Sample("image", np.zeros((10, 100, 3), np.uint8), boxes if known else None)
 
 
 def test_losses_of_boxes_by_hand() -> None:
@@ -136,7 +136,7 @@ def test_losses_of_boxes_by_hand() -> None:
     reference = [detections((0, 0.9), (50, 0.8), (80, 0.1)), detections((0, 0.3))]
     found = [detections((0, 0.9), (50, 0.1), (80, 0.1)), detections((1, 0.3))]
     loss = box_loss([sample(0, 50), sample(known=False)], reference, found, 0.2, LIMITS)
-    assert (loss.pictures, loss.boxes) == (2, 3)
+    assert (loss.images, loss.boxes) == (2, 3)
     assert loss.kept == pytest.approx(2 / 3), "one is below the threshold now; 9 of 11 px overlap is 0.82"
     assert loss.float_ap50 == loss.ap50 == 1.0
     stricter = box_loss([sample(0, 50), sample(known=False)], reference, found, 0.2, replace(LIMITS, kept_iou=0.9))
@@ -149,7 +149,7 @@ def test_a_box_exactly_at_the_threshold_counts() -> None:
     assert box_loss([sample(known=False)], one, one, 0.2500001, LIMITS).boxes == 0
 
 
-def test_pictures_without_true_boxes_have_no_ap50() -> None:
+def test_images_without_true_boxes_have_no_ap50() -> None:
     one = [detections((0, 0.9))]
     assert box_loss([sample(known=False)], one, one, 0.2, LIMITS).ap50 is None
     assert box_loss([sample()], one, one, 0.2, LIMITS).ap50 is None, "known to be empty: nothing to find"
@@ -162,6 +162,6 @@ def test_losses_of_rows_by_hand() -> None:
     assert loss.mean_cosine == pytest.approx((1 + 0.6 + 0.8 + 0.6) / 4)
     assert loss.min_cosine == pytest.approx(0.6)
     assert (loss.rows, loss.float_recall, loss.recall) == (4, 1.0, 0.0)
-    unlabelled = row_loss(reference, found, None)
-    assert unlabelled.float_recall is None
-    assert unlabelled.recall is None
+    unlabeled = row_loss(reference, found, None)
+    assert unlabeled.float_recall is None
+    assert unlabeled.recall is None

@@ -201,7 +201,7 @@ def test_part_is_what_its_outputs_need(tmp_path: Path, pico: Pico, file_format: 
     kept = {name(value) for value in used}
     assert {one for one in part.graph.parameters if not one.startswith("constant_")} == kept
     assert all(np.array_equal(part.array(name(value)), net.constants[value]) for value in used)
-    assert part.graph.shape(name("image")) == (1, 3, pico.side, pico.side), "one picture at a time"
+    assert part.graph.shape(name("image")) == (1, 3, pico.side, pico.side), "one image at a time"
     assert all(one.block == 0 for one in part.graph.ops)
     if file_format != "onnx":
         assert [part.graph.shape(end)[0] for end in ends] == [1] * len(ends)

@@ -12,11 +12,11 @@ import pytest
 from rich.console import Console
 from shitu_edge_export.checks import check_detector
 from shitu_edge_export.errors import ConversionError, ModelError
+from shitu_edge_export.images import image_files, load_sample
 from shitu_edge_export.inspection import inspect
 from shitu_edge_export.kinds import Extractor, PicoDet
 from shitu_edge_export.networks import convert_detector
 from shitu_edge_export.parity import BoxParity
-from shitu_edge_export.pictures import find_pictures, load_sample
 from shitu_edge_export.progress import Progress
 from shitu_edge_export.receipt import Tolerances
 
@@ -163,12 +163,12 @@ def test_trained_detectors_convert(shared: Path, tmp_path: Path, quiet: Progress
     assert (head.reg_max, head.nms_iou, head.keep_top_k) == (7, 0.6, 100)
     outputs = network.facts["outputs"]
     assert [outputs[score][1 if head.scores_order == "CN" else -1] for score in head.scores] == [80] * 4
-    pictures = [load_sample(path).pixels_rgb for path in find_pictures([shared / "data" / "drinks" / "queries"])]
-    checks, reference = check_detector(network, pictures, Tolerances(), quiet)
+    images = [load_sample(path).pixels_rgb for path in image_files([shared / "data" / "drinks" / "queries"])]
+    checks, reference = check_detector(network, images, Tolerances(), quiet)
     assert [check.engine for check in checks] == ["openvino", "onnxruntime"]
     assert all(check.passed for check in checks), [check.parity for check in checks]
     assert all(isinstance(check.parity, BoxParity) and check.parity.boxes > 10 for check in checks)
-    assert len(reference) == len(pictures)
+    assert len(reference) == len(images)
 
 
 @pytest.mark.shared_data

@@ -62,7 +62,7 @@ def test_what_a_worker_is_given_and_reports(worker: Any) -> None:
     scratch = Path(environment["TMPDIR"])
     assert facts["there"]
     assert result.parent == scratch
-    assert not scratch.exists(), "and is gone afterwards, whatever the worker left in it"
+    assert not scratch.exists(), "and is gone afterward, whatever the worker left in it"
 
 
 def test_ours_come_before_the_user_s(worker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,14 +126,14 @@ def test_one_endless_line(worker: Any) -> None:
     assert len(message) < 700
 
 
-def test_noise_and_colours_are_left_out(worker: Any) -> None:
+def test_noise_and_colors_are_left_out(worker: Any) -> None:
     noise = [
         "", "-----", "C++ Traceback (most recent call last):", "W0101 00:00:00 TimeInfo: *** Aborted at 1 ***",
         "[SignalInfo: *** SIGABRT ***]", "Error Message Summary:", "/x.py:3: UserWarning: No ccache found",
         "  warnings.warn(warning_message)", "I0101 [INFO] starting", "WARNING: All log messages before absl::Init",
     ]  # fmt: skip
-    coloured = "\x1b[1;31mThe kernel is not registered\x1b[0m"
-    message = failure(f"print({coloured!r})\nprint({chr(10).join(noise)!r})\nsys.exit(1)", worker)
+    colored = "\x1b[1;31mThe kernel is not registered\x1b[0m"
+    message = failure(f"print({colored!r})\nprint({chr(10).join(noise)!r})\nsys.exit(1)", worker)
     assert message == "the converter failed: The kernel is not registered"
 
 

@@ -12,7 +12,7 @@ import pytest
 from shitu_edge_export.cut import describe_head
 from shitu_edge_export.errors import ModelError
 from shitu_edge_export.graph import Graph, Op, Tensor
-from shitu_edge_export.kinds import Extractor, Other, PicoDet, Suppression, recognise
+from shitu_edge_export.kinds import Extractor, Other, PicoDet, Suppression, recognize
 
 from .programs import FORMATS, PADDLE_FORMATS, Format, Net, Pico, called, extractor, write_and_open
 
@@ -45,7 +45,7 @@ CASES = [
 
 
 def found_in(net: Net, folder: Path, file_format: Format) -> PicoDet | Extractor | Other:
-    return recognise(write_and_open(net, folder, file_format))
+    return recognize(write_and_open(net, folder, file_format))
 
 
 def picodet(net: Net, folder: Path, file_format: Format) -> PicoDet:
@@ -158,10 +158,10 @@ def test_an_attention_is_no_head(tmp_path: Path, file_format: Format) -> None:
     net = Net()
     attended = net.attend(net.conv(net.input("image", 1, 3, 16, 16), 4, 4))
     net.outputs = [net.same("sigmoid", attended), attended]
-    assert recognise_decoding(net, tmp_path, file_format) is None
+    assert recognize_decoding(net, tmp_path, file_format) is None
 
 
-def recognise_decoding(net: Net, folder: Path, file_format: Format) -> tuple[float, ...] | None:
+def recognize_decoding(net: Net, folder: Path, file_format: Format) -> tuple[float, ...] | None:
     """Return the projection of what is taken for a PicoDet that decodes boxes."""
     found = found_in(net, folder, file_format)
     return found.projection if isinstance(found, PicoDet) and found.decodes else None
@@ -189,7 +189,7 @@ def test_bins_that_are_not_last_are_another_detector(tmp_path: Path, file_format
 
 @pytest.mark.parametrize("file_format", FORMATS)
 def test_rows_of_boxes_are_no_embedding(tmp_path: Path, file_format: Format) -> None:
-    """A picture in, (N, 6) out: a YOLO with its suppression, or a PicoDet of another make."""
+    """An image in, (N, 6) out: a YOLO with its suppression, or a PicoDet of another make."""
     net, _, _ = Pico(project=(1,) * 8).build()
     del net.outputs[1:]
     assert isinstance(found_in(net, tmp_path, file_format), Other)
@@ -267,14 +267,14 @@ def test_one_row_of_numbers_is_an_extractor(
 
 @pytest.mark.parametrize("file_format", FORMATS)
 @pytest.mark.parametrize("channels", [1, 4])
-def test_no_pictures(tmp_path: Path, file_format: Format, channels: int) -> None:
+def test_no_images(tmp_path: Path, file_format: Format, channels: int) -> None:
     found = found_in(head_less((1, 64), channels=channels), tmp_path, file_format)
-    assert found == Other("other: no input of pictures (N, 3, H, W)")
+    assert found == Other("other: no input of images (N, 3, H, W)")
 
 
 @pytest.mark.parametrize("file_format", FORMATS)
-def test_two_pictures(tmp_path: Path, file_format: Format) -> None:
-    """A siamese network has no one input of pictures."""
+def test_two_images(tmp_path: Path, file_format: Format) -> None:
+    """A siamese network has no one input of images."""
     net = Net()
     both = [net.conv(net.input(name, -1, 3, 16, 16), 4, 16) for name in ("left", "right")]
     net.outputs = [net.flatten(net.same("add", *both))]
@@ -322,7 +322,7 @@ def test_a_value_that_a_loop_only_moves(tmp_path: Path) -> None:
         Op("assign", "assign", ("g",), ("h",), {}, 1),
     ]
     shapes = {"x": (-1, 3, 8, 8), "p": (8,), "y": (-1, 3, 8)}
-    assert isinstance(recognise(Weightless(ops, shapes, ["y"])), Other)
+    assert isinstance(recognize(Weightless(ops, shapes, ["y"])), Other)
 
 
 @pytest.mark.parametrize("file_format", PADDLE_FORMATS)

@@ -52,7 +52,7 @@ def shapes(path: Path) -> dict[str, tuple[int, ...]]:
     return {name: graph.shape(name) for name in (*graph.inputs, *graph.outputs)}
 
 
-def picture(side: int = SIDE, seed: int = 0) -> Any:
+def image(side: int = SIDE, seed: int = 0) -> Any:
     return np.random.default_rng(seed).normal(size=(1, 3, side, side)).astype(np.float32)
 
 
@@ -128,7 +128,7 @@ def test_a_part_computes_the_same(tmp_path: Path, scores: Any) -> None:
     part = write_and_open(net, tmp_path, "onnx").write_part(tmp_path / "part", ["image"], head + distances)
     net.outputs = list(head + distances)
     onnx.save(to_onnx(net), tmp_path / "whole.onnx")
-    found, expected = run(part, image=picture()), run(tmp_path / "whole.onnx", image=picture())
+    found, expected = run(part, image=image()), run(tmp_path / "whole.onnx", image=image())
     for one, other in zip(found, expected, strict=True):
         assert np.array_equal(one, other)
     kinds = {node.op_type for node in onnx.load(part).graph.node}
@@ -152,8 +152,8 @@ def test_another_size(tmp_path: Path, side: int) -> None:
     other, _, _ = Pico(side=side, end="raw", grids=True, scores="sigmoid", batch=1).build()
     onnx.save(to_onnx(other), tmp_path / "other.onnx")
     assert list(shapes(tmp_path / "resized.onnx").values()) == list(shapes(tmp_path / "other.onnx").values())
-    found = run(tmp_path / "resized.onnx", image=picture(side))
-    expected = run(tmp_path / "other.onnx", image=picture(side))
+    found = run(tmp_path / "resized.onnx", image=image(side))
+    expected = run(tmp_path / "other.onnx", image=image(side))
     for one, two in zip(found, expected, strict=True):
         np.testing.assert_allclose(one, two, atol=1e-6)
 
@@ -162,7 +162,7 @@ def test_a_free_batch(tmp_path: Path) -> None:
     path = write(extractor("V1", batch=1), tmp_path, "onnx")
     resize_input(path, path, "x", (-1, 3, 16, 16))
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    images = np.concatenate([picture(16, seed) for seed in range(3)])
+    images = np.concatenate([image(16, seed) for seed in range(3)])
     (rows,) = session.run(None, {"x": images})
     single = np.concatenate([session.run(None, {"x": images[n : n + 1]})[0] for n in range(3)])
     np.testing.assert_allclose(rows, single, atol=1e-6)
@@ -190,12 +190,12 @@ def test_a_size_that_stands_elsewhere_too(tmp_path: Path) -> None:
 def test_outputs_get_names(tmp_path: Path) -> None:
     net, _, _ = Pico(end="raw", batch=1).build()
     path = write(net, tmp_path, "onnx")
-    expected = run(path, image=picture())
+    expected = run(path, image=image())
     names = [f"output_{number}" for number in range(6)]
     name_outputs(path, names)
     model = onnx.load(path)
     assert [value.name for value in model.graph.output] == names
-    assert all(np.array_equal(one, two) for one, two in zip(run(path, image=picture()), expected, strict=True))
+    assert all(np.array_equal(one, two) for one, two in zip(run(path, image=image()), expected, strict=True))
 
 
 def test_an_output_that_something_else_uses_is_renamed_everywhere(tmp_path: Path) -> None:
@@ -234,9 +234,9 @@ def test_weights_in_a_file_beside(tmp_path: Path) -> None:
     net = extractor("V1")
     assert all(np.array_equal(model.array(name), value) for name, value in net.constants.items())
     part = model.write_part(tmp_path / "part", ["x"], net.outputs)
-    expected = run(path, x=picture(16))
+    expected = run(path, x=image(16))
     (tmp_path / "weights.bin").unlink()
-    assert np.array_equal(run(part, x=picture(16))[0], expected[0])
+    assert np.array_equal(run(part, x=image(16))[0], expected[0])
 
 
 def test_weights_beside_that_are_missing(tmp_path: Path) -> None:
@@ -268,4 +268,4 @@ def test_unknown_names_are_not_needed(tmp_path: Path) -> None:
     net.outputs = [net.same("relu", "x")]
     model = write_and_open(net, tmp_path, "onnx")
     assert not model.graph.parameters
-    assert run(model.write_part(tmp_path / "part", ["x"], net.outputs), x=picture(4))[0].shape == (1, 3, 4, 4)
+    assert run(model.write_part(tmp_path / "part", ["x"], net.outputs), x=image(4))[0].shape == (1, 3, 4, 4)

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shitu_edge import Bundle, NewItem, Recognizer
+from shitu_edge import Bundle, NewGalleryItem, Recognizer
 from shitu_edge.engines import ENGINES, EngineName
 from shitu_edge.engines.cache import CACHE_VARIABLE
 
@@ -66,7 +66,7 @@ def export(*arguments: object, cwd: Path, **environment: str) -> subprocess.Comp
 def export_bundle(models: Models, photos: Path, cwd: Path, *more: object) -> subprocess.CompletedProcess[str]:
     folder = models["pdmodel"]
     networks = ("--detector", folder / DETECTOR, "--extractor", folder / EXTRACTOR)
-    return export("bundle", *networks, "--out", cwd / "models" / "mine", "--pictures", photos, *more, cwd=cwd)
+    return export("bundle", *networks, "--out", cwd / "models" / "mine", "--images", photos, *more, cwd=cwd)
 
 
 def error_of(done: subprocess.CompletedProcess[str]) -> str:
@@ -81,7 +81,7 @@ def error_of(done: subprocess.CompletedProcess[str]) -> str:
 @pytest.fixture(scope="module")
 def made(paddle_models: Models, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     cwd = tmp_path_factory.mktemp("made")
-    done = export_bundle(paddle_models, photos, cwd, "--half", "--licence", "CC0")
+    done = export_bundle(paddle_models, photos, cwd, "--half", "--license", "CC0")
     assert done.returncode == 0, done.stderr
     assert [path.name for path in (cwd / "models").iterdir()] == ["mine"], "nothing temporary is left"
     return cwd / "models" / "mine"
@@ -92,20 +92,20 @@ def made(paddle_models: Models, photos: Path, tmp_path_factory: pytest.TempPathF
 def test_the_runtime_opens_it(
     made: Path, photos: Path, tmp_path: Path, engine: EngineName, precision: str | None
 ) -> None:
-    picture = sorted(photos.iterdir())[0]
+    image = sorted(photos.iterdir())[0]
     with Recognizer.open(made, engine=engine) as maker, maker.create_gallery(tmp_path / "g") as gallery:
-        gallery.add([NewItem("the picture", "", maker.embed(picture)[0])])
+        gallery.add([NewGalleryItem("the image", "", maker.embed(image)[0])])
     with Recognizer.open(made, tmp_path / "g", engine=engine, precision=precision) as recognizer:
-        assert len(recognizer.detect(picture, max_boxes=5)) > 0
-        answer = recognizer.recognize(picture)
-        assert "the picture" in [item.label for item in answer.items]
+        assert len(recognizer.detect(image, max_boxes=5)) > 0
+        answer = recognizer.recognize(image)
+        assert "the image" in [item.label for item in answer.items]
         assert answer.made_by.detector.precision == answer.made_by.extractor.precision == (precision or "fp32")
 
 
 def test_what_is_in_it(made: Path) -> None:
     opened = Bundle.open(made)
     assert opened.verify() == 12
-    assert (opened.manifest.name, opened.manifest.licence) == ("mine", "CC0")
+    assert (opened.manifest.name, opened.manifest.license) == ("mine", "CC0")
     receipt = json.loads((made / "receipt.json").read_text(encoding="utf-8"))
     assert receipt["schema_version"] == 1
     assert {"paddlepaddle", "paddle2onnx", "openvino", "onnxruntime", "onnx opset"} <= set(receipt["made_with"])
@@ -132,8 +132,8 @@ def test_a_receipt_that_misses_its_tolerances(paddle_models: Models, photos: Pat
     assert [path.name for path in target.parent.iterdir()] == ["mine"]
 
 
-def test_int8_of_its_own_pictures(paddle_models: Models, tmp_path: Path) -> None:
-    """Forty pictures are enough to try; whatever the verdict, float32 is there and the receipt says what it cost."""
+def test_int8_of_its_own_images(paddle_models: Models, tmp_path: Path) -> None:
+    """Forty images are enough to try; whatever the verdict, float32 is there and the receipt says what it cost."""
     folder = tmp_path / "many"
     folder.mkdir()
     random = np.random.default_rng(1)
@@ -154,7 +154,7 @@ def test_int8_of_its_own_pictures(paddle_models: Models, tmp_path: Path) -> None
     Bundle.open(made).verify()
 
 
-def test_too_few_pictures_for_int8(paddle_models: Models, photos: Path, tmp_path: Path) -> None:
+def test_too_few_images_for_int8(paddle_models: Models, photos: Path, tmp_path: Path) -> None:
     assert "at least 30" in error_of(export_bundle(paddle_models, photos, tmp_path, "--calibrate", photos))
     assert not (tmp_path / "models" / "mine").exists()
 
@@ -203,7 +203,7 @@ def test_bad_models(paddle_models: Models, photos: Path, tmp_path: Path, what: s
     folder = paddle_models["pdmodel"]
     broken = _broken(folder / DETECTOR, tmp_path / "broken", what)
     networks = ("--detector", broken, "--extractor", folder / EXTRACTOR)
-    done = export("bundle", *networks, "--out", tmp_path / "out", "--pictures", photos, cwd=tmp_path)
+    done = export("bundle", *networks, "--out", tmp_path / "out", "--images", photos, cwd=tmp_path)
     assert says in error_of(done)
     assert not (tmp_path / "out").exists()
 
@@ -211,7 +211,7 @@ def test_bad_models(paddle_models: Models, photos: Path, tmp_path: Path, what: s
 def test_networks_the_wrong_way_round(paddle_models: Models, photos: Path, tmp_path: Path) -> None:
     folder = paddle_models["json"]
     networks = ("--detector", folder / EXTRACTOR, "--extractor", folder / DETECTOR)
-    done = export("bundle", *networks, "--out", tmp_path / "out", "--pictures", photos, cwd=tmp_path)
+    done = export("bundle", *networks, "--out", tmp_path / "out", "--images", photos, cwd=tmp_path)
     assert "expected a PicoDet" in error_of(done)
 
 
@@ -295,7 +295,7 @@ def official(server: _Server, photos: Path, cwd: Path, *more: object) -> subproc
     """Export what the server has under the official names; the release's own digest is not that of drawn networks."""
     served = hashlib.sha256((server.folder / EXTRACTOR_TAR).read_bytes()).hexdigest()
     pinned = ("--extractor-sha256", served)
-    return export("official", "ppshitu-v2", "--mirror", server.url, "--pictures", photos, *pinned, *more, cwd=cwd)
+    return export("official", "ppshitu-v2", "--mirror", server.url, "--images", photos, *pinned, *more, cwd=cwd)
 
 
 def left_in(folder: Path) -> set[str]:
@@ -353,7 +353,7 @@ def test_a_full_disk(server: _Server, photos: Path, tmp_path: Path) -> None:
     )
     paths = [str(Path(__file__).parents[2] / "export"), os.environ.get("PYTHONPATH", "")]
     done = subprocess.run(
-        [sys.executable, "-c", code, "official", "ppshitu-v2", "--mirror", server.url, "--pictures", str(photos)],
+        [sys.executable, "-c", code, "official", "ppshitu-v2", "--mirror", server.url, "--images", str(photos)],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), CACHE_VARIABLE: str(tmp_path / "cache")},
         capture_output=True,
@@ -378,7 +378,7 @@ def test_from_a_folder(archives: Path, photos: Path, tmp_path: Path, packed: boo
                     path = folder / member.name
                     content = tar.extractfile(member)
                     path.mkdir(exist_ok=True) if content is None else path.write_bytes(content.read())
-    done = export("official", "ppshitu-v2", "--from-dir", folder, "--pictures", photos, cwd=tmp_path)
+    done = export("official", "ppshitu-v2", "--from-dir", folder, "--images", photos, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     Bundle.open(tmp_path / "models" / "ppshitu-v2").verify()
 
@@ -397,7 +397,7 @@ def test_paddlex_archives(paddle_models: Models, photos: Path, tmp_path: Path) -
         shutil.copytree(paddle_models["json"] / model, folder)
         (folder / "inference.yml").write_text(text, encoding="utf-8")
         pack(folder, tmp_path / "usb" / name)
-    done = export("official", "ppshitu-v2", "--from-dir", tmp_path / "usb", "--pictures", photos, cwd=tmp_path)
+    done = export("official", "ppshitu-v2", "--from-dir", tmp_path / "usb", "--images", photos, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     manifest = Bundle.open(tmp_path / "models" / "ppshitu-v2").manifest
     assert manifest.detector.network.input.resize == "bilinear", "as its inference.yml says"

@@ -15,10 +15,10 @@ from shitu_edge_export import isolate
 from shitu_edge_export.checks import check_detector, check_extractor
 from shitu_edge_export.convert import FRONTEND_ROUTE, ONNX_ROUTE
 from shitu_edge_export.errors import ConversionError, ModelError
+from shitu_edge_export.images import load_sample, synthetic_samples
 from shitu_edge_export.kinds import PicoDet
 from shitu_edge_export.networks import convert_detector, convert_extractor
 from shitu_edge_export.parity import BoxParity, RowParity
-from shitu_edge_export.pictures import load_sample, synthetic_samples
 from shitu_edge_export.progress import Progress
 from shitu_edge_export.receipt import Check, Tolerances
 from shitu_edge_export.single import convert_single
@@ -37,7 +37,7 @@ from .paddle_networks import (
 
 Models = Mapping[Format, Path]
 SILENT = Progress(console=Console(quiet=True))
-PICTURES = [sample.pixels_rgb for sample in synthetic_samples(4)]
+IMAGES = [sample.pixels_rgb for sample in synthetic_samples(4)]
 EXACT = Tolerances()
 DECODED = [detector for detector in (*DETECTORS, SHARED_CONVOLUTIONS, SHARED_NORMS) if detector.name != "raw_c3_r11"]
 OFFICIAL = ("det_mainbody", "rec_v1", "rec_v2")
@@ -78,7 +78,7 @@ def test_structure(paddle_models: Models, tmp_path: Path, built: Detector, file_
 @pytest.mark.parametrize("built", DECODED, ids=lambda built: built.name)
 def test_boxes(paddle_models: Models, tmp_path: Path, built: Detector, file_format: Format) -> None:
     found = convert_detector(paddle_models[file_format] / built.name, tmp_path, 128 if built.dynamic else None, SILENT)
-    checks, reference = check_detector(found, PICTURES, EXACT, SILENT)
+    checks, reference = check_detector(found, IMAGES, EXACT, SILENT)
     assert sum(map(len, reference)) > 20, "there is something to compare"
     assert routes_of(checks) == expected_routes(file_format)
     for check in checks:
@@ -90,7 +90,7 @@ def test_another_input_size(paddle_models: Models, tmp_path: Path, file_format: 
     """A loop decodes whatever its head answers, so that Paddle can say what another size should give."""
     found = convert_detector(paddle_models[file_format] / "while_s2_c3_r11_96", tmp_path, 160, SILENT)
     assert found.spec.network.input.shape() == (1, 3, 160, 160)
-    checks, _ = check_detector(found, PICTURES, EXACT, SILENT)
+    checks, _ = check_detector(found, IMAGES, EXACT, SILENT)
     for check in checks:
         assert check.passed, (check.route, check.engine, check.parity)
 
@@ -101,8 +101,8 @@ def test_embeddings(paddle_models: Models, tmp_path: Path, built: Extractor, fil
     found = convert_extractor(paddle_models[file_format] / built.name, tmp_path, None, SILENT)
     assert found.kind.dim == found.spec.dim == built.dim
     assert built.style.upper() in found.kind.kind
-    checks, rows = check_extractor(found, PICTURES, EXACT, SILENT)
-    assert rows.shape == (len(PICTURES), built.dim)
+    checks, rows = check_extractor(found, IMAGES, EXACT, SILENT)
+    assert rows.shape == (len(IMAGES), built.dim)
     assert routes_of(checks) == expected_routes(file_format)
     assert all(check.passed for check in checks), checks
 
@@ -143,7 +143,7 @@ def test_one_route_stands_in_for_the_other(
     found = convert_detector(paddle_models["pdmodel"] / "while_s2_c3_r11_96", tmp_path, None, SILENT)
     assert found.best.name == FRONTEND_ROUTE
     assert [route.error for route in found.routes] == ["paddle2onnx crashed with SIGSEGV: nothing", None]
-    checks, _ = check_detector(found, PICTURES, EXACT, SILENT)
+    checks, _ = check_detector(found, IMAGES, EXACT, SILENT)
     assert routes_of(checks) == {(FRONTEND_ROUTE, "openvino")}
     assert all(check.passed for check in checks)
 

@@ -182,7 +182,7 @@ def test_boxes_that_all_have_moved_are_no_ties() -> None:
     assert not Tolerances().accepts(parity)
 
 
-def test_pictures_are_compared_one_by_one() -> None:
+def test_images_are_compared_one_by_one() -> None:
     one, other = detections((SQUARE, 0.9, 0)), detections((FAR, 0.8, 0), (HALF, 0.1, 7))
     parity = compare_boxes([(one, other), (other, one)], 0.2, 100)
     assert (parity.boxes, parity.missed, parity.extra) == (3, 2, 2)
@@ -215,20 +215,20 @@ def plain_average_precision(pairs: Sequence[tuple[Sequence[Row], Sequence[Found]
     if not total:
         return None
     ranked = sorted(
-        ((score, picture, box) for picture, (_, found) in enumerate(pairs) for box, score, _ in found),
+        ((score, image, box) for image, (_, found) in enumerate(pairs) for box, score, _ in found),
         key=lambda entry: -entry[0],
     )
     taken: set[tuple[int, int]] = set()
     hits, points = 0, []
-    for position, (_, picture, box) in enumerate(ranked, start=1):
+    for position, (_, image, box) in enumerate(ranked, start=1):
         best = [
             (plain_iou(box, truth), number)
-            for number, truth in enumerate(pairs[picture][0])
-            if (picture, number) not in taken
+            for number, truth in enumerate(pairs[image][0])
+            if (image, number) not in taken
         ]
         overlap, number = max(best, key=lambda pair: pair[0], default=(0.0, -1))
         if best and overlap >= iou_from:
-            taken.add((picture, number))
+            taken.add((image, number))
             hits += 1
         points.append((hits / total, hits / position))
     recalls = sorted({0.0, *(recall for recall, _ in points)})
@@ -238,11 +238,11 @@ def plain_average_precision(pairs: Sequence[tuple[Sequence[Row], Sequence[Found]
     )
 
 
-pictures = st.tuples(st.lists(boxes, max_size=4), st.lists(boxes, max_size=5))
+images = st.tuples(st.lists(boxes, max_size=4), st.lists(boxes, max_size=5))
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)
-@given(st.lists(pictures, max_size=4), st.randoms(use_true_random=False), thresholds)
+@given(st.lists(images, max_size=4), st.randoms(use_true_random=False), thresholds)
 def test_average_precision_as_plain_python_does(
     given_boxes: list[tuple[list[Row], list[Row]]], random: object, iou_from: float
 ) -> None:
@@ -344,7 +344,7 @@ def test_recall_by_hand() -> None:
     assert recall_at_1(rows[:0], []) is None
 
 
-def test_a_row_is_not_its_own_neighbour() -> None:
+def test_a_row_is_not_its_own_neighbor() -> None:
     rows = np.array([[1, 0], [0.6, 0.8], [0, 1]], np.float32)
     assert recall_at_1(rows, ["a", "b", "a"]) == 0.0
     assert recall_at_1(rows, ["a", "a", "b"]) == 0.5, "the middle one is nearer to the last"

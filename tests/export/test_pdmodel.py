@@ -12,7 +12,7 @@ import openvino as ov
 import pytest
 from shitu_edge_export.errors import ModelError
 from shitu_edge_export.graph import Graph, Tensor
-from shitu_edge_export.kinds import recognise
+from shitu_edge_export.kinds import recognize
 from shitu_edge_export.paddle_proto import ATTRIBUTE_FIELDS, DENSE_TENSOR, DTYPES, ProgramDesc
 from shitu_edge_export.pdmodel import read_pdmodel, read_pdmodel_graph
 
@@ -183,7 +183,7 @@ def test_a_part_computes_the_same(tmp_path: Path, scores: Any) -> None:
         np.testing.assert_allclose(one, other, atol=1e-5)
 
 
-def test_a_program_that_normalises_through(tmp_path: Path) -> None:
+def test_a_program_that_normalizes_through(tmp_path: Path) -> None:
     """The whole of a small extractor, batch norms and all, as a part of itself."""
     net = extractor("V2")
     path = write(net, tmp_path, "pdmodel")
@@ -235,10 +235,10 @@ def test_text_that_is_no_utf_8(tmp_path: Path, text: bytes) -> None:
     path = tmp_path / "inference.pdmodel"
     path.write_bytes(content.replace(text, text[:-1] + b"\xff"))
     with pytest.raises(ModelError, match="damaged"):
-        recognise_all(path)
+        recognize_all(path)
 
 
-def recognise_all(path: Path) -> None:
+def recognize_all(path: Path) -> None:
     """Read a graph and take it for something, as `inspect` does."""
     graph = read_pdmodel_graph(path)
 
@@ -249,4 +249,4 @@ def recognise_all(path: Path) -> None:
         def array(self, name: str) -> Any:
             return np.arange(int(np.prod(graph.shape(name))))
 
-    recognise(Weightless())
+    recognize(Weightless())

@@ -214,7 +214,7 @@ def test_a_part_keeps_what_it_needs_in_order(tmp_path: Path) -> None:
     assert path.with_suffix(".pdiparams").read_bytes() == weights_file(expected)
 
 
-def test_a_part_of_a_free_batch_is_for_one_picture(tmp_path: Path) -> None:
+def test_a_part_of_a_free_batch_is_for_one_image(tmp_path: Path) -> None:
     """Every value's first dimension is fixed, lists of tensors too; scalars and vectors stay free."""
     x, vector = pir_type([-1, 3, 4, 4]), pir_type([-1], "int64")
     combined = {"#": "0.t_vec", "D": [x, x]}

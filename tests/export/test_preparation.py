@@ -148,13 +148,13 @@ def test_a_scale_that_is_no_number(tmp_path: Path, written: Any) -> None:
         pytest.param({"scale": None, "mean": ["1/2", 0, 0]}, (1 / 255, (0.5, 0, 0), IMAGENET_STD), id="a fraction"),
     ],
 )
-def test_normalisation(tmp_path: Path, facts: dict[str, Any], expected: Any) -> None:
+def test_normalization(tmp_path: Path, facts: dict[str, Any], expected: Any) -> None:
     found = read(steps(RESIZE, {"type": "NormalizeImage", **facts}), tmp_path)
     assert (found.scale, found.mean, found.std) == expected
 
 
 def test_what_is_not_mentioned_is_not_done(tmp_path: Path) -> None:
-    """A graph may normalise by itself, as PaddleDetection's `fuse_normalize` makes it."""
+    """A graph may normalize by itself, as PaddleDetection's `fuse_normalize` makes it."""
     found = read(steps(RESIZE, {"type": "Permute"}), tmp_path)
     assert found == Preparation("bilinear", 64, 64, 1.0, (0, 0, 0), (1, 1, 1))
     found = read(steps({"type": "NormalizeImage"}), tmp_path)

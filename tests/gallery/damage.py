@@ -35,11 +35,11 @@ def make(path: Path) -> Path:
 def content(path: Path) -> Content:
     """Return the current items of a gallery."""
     with Gallery.open(path, background=False) as gallery:
-        ids = [entry.id for entry in gallery.entries()]
+        ids = [entry.id for entry in gallery.items()]
         rows = gallery.embeddings(ids)
         return {
             entry.id: (entry.label, entry.source, row.tobytes())
-            for entry, row in zip(gallery.entries(), rows, strict=True)
+            for entry, row in zip(gallery.items(), rows, strict=True)
         }
 
 

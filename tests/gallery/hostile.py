@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from shitu_edge.errors import GalleryError
-from shitu_edge.gallery import Gallery, NewItem
+from shitu_edge.gallery import Gallery, NewGalleryItem
 from shitu_edge.gallery.care.repair import repair
 from shitu_edge.gallery.care.verify import verify
 from shitu_edge.gallery.store.schema import PAGE_BYTES
@@ -191,7 +191,7 @@ def answer() -> None:
 def _opened(path: Path) -> None:
     with Gallery.open(path, background=False) as gallery:
         gallery.search(unit_rows(2), 20)
-        gallery.info(), gallery.entries(), gallery.log(), gallery.label_counts()
+        gallery.info(), gallery.items(), gallery.log(), gallery.label_counts()
 
 
 def _read(path: Path) -> None:
@@ -204,7 +204,7 @@ def _changed(path: Path) -> None:
     with Gallery.open(path, background=False) as gallery, gallery.change() as change:
         change.find(label="label 5")
         change.find(source="5.jpg")
-        change.add(NewItem("tea", "", unit_rows(1, seed=3)[0]))
+        change.add(NewGalleryItem("tea", "", unit_rows(1, seed=3)[0]))
         change.remove([4])
         raise GalleryError("that will do")
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from shitu_edge.gallery import Gallery, GraphParameters, NewItem
+from shitu_edge.gallery import Gallery, GraphParameters, NewGalleryItem
 from shitu_edge.gallery.transfer.patch import apply_patch, write_patch
 
 from .rows import DIM, Rows, unit_rows
@@ -116,14 +116,12 @@ class Model:
             label, new = values
             content = {item: facts for item, facts in content.items() if facts[0] != label}
         elif kind == "rename":
-            content = _relabelled(
-                content, [item for item, facts in content.items() if facts[0] == values[0]], values[1]
-            )
+            content = _relabeled(content, [item for item, facts in content.items() if facts[0] == values[0]], values[1])
         elif kind == "remove":
             content = {item: facts for item, facts in content.items() if item not in values[0]}
         else:  # a change of everything at once; its last new item goes again at once
             new, gone, renamed, label = values
-            content = _relabelled(content, renamed, label)
+            content = _relabeled(content, renamed, label)
             content = {item: facts for item, facts in content.items() if item not in gone}
         for facts in new:
             content[next_id] = (facts[0], facts[1], facts[2])
@@ -133,7 +131,7 @@ class Model:
         return content, next_id, True
 
 
-def _relabelled(content: Content, items: Iterable[int], label: str) -> Content:
+def _relabeled(content: Content, items: Iterable[int], label: str) -> Content:
     return content | {item: (label, *content[item][1:]) for item in items}
 
 
@@ -230,13 +228,13 @@ def _change(gallery: Gallery, new: list[Facts], gone: list[int], renamed: list[i
         change.remove(added[-1:])
 
 
-def _items(new: Iterable[Facts]) -> list[NewItem]:
-    return [NewItem(label, source, row(seed)) for label, source, seed in new]
+def _items(new: Iterable[Facts]) -> list[NewGalleryItem]:
+    return [NewGalleryItem(label, source, row(seed)) for label, source, seed in new]
 
 
 def check_content(gallery: Gallery, content: Content) -> None:
     """Check that a gallery holds a content, and that its searches answer as comparing with everything does."""
-    entries = gallery.entries()
+    entries = gallery.items()
     assert {entry.id: (entry.label, entry.source) for entry in entries} == {
         item: facts[:2] for item, facts in content.items()
     }

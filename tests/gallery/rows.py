@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from shitu_edge.gallery import Gallery, GraphParameters, NewItem
+from shitu_edge.gallery import Gallery, GraphParameters, NewGalleryItem
 from shitu_edge.gallery.index import GraphIndex, Ids, Progress
 from shitu_edge.gallery.store import changes, store
 
@@ -40,15 +40,15 @@ def unit_rows(count: int, dim: int = DIM, seed: int = 0) -> Rows:
 
 
 def clustered_rows(count: int, dim: int, seed: int = 0, clusters: int = 200, spread: float = 0.1) -> Rows:
-    """Return unit rows around random centres, as photos of the same products lie."""
+    """Return unit rows around random centers, as photos of the same products lie."""
     rng = np.random.default_rng(seed)
-    centres = unit(rng.normal(size=(clusters, dim)))
-    return unit(centres[rng.integers(0, clusters, count)] + spread * rng.normal(size=(count, dim)))
+    centers = unit(rng.normal(size=(clusters, dim)))
+    return unit(centers[rng.integers(0, clusters, count)] + spread * rng.normal(size=(count, dim)))
 
 
-def new_items(rows: Rows, label: str = "label") -> list[NewItem]:
-    """Return an item a row, labelled `label 0`, `label 1`, …."""
-    return [NewItem(f"{label} {i}", f"{i}.jpg", row) for i, row in enumerate(rows)]
+def new_items(rows: Rows, label: str = "label") -> list[NewGalleryItem]:
+    """Return an item a row, labeled `label 0`, `label 1`, …."""
+    return [NewGalleryItem(f"{label} {i}", f"{i}.jpg", row) for i, row in enumerate(rows)]
 
 
 def create(path: Path, dim: int = DIM) -> Gallery:

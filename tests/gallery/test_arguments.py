@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shitu_edge.errors import GalleryError, MisfitError, ShituError
-from shitu_edge.gallery import Entry, Gallery, GraphParameters, NewItem
+from shitu_edge.gallery import Gallery, GalleryItem, GraphParameters, NewGalleryItem
 from shitu_edge.gallery.care.verify import verify
 from shitu_edge.gallery.store import Replay, Step
 from shitu_edge.gallery.store.held import file_id, holding
@@ -31,15 +31,15 @@ class Unshowable:
 
 
 ROW = unit_rows(1, seed=8)[0]
-TEA = NewItem("tea", "", ROW)
+TEA = NewGalleryItem("tea", "", ROW)
 
 
-def _odd_item(label: Any, source: Any, embedding: Any) -> NewItem:
-    return NewItem(label, source, embedding)
+def _odd_item(label: Any, source: Any, embedding: Any) -> NewGalleryItem:
+    return NewGalleryItem(label, source, embedding)
 
 
-def _odd_entry(item: Any, label: Any, source: Any) -> Entry:
-    return Entry(item, label, source)
+def _odd_entry(item: Any, label: Any, source: Any) -> GalleryItem:
+    return GalleryItem(item, label, source)
 
 
 def _odd_replay(*parts: Any) -> Replay:
@@ -82,7 +82,7 @@ WRONG: list[Any] = NUMBERS + TEXTS + LISTS + ITEMS
 
 CALLS: dict[str, tuple[Call, tuple[Any, ...]]] = {
     "search": (lambda g, *a: g.search(*a), (unit_rows(2), 3)),
-    "search_at": (lambda g, *a: g.search_at(*a), (unit_rows(2), 3, None)),
+    "search_with_revision": (lambda g, *a: g.search_with_revision(*a), (unit_rows(2), 3, None)),
     "change": (lambda g, a, n: g.change(author=a, note=n).__enter__(), ("ann", "why")),
     "add": (lambda g, i, a, n: g.add(i, author=a, note=n), ([TEA], "ann", "why")),
     "remove": (lambda g, i, a, n: g.remove(i, author=a, note=n), ([3], "ann", "why")),
@@ -90,7 +90,7 @@ CALLS: dict[str, tuple[Call, tuple[Any, ...]]] = {
     "rename": (lambda g, t, n, m, a, w: g.rename(t, n, merge=m, author=a, note=w), ("label 1", "x", True, "ann", "")),
     "relabel": (lambda g, i, t, a, n: g.relabel(i, t, author=a, note=n), ([3], "label 9", "ann", "why")),
     "replace": (lambda g, t, i, a, n: g.replace(t, i, author=a, note=n), ("label 1", [TEA], "ann", "why")),
-    "entries": (lambda g, t: g.entries(t), ("label 1",)),
+    "entries": (lambda g, t: g.items(t), ("label 1",)),
     "embeddings": (lambda g, i: g.embeddings(i), ([3],)),
     "diff": (lambda g, b, h: g.diff(b, h), (1, 2)),
     "rollback": (lambda g, r, a, n: g.rollback(r, author=a, note=n), (2, "ann", "why")),
@@ -115,7 +115,7 @@ CHANGES: dict[str, tuple[Call, tuple[Any, ...]]] = {
     "add": (lambda c, i: c.add(i), (TEA,)),
     "remove": (lambda c, i: c.remove(i), ([3],)),
     "relabel": (lambda c, i, t: c.relabel(i, t), ([3], "label 9")),
-    "restore": (lambda c, e: c.restore(e), (Entry(9, "label 8", ""),)),
+    "restore": (lambda c, e: c.restore(e), (GalleryItem(9, "label 8", ""),)),
     "roll_back": (lambda c, r: c.roll_back(r), (2,)),
     "find": (lambda c, t, s: c.find(label=t, source=s), ("label 1", None)),
     "finish": (lambda c, a, n: c.finish(a, n), ("ann", "why")),
@@ -136,7 +136,7 @@ def _state(gallery: Gallery) -> tuple[bytes, Any]:
     """The file with its log, byte by byte, and what is read of it."""
     with holding(file_id(gallery.path)):
         image = bytes(read_image(gallery.path))
-    return image, (gallery.revision, len(gallery), gallery.entries(), gallery.log())
+    return image, (gallery.revision, len(gallery), gallery.items(), gallery.log())
 
 
 def _refused(call: Call, *arguments: Any) -> bool:
@@ -203,7 +203,7 @@ def test_numbers_of_numpy_are_as_good_as_any(tmp_path: Path, number: Any) -> Non
         np.testing.assert_array_equal(gallery.embeddings([number, 2]), rows[[1, 1]])
         assert gallery.prune(number) == (1, 0)
         gallery.reindex(threads=number)
-        assert [entry.id for entry in gallery.entries(np.str_("label 1"))] == [2]
+        assert [entry.id for entry in gallery.items(np.str_("label 1"))] == [2]
     assert verify(tmp_path / "shop.gallery").faults == ()
 
 

@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 
 from shitu_edge.errors import GalleryError
-from shitu_edge.gallery import Gallery, GraphParameters, NewItem
+from shitu_edge.gallery import Gallery, GraphParameters, NewGalleryItem
 from shitu_edge.gallery.live import live as live_module
 from shitu_edge.results import Match
 
@@ -63,7 +63,7 @@ def write(path: str, name: str, seconds: str) -> None:
 
 def _write(gallery: Gallery, chance: random.Random, name: str, note: str) -> tuple[list[Any], Callable[[], Any]]:
     """Return a change as plain data and what makes it: by what others do meanwhile it may be refused."""
-    own = [entry for entry in gallery.entries() if entry.label.startswith(name)]
+    own = [entry for entry in gallery.items() if entry.label.startswith(name)]
     kind = chance.choices(["add", "remove", "rename", "rollback", "prune"], [8, 6, 5, 2, 1])[0]
     if kind == "prune":
         return [kind], lambda: gallery.prune(2 * _ROLLBACK_REACH)
@@ -73,7 +73,7 @@ def _write(gallery: Gallery, chance: random.Random, name: str, note: str) -> tup
     if kind == "add" or len(own) < 10:
         seeds = [chance.randrange(5000) for _ in range(3)]
         new = [(f"{name} {chance.randrange(20)}", f"{seed}.jpg", seed) for seed in seeds]
-        items = [NewItem(label, source, row(seed)) for label, source, seed in new]
+        items = [NewGalleryItem(label, source, row(seed)) for label, source, seed in new]
         return ["add", new], lambda: gallery.add(items, note=note)
     label = chance.choice(own).label
     if kind == "rename":
@@ -141,7 +141,7 @@ class _Searcher:
             while not end.is_set():
                 query = number % len(queries)
                 begun = time.monotonic_ns()
-                revision, [matches] = gallery.search_at(queries[query : query + 1], _RESULTS)
+                revision, [matches] = gallery.search_with_revision(queries[query : query + 1], _RESULTS)
                 self.answers.append(_Answer(begun, time.monotonic_ns(), query, revision, matches))
                 number += 1
         except BaseException as error:
@@ -152,7 +152,7 @@ def test_searches_beside_writers_and_builds(tmp_path: Path, capsys: pytest.Captu
     path = tmp_path / "shop.gallery"
     base = [(f"base {seed % 300}", f"{seed}.jpg", seed) for seed in range(_BASE)]
     with create(path) as gallery:
-        gallery.add(NewItem(label, source, row(seed)) for label, source, seed in base)
+        gallery.add(NewGalleryItem(label, source, row(seed)) for label, source, seed in base)
         gallery.reindex(_PARAMETERS)
     seconds = float(os.environ.get(_SECONDS_VARIABLE) or _SECONDS)
     queries = unit_rows(64, DIM, seed=99)
@@ -242,7 +242,7 @@ def _check_truth(path: Path, acknowledged: list[Any], answers: list[_Answer], ba
         by_revision[answer.revision].append(answer)
     with Gallery.open(path, background=False) as gallery:
         log = gallery.log()[::-1]
-        final = {entry.id: (entry.label, entry.source) for entry in gallery.entries()}
+        final = {entry.id: (entry.label, entry.source) for entry in gallery.items()}
     content: Content = {i + 1: (label, source, seed) for i, (label, source, seed) in enumerate(base)}
     recent = {2: content}
     found = expected = 0

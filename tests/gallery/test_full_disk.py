@@ -299,7 +299,7 @@ def test_reading_goes_on_whatever_space_there_is(tmp_path: Path, small_disk: Pat
 
 def _read_all(path: Path, items: int) -> None:
     with Gallery.open(path, background=False) as gallery:
-        assert len(gallery.search(unit_rows(1), 5)[0]) == len(gallery.entries()) == len(gallery) == items
+        assert len(gallery.search(unit_rows(1), 5)[0]) == len(gallery.items()) == len(gallery) == items
         assert gallery.info().revision == gallery.log()[0].id == items - 1
 
 

@@ -20,14 +20,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shitu_edge.bundle import Rule
+from shitu_edge.bundle import DecisionPolicy
 from shitu_edge.errors import FingerprintError, GalleryError
-from shitu_edge.gallery import Gallery, GraphParameters, NewItem
+from shitu_edge.gallery import Gallery, GraphParameters, NewGalleryItem
 from shitu_edge.gallery.live import live as live_module
 from shitu_edge.gallery.live.graphs import GraphFiles
 from shitu_edge.gallery.live.live import Live
 from shitu_edge.gallery.live.view import View
-from shitu_edge.gallery.store import Entry, GraphRecord, Snapshot
+from shitu_edge.gallery.store import GalleryItem, GraphRecord, Snapshot
 from shitu_edge.gallery.store import connection as connection_module
 from shitu_edge.results import SIMILARITY_ROUNDING
 from shitu_edge.stages.decide import Candidate, decide
@@ -59,14 +59,17 @@ def test_what_was_added_is_there_after_opening_again(path: Path) -> None:
     with create(path) as gallery:
         assert (len(gallery), gallery.revision) == (0, 1)
         assert gallery.add(new_items(rows[:4])) == [1, 2, 3, 4]
-        assert gallery.add([NewItem("label 1", "again.jpg", rows[4]), NewItem("tea", "", rows[5])]) == [5, 6]
+        assert gallery.add([NewGalleryItem("label 1", "again.jpg", rows[4]), NewGalleryItem("tea", "", rows[5])]) == [
+            5,
+            6,
+        ]
         assert (len(gallery), gallery.revision) == (6, 3)
 
     with Gallery.open(path, background=False) as gallery:
         assert gallery.label_counts() == {"label 0": 1, "label 1": 2, "label 2": 1, "label 3": 1, "tea": 1}
-        assert gallery.entries("label 1") == [Entry(2, "label 1", "1.jpg"), Entry(5, "label 1", "again.jpg")]
-        assert [item.id for item in gallery.entries()] == [1, 2, 3, 4, 5, 6]
-        assert gallery.entries("coffee") == []
+        assert gallery.items("label 1") == [GalleryItem(2, "label 1", "1.jpg"), GalleryItem(5, "label 1", "again.jpg")]
+        assert [item.id for item in gallery.items()] == [1, 2, 3, 4, 5, 6]
+        assert gallery.items("coffee") == []
         info = gallery.info()
         assert (info.path, info.revision, info.items, info.labels, info.dim) == (str(path), 3, 6, 5, DIM)
         assert (info.extractor, info.fingerprint, info.search) == ("tiny", "f" * 32, "exact")
@@ -118,10 +121,10 @@ def test_impossible_searches_are_refused(gallery: Gallery) -> None:
 
 def test_the_answering_revision_comes_with_the_matches(gallery: Gallery, path: Path) -> None:
     rows = unit_rows(2)
-    assert gallery.search_at(rows, 1) == (1, [(), ()])
+    assert gallery.search_with_revision(rows, 1) == (1, [(), ()])
     with Gallery.open(path, background=False) as other:
         other.add(new_items(rows))
-    revision, matches = gallery.search_at(rows, 1)
+    revision, matches = gallery.search_with_revision(rows, 1)
     assert revision == 2
     assert matches == gallery.search(rows, 1)
     assert [match.label for [match] in matches] == ["label 0", "label 1"]
@@ -147,22 +150,22 @@ def test_labels_of_any_script(tmp_path_factory: pytest.TempPathFactory, labels: 
     wanted = [unicodedata.normalize("NFC", label).strip() for label in labels]
     rows = unit_rows(len(labels))
     with create(path) as gallery:
-        gallery.add(NewItem(label, label, row) for label, row in zip(labels, rows, strict=True))
+        gallery.add(NewGalleryItem(label, label, row) for label, row in zip(labels, rows, strict=True))
     with Gallery.open(path, background=False) as gallery:
         assert _labels(gallery, rows) == wanted
-        assert [item.label for item in gallery.entries()] == wanted
-        assert [item.source for item in gallery.entries()] == labels
+        assert [item.label for item in gallery.items()] == wanted
+        assert [item.source for item in gallery.items()] == labels
         assert gallery.label_counts() == {label: wanted.count(label) for label in wanted}
 
 
 def test_labels_keep_inner_blanks_and_are_composed(gallery: Gallery) -> None:
     given_labels = ["Oat  milk\u30001 l", " 牛奶 250 ml\n", "Cafe\N{COMBINING ACUTE ACCENT}", "حليب", "दूध", "🥛"]
     rows = unit_rows(len(given_labels))
-    gallery.add(NewItem(label, "", row) for label, row in zip(given_labels, rows, strict=True))
+    gallery.add(NewGalleryItem(label, "", row) for label, row in zip(given_labels, rows, strict=True))
     wanted = ["Oat  milk\u30001 l", "牛奶 250 ml", "Caf\N{LATIN SMALL LETTER E WITH ACUTE}", "حليب", "दूध", "🥛"]
     assert _labels(gallery, rows) == wanted
-    assert [item.id for item in gallery.entries("Caf\N{LATIN SMALL LETTER E WITH ACUTE}")] == [3]
-    assert [item.id for item in gallery.entries("Cafe\N{COMBINING ACUTE ACCENT}")] == [3]
+    assert [item.id for item in gallery.items("Caf\N{LATIN SMALL LETTER E WITH ACUTE}")] == [3]
+    assert [item.id for item in gallery.items("Cafe\N{COMBINING ACUTE ACCENT}")] == [3]
 
 
 def _with_nan(row: Rows) -> Rows:
@@ -190,14 +193,14 @@ def test_a_bad_item_is_refused_and_nothing_committed(
     rows = unit_rows(3)
     gallery.add(new_items(rows[:1], "old"))
     with pytest.raises(GalleryError, match=message):
-        gallery.add([*new_items(rows[1:]), NewItem(label, "bad.jpg", change(rows[2]))])
+        gallery.add([*new_items(rows[1:]), NewGalleryItem(label, "bad.jpg", change(rows[2]))])
     assert (gallery.revision, len(gallery), gallery.label_counts()) == (2, 1, {"old 0": 1})
     assert gallery.add(new_items(rows[1:])) == [2, 3]
 
 
 def test_source_in_another_encoding_is_kept_as_far_as_it_can_be(gallery: Gallery) -> None:
-    gallery.add([NewItem("tea", "tea/\udcc5.jpg", unit_rows(1)[0])])
-    assert [item.source for item in gallery.entries()] == ["tea/?.jpg"]
+    gallery.add([NewGalleryItem("tea", "tea/\udcc5.jpg", unit_rows(1)[0])])
+    assert [item.source for item in gallery.items()] == ["tea/?.jpg"]
 
 
 @pytest.mark.parametrize("interruption", [ValueError, KeyboardInterrupt])
@@ -205,7 +208,7 @@ def test_interrupted_addition_leaves_the_gallery_as_it_was(gallery: Gallery, int
     rows = unit_rows(5)
     gallery.add(new_items(rows[:2]))
 
-    def interrupted() -> Iterator[NewItem]:
+    def interrupted() -> Iterator[NewGalleryItem]:
         yield from new_items(rows[2:], "new")
         raise interruption("now")
 
@@ -238,7 +241,7 @@ def test_two_galleries_on_one_file_see_each_other(gallery: Gallery, path: Path) 
         for i, row in enumerate(rows):
             writer, reader = (gallery, other) if i % 2 else (other, gallery)
             assert len(reader) == i
-            writer.add([NewItem(f"new {i}", "", row)])
+            writer.add([NewGalleryItem(f"new {i}", "", row)])
             assert _labels(reader, row[None]) == _labels(writer, row[None]) == [f"new {i}"]
             assert reader.revision == writer.revision == i + 2
 
@@ -246,18 +249,18 @@ def test_two_galleries_on_one_file_see_each_other(gallery: Gallery, path: Path) 
 _ADD = """
 import sys
 import numpy as np
-from shitu_edge.gallery import Gallery, NewItem
+from shitu_edge.gallery import Gallery, NewGalleryItem
 row = np.zeros(16, np.float32)
 row[3] = 1
 with Gallery.open(sys.argv[1], background=False) as gallery:
     before = [match.label for match in gallery.search(row[None])[0]]
-    print(before, gallery.add([NewItem("from outside", "", row)]))
+    print(before, gallery.add([NewGalleryItem("from outside", "", row)]))
 """
 
 
 def test_an_addition_of_another_process_is_found_by_the_next_search(gallery: Gallery, path: Path) -> None:
     row = np.eye(DIM, dtype=np.float32)[3]
-    gallery.add([NewItem("from inside", "", -row)])
+    gallery.add([NewGalleryItem("from inside", "", -row)])
     assert [match.label for match in gallery.search(row[None])[0]] == ["from inside"]
     assert run_python(_ADD, path) == "['from inside'] [2]\n"
     assert [match.label for match in gallery.search(row[None])[0]] == ["from outside", "from inside"]
@@ -290,7 +293,7 @@ def test_searches_beside_additions_see_the_state_before_or_after(gallery: Galler
         for thread in threads:
             thread.start()
         for first in range(0, 60, 2):
-            gallery.add(NewItem(f"item {i + 1}", "", rows[i]) for i in (first, first + 1))
+            gallery.add(NewGalleryItem(f"item {i + 1}", "", rows[i]) for i in (first, first + 1))
         done.set()
         for thread in threads:
             thread.join()
@@ -410,7 +413,7 @@ def test_opening_while_another_process_adds_and_reindexes(indexed: Path, monkeyp
         loaded = load(self, since)
         monkeypatch.setattr(Snapshot, "load", load)
         with Gallery.open(indexed, background=False) as other:
-            other.add([NewItem("overtaking", "", row[0])])
+            other.add([NewGalleryItem("overtaking", "", row[0])])
             other.reindex(QUICK)
         return loaded
 
@@ -444,7 +447,7 @@ def test_threshold_of_1_names_all_copies_and_no_similarity_is_beyond(
     path, rows = copies
     if search == "exact":
         monkeypatch.setattr(GraphFiles, "load", lambda *_: None)
-    rule = Rule(similarity_threshold=1.0, neighbours=1)
+    policy = DecisionPolicy(similarity_threshold=1.0, neighbors=1)
     with Gallery.open(path, background=False) as gallery:
         assert gallery.info().search == search
         together = gallery.search(rows, len(rows))
@@ -452,7 +455,7 @@ def test_threshold_of_1_names_all_copies_and_no_similarity_is_beyond(
     similarities = np.array([[match.similarity for match in matches] for matches in together])
     assert similarities.min() >= -1
     assert similarities.max() == 1
-    named = [decide([Candidate((0, 0, 9, 9), 0.5, matches)], rule)[0][0].label for matches in together]
+    named = [decide([Candidate((0, 0, 9, 9), 0.5, matches)], policy)[0][0].label for matches in together]
     assert named == [f"label {i}" for i in range(len(rows))]
     for one, others in zip(alone, together, strict=False):
         by_id = {match.item_id: match.similarity for match in others}
@@ -810,7 +813,7 @@ def test_pruning_gives_the_space_back(path: Path) -> None:
         assert gallery.prune(0) == (390, 390)
         assert path.stat().st_size < before / 4
     with Gallery.open(path, background=False) as gallery:
-        assert [entry.id for entry in gallery.entries()] == list(range(391, 401))
+        assert [entry.id for entry in gallery.items()] == list(range(391, 401))
 
 
 def test_a_gallery_that_was_replaced_by_another_file_says_so(path: Path, tmp_path: Path) -> None:
@@ -823,7 +826,7 @@ def test_a_gallery_that_was_replaced_by_another_file_says_so(path: Path, tmp_pat
         for use in (
             lambda: gallery.search(unit_rows(1)),
             lambda: gallery.add(new_items(unit_rows(1))),
-            gallery.entries,
+            gallery.items,
         ):
             with pytest.raises(GalleryError, match=r"shop\.gallery: was replaced by another file; open it again"):
                 use()
@@ -876,7 +879,7 @@ def test_a_copy_is_the_gallery_with_its_graph(indexed: Path, tmp_path: Path) -> 
         with pytest.raises(GalleryError, match="copy: exists already"):
             gallery.copy(tmp_path / "copy")
         with Gallery.open(tmp_path / "copy", background=False) as copy:
-            assert (copy.id, copy.log(), copy.entries()) == (gallery.id, gallery.log(), gallery.entries())
+            assert (copy.id, copy.log(), copy.items()) == (gallery.id, gallery.log(), gallery.items())
             assert (copy.info().search, copy.info().dead) == ("graph", 1)
             assert copy.search(unit_rows(5, seed=9), 10) == gallery.search(unit_rows(5, seed=9), 10)
 
@@ -902,4 +905,4 @@ def test_a_thread_that_changes_a_gallery_does_not_wait_for_itself(path: Path) ->
             waiting = threading.Thread(target=lambda: again.add(new_items(unit_rows(1, seed=4))))
             waiting.start()  # another thread waits until the change is done
         waiting.join()
-        assert [entry.id for entry in gallery.entries()] == [2, 3, 4]
+        assert [entry.id for entry in gallery.items()] == [2, 3, 4]

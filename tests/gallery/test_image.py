@@ -195,7 +195,7 @@ def test_a_gallery_read_as_an_image_follows_its_file(tmp_path: Path, monkeypatch
             reader = Gallery.open(path, background=False)
             with reader:
                 for number in range(5):
-                    assert len(reader) == 3 + number == len(reader.entries())
+                    assert len(reader) == 3 + number == len(reader.items())
                     writer.add(new_items(unit_rows(1, seed=number + 1)))
                 reader.copy(tmp_path / "copy.gallery")
                 assert reader.add(new_items(unit_rows(1, seed=9))) == [9], "writing goes on where it can"

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from shitu_edge.errors import FingerprintError, GalleryError
-from shitu_edge.gallery import Gallery, NewItem
+from shitu_edge.gallery import Gallery, NewGalleryItem
 from shitu_edge.gallery.milvus import MilvusGallery, Pushed, push
 from shitu_edge.gallery.milvus.collection import Collection
 
@@ -68,19 +68,19 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def _add(gallery: Gallery, rows: Rows, labels: Sequence[str]) -> list[int]:
-    return gallery.add(NewItem(label, "", row) for label, row in zip(labels, rows, strict=True))
+    return gallery.add(NewGalleryItem(label, "", row) for label, row in zip(labels, rows, strict=True))
 
 
 def _labels(uri: str, rows: Rows) -> list[str]:
     """The label of the best match of each row."""
     with MilvusGallery.open(uri, NAME) as pushed:
-        return [matches[0].label for matches in pushed.search_at(rows, 1)[1]]
+        return [matches[0].label for matches in pushed.search_with_revision(rows, 1)[1]]
 
 
 def _all(uri: str, gallery: Gallery) -> set[tuple[int, str]]:
     """All items that a search can find, each once."""
     with MilvusGallery.open(uri, NAME) as pushed:
-        revision, [matches] = pushed.search_at(unit_rows(1), 10_000)
+        revision, [matches] = pushed.search_with_revision(unit_rows(1), 10_000)
     assert revision == gallery.revision
     found = [(match.item_id, match.label) for match in matches]
     assert len(found) == len(set(found))
@@ -88,7 +88,7 @@ def _all(uri: str, gallery: Gallery) -> set[tuple[int, str]]:
 
 
 def _wanted(gallery: Gallery) -> set[tuple[int, str]]:
-    return {(entry.id, entry.label) for entry in gallery.entries()}
+    return {(entry.id, entry.label) for entry in gallery.items()}
 
 
 def test_search_is_brute_force(uri: str, gallery: Gallery) -> None:
@@ -97,7 +97,7 @@ def test_search_is_brute_force(uri: str, gallery: Gallery) -> None:
     gallery.add(new_items(rows))
     assert push(gallery, uri, NAME) == Pushed(600, 0, 2)
     with MilvusGallery.open(uri, NAME) as pushed:
-        revision, answers = pushed.search_at(queries, 10)
+        revision, answers = pushed.search_with_revision(queries, 10)
         assert pushed.meta == gallery.meta
     order, _ = brute_force(rows, queries, 10)
     assert revision == 2
@@ -116,15 +116,15 @@ def test_equal_similarities_come_by_id(uri: str, gallery: Gallery) -> None:
     _add(gallery, np.repeat(row, 5, axis=0), ["tea"] * 5)
     push(gallery, uri, NAME)
     with MilvusGallery.open(uri, NAME) as pushed:
-        [matches] = pushed.search_at(row, 5)[1]
+        [matches] = pushed.search_with_revision(row, 5)[1]
     assert [match.item_id for match in matches] == [1, 2, 3, 4, 5]
 
 
 def test_an_empty_gallery_finds_nothing(uri: str, gallery: Gallery) -> None:
     assert push(gallery, uri, NAME) == Pushed(0, 0, 1)
     with MilvusGallery.open(uri, NAME) as pushed:
-        assert pushed.search_at(unit_rows(3)) == (1, [(), (), ()])
-        assert pushed.search_at(unit_rows(1)[:0]) == (1, [])
+        assert pushed.search_with_revision(unit_rows(3)) == (1, [(), (), ()])
+        assert pushed.search_with_revision(unit_rows(1)[:0]) == (1, [])
 
 
 def test_only_what_has_changed_is_sent(uri: str, gallery: Gallery, sent: list[int]) -> None:
@@ -196,7 +196,7 @@ def test_a_push_cut_short_is_unseen_and_can_be_repeated(
         before, revision_before = _wanted(gallery), gallery.revision
         _add(gallery, unit_rows(3, seed=writes), ["new"] * 3)
         gallery.relabel([1, 2], f"renamed {writes}")
-        gallery.remove([entry.id for entry in gallery.entries()[2:4]])
+        gallery.remove([entry.id for entry in gallery.items()[2:4]])
 
         with monkeypatch.context() as patch:
             _Interruption(patch, writes)
@@ -204,7 +204,7 @@ def test_a_push_cut_short_is_unseen_and_can_be_repeated(
                 push(gallery, uri, NAME)
 
         with MilvusGallery.open(uri, NAME) as pushed:
-            revision, [matches] = pushed.search_at(unit_rows(1), 100)
+            revision, [matches] = pushed.search_with_revision(unit_rows(1), 100)
         assert revision == revision_before
         assert sorted((match.item_id, match.label) for match in matches) == sorted(before)
 
@@ -266,7 +266,7 @@ def test_a_search_beside_a_push_sees_one_revision(uri: str, gallery: Gallery) ->
         try:
             with MilvusGallery.open(uri, NAME) as pushed:
                 while not done.is_set():
-                    revision, [matches] = pushed.search_at(rows[:1], 100)
+                    revision, [matches] = pushed.search_with_revision(rows[:1], 100)
                     assert sorted((m.item_id, m.label) for m in matches) == [(i, str(revision)) for i in range(1, 13)]
                     seen.add(revision)
         except BaseException as error:
@@ -383,11 +383,11 @@ def test_a_collection_replaced_by_another_gallery_is_noticed(uri: str, gallery: 
         with closing(pymilvus.MilvusClient(uri)) as client:
             client.drop_collection(NAME)
         with pytest.raises(GalleryError, match="shop"):
-            pushed.search_at(unit_rows(1))
+            pushed.search_with_revision(unit_rows(1))
         with create(tmp_path / "other") as other:
             push(other, uri, NAME)
         with pytest.raises(GalleryError, match="was replaced by another gallery"):
-            pushed.search_at(unit_rows(1))
+            pushed.search_with_revision(unit_rows(1))
 
 
 def test_a_collection_of_somebody_else_is_refused(uri: str, gallery: Gallery) -> None:
@@ -405,16 +405,16 @@ def test_impossible_searches_are_refused(uri: str, gallery: Gallery) -> None:
     push(gallery, uri, NAME)
     with MilvusGallery.open(uri, NAME) as pushed:
         with pytest.raises(GalleryError, match=r"shape \(Q, 16\), found \(2, 8\)"):
-            pushed.search_at(unit_rows(2, 8))
+            pushed.search_with_revision(unit_rows(2, 8))
         with pytest.raises(GalleryError, match="k of at least 1, found 0"):
-            pushed.search_at(unit_rows(1), 0)
+            pushed.search_with_revision(unit_rows(1), 0)
         with pytest.raises(GalleryError, match="finite"):
-            pushed.search_at(np.full((1, DIM), np.nan, np.float32))
+            pushed.search_with_revision(np.full((1, DIM), np.nan, np.float32))
         with pytest.raises(GalleryError, match="length 1"):
-            pushed.search_at(unit_rows(1) * np.float32(1.01))
+            pushed.search_with_revision(unit_rows(1) * np.float32(1.01))
     pushed.close()
     with pytest.raises(GalleryError, match="shop"):
-        pushed.search_at(unit_rows(1))
+        pushed.search_with_revision(unit_rows(1))
 
 
 @pytest.mark.parametrize("silent", [False, True], ids=["nobody listens", "somebody is silent"])
@@ -442,7 +442,7 @@ def test_a_server_that_has_gone_is_one_line_soon(uri: str, gallery: Gallery, cap
         server_manager_instance.release_server(uri)
         start = time.perf_counter()
         with pytest.raises(GalleryError, match="collection shop: ") as failure:
-            pushed.search_at(unit_rows(1))
+            pushed.search_with_revision(unit_rows(1))
         assert time.perf_counter() - start < 30
     assert "\n" not in str(failure.value)
     assert capfd.readouterr() == ("", "")
@@ -463,7 +463,7 @@ with Gallery.open(sys.argv[1]) as gallery:
     row = gallery.embeddings([1])
     print(push(gallery, sys.argv[2], "shop").added)
 with MilvusGallery.open(sys.argv[2], "shop") as pushed:
-    print(pushed.search_at(row)[0])
+    print(pushed.search_with_revision(row)[0])
 """
 
 

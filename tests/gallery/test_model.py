@@ -24,7 +24,7 @@ from hypothesis.stateful import (
 )
 
 from shitu_edge.errors import GalleryError
-from shitu_edge.gallery import Change, Entry, Gallery, GraphParameters, NewItem
+from shitu_edge.gallery import Change, Gallery, GalleryItem, GraphParameters, NewGalleryItem
 from shitu_edge.gallery.care.verify import verify
 from shitu_edge.gallery.live import live as live_module
 
@@ -37,7 +37,7 @@ WRONG = "\udcff"
 
 DOINGS = ("add", "remove", "remove new", "relabel", "relabel new", "roll back", "be refused")
 
-Content = dict[int, Entry]
+Content = dict[int, GalleryItem]
 Pick = st.integers(0, 10**6)
 
 
@@ -70,15 +70,15 @@ LABELS = st.sampled_from(
     max_size=3,
 ).filter(lambda label: unicodedata.category(label[0])[0] in "LNPS")
 SOURCES = st.sampled_from(["", "a.jpg", "b.jpg", "牛/奶.jpg", "%", "a\0.jpg"])
-ITEMS = st.builds(NewItem, LABELS, SOURCES, st.sampled_from(list(STORED)))
+ITEMS = st.builds(NewGalleryItem, LABELS, SOURCES, st.sampled_from(list(STORED)))
 BAD_ITEMS = st.sampled_from(
     [
-        NewItem(" ", "", STORED[0]),
-        NewItem("a\nb", "", STORED[0]),
-        NewItem("a\0b", "", STORED[0]),
-        NewItem("x" * 201, "", STORED[0]),
-        NewItem(WRONG, "", STORED[0]),
-        NewItem("tea", "", STORED[0] * 2),
+        NewGalleryItem(" ", "", STORED[0]),
+        NewGalleryItem("a\nb", "", STORED[0]),
+        NewGalleryItem("a\0b", "", STORED[0]),
+        NewGalleryItem("x" * 201, "", STORED[0]),
+        NewGalleryItem(WRONG, "", STORED[0]),
+        NewGalleryItem("tea", "", STORED[0] * 2),
     ]
 )
 
@@ -138,29 +138,29 @@ class Draft:
         self.begun: set[int] = set()
         self.ended: set[int] = set()
 
-    def add(self, item: NewItem) -> int:
+    def add(self, item: NewGalleryItem) -> int:
         self.last_id += 1
         self.rows[self.last_id] = item.embedding
-        self.enter(Entry(self.last_id, _normal(item.label), item.source))
+        self.enter(GalleryItem(self.last_id, _normal(item.label), item.source))
         return self.last_id
 
-    def enter(self, entry: Entry) -> None:
+    def enter(self, entry: GalleryItem) -> None:
         self.content[entry.id] = entry
         self.begun.add(entry.id)
 
-    def remove(self, number: int) -> Entry:
+    def remove(self, number: int) -> GalleryItem:
         if number in self.begun:
             self.begun.remove(number)
         else:
             self.ended.add(number)
         return self.content.pop(number)
 
-    def relabel(self, numbers: Iterable[int], label: str) -> list[Entry]:
+    def relabel(self, numbers: Iterable[int], label: str) -> list[GalleryItem]:
         """Those that have the label already are passed over."""
         before = [self.content[number] for number in numbers if self.content[number].label != _normal(label)]
         for entry in before:
             self.remove(entry.id)
-            self.enter(Entry(entry.id, _normal(label), entry.source))
+            self.enter(GalleryItem(entry.id, _normal(label), entry.source))
         return before
 
     def roll_back(self, revision: int) -> None:
@@ -225,17 +225,17 @@ class Machine(RuleBasedStateMachine):
 
     @initialize(count=st.sampled_from([0, 3, 15, 60]), label=LABELS, indexed=st.booleans())
     def begin(self, count: int, label: str, indexed: bool) -> None:
-        items = [NewItem(f"{i % 7}{label}", f"{i % 5}", STORED[i % len(STORED)]) for i in range(count)]
+        items = [NewGalleryItem(f"{i % 7}{label}", f"{i % 5}", STORED[i % len(STORED)]) for i in range(count)]
         self._add(self.openings[0], items)
         if items and indexed:
             self._reindex(self.openings[0], COMPLETE)
 
     @precondition(_has_room)
     @rule(opening=st.booleans(), items=st.lists(ITEMS, max_size=12))
-    def add(self, opening: bool, items: list[NewItem]) -> None:
+    def add(self, opening: bool, items: list[NewGalleryItem]) -> None:
         self._add(self._by(opening), items)
 
-    def _add(self, gallery: Gallery, items: list[NewItem]) -> None:
+    def _add(self, gallery: Gallery, items: list[NewGalleryItem]) -> None:
         draft = Draft(self.model)
         assert gallery.add(items) == [draft.add(item) for item in items]
         draft.commit()
@@ -295,7 +295,7 @@ class Machine(RuleBasedStateMachine):
 
     @precondition(_has_items)
     @rule(opening=st.booleans(), pick=Pick, items=st.lists(ITEMS, max_size=4))
-    def replace(self, opening: bool, pick: int, items: list[NewItem]) -> None:
+    def replace(self, opening: bool, pick: int, items: list[NewGalleryItem]) -> None:
         label = self._label(pick)
         draft = Draft(self.model)
         for number in self.model.of_label(label):
@@ -309,7 +309,7 @@ class Machine(RuleBasedStateMachine):
         doings=st.lists(st.tuples(st.sampled_from(DOINGS), Pick, ITEMS), max_size=8),
         aborted=st.booleans(),
     )
-    def change(self, opening: bool, doings: list[tuple[str, int, NewItem]], aborted: bool) -> None:
+    def change(self, opening: bool, doings: list[tuple[str, int, NewGalleryItem]], aborted: bool) -> None:
         """Several changes in one revision, which is seen by nobody before it is made."""
         draft = Draft(self.model)
         with suppress(ZeroDivisionError), self._by(opening).change(author="me", note="several") as change:
@@ -324,7 +324,7 @@ class Machine(RuleBasedStateMachine):
             draft.commit("me", "several")
             assert change.revision == self.model.revision
 
-    def _do(self, what: str, change: Change, draft: Draft, pick: int, item: NewItem) -> None:
+    def _do(self, what: str, change: Change, draft: Draft, pick: int, item: NewGalleryItem) -> None:
         chosen = self._ids([pick], draft.content)
         new = self._ids([pick], {number: draft.content[number] for number in draft.begun})
         if what == "add" and len(draft.content) < MOST:
@@ -360,7 +360,7 @@ class Machine(RuleBasedStateMachine):
         assert self._by(opening).prune(keep) == self.model.prune(keep)
 
     @rule(opening=st.booleans(), good=ITEMS, bad=BAD_ITEMS, pick=Pick)
-    def be_refused(self, opening: bool, good: NewItem, bad: NewItem, pick: int) -> None:
+    def be_refused(self, opening: bool, good: NewGalleryItem, bad: NewGalleryItem, pick: int) -> None:
         gallery, model = self._by(opening), self.model
         missing = model.last_id + 1
         refused: list[Callable[[], object]] = [
@@ -407,7 +407,7 @@ class Machine(RuleBasedStateMachine):
 
     @precondition(_has_items)
     @rule(opening=st.booleans(), items=st.lists(ITEMS, max_size=3), meanwhile=st.none() | Pick)
-    def extend_graph(self, opening: bool, items: list[NewItem], meanwhile: int | None) -> None:
+    def extend_graph(self, opening: bool, items: list[NewGalleryItem], meanwhile: int | None) -> None:
         """The other one asks for parameters of another `ef`, with which a graph can be extended too."""
         if self._has_room():
             self._add(self._by(not opening), items)
@@ -427,7 +427,7 @@ class Machine(RuleBasedStateMachine):
             assert done == total
             if other and meanwhile is not None:
                 self._remove(other, self._ids([meanwhile], self.model.now))
-                self._add(other, [NewItem("late", "", STORED[meanwhile % len(STORED)])])
+                self._add(other, [NewGalleryItem("late", "", STORED[meanwhile % len(STORED)])])
 
         gallery.reindex(parameters, anew=anew, progress=progress)
         self._check_search(gallery, 4)
@@ -469,11 +469,11 @@ class Machine(RuleBasedStateMachine):
     def _check_content(self, gallery: Gallery) -> None:
         model = self.model
         assert (gallery.revision, len(gallery)) == (model.revision, len(model.now))
-        assert gallery.entries() == [model.now[number] for number in sorted(model.now)]
+        assert gallery.items() == [model.now[number] for number in sorted(model.now)]
         assert gallery.label_counts() == Counter(entry.label for entry in model.now.values())
         for label in sorted(model.labels())[:1]:
             decomposed = unicodedata.normalize("NFD", f" {label}")
-            assert [entry.id for entry in gallery.entries(decomposed)] == model.of_label(label)
+            assert [entry.id for entry in gallery.items(decomposed)] == model.of_label(label)
         if model.rows:
             ids = sorted(model.rows)[::-1]
             np.testing.assert_array_equal(gallery.embeddings(ids), [model.rows[number] for number in ids])
@@ -503,7 +503,7 @@ class Machine(RuleBasedStateMachine):
         cosines = QUERIES.astype(np.float64) @ rows.T
         order = np.argsort(-cosines, axis=1, kind="stable")[:, :k]
 
-        revision, answers = gallery.search_at(QUERIES, k)
+        revision, answers = gallery.search_with_revision(QUERIES, k)
 
         assert revision == self.model.revision
         found = np.array([[match.item_id for match in row] for row in answers], np.int64).reshape(len(QUERIES), -1)

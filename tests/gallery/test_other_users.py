@@ -51,7 +51,7 @@ def _as_user(user: int, what: str, *arguments: Any) -> Any:
 def use(path: str) -> int:
     """Do all that needs no right to write, and return how many items there are."""
     with Gallery.open(path, background=False) as gallery:
-        gallery.entries(), gallery.log(), gallery.info()
+        gallery.items(), gallery.log(), gallery.info()
         assert len(gallery.search(unit_rows(1), 100)[0]) == len(gallery)
         assert verify(Path(path)).faults == ()
         return len(gallery)
@@ -78,7 +78,7 @@ def change_all_the_time(path: str, closing: str) -> None:
             for _ in range(1 if closing == "True" else 60):
                 gallery.add(new_items(unit_rows(3, seed=chance.randrange(99)), "new"))
                 told = told or print("begun", flush=True) is None
-                gallery.remove([entry.id for entry in gallery.entries()][:3])
+                gallery.remove([entry.id for entry in gallery.items()][:3])
                 if chance.random() < 0.1:
                     gallery.prune(2)
                 if chance.random() < 0.05:
@@ -95,10 +95,10 @@ def follow(path: str, rounds: str) -> int:
             seen = _no_older_than(seen, snapshot.revision)
             content, ids = ContentDigest(), snapshot.load().added
             vectors = dict(zip(ids.tolist(), snapshot.embeddings(ids), strict=True))
-            for entry in snapshot.entries():
+            for entry in snapshot.items():
                 content.add(entry_digest(entry.id, entry.label, entry.source, vectors[entry.id].tobytes()))
             assert bytes(content).hex() == snapshot.log()[0].digest
-        revision, [matches] = gallery.search_at(unit_rows(1), 100)
+        revision, [matches] = gallery.search_with_revision(unit_rows(1), 100)
         seen = _no_older_than(seen, revision)
         assert len(matches) == len(ids) or revision > snapshot.revision
         if number % 20 == 0:

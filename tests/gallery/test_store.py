@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from shitu_edge.errors import GalleryError
-from shitu_edge.gallery import Gallery, NewItem
+from shitu_edge.gallery import Gallery, NewGalleryItem
 from shitu_edge.gallery.store import Store
 from shitu_edge.gallery.store import connection as connection_module
 from shitu_edge.gallery.store import drives as drives_module
@@ -84,7 +84,7 @@ def test_folder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"SQLite", b"\x89PNG\r\n\x1a\n" + bytes(100)])
 def test_file_of_another_kind(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "picture.png"
+    path = tmp_path / "image.png"
     path.write_bytes(content)
     assert "is not a gallery" in _refusal(path)
 
@@ -221,20 +221,20 @@ import json, resource, sys
 from pathlib import Path
 import numpy as np
 from shitu_edge.errors import GalleryError
-from shitu_edge.gallery import Gallery, NewItem
+from shitu_edge.gallery import Gallery, NewGalleryItem
 
 rows = np.eye(16, dtype=np.float32)
 with Gallery.open(sys.argv[1]) as gallery:
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, limit[1]))
     try:
-        gallery.add(NewItem("x" * 100, "", rows[i % 16]) for i in range(2000))
+        gallery.add(NewGalleryItem("x" * 100, "", rows[i % 16]) for i in range(2000))
         error = None
     except GalleryError as failure:
         error = str(failure)
     resource.setrlimit(resource.RLIMIT_FSIZE, limit)
     during = len(gallery)
-    print(json.dumps({"error": error, "during": during, "then": gallery.add([NewItem("tea", "", rows[0])])}))
+    print(json.dumps({"error": error, "during": during, "then": gallery.add([NewGalleryItem("tea", "", rows[0])])}))
 """
 
 
@@ -245,7 +245,7 @@ def test_full_disk_commits_nothing_and_spoils_nothing(path: Path) -> None:
     assert "rollback" not in answer["error"]
     assert (answer["during"], answer["then"]) == (3, [4])
     with Gallery.open(path) as gallery:
-        assert [item.label for item in gallery.entries()] == ["label 0", "label 1", "label 2", "tea"]
+        assert [item.label for item in gallery.items()] == ["label 0", "label 1", "label 2", "tea"]
 
 
 def test_an_aborted_transaction_is_reported_by_its_cause(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -339,7 +339,7 @@ def test_what_may_not_be_written_can_be_searched(path: Path, read_only: Callable
     with Gallery.open(path) as gallery:
         assert [matches[0].label for matches in gallery.search(unit_rows(3), 1)] == ["label 0", "label 1", "label 2"]
         with pytest.raises(GalleryError, match="is read-only here: it cannot be changed"):
-            gallery.add([NewItem("tea", "", unit_rows(1)[0])])
+            gallery.add([NewGalleryItem("tea", "", unit_rows(1)[0])])
         assert len(gallery) == 3
 
 
@@ -363,7 +363,7 @@ def test_the_log_stays_small_and_what_grows_beside_a_snapshot_is_folded_in(path:
             for number in range(120):
                 gallery.add(new_items(rows, f"b {number}"))
             assert log.stat().st_size > 2.5 * LOG_BYTES
-            assert len(snapshot.entries()) == 3 + 120
+            assert len(snapshot.items()) == 3 + 120
         assert log.stat().st_size == 0
         assert len(idle) == len(gallery) == 3 + 120 + 240
 

@@ -51,9 +51,9 @@ def test_avif_and_heic_are_read(request: pytest.FixtureRequest, file_format: str
     content: bytes = request.getfixturevalue(file_format)
     path = tmp_path / "IMG_0001.jpg"
     path.write_bytes(content)
-    picture = decode(path)
-    assert (picture.width, picture.height) == (WIDTH, HEIGHT)
-    assert np.abs(picture.pixels_rgb.astype(int) - PIXELS).mean() < 5
+    image = decode(path)
+    assert (image.width, image.height) == (WIDTH, HEIGHT)
+    assert np.abs(image.pixels_rgb.astype(int) - PIXELS).mean() < 5
     with pytest.raises(ImageError, match=r"truncated|cannot be decoded"):
         decode(content[: len(content) * 2 // 3])
 
@@ -127,7 +127,7 @@ def test_other_formats_are_named_whatever_the_file_is_called(tmp_path: Path, hea
 
 
 def bigtiff(order: str) -> bytes:
-    """Return a BigTIFF of 4 × 3 levels of grey, 0 to 11."""
+    """Return a BigTIFF of 4 × 3 levels of gray, 0 to 11."""
     entries = [(256, 4, 1, 4), (257, 4, 1, 3), (258, 3, 1, 8), (262, 3, 1, 1), (273, 16, 1, 0), (277, 3, 1, 1)]
     entries += [(278, 4, 1, 3), (279, 16, 1, 12), (305, 2, 100, 5000)]
     data = 16 + 8 + 20 * len(entries) + 8

@@ -22,7 +22,7 @@ Content = Literal["noise", "gradient", "extremes"]
 CONTENTS: tuple[Content, ...] = ("noise", "gradient", "extremes")
 INTERPOLATION = {"bilinear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}
 LARGEST_DIFFERENCE = {"bilinear": 0, "cubic": 1}
-SHAPES = [  # height and width of the picture, then of the result
+SHAPES = [  # height and width of the image, then of the result
     (1, 1, 1, 1),
     (1, 1, 9, 17),
     (1, 37, 224, 224),
@@ -51,7 +51,7 @@ def resize(request: pytest.FixtureRequest) -> Resize:
     return request.param  # type: ignore[no-any-return]
 
 
-def picture(content: Content, height: int, width: int, seed: int = 0) -> Pixels:
+def drawn(content: Content, height: int, width: int, seed: int = 0) -> Pixels:
     generator = np.random.default_rng(seed)
     if content == "noise":
         return generator.integers(0, 256, (height, width, 3), np.uint8)
@@ -70,14 +70,14 @@ def reference(image: Pixels, height: int, width: int, kernel: Kernel) -> NDArray
 def assert_equals_opencv(planes: Planes, image: Pixels, kernel: Kernel) -> None:
     expected = reference(image, planes.shape[1], planes.shape[2], kernel)
     assert np.abs(planes - expected).max() <= LARGEST_DIFFERENCE[kernel]
-    assert np.array_equal(planes, planes.astype(np.uint8)), "grey levels are whole and within 0..255"
+    assert np.array_equal(planes, planes.astype(np.uint8)), "gray levels are whole and within 0..255"
 
 
 @pytest.mark.parametrize("kernel", ["bilinear", "cubic"])
 @pytest.mark.parametrize("content", CONTENTS)
 @pytest.mark.parametrize("shape", SHAPES, ids="{0[0]}x{0[1]} to {0[2]}x{0[3]}".format)
 def test_equals_opencv(resize: Resize, kernel: Kernel, content: Content, shape: tuple[int, int, int, int]) -> None:
-    image = picture(content, *shape[:2])
+    image = drawn(content, *shape[:2])
     planes = resize(image, *shape[2:], kernel)
     assert planes.shape == (3, *shape[2:])
     assert planes.dtype == np.float32
@@ -94,7 +94,7 @@ def test_equals_opencv(resize: Resize, kernel: Kernel, content: Content, shape: 
 def test_equals_opencv_for_any_shape(
     resize: Resize, kernel: Kernel, content: Content, shape: tuple[int, int, int, int], seed: int
 ) -> None:
-    image = picture(content, shape[0], shape[1], seed)
+    image = drawn(content, shape[0], shape[1], seed)
     assert_equals_opencv(resize(image, shape[2], shape[3], kernel), image, kernel)
 
 
@@ -112,13 +112,13 @@ def test_equals_opencv_for_any_shape(
     ],
 )
 def test_takes_views(resize: Resize, kernel: Kernel, view: Callable[[Pixels], Pixels]) -> None:
-    image = view(picture("noise", 120, 90))
+    image = view(drawn("noise", 120, 90))
     assert_equals_opencv(resize(image, 48, 40, kernel), image, kernel)
 
 
 @pytest.mark.parametrize("kernel", ["bilinear", "cubic"])
-def test_leaves_the_picture_alone(resize: Resize, kernel: Kernel) -> None:
-    image = picture("noise", 50, 60)
+def test_leaves_the_image_alone(resize: Resize, kernel: Kernel) -> None:
+    image = drawn("noise", 50, 60)
     image.setflags(write=False)
     before = image.copy()
     resize(image, 32, 32, kernel)
@@ -128,17 +128,17 @@ def test_leaves_the_picture_alone(resize: Resize, kernel: Kernel) -> None:
 
 @pytest.mark.parametrize("kernel", ["bilinear", "cubic"])
 def test_writes_into_out(resize: Resize, kernel: Kernel) -> None:
-    image = picture("noise", 70, 45)
+    image = drawn("noise", 70, 45)
     batch = np.full((3, 3, 40, 30), np.nan, np.float32)
     returned = resize(image, 40, 30, kernel, out=batch[1])
     assert np.shares_memory(returned, batch)
     assert_equals_opencv(batch[1], image, kernel)
-    assert np.isnan(batch[[0, 2]]).all(), "the neighbouring slots are untouched"
+    assert np.isnan(batch[[0, 2]]).all(), "the neighboring slots are untouched"
 
 
 @pytest.mark.parametrize("kernel", ["bilinear", "cubic"])
 def test_results_are_independent(resize: Resize, kernel: Kernel) -> None:
-    image = picture("noise", 64, 64)
+    image = drawn("noise", 64, 64)
     first = resize(image, 32, 32, kernel)
     kept = first.copy()
     resize(255 - image, 32, 32, kernel)
@@ -147,7 +147,7 @@ def test_results_are_independent(resize: Resize, kernel: Kernel) -> None:
 
 @pytest.mark.parametrize("kernel", ["bilinear", "cubic"])
 def test_same_size_is_the_identity(resize: Resize, kernel: Kernel) -> None:
-    image = picture("noise", 33, 21)
+    image = drawn("noise", 33, 21)
     assert np.array_equal(resize(image, 33, 21, kernel), image.transpose(2, 0, 1))
 
 
@@ -160,7 +160,7 @@ def test_flat_stays_flat(resize: Resize, kernel: Kernel, level: int) -> None:
 
 @pytest.mark.parametrize("kernel", ["bilinear", "cubic"])
 def test_shared_among_workers_it_is_the_same(resize: Resize, kernel: Kernel) -> None:
-    image = picture("noise", 300, 417)
+    image = drawn("noise", 300, 417)
     gain, bias = np.array([0.1, 0.2, 0.3], np.float32), np.array([1, 2, 3], np.float32)
     workers = Workers(3)
     alone = resize(image, 331, 200, kernel, None, gain, bias)
@@ -169,14 +169,14 @@ def test_shared_among_workers_it_is_the_same(resize: Resize, kernel: Kernel) -> 
 
 
 def test_bilinear_by_hand(resize: Resize) -> None:
-    """0 and 100 on four pixels: the centres lie at -0.25, 0.25, 0.75, 1.25 of the two."""
+    """0 and 100 on four pixels: the centers lie at -0.25, 0.25, 0.75, 1.25 of the two."""
     image = np.array([[[0, 0, 0], [100, 100, 100]]], np.uint8)
     assert resize(image, 1, 4, "bilinear")[0].tolist() == [[0, 25, 75, 100]]
 
 
-def test_normalise_by_hand(resize: Resize) -> None:
+def test_normalize_by_hand(resize: Resize) -> None:
     image = np.full((2, 2, 3), [0, 51, 255], np.uint8)
     gain, bias = np.array([1, 2, 1 / 255], np.float32), np.array([0.5, -2, 0], np.float32)
     for kernel in get_args(Kernel):
-        normalised = resize(image, 3, 3, kernel, gain=gain, bias=bias)
-        np.testing.assert_allclose(normalised, np.broadcast_to([[[0.5]], [[100]], [[1]]], (3, 3, 3)), rtol=1e-6)
+        normalized = resize(image, 3, 3, kernel, gain=gain, bias=bias)
+        np.testing.assert_allclose(normalized, np.broadcast_to([[[0.5]], [[100]], [[1]]], (3, 3, 3)), rtol=1e-6)

@@ -17,7 +17,7 @@ from shitu_edge.imaging.rgb import rgb_pixels
 from shitu_edge.stages.decode import decode
 
 COLORS = np.random.default_rng(0).integers(0, 256, (30, 42, 3), np.uint8)
-GREY = COLORS[:, :, 0]
+GRAY = COLORS[:, :, 0]
 
 
 def saved(image: Image.Image, file_format: str, **options: Any) -> bytes:
@@ -32,8 +32,8 @@ def with_alpha(alpha: NDArray[np.uint8] | int) -> Image.Image:
     return Image.fromarray(rgba)
 
 
-def grey_with_alpha(alpha: int) -> Image.Image:
-    image = Image.fromarray(GREY).convert("LA")
+def gray_with_alpha(alpha: int) -> Image.Image:
+    image = Image.fromarray(GRAY).convert("LA")
     image.putalpha(alpha)
     return image
 
@@ -62,8 +62,8 @@ def test_a_file_whose_alpha_is_0_everywhere_has_its_colors(content: bytes) -> No
     np.testing.assert_array_equal(decode(content).pixels_rgb, COLORS)
 
 
-def test_a_grey_file_whose_alpha_is_0_everywhere_has_its_levels() -> None:
-    np.testing.assert_array_equal(decode(saved(grey_with_alpha(0), "PNG")).pixels_rgb, np.stack([GREY] * 3, axis=2))
+def test_a_gray_file_whose_alpha_is_0_everywhere_has_its_levels() -> None:
+    np.testing.assert_array_equal(decode(saved(gray_with_alpha(0), "PNG")).pixels_rgb, np.stack([GRAY] * 3, axis=2))
 
 
 @pytest.mark.parametrize("file_format", ["PNG", "GIF"])
@@ -82,10 +82,10 @@ def test_a_pil_image_that_does_not_show_has_its_colors(mode: str) -> None:
     """Premultiplied modes have no colors left where alpha is 0: all of it is black, and says so."""
     image = {
         "RGBA": with_alpha(0),
-        "LA": grey_with_alpha(0),
+        "LA": gray_with_alpha(0),
         "PA": Image.fromarray(COLORS).quantize(16).convert("PA"),
         "RGBa": with_alpha(0).convert("RGBa"),
-        "La": grey_with_alpha(0).convert("La"),
+        "La": gray_with_alpha(0).convert("La"),
         "P": Image.fromarray(COLORS).quantize(16),
         "L": Image.new("L", (42, 30), 77),
         "RGB": Image.new("RGB", (42, 30), (1, 2, 3)),
@@ -121,9 +121,9 @@ def images() -> dict[str, Image.Image]:
         "RGBA": with_alpha(np.random.default_rng(2).integers(0, 256, (30, 42), np.uint8)),
         "RGBA that does not show": with_alpha(0),
         "RGBA that shows below": with_alpha(np.arange(30, dtype=np.uint8)[:, None] // 29 * 255),
-        "LA": grey_with_alpha(99),
+        "LA": gray_with_alpha(99),
         "RGBa": with_alpha(120).convert("RGBa"),
-        "La": grey_with_alpha(120).convert("La"),
+        "La": gray_with_alpha(120).convert("La"),
         "I;16": Image.fromarray(levels.astype(np.uint16)),
         "I": Image.fromarray(levels.astype(np.int32)),
         "RGB with a transparent color": keyed,

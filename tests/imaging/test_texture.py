@@ -31,7 +31,7 @@ def through_jpeg(pixels: Pixels, quality: int) -> Pixels:
 
 @pytest.mark.parametrize("level", [0, 8, 128, 250, 255])
 @pytest.mark.parametrize("size", SIZES, ids=repr)
-def test_one_colour_is_no_texture(size: tuple[int, int], level: int) -> None:
+def test_one_color_is_no_texture(size: tuple[int, int], level: int) -> None:
     assert not has_texture(blank(size, level, 0))
 
 

@@ -10,28 +10,28 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shitu_edge.bundle import Rule
-from shitu_edge.results import SIMILARITY_ROUNDING, Box, Item, Match
+from shitu_edge.bundle import DecisionPolicy
+from shitu_edge.results import SIMILARITY_ROUNDING, Box, Match, RecognizedItem
 from shitu_edge.stages.decide import Candidate, decide
 
 A, B, C = (0.0, 0.0, 10.0, 10.0), (100.0, 0.0, 110.0, 10.0), (200.0, 0.0, 210.0, 10.0)
 """Three boxes apart from each other."""
 WHOLE = (0.0, 0.0, 640.0, 480.0)
-REFERENCE = Rule()
+REFERENCE = DecisionPolicy()
 
 
-def candidate(box: Box, score: float | None, *neighbours: tuple[str, float]) -> Candidate:
-    matches = tuple(Match(number, label, similarity) for number, (label, similarity) in enumerate(neighbours))
+def candidate(box: Box, score: float | None, *neighbors: tuple[str, float]) -> Candidate:
+    matches = tuple(Match(number, label, similarity) for number, (label, similarity) in enumerate(neighbors))
     return Candidate(box, score, matches)
 
 
-def only_item(rule: Rule, *neighbours: tuple[str, float]) -> Item:
-    (item,), dropped = decide([candidate(A, 0.9, *neighbours)], rule)
+def only_item(policy: DecisionPolicy, *neighbors: tuple[str, float]) -> RecognizedItem:
+    (item,), dropped = decide([candidate(A, 0.9, *neighbors)], policy)
     assert not dropped
     return item
 
 
-def named(items: Sequence[Item]) -> list[tuple[str | None, str]]:
+def named(items: Sequence[RecognizedItem]) -> list[tuple[str | None, str]]:
     return [(item.label, item.decision) for item in items]
 
 
@@ -42,7 +42,7 @@ def test_nothing() -> None:
 def test_the_best_match_names_a_thing() -> None:
     asked = candidate(A, 0.75, ("tea", 0.8), ("coffee", 0.7), ("tea", 0.2))
     items, dropped = decide([asked], REFERENCE)
-    assert items == (Item(A, "accepted", "tea", 0.8, 0.75, asked.matches),)
+    assert items == (RecognizedItem(A, "accepted", "tea", 0.8, 0.75, asked.matches),)
     assert dropped == ()
 
 
@@ -55,9 +55,9 @@ def test_the_threshold_counts() -> None:
 
 
 def test_threshold_of_1_counts_copies_in_spite_of_rounding() -> None:
-    rule = Rule(similarity_threshold=1.0)
-    assert only_item(rule, ("tea", 1 - SIMILARITY_ROUNDING / 2)).decision == "accepted"
-    assert only_item(rule, ("tea", 1 - 2 * SIMILARITY_ROUNDING)).decision == "unknown"
+    policy = DecisionPolicy(similarity_threshold=1.0)
+    assert only_item(policy, ("tea", 1 - SIMILARITY_ROUNDING / 2)).decision == "accepted"
+    assert only_item(policy, ("tea", 1 - 2 * SIMILARITY_ROUNDING)).decision == "unknown"
 
 
 def test_an_empty_gallery_knows_nothing() -> None:
@@ -68,25 +68,35 @@ def test_an_empty_gallery_knows_nothing() -> None:
 def test_the_whole_image_is_an_item_only_when_known() -> None:
     known = candidate(WHOLE, None, ("tea", 0.6))
     items, dropped = decide([known], REFERENCE)
-    assert items == (Item(WHOLE, "accepted", "tea", 0.6, None, known.matches),)
+    assert items == (RecognizedItem(WHOLE, "accepted", "tea", 0.6, None, known.matches),)
     assert not dropped
 
 
-def test_a_whole_image_of_one_colour_is_not_named_and_suppresses_nothing() -> None:
-    blank = replace(candidate(WHOLE, None, ("tea", 1.0)), textured=False)
+def test_a_whole_image_of_one_color_is_not_named_and_suppresses_nothing() -> None:
+    blank = candidate(WHOLE, None, ("tea", 1.0))
     detected = candidate(WHOLE, 0.9, ("coffee", 0.7))
-    items, dropped = decide([detected, blank], REFERENCE)
+    items, dropped = decide([detected, blank], REFERENCE, lambda: False)
     assert named(items) == [("coffee", "accepted")]
     assert [(box.reason, box.label, box.similarity) for box in dropped] == [("no_texture", "tea", 1.0)]
-    _, dropped = decide([replace(blank, matches=())], REFERENCE)
+    _, dropped = decide([replace(blank, matches=())], REFERENCE, lambda: False)
     assert [box.reason for box in dropped] == ["below_threshold"]
 
 
-@pytest.mark.parametrize(("neighbours", "similarity"), [([("tea", 0.4)], 0.4), ([], None)])
+def test_texture_is_looked_at_only_for_a_whole_image_that_would_get_a_name() -> None:
+    def look() -> bool:
+        raise AssertionError("looked")
+
+    far, near = ("tea", 0.4), ("tea", 0.6)
+    decide([candidate(A, 0.9, near), candidate(WHOLE, None, far)], REFERENCE, look)
+    with pytest.raises(AssertionError, match="looked"):
+        decide([candidate(A, 0.9, near), candidate(WHOLE, None, near)], REFERENCE, look)
+
+
+@pytest.mark.parametrize(("neighbors", "similarity"), [([("tea", 0.4)], 0.4), ([], None)])
 def test_the_whole_image_below_the_threshold_is_dropped(
-    neighbours: list[tuple[str, float]], similarity: float | None
+    neighbors: list[tuple[str, float]], similarity: float | None
 ) -> None:
-    items, (dropped,) = decide([candidate(WHOLE, None, *neighbours)], REFERENCE)
+    items, (dropped,) = decide([candidate(WHOLE, None, *neighbors)], REFERENCE)
     assert not items
     assert (dropped.box_xyxy, dropped.reason, dropped.label) == (WHOLE, "below_threshold", None)
     assert (dropped.similarity, dropped.detection_score) == (similarity, None)
@@ -142,7 +152,7 @@ def test_a_suppressed_thing_suppresses_nothing() -> None:
 
 
 def test_the_whole_image_suppresses_small_things_only_by_iou() -> None:
-    """A thing of a hundredth of the picture stays beside the surer whole image, one of a tenth does not."""
+    """A thing of a hundredth of the image stays beside the surer whole image, one of a tenth does not."""
     whole = candidate((0, 0, 99, 99), None, ("tea", 0.9))
     small, large = candidate((0, 0, 9, 9), 0.9, ("tea", 0.8)), candidate((50, 50, 99, 69), 0.9, ("tea", 0.8))
     items, dropped = decide([whole, small, large], REFERENCE)
@@ -189,14 +199,14 @@ def test_unknown_things_suppress_each_other() -> None:
 )
 def test_margin_over_the_best_other_label(margin: float, decision: str) -> None:
     """A lead of exactly 0.25; the second tea between is no rival."""
-    rule = replace(REFERENCE, margin=margin)
-    item = only_item(rule, ("tea", 0.875), ("tea", 0.75), ("coffee", 0.625), ("milk", 0.5))
+    policy = replace(REFERENCE, margin=margin)
+    item = only_item(policy, ("tea", 0.875), ("tea", 0.75), ("coffee", 0.625), ("milk", 0.5))
     assert (item.decision, item.label, item.similarity) == (decision, "tea", 0.875)
 
 
 def test_a_rival_below_the_threshold_counts_for_the_margin() -> None:
-    rule = Rule(similarity_threshold=0.5, margin=0.1)
-    assert only_item(rule, ("tea", 0.52), ("coffee", 0.48)).decision == "ambiguous"
+    policy = DecisionPolicy(similarity_threshold=0.5, margin=0.1)
+    assert only_item(policy, ("tea", 0.52), ("coffee", 0.48)).decision == "ambiguous"
 
 
 def test_a_single_label_is_never_ambiguous() -> None:
@@ -221,27 +231,27 @@ def test_vote_sums_similarities_above_the_threshold() -> None:
     assert only_item(REFERENCE, *VOTES).label == "tea"
     item = only_item(replace(REFERENCE, vote=True), *VOTES)
     assert (item.label, item.similarity, item.decision) == ("coffee", 0.8, "accepted")
-    assert only_item(Rule(vote=True, similarity_threshold=0.3), *VOTES[:2], VOTES[3]).label == "tea"
+    assert only_item(DecisionPolicy(vote=True, similarity_threshold=0.3), *VOTES[:2], VOTES[3]).label == "tea"
 
 
 def test_a_vote_won_against_the_best_match_is_ambiguous_with_a_margin() -> None:
-    item = only_item(Rule(vote=True, margin=0.01), *VOTES)
+    item = only_item(DecisionPolicy(vote=True, margin=0.01), *VOTES)
     assert (item.label, item.decision) == ("coffee", "ambiguous")
 
 
 def test_a_tied_vote_goes_to_the_best_match() -> None:
-    item = only_item(Rule(vote=True), ("tea", 0.75), ("coffee", 0.75))
+    item = only_item(DecisionPolicy(vote=True), ("tea", 0.75), ("coffee", 0.75))
     assert item.label == "tea"
 
 
 def test_a_vote_without_voters_is_unknown() -> None:
-    item = only_item(Rule(vote=True), ("tea", 0.49), ("tea", 0.48))
+    item = only_item(DecisionPolicy(vote=True), ("tea", 0.49), ("tea", 0.48))
     assert (item.decision, item.label, item.similarity) == ("unknown", None, 0.49)
 
 
 @dataclass(frozen=True)
 class PaddleResult:
-    """One of PaddleClas' recognised things."""
+    """One of PaddleClas' recognized things."""
 
     box: Box
     score: float
@@ -277,7 +287,7 @@ boxes = st.builds(
     *[st.integers(0, 30)] * 2,
 )
 similarities = st.integers(-20, 20).map(lambda step: step / 20)
-neighbours = st.lists(st.tuples(st.sampled_from(["tea", "coffee", "milk"]), similarities), max_size=5).map(
+neighbors = st.lists(st.tuples(st.sampled_from(["tea", "coffee", "milk"]), similarities), max_size=5).map(
     lambda found: sorted(found, key=lambda match: -match[1])
 )
 candidates = st.lists(
@@ -285,7 +295,7 @@ candidates = st.lists(
         lambda box, score, found: candidate(box, score, *found),
         boxes,
         st.none() | st.integers(0, 100).map(lambda step: step / 100),
-        neighbours,
+        neighbors,
     ),
     max_size=8,
 )
@@ -302,7 +312,7 @@ def test_known_items_are_those_of_paddleclas(asked: list[Candidate], iou: float)
 
 
 rules = st.builds(
-    Rule,
+    DecisionPolicy,
     similarity_threshold=similarities,
     margin=st.sampled_from([0.0, 0.1, 0.5]),
     vote=st.booleans(),
@@ -312,8 +322,8 @@ rules = st.builds(
 
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(candidates, rules)
-def test_every_candidate_is_an_item_or_dropped(asked: list[Candidate], rule: Rule) -> None:
-    items, dropped = decide(asked, rule)
+def test_every_candidate_is_an_item_or_dropped(asked: list[Candidate], policy: DecisionPolicy) -> None:
+    items, dropped = decide(asked, policy)
     given_boxes = sorted((each.box_xyxy, each.detection_score or -1) for each in asked)
     found = [(item.box_xyxy, item.detection_score or -1) for item in items]
     found += [(drop.box_xyxy, drop.detection_score or -1) for drop in dropped]
@@ -321,12 +331,12 @@ def test_every_candidate_is_an_item_or_dropped(asked: list[Candidate], rule: Rul
     for number, item in enumerate(items):
         assert (item.decision == "unknown") == (item.label is None)
         assert item.label is None or item.label in {match.label for match in item.matches}
-        assert rule.margin > 0 or item.decision != "ambiguous"
-        assert all(whole_pixel_iou(item.box_xyxy, other.box_xyxy) <= rule.suppression_iou for other in items[:number])
+        assert policy.margin > 0 or item.decision != "ambiguous"
+        assert all(whole_pixel_iou(item.box_xyxy, other.box_xyxy) <= policy.suppression_iou for other in items[:number])
     for drop in dropped:
         if drop.reason == "suppressed":
-            assert any(whole_pixel_iou(drop.box_xyxy, item.box_xyxy) > rule.suppression_iou for item in items)
+            assert any(whole_pixel_iou(drop.box_xyxy, item.box_xyxy) > policy.suppression_iou for item in items)
         else:
             assert drop.reason == "below_threshold"
             assert drop.detection_score is None
-            assert drop.similarity is None or drop.similarity < rule.similarity_threshold
+            assert drop.similarity is None or drop.similarity < policy.similarity_threshold

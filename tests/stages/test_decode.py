@@ -1,4 +1,4 @@
-"""Pictures in: real files of every format, against OpenCV's decoders, numpy and sums worked by hand."""
+"""Images in: real files of every format, against OpenCV's decoders, numpy and sums worked by hand."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from PIL import Image
 
 from shitu_edge.errors import ImageError
 from shitu_edge.stages import decode as decode_module
-from shitu_edge.stages.decode import DecodeLimits, Picture, decode
+from shitu_edge.stages.decode import DecodedImage, DecodeLimits, decode
 
 Pixels = NDArray[np.uint8]
 HEIGHT, WIDTH = 37, 53
@@ -66,9 +66,9 @@ def opencv(content: bytes) -> Pixels:
     return rgb
 
 
-def on_white(colour: Pixels, alpha: Pixels) -> NDArray[np.float64]:
+def on_white(color: Pixels, alpha: Pixels) -> NDArray[np.float64]:
     share = alpha[..., None] / 255
-    mixed: NDArray[np.float64] = colour * share + 255 * (1 - share)
+    mixed: NDArray[np.float64] = color * share + 255 * (1 - share)
     return mixed
 
 
@@ -94,13 +94,13 @@ def sixteen_bits() -> NDArray[np.uint16]:
 FILES: dict[str, bytes] = {
     "jpeg": encode(smooth(HEIGHT, WIDTH), "JPEG"),
     "jpeg progressive": encode(smooth(HEIGHT, WIDTH), "JPEG", progressive=True),
-    "jpeg grey": encode(smooth(HEIGHT, WIDTH)[:, :, 0], "JPEG"),
+    "jpeg gray": encode(smooth(HEIGHT, WIDTH)[:, :, 0], "JPEG"),
     "jpeg cmyk": encode(Image.fromarray(smooth(HEIGHT, WIDTH)).convert("CMYK"), "JPEG"),
     "jpeg exif": encode(smooth(HEIGHT, WIDTH), "JPEG", exif=orientation(6)),
     "png": encode(noise(), "PNG"),
     "png palette": encode(paletted(), "PNG"),
     "png palette transparency": encode(paletted(), "PNG", transparency=3),
-    "png grey alpha": encode(Image.frombytes("LA", (WIDTH, HEIGHT), noise(channels=2).tobytes()), "PNG"),
+    "png gray alpha": encode(Image.frombytes("LA", (WIDTH, HEIGHT), noise(channels=2).tobytes()), "PNG"),
     "png rgba": encode(noise(channels=4), "PNG"),
     "png 16 bits": encode(sixteen_bits(), "PNG"),
     "png bilevel": encode(bilevel(), "PNG"),
@@ -121,12 +121,12 @@ FILES: dict[str, bytes] = {
 
 @pytest.mark.parametrize("name", ["png", "png palette", "webp lossless", "bmp", "bmp palette", "tiff", "tiff lzw"])
 def test_lossless_formats_equal_opencv(name: str) -> None:
-    picture = decode(FILES[name])
-    assert np.array_equal(picture.pixels_rgb, opencv(FILES[name]))
-    assert (picture.width, picture.height, picture.scale) == (WIDTH, HEIGHT, (1, 1))
+    image = decode(FILES[name])
+    assert np.array_equal(image.pixels_rgb, opencv(FILES[name]))
+    assert (image.width, image.height, image.scale) == (WIDTH, HEIGHT, (1, 1))
 
 
-@pytest.mark.parametrize("name", ["jpeg", "jpeg progressive", "jpeg grey", "webp"])
+@pytest.mark.parametrize("name", ["jpeg", "jpeg progressive", "jpeg gray", "webp"])
 def test_lossy_formats_are_close_to_opencv(name: str) -> None:
     assert_close(decode(FILES[name]).pixels_rgb, opencv(FILES[name]), levels=4)
 
@@ -138,13 +138,13 @@ def test_lossy_formats_are_close_to_the_original(name: str) -> None:
 
 
 @pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:2", "4:2:0"])
-@pytest.mark.parametrize("kind", ["jpeg", "jpeg progressive", "jpeg grey"])
+@pytest.mark.parametrize("kind", ["jpeg", "jpeg progressive", "jpeg gray"])
 def test_jpegs_are_the_same_with_opencv_and_without(
     monkeypatch: pytest.MonkeyPatch, kind: str, subsampling: str
 ) -> None:
     pixels = noise(61, 47)
     options = {"subsampling": subsampling, "progressive": kind == "jpeg progressive"}
-    content = encode(pixels[:, :, 0] if kind == "jpeg grey" else pixels, "JPEG", **options)
+    content = encode(pixels[:, :, 0] if kind == "jpeg gray" else pixels, "JPEG", **options)
     monkeypatch.setattr(decode_module, "opencv", lambda: cv2)
     found = decode(content).pixels_rgb
     monkeypatch.setattr(decode_module, "opencv", lambda: None)
@@ -155,13 +155,13 @@ def test_jpegs_are_the_same_with_opencv_and_without(
     ("content", "by_opencv"),
     [
         (FILES["jpeg"], True),
-        (FILES["jpeg grey"], True),
+        (FILES["jpeg gray"], True),
         (FILES["jpeg"] + b"\0", True),
         (FILES["jpeg exif"], False),
         (FILES["jpeg cmyk"], False),
         (FILES["png"], False),
     ],
-    ids=["colour", "grey", "more bytes after the end", "turned", "CMYK", "PNG"],
+    ids=["color", "gray", "more bytes after the end", "turned", "CMYK", "PNG"],
 )
 def test_plain_jpegs_alone_go_to_opencv(monkeypatch: pytest.MonkeyPatch, content: bytes, by_opencv: bool) -> None:
     calls = []
@@ -188,9 +188,9 @@ def test_every_file_is_eight_bit_rgb(name: str) -> None:
 
 
 @pytest.mark.parametrize("file_format", ["PNG", "BMP", "TIFF"])
-def test_grey_fills_three_channels(file_format: str) -> None:
-    grey = noise()[:, :, 0]
-    assert np.array_equal(decode(encode(grey, file_format)).pixels_rgb, np.stack([grey] * 3, axis=2))
+def test_gray_fills_three_channels(file_format: str) -> None:
+    gray = noise()[:, :, 0]
+    assert np.array_equal(decode(encode(gray, file_format)).pixels_rgb, np.stack([gray] * 3, axis=2))
 
 
 @pytest.mark.parametrize("name", ["png bilevel", "tiff fax"])
@@ -199,44 +199,44 @@ def test_bilevel_is_black_and_white(name: str) -> None:
     assert np.array_equal(decode(FILES[name]).pixels_rgb, np.stack([expected] * 3, axis=2))
 
 
-def palette_colours() -> tuple[NDArray[np.uint8], Pixels]:
-    """Return the indices of the paletted picture and their colours."""
+def palette_colors() -> tuple[NDArray[np.uint8], Pixels]:
+    """Return the indices of the paletted image and their colors."""
     image = paletted()
-    colours = np.array(image.getpalette(), np.uint8).reshape(-1, 3)
+    colors = np.array(image.getpalette(), np.uint8).reshape(-1, 3)
     indices = np.asarray(image)
-    return indices, colours[indices]
+    return indices, colors[indices]
 
 
 @pytest.mark.parametrize("name", ["png palette", "gif", "bmp palette"])
 def test_palette_is_looked_up(name: str) -> None:
-    assert np.array_equal(decode(FILES[name]).pixels_rgb, palette_colours()[1])
+    assert np.array_equal(decode(FILES[name]).pixels_rgb, palette_colors()[1])
 
 
 @pytest.mark.parametrize("name", ["png palette transparency", "gif transparency"])
-def test_transparent_palette_colour_is_white(name: str) -> None:
-    indices, colours = palette_colours()
+def test_transparent_palette_color_is_white(name: str) -> None:
+    indices, colors = palette_colors()
     assert (indices == 3).any()
-    expected = np.where((indices == 3)[..., None], np.uint8(255), colours)
+    expected = np.where((indices == 3)[..., None], np.uint8(255), colors)
     assert np.array_equal(decode(FILES[name]).pixels_rgb, expected)
 
 
 def test_half_transparent_palette_is_laid_on_white() -> None:
-    indices, colours = palette_colours()
+    indices, colors = palette_colors()
     alphas = np.arange(0, 256, 17, dtype=np.uint8)
     content = encode(paletted(), "PNG", transparency=alphas.tobytes())
-    assert_close(decode(content).pixels_rgb, on_white(colours, alphas[indices]), levels=1)
+    assert_close(decode(content).pixels_rgb, on_white(colors, alphas[indices]), levels=1)
 
 
-def test_grey_with_alpha_is_laid_on_white() -> None:
-    grey, alpha = noise(channels=2).transpose(2, 0, 1)
-    expected = on_white(np.stack([grey] * 3, axis=2), alpha)
-    assert_close(decode(FILES["png grey alpha"]).pixels_rgb, expected, levels=1)
+def test_gray_with_alpha_is_laid_on_white() -> None:
+    gray, alpha = noise(channels=2).transpose(2, 0, 1)
+    expected = on_white(np.stack([gray] * 3, axis=2), alpha)
+    assert_close(decode(FILES["png gray alpha"]).pixels_rgb, expected, levels=1)
 
 
 @pytest.mark.parametrize(
     ("file_format", "options"), [("PNG", {}), ("WEBP", {"lossless": True, "exact": True}), ("TIFF", {})]
 )
-def test_colour_with_alpha_is_laid_on_white(file_format: str, options: dict[str, Any]) -> None:
+def test_color_with_alpha_is_laid_on_white(file_format: str, options: dict[str, Any]) -> None:
     rgba = noise(channels=4)
     rgba[0, :2, 3] = 0, 255
     found = decode(encode(rgba, file_format, **options)).pixels_rgb
@@ -245,7 +245,7 @@ def test_colour_with_alpha_is_laid_on_white(file_format: str, options: dict[str,
     assert np.array_equal(found[0, 1], rgba[0, 1, :3])
 
 
-def test_transparent_key_colour_is_white() -> None:
+def test_transparent_key_color_is_white() -> None:
     pixels = noise()
     pixels[5:9, 5:9] = 10, 20, 30
     found = decode(encode(pixels, "PNG", transparency=(10, 20, 30))).pixels_rgb
@@ -274,14 +274,14 @@ def test_floating_point_pixels_are_refused() -> None:
         decode(encode(Image.new("F", (3, 2), 0.5), "TIFF"))
 
 
-def test_grey_levels_beyond_sixteen_bits_are_refused() -> None:
+def test_gray_levels_beyond_sixteen_bits_are_refused() -> None:
     with pytest.raises(ImageError, match="beyond 16 bits"):
         decode(Image.fromarray(np.array([[-1, 7]], np.int32)))
 
 
 @pytest.mark.parametrize(("file_format", "options"), [("GIF", {}), ("WEBP", {"lossless": True}), ("TIFF", {})])
 def test_first_frame_counts(file_format: str, options: dict[str, Any]) -> None:
-    first, second = (Image.new("RGB", (20, 10), colour) for colour in ("red", "blue"))
+    first, second = (Image.new("RGB", (20, 10), color) for color in ("red", "blue"))
     content = encode(first, file_format, save_all=True, append_images=[second], **options)
     assert (decode(content).pixels_rgb == (255, 0, 0)).all()
 
@@ -314,10 +314,10 @@ UPRIGHT: dict[int, Callable[[Pixels], Pixels]] = {
 def test_exif_orientation(value: int, file_format: str, options: dict[str, Any], levels: int) -> None:
     stored = smooth(40, 24)
     stored[:8, :16] = 255, 0, 0
-    picture = decode(encode(stored, file_format, exif=orientation(value), **options))
+    image = decode(encode(stored, file_format, exif=orientation(value), **options))
     expected = UPRIGHT[value](stored)
-    assert_close(picture.pixels_rgb, expected, levels)
-    assert (picture.height, picture.width) == expected.shape[:2]
+    assert_close(image.pixels_rgb, expected, levels)
+    assert (image.height, image.width) == expected.shape[:2]
 
 
 @pytest.mark.parametrize("value", [0, 9, 300])
@@ -345,9 +345,9 @@ def test_sources_are_equal(tmp_path: Path) -> None:
             noise(),
         )
         for source in sources:
-            picture = decode(source)
-            assert np.array_equal(picture.pixels_rgb, noise()), type(source)
-            assert (picture.width, picture.height) == (WIDTH, HEIGHT)
+            decoded = decode(source)
+            assert np.array_equal(decoded.pixels_rgb, noise()), type(source)
+            assert (decoded.width, decoded.height) == (WIDTH, HEIGHT)
 
 
 def test_a_stream_is_read_from_where_it_stands() -> None:
@@ -361,9 +361,9 @@ def test_a_pil_image_is_not_altered(mode: str) -> None:
     image = Image.fromarray(sixteen_bits()) if mode == "I;16" else Image.fromarray(noise()).convert(mode)
     image.getexif()[ORIENTATION_TAG] = 6
     before = (image.mode, image.size, image.tobytes(), dict(image.info), dict(image.getexif()))
-    picture = decode(image)
+    decoded = decode(image)
     assert (image.mode, image.size, image.tobytes(), dict(image.info), dict(image.getexif())) == before
-    assert (picture.width, picture.height) == (HEIGHT, WIDTH), "its orientation is applied"
+    assert (decoded.width, decoded.height) == (HEIGHT, WIDTH), "its orientation is applied"
 
 
 def test_a_pil_image_is_never_reduced() -> None:
@@ -375,9 +375,9 @@ def test_a_pil_image_is_never_reduced() -> None:
 
 def test_changing_the_pixels_of_a_pil_image_later_changes_nothing() -> None:
     image = Image.fromarray(noise())
-    picture = decode(image)
+    decoded = decode(image)
     image.paste((0, 0, 0), (0, 0, WIDTH, HEIGHT))
-    assert np.array_equal(picture.pixels_rgb, noise())
+    assert np.array_equal(decoded.pixels_rgb, noise())
 
 
 def test_an_array_may_be_a_view() -> None:
@@ -398,7 +398,7 @@ def test_an_array_may_be_a_view() -> None:
         noise().transpose(2, 0, 1),
         noise()[:0],
         noise()[:, :0],
-        np.array("picture"),
+        np.array("image"),
     ],
     ids=lambda array: f"{array.dtype} {array.shape}",
 )
@@ -410,7 +410,7 @@ def test_other_arrays_are_refused(array: NDArray[Any]) -> None:
 
 def test_limit_of_bytes(tmp_path: Path) -> None:
     content = FILES["png"]
-    path = tmp_path / "picture.png"
+    path = tmp_path / "image.png"
     path.write_bytes(content)
     fits, short = DecodeLimits(max_bytes=len(content)), DecodeLimits(max_bytes=len(content) - 1)
     assert decode(path, limits=fits).width == WIDTH
@@ -464,7 +464,7 @@ def test_decompression_bomb_is_refused() -> None:
 
 
 @pytest.mark.parametrize("warn", [True, False])
-def test_a_picture_just_over_the_limit_is_refused(warn: bool) -> None:
+def test_a_image_just_over_the_limit_is_refused(warn: bool) -> None:
     """Pillow only warns between its limit and twice of it."""
     with warnings.catch_warnings():
         warnings.simplefilter("error" if warn else "ignore")
@@ -500,30 +500,30 @@ def test_empty_files(tmp_path: Path) -> None:
             decode(source)
 
 
-def test_text_named_as_a_picture(tmp_path: Path) -> None:
+def test_text_named_as_a_image(tmp_path: Path) -> None:
     path = tmp_path / "note.jpg"
-    path.write_text("no picture at all\n" * 40, encoding="utf-8")
-    with pytest.raises(ImageError, match=r"note\.jpg: is not a picture in a known format \(JPEG, PNG"):
+    path.write_text("no image at all\n" * 40, encoding="utf-8")
+    with pytest.raises(ImageError, match=r"note\.jpg: is not an image in a known format \(JPEG, PNG"):
         decode(path)
 
 
 def test_other_formats_are_not_tried() -> None:
     """Pillow reads PPM and, with Ghostscript, runs PostScript; neither is asked for."""
     for content in (encode(noise(), "PPM"), encode(noise(), "EPS"), encode(noise(), "PDF")):
-        with pytest.raises(ImageError, match="is not a picture in a known format"):
+        with pytest.raises(ImageError, match="is not an image in a known format"):
             decode(content)
 
 
-@pytest.mark.parametrize("content", [FILES["jpeg"], b"plain words"], ids=["picture", "words"])
+@pytest.mark.parametrize("content", [FILES["jpeg"], b"plain words"], ids=["image", "words"])
 def test_a_file_in_text_mode(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "picture.jpg"
+    path = tmp_path / "image.jpg"
     path.write_bytes(content)
     with path.open(encoding="utf-8") as file, pytest.raises(ImageError, match="opened in binary mode"):
         decode(file)  # type: ignore[arg-type]
 
 
 def test_a_file_that_cannot_be_read_from(tmp_path: Path) -> None:
-    path = tmp_path / "picture.jpg"
+    path = tmp_path / "image.jpg"
     with path.open("wb") as writable, pytest.raises(ImageError, match="cannot be read"):
         decode(writable)
     with pytest.raises(ImageError, match="cannot be read"):
@@ -542,8 +542,8 @@ def test_an_image_without_pixels(mode: str) -> None:
         decode(Image.new(mode, (0, 5)))
 
 
-def outcome(content: bytes, **options: Any) -> Picture | None:
-    """Decode damaged content: the picture, or None for an ImageError of one line."""
+def outcome(content: bytes, **options: Any) -> DecodedImage | None:
+    """Decode damaged content: the image, or None for an ImageError of one line."""
     try:
         return decode(content, **options)
     except ImageError as error:
@@ -561,24 +561,24 @@ def test_truncated_files(name: str, warn: Literal["error", "ignore"]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter(warn)
         for cut in cuts:
-            picture = outcome(content[:cut])
-            if picture is not None:
-                assert np.array_equal(picture.pixels_rgb, whole.pixels_rgb), "a truncated picture was filled up"
+            image = outcome(content[:cut])
+            if image is not None:
+                assert np.array_equal(image.pixels_rgb, whole.pixels_rgb), "a truncated image was filled up"
                 assert cut > 0.8 * len(content), "only bytes after the pixels may be missing"
 
 
 def assert_refused_or_valid(content: bytes, enough_side: int | None) -> None:
     limits = DecodeLimits(max_pixels=200_000)
-    picture = outcome(content, enough_side=enough_side, limits=limits)
-    if picture is None:
+    image = outcome(content, enough_side=enough_side, limits=limits)
+    if image is None:
         return
-    pixels = picture.pixels_rgb
+    pixels = image.pixels_rgb
     height, width, channels = pixels.shape
     assert pixels.dtype == np.uint8
     assert channels == 3
-    assert 0 < width <= picture.width
-    assert 0 < height <= picture.height
-    assert picture.width * picture.height <= limits.max_pixels
+    assert 0 < width <= image.width
+    assert 0 < height <= image.height
+    assert image.width * image.height <= limits.max_pixels
 
 
 @pytest.mark.parametrize("warn", ["error", "ignore"])
@@ -657,11 +657,11 @@ REDUCTIONS = [
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
 def test_large_jpegs_are_reduced(case: Reduction, mode: str) -> None:
     content = encode(Image.fromarray(smooth(case.height, case.width)).convert(mode), "JPEG")
-    picture = decode(content, enough_side=case.enough_side)
-    height, width = picture.pixels_rgb.shape[:2]
+    image = decode(content, enough_side=case.enough_side)
+    height, width = image.pixels_rgb.shape[:2]
     assert (height, width) == (-(-case.height // case.divisor), -(-case.width // case.divisor))
-    assert (picture.height, picture.width) == (case.height, case.width)
-    assert picture.scale == (case.width / width, case.height / height)
+    assert (image.height, image.width) == (case.height, case.width)
+    assert image.scale == (case.width / width, case.height / height)
     assert min(height, width) >= min(case.enough_side, case.height, case.width)
 
 
@@ -690,14 +690,14 @@ def test_reduced_pixels_are_averages(enough_side: int) -> None:
 @pytest.mark.parametrize("value", UPRIGHT)
 @pytest.mark.parametrize("enough_side", [None, 150, 75, 40])
 def test_boxes_map_back_through_scale_and_orientation(value: int, enough_side: int | None) -> None:
-    """A dark box, found in the decoded pixels, lies where it lies in the upright picture."""
+    """A dark box, found in the decoded pixels, lies where it lies in the upright image."""
     stored = np.full((320, 480, 3), 255, np.uint8)
     stored[64:160, 32:240] = 0
-    picture = decode(encode(stored, "JPEG", exif=orientation(value)), enough_side=enough_side)
+    image = decode(encode(stored, "JPEG", exif=orientation(value)), enough_side=enough_side)
     expected = UPRIGHT[value](stored)
-    assert (picture.height, picture.width) == expected.shape[:2]
-    scale_x, scale_y = picture.scale
-    found = extent(picture.pixels_rgb) * np.array([scale_x, scale_y, scale_x, scale_y])
+    assert (image.height, image.width) == expected.shape[:2]
+    scale_x, scale_y = image.scale
+    found = extent(image.pixels_rgb) * np.array([scale_x, scale_y, scale_x, scale_y])
     assert found.tolist() == extent(expected).tolist()
 
 

@@ -87,7 +87,7 @@ def picodet_outputs(seed: int, classes: int = 3, flat: bool = False) -> Outputs:
 
 
 def plain_picodet(outputs: Outputs, threshold: float) -> list[Found]:
-    """Decode every anchor by the formulas: softmax, expectation, distances from the cell's centre, clip."""
+    """Decode every anchor by the formulas: softmax, expectation, distances from the cell's center, clip."""
     candidates: list[Found] = []
     for stride, (rows, columns) in GRIDS.items():
         scores = outputs[f"s{stride}"].reshape(rows, columns, -1)
@@ -117,7 +117,7 @@ def test_picodet(seed: int, limit: int, threshold: float) -> None:
 
 
 def test_picodet_by_hand() -> None:
-    """One sure bin a side: the cell of column 2, row 1 at stride 8 has its centre at (20, 12)."""
+    """One sure bin a side: the cell of column 2, row 1 at stride 8 has its center at (20, 12)."""
     outputs = {name: np.zeros_like(array) for name, array in picodet_outputs(0).items()}
     outputs["s8"][0, 1, 2, 1] = 0.75
     sides = np.full((4, 8), -50, np.float32)
@@ -451,7 +451,7 @@ def detector(*rows: Sequence[float], head: Head = ROWS_HEAD, **input_facts: Any)
     return Detector(session, spec_of(head, **input_facts)), session
 
 
-def test_boxes_are_scaled_to_the_picture() -> None:
+def test_boxes_are_scaled_to_the_image() -> None:
     network, _ = detector((3, 0.5, 8, 10, 16, 20), (1, 0.75, 0, 0, 64, 48))
     found = network.detect(PIXELS)
     assert found.boxes_xyxy.tolist() == [[0, 0, 256, 96], [32, 20, 64, 40]]
@@ -462,7 +462,7 @@ def test_boxes_are_scaled_to_the_picture() -> None:
     assert network.engine.engine == "fake"
 
 
-def test_boxes_are_clipped_to_the_picture() -> None:
+def test_boxes_are_clipped_to_the_image() -> None:
     network, _ = detector((0, 0.9, -20, -30, 32, 24), (0, 0.8, 60, 40, 90, 90))
     assert network.detect(PIXELS).boxes_xyxy.tolist() == [[0, 0, 128, 48], [240, 80, 256, 96]]
 
@@ -497,7 +497,7 @@ def test_threshold_and_limit_are_the_bundles_unless_given() -> None:
     assert len(network.detect(PIXELS)) == 3, "a call changes nothing for the next"
 
 
-def test_the_network_is_fed_normalised_planes() -> None:
+def test_the_network_is_fed_normalized_planes() -> None:
     network, session = detector(scale=1 / 255, mean=(0.5, 0.25, 0.125), std=(0.5, 0.25, 2.0))
     network.detect(PIXELS)
     (feeds,) = session.feeds
@@ -523,7 +523,7 @@ def test_the_network_is_fed_its_layout(layout: str, color: str, dtype: str) -> N
     assert np.array_equal(fed, expected[None])
 
 
-def test_the_picture_is_left_alone() -> None:
+def test_the_image_is_left_alone() -> None:
     pixels = PIXELS.copy()
     pixels.setflags(write=False)
     network, _ = detector(scale=1 / 255)
@@ -532,7 +532,7 @@ def test_the_picture_is_left_alone() -> None:
     assert np.array_equal(pixels, PIXELS)
 
 
-def test_pictures_of_other_sizes_follow_each_other() -> None:
+def test_images_of_other_sizes_follow_each_other() -> None:
     network, session = detector((0, 0.9, 0, 0, 32, 24))
     assert network.detect(PIXELS).boxes_xyxy.tolist() == [[0, 0, 128, 48]]
     assert network.detect(PIXELS[:48, :64]).boxes_xyxy.tolist() == [[0, 0, 32, 24]]
@@ -552,8 +552,8 @@ def test_threads_do_not_share_the_input() -> None:
             return super().run(feeds)
 
     shared = Detector(Waiting({"rows": np.zeros((0, 6), np.float32)}), spec_of(ROWS_HEAD))
-    pictures = [np.full((20, 30, 3), level, np.uint8) for level in (40, 200)]
-    threads = [threading.Thread(target=shared.detect, args=(picture,)) for picture in pictures]
+    images = [np.full((20, 30, 3), level, np.uint8) for level in (40, 200)]
+    threads = [threading.Thread(target=shared.detect, args=(image,)) for image in images]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes do no
 _PRELUDE = """
 import gc, json, multiprocessing, os, signal, sys
 import numpy as np
-from shitu_edge import ForkError, Gallery, NewItem, Recognizer
+from shitu_edge import ForkError, Gallery, NewGalleryItem, Recognizer
 
 bundle, photo, engine = sys.argv[1:]
 signal.alarm(60)  # a process that hangs ends, and its child too
@@ -52,9 +52,9 @@ def gallery_calls(gallery):
     row = np.eye(1, gallery.meta.dim, dtype=np.float32)
     return {
         "search": lambda: gallery.search(row),
-        "add": lambda: gallery.add([NewItem("tea", "", row[0])]),
+        "add": lambda: gallery.add([NewGalleryItem("tea", "", row[0])]),
         "remove": lambda: gallery.remove([1]),
-        "entries": lambda: gallery.entries(),
+        "entries": lambda: gallery.items(),
         "embeddings": lambda: gallery.embeddings([1]),
         "info": lambda: gallery.info(),
         "len": lambda: len(gallery),
@@ -122,7 +122,7 @@ log_stays = os.path.exists("shop.gallery-wal")
 os.write(parent_closed[1], b"-")
 status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 with Gallery.open("shop.gallery") as gallery:
-    labels = sorted(entry.label for entry in gallery.entries())
+    labels = sorted(entry.label for entry in gallery.items())
 print(json.dumps({"status": status, "labels": labels, "log stays": log_stays}))
 """
 
@@ -131,7 +131,7 @@ recognizer = opened()
 gallery = recognizer.gallery
 parent_closed = os.pipe()
 with gallery.change() as change:
-    change.add(NewItem("cocoa", "", np.eye(1, gallery.meta.dim, dtype=np.float32)[0]))
+    change.add(NewGalleryItem("cocoa", "", np.eye(1, gallery.meta.dim, dtype=np.float32)[0]))
     pid = os.fork()
     if pid == 0:
         found = refusals({"open in a change": opened})
@@ -144,7 +144,7 @@ recognizer.close()
 os.write(parent_closed[1], b"-")
 status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 with Gallery.open("shop.gallery") as gallery:
-    labels = [entry.label for entry in gallery.entries()]
+    labels = [entry.label for entry in gallery.items()]
 print(json.dumps({"refusals": json.load(open("child.json")), "status": status, "labels": labels}))
 """
 

@@ -41,7 +41,7 @@ RUNS: dict[tuple[str, ...], tuple[str, ...]] = {
     ("gallery", "prune"): ("shop.gallery",),
     ("gallery", "reindex"): ("shop.gallery",),
     ("gallery", "verify"): ("shop.gallery",),
-    ("gallery", "audit"): ("shop.gallery", "--draw", "audit.png", "--pictures", "products"),
+    ("gallery", "audit"): ("shop.gallery", "--draw", "audit.png", "--images", "products"),
     ("gallery", "copy"): ("shop.gallery", "copy.gallery"),
     ("gallery", "patch"): ("shop.gallery", "2..3", "-o", "shop.patch"),
     ("gallery", "apply"): ("copy.gallery", "shop.patch"),
@@ -104,9 +104,9 @@ def shop(tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.chdir(tmp_path)
     shutil.copytree(tiny_bundle, tmp_path / "tiny")
     for folder in ("products", "photos/gallery"):
-        for name, colour in (("red", RED), ("green", GREEN)):
+        for name, color in (("red", RED), ("green", GREEN)):
             (tmp_path / folder / name).mkdir(parents=True)
-            pixels = product(colour)
+            pixels = product(color)
             pixels[:, 32:] //= 2  # the demo enrolls the square alone, and nothing of a single color
             Image.fromarray(pixels).save(tmp_path / folder / name / "0.png")
     (tmp_path / "photos/scenes").mkdir()

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from .boxes import Predictions, decode_boxes, overlap
 
-_CENTRE_RADIUS = 2.5  # strides
+_CENTER_RADIUS = 2.5  # strides
 _CANDIDATES = 10
 _IOU_WEIGHT = 6.0
 _OUTSIDE = 1e5
@@ -43,7 +43,7 @@ def assign(predictions: Predictions, boxes: Tensor, picture: Tensor) -> Assignme
     if not len(boxes):
         none = torch.zeros(0, dtype=torch.long, device=boxes.device)
         return Assignment(none, none, none, torch.zeros(0, device=boxes.device))
-    decoded = decode_boxes(predictions.bins, predictions.centres, predictions.strides)
+    decoded = decode_boxes(predictions.bins, predictions.centers, predictions.strides)
     iou = overlap(decoded[picture], boxes[:, None])[0]
     cost = _costs(predictions, boxes, picture, iou)
     count = min(_CANDIDATES, iou.shape[1])
@@ -56,10 +56,10 @@ def assign(predictions: Predictions, boxes: Tensor, picture: Tensor) -> Assignme
 
 def _costs(predictions: Predictions, boxes: Tensor, picture: Tensor, iou: Tensor) -> Tensor:
     """Return what each anchor costs each thing (M, A)."""
-    centres, strides = predictions.centres, predictions.strides
-    inside = torch.cat([centres - boxes[:, None, :2], boxes[:, None, 2:] - centres], dim=-1).amin(dim=-1) > 0
+    centers, strides = predictions.centers, predictions.strides
+    inside = torch.cat([centers - boxes[:, None, :2], boxes[:, None, 2:] - centers], dim=-1).amin(dim=-1) > 0
     middle = (boxes[:, :2] + boxes[:, 2:]) / 2
-    near = (centres - middle[:, None]).abs().amax(dim=-1) < _CENTRE_RADIUS * strides
+    near = (centers - middle[:, None]).abs().amax(dim=-1) < _CENTER_RADIUS * strides
     logits = predictions.logits[picture]
     error = functional.binary_cross_entropy_with_logits(logits, iou, reduction="none")
     cost = error * (iou - logits.sigmoid()).square() - _IOU_WEIGHT * (iou + 1e-7).log()

@@ -1,4 +1,4 @@
-"""Photos → one training picture: crop or expansion, turns, mosaic in a single warp a photo; colour, blur, noise."""
+"""Photos → one training picture: crop or expansion, turns, mosaic in a single warp a photo; color, blur, noise."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _TRIES = 5
 _STRETCH = 0.4
 """Logarithm of what a side is stretched by, the other shrunk: a 16 : 9 photo made square is as if it were 0.29."""
 
-Picture = tuple[NDArray[np.uint8], Boxes]
+DecodedImage = tuple[NDArray[np.uint8], Boxes]
 """Pixels (S, S, 3) uint8 RGB, boxes (M, 4) in its pixels."""
 
 
-def augment(photos: Sequence[Photo], size: int, random: np.random.Generator) -> Picture:
+def augment(photos: Sequence[Photo], size: int, random: np.random.Generator) -> DecodedImage:
     """Make a picture of `size` × `size` out of one photo, two side by side, or four.
 
     Things of which less than a third remains visible lose their box. As in PP-ShiTu the picture's sides are stretched
@@ -32,7 +32,7 @@ def augment(photos: Sequence[Photo], size: int, random: np.random.Generator) -> 
         pixels, found = _view(photo, x2 - x1, y2 - y1, random)
         canvas[y1:y2, x1:x2] = pixels
         boxes.append(found + np.array([x1, y1, x1, y1], np.float32))
-    return _degrade(_recolour(canvas, random), random), np.concatenate(boxes)
+    return _degrade(_recolor(canvas, random), random), np.concatenate(boxes)
 
 
 def _tiles(count: int, size: int, random: np.random.Generator) -> list[tuple[int, int, int, int]]:
@@ -46,14 +46,14 @@ def _tiles(count: int, size: int, random: np.random.Generator) -> list[tuple[int
     return [(0, 0, x, y), (x, 0, size, y), (0, y, x, size), (x, y, size, size)]
 
 
-def _view(photo: Photo, width: int, height: int, random: np.random.Generator) -> Picture:
+def _view(photo: Photo, width: int, height: int, random: np.random.Generator) -> DecodedImage:
     """Look at a photo through a window that shows at least one of its things."""
     for _ in range(_TRIES):
         matrix = _window(photo, width, height, random)
         boxes = _moved(photo.boxes_xyxy, matrix, width, height)
         if len(boxes) or not len(photo.boxes_xyxy):
             break
-    colour = random.integers(0, 256, 3).tolist()
+    color = random.integers(0, 256, 3).tolist()
     pixels = photo.pixels_rgb
     shrink = np.sqrt(abs(np.linalg.det(matrix[:, :2])))
     if shrink < 0.5:  # bilinear sampling alone would skip pixels
@@ -61,7 +61,7 @@ def _view(photo: Photo, width: int, height: int, random: np.random.Generator) ->
         matrix = matrix @ np.diag(
             [photo.pixels_rgb.shape[1] / pixels.shape[1], photo.pixels_rgb.shape[0] / pixels.shape[0], 1]
         )
-    warped = cv2.warpAffine(pixels, matrix, (width, height), flags=cv2.INTER_LINEAR, borderValue=colour)
+    warped = cv2.warpAffine(pixels, matrix, (width, height), flags=cv2.INTER_LINEAR, borderValue=color)
     return np.asarray(warped, np.uint8), boxes
 
 
@@ -72,7 +72,7 @@ def _window(photo: Photo, width: int, height: int, random: np.random.Generator) 
     if random.random() < 0.8:
         stretch = np.exp(random.uniform(-_STRETCH, _STRETCH) * np.array([1, -1]))
         window *= np.exp(random.uniform(np.log(0.45), np.log(1.6))) * stretch
-    centre = sides / 2 + (sides - window) / 2 * random.uniform(-1, 1, 2)
+    center = sides / 2 + (sides - window) / 2 * random.uniform(-1, 1, 2)
     quarter = random.choice(4, p=[0.7, 0.12, 0.06, 0.12])
     angle = np.pi / 2 * quarter
     turn = np.rint([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
@@ -83,7 +83,7 @@ def _window(photo: Photo, width: int, height: int, random: np.random.Generator) 
         turn = np.array([[np.cos(slight), -np.sin(slight)], [np.sin(slight), np.cos(slight)]]) @ turn
     seen = window[::-1] if quarter % 2 else window
     linear = np.diag([width, height] / seen) @ turn
-    shift = np.array([width, height]) / 2 - linear @ centre
+    shift = np.array([width, height]) / 2 - linear @ center
     return np.concatenate([linear, shift[:, None]], axis=1)
 
 
@@ -94,10 +94,10 @@ def _moved(boxes: Boxes, matrix: NDArray[np.float64], width: int, height: int) -
     the mean of both is taken. Without one they are the same.
     """
     linear = matrix[:, :2]
-    centres = (boxes[:, :2] + boxes[:, 2:]) / 2 @ linear.T + matrix[:, 2]
+    centers = (boxes[:, :2] + boxes[:, 2:]) / 2 @ linear.T + matrix[:, 2]
     halves = (boxes[:, 2:] - boxes[:, :2]) / 2
     halves = (halves @ np.abs(linear).T + np.sqrt(halves**2 @ linear.T**2)) / 2
-    whole = np.concatenate([centres - halves, centres + halves], axis=1)
+    whole = np.concatenate([centers - halves, centers + halves], axis=1)
     clipped = whole.clip(0, [width, height, width, height])
     sides = clipped[:, 2:] - clipped[:, :2]
     visible = sides.prod(axis=1) >= _VISIBLE * np.prod(2 * halves, axis=1)
@@ -105,13 +105,13 @@ def _moved(boxes: Boxes, matrix: NDArray[np.float64], width: int, height: int) -
     return kept
 
 
-def _recolour(pixels: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.uint8]:
-    """Change brightness, contrast, saturation and colour cast by one matrix."""
+def _recolor(pixels: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.uint8]:
+    """Change brightness, contrast, saturation and color cast by one matrix."""
     if random.random() < 0.2:
         return pixels
     saturation = random.uniform(0.3, 1.5) if random.random() < 0.9 else 0.0
-    grey = np.full((3, 3), 1 / 3)
-    mix = saturation * np.eye(3) + (1 - saturation) * grey
+    gray = np.full((3, 3), 1 / 3)
+    mix = saturation * np.eye(3) + (1 - saturation) * gray
     contrast, brightness = random.uniform(0.6, 1.4), random.uniform(-35, 35)
     gains = contrast * random.uniform(0.88, 1.12, 3)
     offset = 128 * (1 - contrast) + brightness

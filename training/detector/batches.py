@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from .augment import Picture, augment
+from .augment import DecodedImage, augment
 from .photos import Photo
 
 _TILES = (1, 2, 4)
@@ -55,7 +55,7 @@ class Batches(Dataset[Batch]):
         picture = np.repeat(np.arange(self._size), [len(part) for part in boxes])
         return torch.from_numpy(np.stack(pixels)), torch.from_numpy(np.concatenate(boxes)), torch.from_numpy(picture)
 
-    def _picture(self, side: int, random: np.random.Generator) -> Picture:
+    def _picture(self, side: int, random: np.random.Generator) -> DecodedImage:
         tiles = int(random.choice(_TILES, p=_TILE_SHARES))
         chosen = [self._folders[index] for index in random.choice(len(self._folders), size=tiles, p=self._shares)]
         return augment([photos[int(random.integers(len(photos)))] for photos in chosen], side, random)

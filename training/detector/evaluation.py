@@ -44,7 +44,7 @@ def detect(network: PicoDet, photos: Sequence[Photo], size: int, batch: int = 8)
     for start in range(0, len(photos), batch):
         part = photos[start : start + batch]
         squares = [cv2.resize(photo.pixels_rgb, (size, size), interpolation=cv2.INTER_CUBIC) for photo in part]
-        images = normalise(torch.from_numpy(np.stack(squares)).to(device))
+        images = normalize(torch.from_numpy(np.stack(squares)).to(device))
         for photo, item in zip(part, decode(network(images), size, size), strict=True):
             height, width = photo.pixels_rgb.shape[:2]
             scale = np.array([width, height, width, height], np.float32) / np.float32(size)
@@ -52,7 +52,7 @@ def detect(network: PicoDet, photos: Sequence[Photo], size: int, batch: int = 8)
     return found
 
 
-def normalise(images: Tensor) -> Tensor:
+def normalize(images: Tensor) -> Tensor:
     """Turn pictures (N, H, W, 3) uint8 RGB into the network's input (N, 3, H, W) float32, channels last in memory."""
     mean = torch.tensor(MEAN, device=images.device) * 255
     std = torch.tensor(STD, device=images.device) * 255
@@ -84,7 +84,7 @@ def _candidates(
     anchors = torch.cat(best)
     anchors = anchors[scores[anchors] >= lowest_score]
     anchors = anchors[scores[anchors].argsort(descending=True, stable=True)]
-    boxes = decode_boxes(predictions.bins[index, anchors], predictions.centres[anchors], predictions.strides[anchors])
+    boxes = decode_boxes(predictions.bins[index, anchors], predictions.centers[anchors], predictions.strides[anchors])
     limits = torch.tensor([width, height, width, height], device=boxes.device)
     return torch.minimum(boxes.clamp(min=0), limits), scores[anchors]
 

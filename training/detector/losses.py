@@ -1,4 +1,4 @@
-"""PicoDet's loss: varifocal for scores, generalised IoU and distribution focal for boxes."""
+"""PicoDet's loss: varifocal for scores, generalized IoU and distribution focal for boxes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def detection_losses(outputs: HeadOutputs, boxes: Tensor, picture: Tensor) -> di
         picture: (M,) which picture a thing is in.
 
     Returns:
-        `score`, `box` and `distribution`, weighted: a training minimises their sum.
+        `score`, `box` and `distribution`, weighted: a training minimizes their sum.
     """
     predictions = gather_predictions(outputs)
     assignment = assign(predictions, boxes, picture)
@@ -62,8 +62,8 @@ def distribution_focal(bins: Tensor, distances: Tensor) -> Tensor:
 def _box_terms(predictions: Predictions, assignment: Assignment, boxes: Tensor) -> tuple[Tensor, Tensor]:
     """Return the positives' box and distribution losses (P,)."""
     bins = predictions.bins[assignment.picture, assignment.anchor]
-    centres, strides = predictions.centres[assignment.anchor], predictions.strides[assignment.anchor]
+    centers, strides = predictions.centers[assignment.anchor], predictions.strides[assignment.anchor]
     wanted = boxes[assignment.thing]
-    generalised = overlap(decode_boxes(bins, centres, strides), wanted)[1]
-    distances = torch.cat([centres - wanted[:, :2], wanted[:, 2:] - centres], dim=1) / strides[:, None]
-    return 1 - generalised, distribution_focal(bins, distances).mean(dim=1)
+    generalized = overlap(decode_boxes(bins, centers, strides), wanted)[1]
+    distances = torch.cat([centers - wanted[:, :2], wanted[:, 2:] - centers], dim=1) / strides[:, None]
+    return 1 - generalized, distribution_focal(bins, distances).mean(dim=1)

@@ -41,12 +41,12 @@ def split_photos(folder: Path, fraction: float, seed: int = 0) -> tuple[list[str
 
 
 def near_duplicates(pictures_rgb: Sequence[NDArray[np.uint8]]) -> list[list[int]]:
-    """Group pictures whose middles correlate as grey thumbnails, also turned or mirrored; alone where none does.
+    """Group pictures whose middles correlate as gray thumbnails, also turned or mirrored; alone where none does.
 
     Returns:
         Every index once; groups and their indices in ascending order.
     """
-    small = [_small_grey(picture) for picture in pictures_rgb]
+    small = [_small_gray(picture) for picture in pictures_rgb]
     upright = _middles(small, 0)
     alike = np.eye(len(small), dtype=bool)
     for angle in range(0, 360, _TURN):
@@ -62,10 +62,10 @@ def near_duplicates(pictures_rgb: Sequence[NDArray[np.uint8]]) -> list[list[int]
         group = joined
 
 
-def _small_grey(picture_rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+def _small_gray(picture_rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
     small = cv2.resize(picture_rgb, (_SMALL, _SMALL), interpolation=cv2.INTER_AREA)
-    grey: NDArray[np.float32] = small.mean(axis=2, dtype=np.float32)
-    return grey
+    gray: NDArray[np.float32] = small.mean(axis=2, dtype=np.float32)
+    return gray
 
 
 def _middles(pictures: Sequence[NDArray[np.float32]], angle: float) -> NDArray[np.float32]:

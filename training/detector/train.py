@@ -19,7 +19,7 @@ from ..learning import decay_groups, follow, join_processes, log_line
 from ..networks.picodet import PicoDet, PicoDetConfig
 from ..progress import Progress
 from .batches import Batches
-from .evaluation import detect, evaluate_ap, normalise
+from .evaluation import detect, evaluate_ap, normalize
 from .losses import detection_losses
 from .options import DetectorOptions, Source
 from .photos import Photo, photo_names, read_photos
@@ -135,7 +135,7 @@ def held_out_names(source: Source) -> tuple[list[str], list[str]]:
 def _learn(learner: nn.Module, optimizer: torch.optim.Optimizer, batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
     """Take one step; return each loss."""
     images, boxes, picture = batch
-    losses = detection_losses(learner(normalise(images)), boxes, picture)
+    losses = detection_losses(learner(normalize(images)), boxes, picture)
     optimizer.zero_grad()
     torch.stack(list(losses.values())).sum().backward()
     nn.utils.clip_grad_norm_(learner.parameters(), _GRADIENT_NORM)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .packs import Pack
-from .teacher import Lessons, centre
+from .teacher import Lessons, center
 from .views import cut, part_of
 
 _AHEAD = 4
@@ -57,7 +57,7 @@ class Batch:
         classes: of the first rows, which are to be classified: int64 (C,).
         shallow: whether a row's label teaches the last layer alone, bool (N,).
         taught: the rows of which a teacher says something, int64 (T,).
-        vectors: float32 (T, D), the teacher's, centred over all packs.
+        vectors: float32 (T, D), the teacher's, centerd over all packs.
         maps: float32 (T, M, S, S), the same of its feature maps.
     """
 
@@ -89,8 +89,8 @@ class Batches:
         self._offsets = np.concatenate([[0], np.cumsum(counts)])
         self.classes = sum(n for n, course in zip(counts, self._courses, strict=True) if course.classify)
         self._seed, self._rank = seed, rank
-        self._centre = centre([course.lessons for course in courses if course.lessons is not None])
-        self.teacher_dim = len(self._centre[0])
+        self._center = center([course.lessons for course in courses if course.lessons is not None])
+        self.teacher_dim = len(self._center[0])
 
     def batch(self, step: int, side: int) -> Batch:
         """Return the batch of a step, with pictures of `side` pixels."""
@@ -124,8 +124,8 @@ class Batches:
             numbers[:classified],
             torch.tensor(shallow),
             torch.tensor(taught, dtype=torch.int64),
-            _centred(vectors, self._centre[0]),
-            _centred(maps, self._centre[1]),
+            _centerd(vectors, self._center[0]),
+            _centerd(maps, self._center[1]),
         )
 
     def ahead(self, first: int, last: int, sides: Sequence[int]) -> Iterator[tuple[int, Batch]]:
@@ -172,5 +172,5 @@ def _draw(rng: np.random.Generator, rows: NDArray[np.int64], views: int, count: 
     return chosen
 
 
-def _centred(rows: list[NDArray[np.float16]], centre: NDArray[np.float32]) -> Tensor:
-    return torch.from_numpy(np.stack(rows).astype(np.float32) - centre) if rows else torch.zeros(0)
+def _centerd(rows: list[NDArray[np.float16]], center: NDArray[np.float32]) -> Tensor:
+    return torch.from_numpy(np.stack(rows).astype(np.float32) - center) if rows else torch.zeros(0)

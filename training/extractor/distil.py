@@ -33,7 +33,7 @@ from .train import CHECKPOINT, LOG, start_from
 from .views import cut_all, draw_boxes, draw_parts, in_new_light
 
 _SAVE_EVERY, _LOG_EVERY = 500, 100
-_CENTRED_BY = 8
+_CENTERD_BY = 8
 """Batches that the teachers' mean answers are taken from."""
 _BESIDE = (0.3, 0.7)
 """Least and greatest height and width of the box in which a view shows another."""
@@ -141,8 +141,8 @@ def distil(options: DistilOptions, progress: Progress) -> Extractor:
     views = Views(
         [(Pack.open(path), share) for path, share in options.packs], options.batch // world, options.mixed, device
     )
-    centre_vectors, centre_maps = _centre(teachers, views, options.seed, teacher_side)
-    student = _Student(options, centre_vectors.shape[1]).to(device, memory_format=torch.channels_last)
+    center_vectors, center_maps = _center(teachers, views, options.seed, teacher_side)
+    student = _Student(options, center_vectors.shape[1]).to(device, memory_format=torch.channels_last)
     if options.initial is not None:
         start_from(student.extractor, options.initial)
     average = copy.deepcopy(student.extractor)
@@ -162,7 +162,7 @@ def distil(options: DistilOptions, progress: Progress) -> Extractor:
         smaller = functional.interpolate(seen, (options.side, options.side), mode="bilinear", antialias=True)
         images = in_new_light(smaller, (options.seed, step, rank))
         with torch.autocast(device.type, torch.bfloat16, enabled=fast):
-            losses = wrapped(images, vectors.flatten(1) - centre_vectors, maps - centre_maps)
+            losses = wrapped(images, vectors.flatten(1) - center_vectors, maps - center_maps)
         loss = torch.stack(list(losses.values()))
         optimizer.zero_grad()
         loss.sum().backward()
@@ -195,8 +195,8 @@ def _open_teachers(options: DistilOptions) -> tuple[Teachers, int]:
     return Teachers([Converted(*pair) for pair in zip(networks, maps, strict=True)], focus), sides.pop()
 
 
-def _centre(teachers: Teachers, views: Views, seed: int, side: int) -> tuple[Tensor, Tensor]:
+def _center(teachers: Teachers, views: Views, seed: int, side: int) -> tuple[Tensor, Tensor]:
     """Return the means of vectors (1, T) and maps (1, M, 1, 1) over some batches."""
-    answers = [teachers(views.draw((seed, number, 1 << 20), side)) for number in range(_CENTRED_BY)]
+    answers = [teachers(views.draw((seed, number, 1 << 20), side)) for number in range(_CENTERD_BY)]
     vectors, maps = (torch.cat(kind).mean((0, 2, 3)) for kind in zip(*answers, strict=True))
     return vectors[None], maps[None, :, None, None]

@@ -46,7 +46,7 @@ def triplet_angular_margin(
     that want positives over `positive` and negatives under `negative`.
 
     Args:
-        embeddings: (N, D), not normalised.
+        embeddings: (N, D), not normalized.
         labels: (N,).
         margin: by which a positive's cosine should lead.
         positive: cosine that positives should reach.
@@ -68,7 +68,7 @@ def triplet_angular_margin(
 
 
 class Distillation(nn.Module):
-    """How far a linear map of the embedding is from a teacher's centred vector: 1 - cosine.
+    """How far a linear map of the embedding is from a teacher's centerd vector: 1 - cosine.
 
     Args:
         dim: numbers an embedding.

@@ -76,7 +76,7 @@ class ExtractorOptions:
         return self.margin * min(1.0, step / (_MARGIN_WARM_UP * self.steps))
 
     def light_at(self, step: int) -> float:
-        """Return how much a step's light varies, 0..1: little at first, while colours are all that is understood."""
+        """Return how much a step's light varies, 0..1: little at first, while colors are all that is understood."""
         return min(1.0, step / (_LIGHT_WARM_UP * self.steps))
 
     def rate(self, step: int) -> float:

@@ -59,7 +59,7 @@ class Pack:
         return np.split(order, starts)
 
 
-def find_pictures(folders: Sequence[Path]) -> list[tuple[Path, str]]:
+def image_files(folders: Sequence[Path]) -> list[tuple[Path, str]]:
     """Return the pictures below folders by name, and for each the name of the folder that it lies in: its product.
 
     Raises:
@@ -87,7 +87,7 @@ def pack_pictures(folders: Sequence[Path], out: Path, side: int, each_its_own: b
     Raises:
         ValueError: there are no pictures, or one cannot be read.
     """
-    found = find_pictures(folders)
+    found = image_files(folders)
     names = [str(path) for path, _ in found] if each_its_own else sorted({name for _, name in found})
     number = {name: index for index, name in enumerate(names)}
     out.mkdir(parents=True, exist_ok=True)

@@ -45,7 +45,7 @@ class Lessons:
         return cls(np.load(folder / VECTORS, mmap_mode="r"), np.load(folder / MAPS, mmap_mode="r"))
 
 
-def centre(lessons: Sequence[Lessons]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def center(lessons: Sequence[Lessons]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return the means of vectors (T,) and maps (M, 1, 1) over a sample of all packs; of none, nothing."""
     if not lessons:
         return np.zeros(0, np.float32), np.zeros((0, 1, 1), np.float32)

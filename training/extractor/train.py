@@ -43,7 +43,7 @@ class _Learner(nn.Module):
         """Return each loss, weighted."""
         features = self.extractor.backbone(images)
         averages = self.extractor.average(features)
-        # The neck has centred what all losses see: before it a common offset makes all cosines nearly 1, and their
+        # The neck has centerd what all losses see: before it a common offset makes all cosines nearly 1, and their
         # gradients nothing.
         after = self.extractor.embed(torch.where(batch.shallow[:, None, None, None], averages.detach(), averages))
         losses = {}

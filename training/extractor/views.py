@@ -35,14 +35,14 @@ def draw_parts(rng: np.random.Generator, count: int) -> Affine:
     """Return matrices (N, 2, 3) that map a view's unit square to a picture's: crop, stretch, turn and mirror."""
     area, aspect = rng.uniform(*_AREA, count), _ASPECT ** rng.uniform(-1, 1, count)
     width, height = np.minimum(1.1, np.sqrt(area * aspect)), np.minimum(1.1, np.sqrt(area / aspect))
-    centre_x = 0.5 + rng.uniform(-1, 1, count) * np.maximum(0.0, 1 - width) / 2
-    centre_y = 0.5 + rng.uniform(-1, 1, count) * np.maximum(0.0, 1 - height) / 2
+    center_x = 0.5 + rng.uniform(-1, 1, count) * np.maximum(0.0, 1 - width) / 2
+    center_y = 0.5 + rng.uniform(-1, 1, count) * np.maximum(0.0, 1 - height) / 2
     limit = np.where(rng.random(count) < _STRONG_SHARE, _STRONG_DEGREES, _SLIGHT_DEGREES)
     angle = np.radians(rng.uniform(-1, 1, count) * limit)
     mirror = np.where(rng.random(count) < 0.5, -1.0, 1.0)
     cos, sin = np.cos(angle), np.sin(angle)
     linear = np.stack([cos * width * mirror, -sin * height, sin * width * mirror, cos * height], 1).reshape(-1, 2, 2)
-    shift = np.stack([centre_x, centre_y], 1) - linear.sum(2) / 2
+    shift = np.stack([center_x, center_y], 1) - linear.sum(2) / 2
     return np.concatenate([linear, shift[:, :, None]], axis=2).astype(np.float32)
 
 
@@ -51,7 +51,7 @@ def cut(pixels_rgb: NDArray[np.uint8], part: Affine, side: int) -> NDArray[np.ui
     size = pixels_rgb.shape[0]
     matrix = part.copy()
     matrix[:, :2] *= size / side
-    # From pixel centres to pixel centres.
+    # From pixel centers to pixel centers.
     matrix[:, 2] = part[:, 2] * size + matrix[:, :2] @ np.array([0.5, 0.5]) - 0.5
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return cv2.warpAffine(pixels_rgb, matrix, (side, side), flags=flags, borderMode=cv2.BORDER_REFLECT_101)
@@ -69,15 +69,15 @@ def cut_all(images: Tensor, parts: Tensor, side: int) -> Tensor:
     return functional.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
 
 
-def normalise(images: Tensor) -> Tensor:
-    """Map grey levels (N, 3, H, W) in 0..255 to what the networks eat: ImageNet's mean 0 and deviation 1."""
+def normalize(images: Tensor) -> Tensor:
+    """Map gray levels (N, 3, H, W) in 0..255 to what the networks eat: ImageNet's mean 0 and deviation 1."""
     return (images - MEAN.to(images.device)) / STD.to(images.device)
 
 
 def as_input(pixels_rgb: Sequence[NDArray[np.uint8]]) -> Tensor:
     """Return pictures (S, S, 3) as what the networks eat: (N, 3, S, S), channels last in memory."""
     images = torch.from_numpy(np.stack(pixels_rgb)).permute(0, 3, 1, 2).float()
-    return normalise(images).contiguous(memory_format=torch.channels_last)
+    return normalize(images).contiguous(memory_format=torch.channels_last)
 
 
 def in_new_light(images: Tensor, seed: tuple[int, int, int], strength: float = 1.0) -> Tensor:
@@ -90,18 +90,18 @@ def in_new_light(images: Tensor, seed: tuple[int, int, int], strength: float = 1
     """
     run, step, rank = seed
     generator = torch.Generator(images.device).manual_seed((run * 1_000_003 + step) * 64 + rank)
-    return normalise(relight(images, generator, strength)).contiguous(memory_format=torch.channels_last)
+    return normalize(relight(images, generator, strength)).contiguous(memory_format=torch.channels_last)
 
 
 def relight(images: Tensor, generator: torch.Generator, strength: float = 1.0) -> Tensor:
-    """Change light, colour and sharpness of pictures (N, 3, H, W) in 0..255, and hide parts of some.
+    """Change light, color and sharpness of pictures (N, 3, H, W) in 0..255, and hide parts of some.
 
-    Saturation, contrast and gain are linear in a pixel's colour, so that one matrix a picture does them all.
+    Saturation, contrast and gain are linear in a pixel's color, so that one matrix a picture does them all.
     `strength` 0 leaves pictures as they are, 1 changes them as much as shops do. `generator` is of their device.
     """
     count, _, height, width = images.shape
     device = images.device
-    colours = images.permute(0, 2, 3, 1).reshape(count, -1, 3)  # no copy where channels lie last in memory
+    colors = images.permute(0, 2, 3, 1).reshape(count, -1, 3)  # no copy where channels lie last in memory
 
     def around_one(reach: float, channels: int = 1) -> Tensor:
         drawn = torch.rand(count, 1, channels, generator=generator, device=device)
@@ -114,15 +114,15 @@ def relight(images: Tensor, generator: torch.Generator, strength: float = 1.0) -
     contrast = around_one(0.35)
     gain = around_one(0.35) * around_one(0.1, 3)
     mixing = (torch.eye(3, device=device) * saturation + (1 - saturation) / 3) * contrast * gain
-    level = colours.mean((1, 2), keepdim=True) * (1 - contrast) * gain
-    seen = torch.baddbmm(level, colours, mixing).clamp_(0, 255).reshape(count, height, width, 3).permute(0, 3, 1, 2)
+    level = colors.mean((1, 2), keepdim=True) * (1 - contrast) * gain
+    seen = torch.baddbmm(level, colors, mixing).clamp_(0, 255).reshape(count, height, width, 3).permute(0, 3, 1, 2)
     soft = torch.nonzero(some(0.15)).flatten()
     seen[soft] = functional.avg_pool2d(seen[soft], 3, 1, 1, count_include_pad=False)
     return _hide(seen, torch.nonzero(some(0.25)).flatten(), generator)
 
 
 def _hide(images: Tensor, chosen: Tensor, generator: torch.Generator) -> Tensor:
-    """Cover a rectangle of the chosen pictures with one colour, as hands and other products do."""
+    """Cover a rectangle of the chosen pictures with one color, as hands and other products do."""
     drawn = torch.rand(len(images), 7, generator=generator, device=images.device)[chosen]
     inside = draw_boxes(drawn[:, :4], (0.1, 0.5), images.shape[2:])
     images[chosen] = torch.where(inside, drawn[:, 4:7, None, None] * 255, images[chosen])

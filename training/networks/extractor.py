@@ -1,8 +1,8 @@
-"""The extractor: a backbone, PP-ShiTu V2's end of it, and the batch-normalised neck.
+"""The extractor: a backbone, PP-ShiTu V2's end of it, and the batch-normalized neck.
 
 V2's end (`PPLCNetV2_base_ShiTu` in PaddleClas): features are averaged over the picture and mapped by one linear layer
-with bias, without activation and classifier; the neck (Luo et al., "Bag of Tricks", arXiv:1903.07071) normalises each
-number over the training set. Ours may look at the averages of earlier stages, too: they know colours and textures that
+with bias, without activation and classifier; the neck (Luo et al., "Bag of Tricks", arXiv:1903.07071) normalizes each
+number over the training set. Ours may look at the averages of earlier stages, too: they know colors and textures that
 the last one of a small network has given up ("hypercolumns", Hariharan et al., arXiv:1411.5752), and cost nothing.
 And it may look at each picture twice, as it is and mirrored, and take the mean of what it sees, at twice the price.
 """
@@ -81,5 +81,5 @@ class Extractor(nn.Module):
         return embeddings
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return embeddings (N, D), not normalised, of pictures (N, 3, H, W)."""
+        """Return embeddings (N, D), not normalized, of pictures (N, 3, H, W)."""
         return self.embed(self.look_at(images))

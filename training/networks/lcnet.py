@@ -30,7 +30,7 @@ ahead of the others. Untrained, 27 layers of it leave embeddings in which little
 
 
 class ConvBN(nn.Module):
-    """Convolution, batch normalisation and h-swish."""
+    """Convolution, batch normalization and h-swish."""
 
     def __init__(self, channels_in: int, channels_out: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
         super().__init__()

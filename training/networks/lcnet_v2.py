@@ -66,7 +66,7 @@ class LCNetV2(nn.Module):
 
 
 class ConvBN(nn.Module):
-    """Convolution, batch normalisation and, if `act`, ReLU."""
+    """Convolution, batch normalization and, if `act`, ReLU."""
 
     def __init__(
         self, channels_in: int, channels_out: int, kernel: int, stride: int = 1, groups: int = 1, act: bool = True

@@ -46,7 +46,7 @@ class HeadOutputs:
 
     Attributes:
         logits: (N, 1, h, w); their sigmoid is the score.
-        bins: (N, 4 · (REG_MAX + 1), h, w), logits of the distances from a cell's centre to the left, top, right and
+        bins: (N, 4 · (REG_MAX + 1), h, w), logits of the distances from a cell's center to the left, top, right and
             bottom edge, over 0..REG_MAX strides.
     """
 
@@ -65,14 +65,14 @@ class PicoDet(nn.Module):
         self.head = PicoHead(config.channels, config.head_convs)
 
     def forward(self, images: Tensor) -> HeadOutputs:
-        """Map pictures (N, 3, H, W), normalised, H and W multiples of 32, to the head's outputs."""
+        """Map pictures (N, 3, H, W), normalized, H and W multiples of 32, to the head's outputs."""
         features = self.backbone.features(images)
         outputs: HeadOutputs = self.head(self.neck([features[stage] for stage in _STAGES]))
         return outputs
 
 
 class DPModule(nn.Module):
-    """A depthwise and a pointwise convolution, each with batch normalisation and h-swish."""
+    """A depthwise and a pointwise convolution, each with batch normalization and h-swish."""
 
     def __init__(self, channels: int, stride: int) -> None:
         super().__init__()
@@ -137,7 +137,7 @@ def _fusion(channels: int) -> nn.Sequential:
 
 
 class ConvNorm(nn.Module):
-    """Convolution, depthwise or pointwise, and batch normalisation."""
+    """Convolution, depthwise or pointwise, and batch normalization."""
 
     def __init__(self, channels: int, kernel: int, groups: int) -> None:
         super().__init__()
@@ -148,8 +148,8 @@ class ConvNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to the same shape."""
-        normalised: Tensor = self.norm(self.conv(x))
-        return normalised
+        normalized: Tensor = self.norm(self.conv(x))
+        return normalized
 
 
 class PicoFeat(nn.Module):

@@ -18,7 +18,7 @@ from ..detector.train import CHECKPOINT as DETECTOR_CHECKPOINT
 from ..detector.train import load_detector
 from ..extractor.train import CHECKPOINT as EXTRACTOR_CHECKPOINT
 from ..extractor.train import load_extractor
-from ..extractor.views import normalise
+from ..extractor.views import normalize
 from ..networks.extractor import Extractor
 from ..networks.picodet import HeadOutputs, PicoDet, PicoDetConfig
 from .copying import paddle_name
@@ -47,7 +47,7 @@ def export_weights(
     resize = cv2.INTER_LINEAR if kind == "extractor" else cv2.INTER_CUBIC  # as the runtime resizes
     photos = [cv2.resize(read_rgb(path), (width, height), interpolation=resize) for path in pictures]
     pixels = torch.from_numpy(np.stack([*_noise(height, width), *photos])).permute(0, 3, 1, 2)
-    images = normalise(pixels.float()).contiguous()
+    images = normalize(pixels.float()).contiguous()
     network: Extractor | PicoDet
     if kind == "extractor":
         network = extractor = load_extractor(checkpoint)
@@ -109,7 +109,7 @@ def import_weights(kind: Kind, parcel: Path, out: Path) -> None:
 
 
 def _noise(height: int, width: int) -> list[NDArray[np.uint8]]:
-    """Return pictures (height, width, 3) of coloured blocks, from a few large ones to one each pixel."""
+    """Return pictures (height, width, 3) of colored blocks, from a few large ones to one each pixel."""
     rng = np.random.default_rng(0)
     drawn = [rng.integers(0, 256, (grain or height, grain or width, 3), np.uint8) for grain in _GRAINS]
     return [cv2.resize(blocks, (width, height), interpolation=cv2.INTER_NEAREST) for blocks in drawn]

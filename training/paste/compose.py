@@ -20,7 +20,7 @@ class Pose:
     """Where a cut-out goes.
 
     Attributes:
-        x, y: its centre, or its foot where it stands; pixels of the canvas.
+        x, y: its center, or its foot where it stands; pixels of the canvas.
         size: its longer side in pixels; smaller where the cut-out is too coarse for that.
         turn_deg: counter-clockwise.
         tilt: how far a corner moves at most, as a share of the size: perspective.
@@ -148,7 +148,7 @@ def _shared(
 
 
 def _gain(rng: np.random.Generator, behind: Plane) -> Plane:
-    """Return the factors (3,) that bring a cut-out some way towards the light of the place where it lies."""
+    """Return the factors (3,) that bring a cut-out some way toward the light of the place where it lies."""
     around = behind.reshape(-1, 3).mean(axis=0)
     level = around.mean()
     cast = (around / max(level, 1.0)) ** rng.uniform(0.05, 0.3)

@@ -1,4 +1,4 @@
-"""Single objects cut out of photos taken on a plain, light board and of catalogue pictures."""
+"""Single objects cut out of photos taken on a plain, light board and of catalog pictures."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .masks import (
     Mask,
     Pixels,
     Plane,
-    colour_distance,
+    color_distance,
     convexity,
     fault,
     find_object,
@@ -29,8 +29,8 @@ FOLDERS = ("glass", "metal", "plastic", "trash")
 
 SEE_THROUGH = ("glass", "plastic")
 
-COLOURLESS = 12.0
-"""Distance in CIELAB at which glass shows a colour of its own rather than the board."""
+COLORLESS = 12.0
+"""Distance in CIELAB at which glass shows a color of its own rather than the board."""
 
 BOARD = 230.0
 """What a cut-out's board is made to: white, of this level, so that every cut-out has the same light."""
@@ -67,10 +67,10 @@ def load_photographed(shared: Path, progress: Progress) -> list[Cutout]:
     return cutouts
 
 
-def load_catalogue(shared: Path) -> list[Cutout]:
-    """Cut out the products of the grocery catalogue pictures below `shared`."""
+def load_catalog(shared: Path) -> list[Cutout]:
+    """Cut out the products of the grocery catalog pictures below `shared`."""
     pictures = sorted((shared / "data/grocery/images/iconic").rglob("*.jpg"))
-    cutouts = [cut_out_of_catalogue(read_rgb(file), is_package="Packages" in file.parts) for file in pictures]
+    cutouts = [cut_out_of_catalog(read_rgb(file), is_package="Packages" in file.parts) for file in pictures]
     return [cutout for cutout in cutouts if cutout is not None]
 
 
@@ -85,8 +85,8 @@ def cut_out(photo_rgb: Pixels, see_through: bool = False) -> Cutout | None:
     return _cutout(np.rot90(photo_rgb, quarters), Mask(inside, board), see_through, _upright(inside), bool(sides))
 
 
-def cut_out_of_catalogue(picture_rgb: Pixels, is_package: bool) -> Cutout | None:
-    """Cut out of a catalogue picture (H, W, 3) uint8 RGB; None for several objects, which have no convex outline."""
+def cut_out_of_catalog(picture_rgb: Pixels, is_package: bool) -> Cutout | None:
+    """Cut out of a catalog picture (H, W, 3) uint8 RGB; None for several objects, which have no convex outline."""
     mask = find_on_white(picture_rgb, convex=is_package)
     if mask is None or convexity(mask.inside) < CONVEX:
         return None
@@ -110,8 +110,8 @@ def _cutout(photo_rgb: Pixels, mask: Mask, see_through: bool, upright_deg: float
     lit = np.clip(photo_rgb / np.maximum(mask.board_rgb, 1) * BOARD, 0, 255).astype(np.uint8)
     clear = np.zeros_like(alpha)
     if see_through:
-        distance = cv2.GaussianBlur(colour_distance(photo_rgb, mask.board_rgb), (0, 0), 1.5)
-        clear = 0.75 * np.exp(-((distance / COLOURLESS) ** 2))
+        distance = cv2.GaussianBlur(color_distance(photo_rgb, mask.board_rgb), (0, 0), 1.5)
+        clear = 0.75 * np.exp(-((distance / COLORLESS) ** 2))
     x, y, width, height = cv2.boundingRect(inside)
     part = np.s_[y : y + height, x : x + width]
     return Cutout(lit[part], alpha[part], clear[part].astype(np.float32), upright_deg, is_cut)

@@ -1,4 +1,4 @@
-"""What a camera does to a scene: light, colour, blur and noise."""
+"""What a camera does to a scene: light, color, blur and noise."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def _motion(rng: np.random.Generator) -> Plane:
     """Return the kernel of a short straight movement."""
     length = int(rng.integers(3, 9))
     kernel = np.zeros((length, length), np.float32)
-    angle, centre = rng.uniform(0, np.pi), (length - 1) / 2
-    reach = centre * np.array([np.cos(angle), np.sin(angle)])
-    start, end = np.rint(centre - reach).astype(int), np.rint(centre + reach).astype(int)
+    angle, center = rng.uniform(0, np.pi), (length - 1) / 2
+    reach = center * np.array([np.cos(angle), np.sin(angle)])
+    start, end = np.rint(center - reach).astype(int), np.rint(center + reach).astype(int)
     cv2.line(kernel, start.tolist(), end.tolist(), 1.0)
     blurred: Plane = kernel / kernel.sum()
     return blurred

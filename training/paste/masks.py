@@ -35,7 +35,7 @@ class Mask:
 def find_object(photo_rgb: Pixels) -> Mask | None:
     """Segment the object that lies on a plain board.
 
-    The board is what can be reached from the border over smooth ground of the board's colour, lighter or in shadow: a
+    The board is what can be reached from the border over smooth ground of the board's color, lighter or in shadow: a
     shadow ends softly, an object, even a clear bottle, with a step. How small a step ends it is tried from fine to
     coarse; the outline that is most convex and clear is taken, as products are, unless much of the object went.
 
@@ -43,7 +43,7 @@ def find_object(photo_rgb: Pixels) -> Mask | None:
         The largest piece without its holes; None where nothing stands out.
     """
     board = _board(photo_rgb)
-    step, distance = _step(photo_rgb), colour_distance(photo_rgb, board)
+    step, distance = _step(photo_rgb), color_distance(photo_rgb, board)
     found = [_outlined(photo_rgb, (step > edge) | (distance > 4 * edge)) for edge in EDGES]
     finest = found[0].sum()
     clarity = [_clarity(inside, step) if inside.sum() > 0.6 * finest else 0.0 for inside in found]
@@ -51,7 +51,7 @@ def find_object(photo_rgb: Pixels) -> Mask | None:
 
 
 def find_on_white(picture_rgb: Pixels, convex: bool) -> Mask | None:
-    """Segment a catalogue picture, whose ground is white itself; a package, white at its edges too, by its hull."""
+    """Segment a catalog picture, whose ground is white itself; a package, white at its edges too, by its hull."""
     ground = cv2.copyMakeBorder(picture_rgb, PAD, PAD, PAD, PAD, cv2.BORDER_CONSTANT, value=(255, 255, 255))
     inside = _largest(cv2.morphologyEx((ground.min(axis=2) < 240).astype(np.uint8), cv2.MORPH_CLOSE, _disc(5)))
     if not inside.any():
@@ -99,8 +99,8 @@ def outline_of(inside: Pixels) -> NDArray[np.int32]:
     return outline
 
 
-def colour_distance(photo_rgb: Pixels, board: Plane) -> Plane:
-    """Return how far each colour is from the board's in CIELAB, where somewhat darker counts less: that is shadow."""
+def color_distance(photo_rgb: Pixels, board: Plane) -> Plane:
+    """Return how far each color is from the board's in CIELAB, where somewhat darker counts less: that is shadow."""
     smooth = cv2.bilateralFilter(np.ascontiguousarray(photo_rgb), 5, 20, 2).astype(np.float32)
     difference = cv2.cvtColor(smooth / 255, cv2.COLOR_RGB2LAB) - cv2.cvtColor(board / 255, cv2.COLOR_RGB2LAB)
     light, chroma = difference[..., 0], np.hypot(difference[..., 1], difference[..., 2])
@@ -133,19 +133,19 @@ def _clarity(inside: Pixels, step: Plane) -> float:
 
 
 def _board(photo_rgb: Pixels) -> Plane:
-    """Fit a second-order surface to the border's colours, leaving out by turns what the surface does not explain."""
+    """Fit a second-order surface to the border's colors, leaving out by turns what the surface does not explain."""
     height, width = photo_rgb.shape[:2]
     y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
     terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
     margin = max(2, min(height, width) // 12)
     border = np.ones((height, width), bool)
     border[margin:-margin, margin:-margin] = False
-    features, colours = terms[border], photo_rgb[border].astype(np.float64)
-    bright = colours.sum(axis=1)
+    features, colors = terms[border], photo_rgb[border].astype(np.float64)
+    bright = colors.sum(axis=1)
     keep = bright >= np.percentile(bright, 40)
     for _ in range(5):
-        surface = np.linalg.lstsq(features[keep], colours[keep], rcond=None)[0]
-        error = np.abs(features @ surface - colours).max(axis=1)
+        surface = np.linalg.lstsq(features[keep], colors[keep], rcond=None)[0]
+        error = np.abs(features @ surface - colors).max(axis=1)
         keep = error <= max(6.0, float(np.percentile(error, 50)))
     fitted: Plane = np.clip(terms @ surface, 0, 255).astype(np.float32)
     return fitted

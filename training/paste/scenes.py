@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..detector.photos import read_rgb
 from ..progress import Progress
 from .compose import SHARPEST, Canvas, Pose, place
-from .cutouts import Cutout, load_catalogue, load_photographed
+from .cutouts import Cutout, load_catalog, load_photographed
 from .finish import camera
 from .masks import Pixels
 from .yolo import write_picture
@@ -30,7 +30,7 @@ class Material:
 
     Attributes:
         whole, cut: objects, and those that their photo cuts off.
-        packages: catalogue pictures, upright.
+        packages: catalog pictures, upright.
         surfaces: textures (H, W, 3) uint8 RGB.
         rooms: photos of a shop.
     """
@@ -73,7 +73,7 @@ def load_material(shared: Path, progress: Progress) -> Material:
     """Read the cut-outs and backgrounds below `shared`."""
     textures = [file for file in sorted((shared / "data/textures").glob("*.jpg")) if file.stem not in NO_SURFACES]
     rooms = sorted((shared / "data/grocery/images/train").rglob("*.jpg"))
-    photographed, packages = load_photographed(shared, progress), load_catalogue(shared)
+    photographed, packages = load_photographed(shared, progress), load_catalog(shared)
     whole = [cutout for cutout in photographed if not cutout.is_cut]
     cut = [cutout for cutout in photographed if cutout.is_cut]
     return Material(whole, cut, packages, [read_rgb(file) for file in textures], rooms)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import label
-from .colours import BLACK, WHITE, Colour, mix
+from .colors import BLACK, WHITE, Color, mix
 from .design import Design
 from .sprite import Light, Sprite, View
 
@@ -22,7 +22,7 @@ _DISTANCE = 4.5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Face:
-    """A flat polygon in space (x right, y down, z to the camera) with a texture or one colour.
+    """A flat polygon in space (x right, y down, z to the camera) with a texture or one color.
 
     corners: float64 (N, 3), four of them (upper left, clockwise) where there is a texture.
     """
@@ -30,7 +30,7 @@ class Face:
     corners: Points
     texture: tuple[Pixels, ...] | None
     """The whole one, and smaller by halves."""
-    colour: Colour
+    color: Color
 
 
 def faces_of(design: Design, scale: float = 1.0) -> tuple[Face, ...]:
@@ -112,7 +112,7 @@ def draw_boxed(design: Design, faces: tuple[Face, ...], view: View, height: int)
 
 
 def _turn(view: View) -> Points:
-    """Return the rotation: first about the upright axis, then towards the camera."""
+    """Return the rotation: first about the upright axis, then toward the camera."""
     c, s = np.cos(view.yaw), np.sin(view.yaw)
     about = np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]])
     c, s = np.cos(view.pitch), np.sin(view.pitch)
@@ -142,7 +142,7 @@ def _paint_face(
     shade = light.ambient + light.direct * max(0.0, float(normal @ np.array([lx, -ly, lz])))
     if face.texture is None:
         drawn = np.empty_like(canvas)
-        drawn[:] = np.clip(np.array(face.colour) * shade, 0, 255)
+        drawn[:] = np.clip(np.array(face.color) * shade, 0, 255)
     else:
         drawn = _textured(face.texture, points, size, shade, design, light)
     share = shape[..., None].astype(np.float32) / 255
@@ -195,11 +195,11 @@ def _caps(design: Design) -> list[tuple[Points, Points]]:
     return [(ring, ring + normal * 0.045)]
 
 
-def _paint_cap(canvas: Pixels, mask: Pixels, rings: list[Points], colour: Colour, light: Light) -> None:
+def _paint_cap(canvas: Pixels, mask: Pixels, rings: list[Points], color: Color, light: Light) -> None:
     hull = cv2.convexHull(np.concatenate(rings).astype(np.float32))[:, 0]
     upper = rings[1]
     for points, shade in ((hull, light.ambient * 0.85), (upper, light.ambient + light.direct * 0.7)):
         scaled = np.rint(points * 16).astype(np.int32)
-        dyed = tuple(min(255.0, shade * part) for part in colour)
+        dyed = tuple(min(255.0, shade * part) for part in color)
         cv2.fillConvexPoly(canvas, scaled, dyed, cv2.LINE_AA, 4)
         cv2.fillConvexPoly(mask, scaled, 255, cv2.LINE_AA, 4)

@@ -34,9 +34,9 @@ def developed(rng: np.random.Generator, image: Pixels, strength: float) -> Pixel
     table = np.clip(255 * ramp[:, None] * gains[None], 0, 255).astype(np.uint8)
     image = cv2.LUT(image, table[None])
     if rng.random() < 0.5 * strength:
-        grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+        gray = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
         share = float(rng.uniform(0.7, 1.2))
-        image = cv2.addWeighted(image, share, grey, 1 - share, float(rng.uniform(-12, 22)))
+        image = cv2.addWeighted(image, share, gray, 1 - share, float(rng.uniform(-12, 22)))
     if rng.random() < 0.5 * strength:
         corners = np.clip(rng.normal(1, 0.2, (2, 2)), 0.5, 1.3).astype(np.float32)
         shade = cv2.resize(corners, image.shape[1::-1], interpolation=cv2.INTER_LINEAR)

@@ -1,4 +1,4 @@
-"""One product as a detector's crop shows it, or as a catalogue does."""
+"""One product as a detector's crop shows it, or as a catalog does."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from .surfaces import Surfaces, backdrop, surface
 
 Pixels = NDArray[np.uint8]
 _STRANGERS = 48
-"""How many foreign products stand about as neighbours; few, so that their labels are drawn once."""
+"""How many foreign products stand about as neighbors; few, so that their labels are drawn once."""
 
 
 def draw_crop(product: Product, rng: np.random.Generator, size: int, surfaces: Surfaces | None = None) -> Pixels:
     """Draw a product as a crop out of a photo, stretched to a square as PP-ShiTu does with its boxes.
 
-    Most crops have a backdrop, neighbours, something before the product and a box that is not quite tight (each side
-    between 8 % inside and 15 % outside); every sixth is a catalogue's picture: alone, on white or a plain colour.
+    Most crops have a backdrop, neighbors, something before the product and a box that is not quite tight (each side
+    between 8 % inside and 15 % outside); every sixth is a catalog's picture: alone, on white or a plain color.
 
     Args:
         product: what to draw.
@@ -35,7 +35,7 @@ def draw_crop(product: Product, rng: np.random.Generator, size: int, surfaces: S
         uint8 RGB (size, size, 3).
     """
     if rng.random() < 0.16:
-        return _catalogue(product, rng, size)
+        return _catalog(product, rng, size)
     if product.design.kind == "fruit" and rng.random() < 0.6:
         return _pile(product, rng, size, surfaces)
     return _photo(product, rng, size, surfaces)
@@ -51,7 +51,7 @@ def _photo(product: Product, rng: np.random.Generator, size: int, surfaces: Surf
     w, h = width + left + right, height + top + bottom
     canvas = backdrop(rng, h, w, surfaces)
     if rng.random() < 0.45:
-        _neighbours(canvas, product, light, rng, sprite.mask.shape, (left, top))
+        _neighbors(canvas, product, light, rng, sprite.mask.shape, (left, top))
     before = None
     if rng.random() < 0.2:
         behind, before = hand(rng, h, w, (left, top, left + width, top + height))
@@ -82,7 +82,7 @@ def _view(rng: np.random.Generator, light: Light) -> View:
     return View(yaw, pitch, light)
 
 
-def neighbour_of(product: Product, rng: np.random.Generator) -> Product:
+def neighbor_of(product: Product, rng: np.random.Generator) -> Product:
     """Return another product as it stands beside one in a shop: the same, one of its brand, or a stranger."""
     pick = float(rng.random())
     if pick < 0.3:
@@ -92,7 +92,7 @@ def neighbour_of(product: Product, rng: np.random.Generator) -> Product:
     return Product.of(2_000_000_000 + int(rng.integers(_STRANGERS)))
 
 
-def _neighbours(
+def _neighbors(
     canvas: Pixels,
     product: Product,
     light: Light,
@@ -105,7 +105,7 @@ def _neighbours(
     yaw, pitch = float(rng.normal(0, 0.3)), float(rng.uniform(0, 0.2))
     for side in (-1, 1):
         if rng.random() < 0.65:
-            other = neighbour_of(product, rng)
+            other = neighbor_of(product, rng)
             size = max(16, round(height * float(rng.uniform(0.8, 1.2))))
             sprite = other.draw(View(yaw, pitch, light), size)
             gap = round(width * float(rng.uniform(-0.12, 0.1)))
@@ -120,7 +120,7 @@ def _cover(canvas: Pixels, product: Product, light: Light, rng: np.random.Genera
     height, width = canvas.shape[:2]
     pick = float(rng.random())
     if pick < 0.5:
-        other = neighbour_of(product, rng).draw(
+        other = neighbor_of(product, rng).draw(
             View(float(rng.normal(0, 0.4)), 0.1, light), max(16, round(height * float(rng.uniform(0.5, 1.1))))
         )
         shown = round(min(width * float(rng.uniform(0.05, 0.3)), other.mask.shape[1]))
@@ -153,7 +153,7 @@ def _turned_fruit(product: Product, rng: np.random.Generator, light: Light, each
     return pose(product, view, round(each * float(rng.uniform(0.85, 1.1))), rng, float(rng.normal(0, 0.8)))
 
 
-def _catalogue(product: Product, rng: np.random.Generator, size: int) -> Pixels:
+def _catalog(product: Product, rng: np.random.Generator, size: int) -> Pixels:
     light = Light.draw(rng)
     view = View(float(rng.normal(0, 0.12)), float(rng.choice([0.0, rng.uniform(0, 0.25)])), light)
     sprite = pose(product, view, round(size * 0.9), rng, 0.0)

@@ -1,4 +1,4 @@
-"""The demo's sample pictures: a gallery of drawn products, and counters and shelves to recognise them on."""
+"""The demo's sample pictures: a gallery of drawn products, and counters and shelves to recognize them on."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def draw_demo(out: Path, seed: int) -> None:
         if sample.name is not None:
             folder = out / "gallery" / sample.name
             folder.mkdir(parents=True, exist_ok=True)
-            for view, draw in enumerate((_catalogue, _lying, _standing)):
+            for view, draw in enumerate((_catalog, _lying, _standing)):
                 rng = np.random.default_rng((seed, number, view))
                 _write(folder / f"{view + 1}.jpg", draw(rng, sample.product), 85)
     (out / "scenes").mkdir(parents=True, exist_ok=True)
@@ -69,7 +69,7 @@ def _photo(rng: np.random.Generator, canvas: Pixels, size: tuple[int, int], stre
     return noisy
 
 
-def _catalogue(rng: np.random.Generator, product: Product) -> Pixels:
+def _catalog(rng: np.random.Generator, product: Product) -> Pixels:
     side = _SIDE * FINE
     light = friendly_light(rng)
     sprite = pose(product, View(float(rng.normal(0, 0.06)), 0.1, light), round(0.88 * side), rng, 0.0, TEXTURES)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from .colours import BLACK, WHITE, Colour
+from .colors import BLACK, WHITE, Color
 from .design import Design, Slot, design_of
 from .product import Product
 
@@ -48,19 +48,19 @@ def _package(
     brand: str,
     variety: str,
     picture: str,
-    paper: Colour,
-    second: Colour,
-    accent: Colour,
+    paper: Color,
+    second: Color,
+    accent: Color,
     slots: tuple[Slot, ...],
-    ink: Colour,
+    ink: Color,
 ) -> Design:
-    """Return a sober design: the shape of a seed, with words and colours of our own."""
+    """Return a sober design: the shape of a seed, with words and colors of our own."""
     return replace(
         design_of(seed, kind),
         brand=brand,
         variety=variety,
         picture=picture,
-        picture_colour=accent,
+        picture_color=accent,
         paper=paper,
         second=second,
         accent=accent,
@@ -96,7 +96,7 @@ def _cartons() -> list[tuple[str, Design]]:
         orange,
         brand="Apple\njuice",
         picture="fruit",
-        picture_colour=(190, 40, 36),
+        picture_color=(190, 40, 36),
         second=(150, 196, 72),
         accent=(86, 150, 36),
         brand_ink=(48, 110, 28),
@@ -178,7 +178,7 @@ def _others() -> list[tuple[str, Design]]:
         berry,
         brand="Blueberry",
         picture="berries",
-        picture_colour=violet,
+        picture_color=violet,
         second=(172, 170, 226),
         accent=violet,
         brand_ink=violet,
@@ -211,7 +211,7 @@ def _others() -> list[tuple[str, Design]]:
         _TALL,
         (240, 220, 180),
     )
-    coffee = replace(coffee, brand_font="DejaVuSerif-Bold.ttf", gloss=0.25, metal=0.3, picture_colour=(134, 80, 44))
+    coffee = replace(coffee, brand_font="DejaVuSerif-Bold.ttf", gloss=0.25, metal=0.3, picture_color=(134, 80, 44))
     return [("Strawberry yoghurt", berry), ("Blueberry yoghurt", blue), ("Honey", honey), ("Ground coffee", coffee)]
 
 

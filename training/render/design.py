@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import outlines
-from .colours import WHITE, Colour, distance, from_hsv, ink_on, luminance, mix
+from .colors import WHITE, Color, distance, from_hsv, ink_on, luminance, mix
 from .pictures import PICTURES
 from .words import SCRIPTS, TASTES, word
 from .writing import FONTS
@@ -34,7 +34,7 @@ class Slot:
 class Design:
     """Everything that a product's look follows from.
 
-    Lengths are shares of the height of the package, colours RGB. `radii` describe turned bodies (bottle, can, jar, tub,
+    Lengths are shares of the height of the package, colors RGB. `radii` describe turned bodies (bottle, can, jar, tub,
     pouch, fruit), `width` and `depth` the square ones (carton, box).
     """
 
@@ -45,10 +45,10 @@ class Design:
     depth: float
     roof: bool
     """A carton with a gable; else it is a brick."""
-    cap: Colour
+    cap: Color
     cap_height: float
-    body: Colour
-    """Colour of the bottle or its content."""
+    body: Color
+    """Color of the bottle or its content."""
     clear: bool
     """Light shines through the body."""
     level: float
@@ -60,10 +60,10 @@ class Design:
     label_width: float
     """Share of the circumference that a label takes; 1 goes all round."""
     label_round: bool
-    paper: Colour
-    second: Colour
-    accent: Colour
-    brand_ink: Colour
+    paper: Color
+    second: Color
+    accent: Color
+    brand_ink: Color
     ground: str
     pattern: str
     slots: tuple[Slot, ...]
@@ -74,13 +74,13 @@ class Design:
     small_font: str
     script: str
     picture: str
-    picture_colour: Colour
+    picture_color: Color
     logo_seed: int
     plaque: str
     slant: float
     arch: float
     edge: bool
-    """The brand's letters have an edge of another colour."""
+    """The brand's letters have an edge of another color."""
     upright: bool
     """The brand runs from bottom to top."""
     grain_seed: int
@@ -111,8 +111,8 @@ def _complete(
 ) -> Design:
     shape = _shape(brand, kind)
     hue = float(brand.random())
-    base = _base_colour(brand, hue)
-    second = _base_colour(brand, hue + float(brand.choice([0.0, 0.08, 0.33, 0.5, 0.6])))
+    base = _base_color(brand, hue)
+    second = _base_color(brand, hue + float(brand.choice([0.0, 0.08, 0.33, 0.5, 0.6])))
     if distance(base, second) < 60:
         second = WHITE if luminance(base) < 150 else mix(base, (20, 20, 30), 0.6)
     script = str(brand.choice(["latin", "strokes", "other"], p=[0.55, 0.33, 0.12]))
@@ -128,9 +128,9 @@ def _complete(
         taste_hue, taste_saturation = accent_hue + spread * number, float(variety.uniform(0.5, 0.95))
         picture = pictures[number]
     accent = from_hsv(taste_hue, taste_saturation, float(variety.uniform(0.6, 0.95)))
-    cap = second if brand.random() < 0.5 else _base_colour(brand, float(brand.random()))
+    cap = second if brand.random() < 0.5 else _base_color(brand, float(brand.random()))
     body = _content(brand, kind, base)
-    if closeness < 0.45:  # the variety colours the whole label
+    if closeness < 0.45:  # the variety colors the whole label
         base = mix(accent, WHITE, float(brand.choice([0.0, 0.0, 0.3, 0.75])))
         if distance(base, second) < 60:
             second = ink_on(base, mix(second, (0, 0, 0), 0.5))
@@ -167,7 +167,7 @@ def _complete(
         paper=base,
         second=second,
         accent=accent,
-        brand_ink=ink_on(base, _base_colour(brand, float(brand.random())))
+        brand_ink=ink_on(base, _base_color(brand, float(brand.random())))
         if brand.random() < 0.7
         else ink_on(base, second),
         ground=str(brand.choice(["plain", "fade", "split", "wave", "diagonal", "arch", "frame"])),
@@ -185,7 +185,7 @@ def _complete(
         small_font=str(brand.choice(FONTS[:5])),
         script=script,
         picture=picture,
-        picture_colour=accent if distance(accent, base) > 70 else mix(accent, ink_on(base, second), 0.5),
+        picture_color=accent if distance(accent, base) > 70 else mix(accent, ink_on(base, second), 0.5),
         logo_seed=brand_seed,
         plaque=str(brand.choice(["", "band", "ellipse", "rounded", "ribbon"], p=[0.55, 0.12, 0.12, 0.11, 0.1])),
         slant=float(brand.choice([0.0, 0.0, 0.0, 0.25, -0.15])),
@@ -227,7 +227,7 @@ def _shape(rng: np.random.Generator, kind: str) -> _Shape:
     return _Shape((), 0.0, width, width * float(rng.uniform(0.2, 0.6)), (0.0, 1.0), width)
 
 
-def _base_colour(rng: np.random.Generator, hue: float) -> Colour:
+def _base_color(rng: np.random.Generator, hue: float) -> Color:
     pick = float(rng.random())
     if pick < 0.22:
         return mix(WHITE, from_hsv(hue, 0.5, 0.9), float(rng.uniform(0, 0.25)))
@@ -238,7 +238,7 @@ def _base_colour(rng: np.random.Generator, hue: float) -> Colour:
     return from_hsv(hue, float(rng.uniform(0.6, 0.98)), float(rng.uniform(0.45, 0.92)))
 
 
-def _content(rng: np.random.Generator, kind: str, base: Colour) -> Colour:
+def _content(rng: np.random.Generator, kind: str, base: Color) -> Color:
     if kind == "bottle":
         options = [
             (236, 244, 246),

@@ -114,7 +114,7 @@ def _scene_of(job: tuple[int, int, Path | None]) -> tuple[bytes, str]:
     seed, k, folder = job
     rng = np.random.default_rng((seed, 1, k))
     width, height = (int(side) for side in rng.integers(480, 769, 2))
-    # Scenes share most products with their neighbours, so that few labels are drawn anew.
+    # Scenes share most products with their neighbors, so that few labels are drawn anew.
     choice = rng.choice(_AT_ONCE, size=min(12, 1 + int(rng.gamma(1.8, 2.0))), replace=False)
     products = [Product.of(seed * _SEEDS + _NEW_A_SCENE * k + int(n)) for n in choice]
     scene = draw_scene(rng, products, width, height, _surfaces(folder))

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .colours import BLACK, WHITE, Colour, ink_on, luminance, mix
+from .colors import BLACK, WHITE, Color, ink_on, luminance, mix
 from .design import Design, Slot
 from .pictures import logo, picture
 from .words import sentence
@@ -40,7 +40,7 @@ def ground(design: Design, width: int, height: int) -> Pixels:
 
 
 def _second_share(kind: str, x: Floats, y: Floats) -> NDArray[np.bool_] | Floats | None:
-    """Return where the second colour is, or how much of it."""
+    """Return where the second color is, or how much of it."""
     share: NDArray[np.bool_] | Floats | None = None
     if kind == "fade":
         share = np.clip(np.float32(1.6) * y - np.float32(0.5), 0, 1)
@@ -60,21 +60,21 @@ def _second_share(kind: str, x: Floats, y: Floats) -> NDArray[np.bool_] | Floats
 def _pattern(canvas: Pixels, design: Design, x: Floats, y: Floats) -> None:
     height, width = canvas.shape[:2]
     aspect = height / width
-    colour = mix(design.paper, design.second if luminance(design.paper) > 60 else WHITE, 0.22)
+    color = mix(design.paper, design.second if luminance(design.paper) > 60 else WHITE, 0.22)
     n = 3 + design.logo_seed % 9
     marks = _marks(design.pattern, x, y * aspect, n, design.logo_seed % 3 - 1)
     if marks is not None:
         full = np.ascontiguousarray(np.broadcast_to(marks, (height, width)).astype(np.uint8) * 255)
-        _blend(canvas, cv2.blur(full, (3, 3)), 0, 0, colour)
+        _blend(canvas, cv2.blur(full, (3, 3)), 0, 0, color)
     elif design.pattern in ("scatter", "bubbles"):
         rng = np.random.default_rng((design.logo_seed, 4))
         for _ in range(22):
             side = max(4, round(width * float(rng.uniform(0.04, 0.16))))
             px, py = round(width * float(rng.random()) - side / 2), round(height * float(rng.random()) - side / 2)
             if design.pattern == "scatter":
-                paste(canvas, picture(design.picture, design.picture_colour, colour, side), px, py, 0.75)
+                paste(canvas, picture(design.picture, design.picture_color, color, side), px, py, 0.75)
             else:
-                cv2.circle(canvas, (px, py), side // 2, colour, max(1, side // 8), cv2.LINE_AA)
+                cv2.circle(canvas, (px, py), side // 2, color, max(1, side // 8), cv2.LINE_AA)
 
 
 def _marks(kind: str, x: Floats, y: Floats, n: int, lean: int) -> NDArray[np.bool_] | None:
@@ -106,7 +106,7 @@ def _fill_slot(canvas: Pixels, design: Design, slot: Slot, rng: np.random.Genera
         if slot.role == "logo":
             drawn = logo(design.logo_seed, design.brand_ink, design.paper, side)
         else:
-            drawn = picture(design.picture, design.picture_colour, design.second, side)
+            drawn = picture(design.picture, design.picture_color, design.second, side)
         several = slot.role == "picture" and w > 1.7 * h and design.logo_seed % 3 == 0
         for shift in (-0.62, 0.62, 0.0) if several else (0.0,):
             paste(canvas, drawn, x + round((w - side) / 2 + shift * side), y + (h - side) // 2)
@@ -159,19 +159,19 @@ def _variety(canvas: Pixels, design: Design, x: int, y: int, w: int, h: int) -> 
     write(canvas, design.variety, design.variety_font, x, y, w, h, ink)
 
 
-def _plaque(canvas: Pixels, kind: str, colour: Colour, x: int, y: int, w: int, h: int) -> None:
+def _plaque(canvas: Pixels, kind: str, color: Color, x: int, y: int, w: int, h: int) -> None:
     if kind == "ellipse":
-        cv2.ellipse(canvas, (x + w // 2, y + h // 2), (w // 2, h // 2), 0, 0, 360, colour, -1, cv2.LINE_AA)
+        cv2.ellipse(canvas, (x + w // 2, y + h // 2), (w // 2, h // 2), 0, 0, 360, color, -1, cv2.LINE_AA)
     elif kind == "band":
-        canvas[max(0, y) : y + h] = colour
+        canvas[max(0, y) : y + h] = color
     elif kind == "rounded":
         r = min(w, h) // 4
-        cv2.rectangle(canvas, (x + r, y + r), (x + w - r, y + h - r), colour, 2 * r)
-        cv2.rectangle(canvas, (x + r, y + r), (x + w - r, y + h - r), colour, -1)
+        cv2.rectangle(canvas, (x + r, y + r), (x + w - r, y + h - r), color, 2 * r)
+        cv2.rectangle(canvas, (x + r, y + r), (x + w - r, y + h - r), color, -1)
     else:
         d = h // 3
         points = [(x, y), (x + w, y), (x + w - d, y + h // 2), (x + w, y + h), (x, y + h), (x + d, y + h // 2)]
-        cv2.fillPoly(canvas, [np.array(points, np.int32)], colour, cv2.LINE_AA)
+        cv2.fillPoly(canvas, [np.array(points, np.int32)], color, cv2.LINE_AA)
 
 
 def _bent(mask: Pixels, slant: float, arch: float) -> Pixels:
@@ -191,12 +191,12 @@ def _bent(mask: Pixels, slant: float, arch: float) -> Pixels:
     return mask
 
 
-def write(canvas: Pixels, text: str, font: str, x: int, y: int, w: int, h: int, ink: Colour) -> None:
+def write(canvas: Pixels, text: str, font: str, x: int, y: int, w: int, h: int, ink: Color) -> None:
     """Write one or more lines as large as they fit into a rectangle, in its middle."""
     _fit(canvas, text_mask(text, font), x, y, w, h, ink, None)
 
 
-def _fit(canvas: Pixels, mask: Pixels, x: int, y: int, w: int, h: int, ink: Colour, edge: Colour | None) -> None:
+def _fit(canvas: Pixels, mask: Pixels, x: int, y: int, w: int, h: int, ink: Color, edge: Color | None) -> None:
     if min(w, h) < 3:
         return
     scale_x = scale_y = min(w / mask.shape[1], h / mask.shape[0])
@@ -212,14 +212,14 @@ def _fit(canvas: Pixels, mask: Pixels, x: int, y: int, w: int, h: int, ink: Colo
     _blend(canvas, mask, left, top, ink)
 
 
-def _blend(canvas: Pixels, mask: Pixels, x: int, y: int, colour: Colour) -> None:
-    """Lay a colour over the canvas where the mask is; parts outside are cut off."""
+def _blend(canvas: Pixels, mask: Pixels, x: int, y: int, color: Color) -> None:
+    """Lay a color over the canvas where the mask is; parts outside are cut off."""
     x1, y1 = max(0, x), max(0, y)
     x2, y2 = min(canvas.shape[1], x + mask.shape[1]), min(canvas.shape[0], y + mask.shape[0])
     if x1 >= x2 or y1 >= y2:
         return
     share = mask[y1 - y : y2 - y, x1 - x : x2 - x]
-    dye = cv2.merge([cv2.convertScaleAbs(share, alpha=part / 255) for part in colour])
+    dye = cv2.merge([cv2.convertScaleAbs(share, alpha=part / 255) for part in color])
     rest = cv2.merge([255 - share] * 3)
     canvas[y1:y2, x1:x2] = cv2.add(cv2.multiply(canvas[y1:y2, x1:x2], rest, scale=1 / 255), dye)
 

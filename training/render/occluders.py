@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .colours import BLACK, WHITE, Colour, from_hsv, mix
+from .colors import BLACK, WHITE, Color, from_hsv, mix
 from .label import write
 from .sprite import Sprite
 
@@ -50,7 +50,7 @@ def _limb(
     canvas: Pixels,
     points: tuple[tuple[float, float], ...],
     widths: tuple[float, ...],
-    skin: Colour,
+    skin: Color,
     nail: bool = False,
 ) -> None:
     """Draw a rounded limb through points, px wide there; lighter along its middle, with a nail at its end."""
@@ -65,10 +65,10 @@ def _limb(
     for step in range(steps):
         across = 1 - step / steps
         round_ = float(np.sqrt(1 - across**2))
-        colour = mix(mix(red, skin, min(1.0, 0.25 + round_)), WHITE, 0.12 * round_**3)
+        color = mix(mix(red, skin, min(1.0, 0.25 + round_)), WHITE, 0.12 * round_**3)
         # Light comes a little from above: the bright middle is moved up.
         moved = path - np.stack([0 * radii, 0.2 * radii * round_], 1)
-        _tapered(canvas, moved, radii * across, (*colour, 255))
+        _tapered(canvas, moved, radii * across, (*color, 255))
     if nail:
         along = ends[-1] - ends[-2]
         along /= np.linalg.norm(along) + 1e-6
@@ -81,17 +81,17 @@ def _limb(
         cv2.ellipse(canvas, middle, inner, turn, 0, 360, (*pale, 255), -1, cv2.LINE_AA, 4)
 
 
-def _tapered(canvas: Pixels, path: NDArray[np.float64], radii: NDArray[np.float64], colour: tuple[int, ...]) -> None:
+def _tapered(canvas: Pixels, path: NDArray[np.float64], radii: NDArray[np.float64], color: tuple[int, ...]) -> None:
     """Fill the hull of circles along a path."""
     for start, end, r1, r2 in zip(path, path[1:], radii, radii[1:], strict=False):
         for middle, r in ((start, r1), (end, r2)):
             cv2.circle(
-                canvas, np.rint(middle * 16).astype(int).tolist(), max(8, round(16 * r)), colour, -1, cv2.LINE_AA, 4
+                canvas, np.rint(middle * 16).astype(int).tolist(), max(8, round(16 * r)), color, -1, cv2.LINE_AA, 4
             )
         along = (end - start) / (np.linalg.norm(end - start) + 1e-6)
         across = np.array([-along[1], along[0]])
         corners = np.array([start + across * r1, end + across * r2, end - across * r2, start - across * r1])
-        cv2.fillConvexPoly(canvas, np.rint(corners * 16).astype(np.int32), colour, cv2.LINE_AA, 4)
+        cv2.fillConvexPoly(canvas, np.rint(corners * 16).astype(np.int32), color, cv2.LINE_AA, 4)
 
 
 def _finished(drawn: Pixels) -> Sprite:
@@ -132,10 +132,10 @@ def price_tag(rng: np.random.Generator, height: int, width: int) -> Sprite:
 
 def rail(rng: np.random.Generator, height: int, width: int) -> Sprite:
     """Return the front edge of a shelf with price tags on it."""
-    colour = from_hsv(float(rng.random()), float(rng.choice([0.0, 0.05, 0.6])), float(rng.uniform(0.3, 1)))
+    color = from_hsv(float(rng.random()), float(rng.choice([0.0, 0.05, 0.6])), float(rng.uniform(0.3, 1)))
     height = max(4, height)
     shade = np.linspace(1.08, 0.75, height)[:, None, None]
-    paint = np.clip(np.array(colour) * shade * np.ones((1, width, 1)), 0, 255).astype(np.uint8)
+    paint = np.clip(np.array(color) * shade * np.ones((1, width, 1)), 0, 255).astype(np.uint8)
     x = int(rng.integers(0, max(1, width // 3)))
     while x < width and rng.random() < 0.85:
         tag = price_tag(rng, height * 8 // 10, round(height * float(rng.uniform(1.3, 2.2))))

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import label
-from .colours import from_hsv, ink_on
+from .colors import from_hsv, ink_on
 from .words import SCRIPTS, sentence, word
 from .writing import FONTS
 

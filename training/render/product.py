@@ -29,7 +29,7 @@ class Product:
     """A retail product and what decides its look.
 
     `Product.of` draws the look from the seed: seeds 4b to 4b + 3 are the varieties of brand b, of one outline and
-    layout, with other colours, words and pictures. For a product with a name and colours of one's own, change a design
+    layout, with other colors, words and pictures. For a product with a name and colors of one's own, change a design
     (`dataclasses.replace(design_of(seed, kind), brand=..., variety=..., paper=...)`) and give it with any seed.
     """
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import label
-from .colours import BLACK, WHITE, luminance, mix
+from .colors import BLACK, WHITE, luminance, mix
 from .design import Design
 
 Pixels = NDArray[np.uint8]
@@ -21,11 +21,11 @@ _METAL = (196, 198, 200)
 class Skin:
     """A body's surface: rows from top to bottom, columns once round, the front in the middle.
 
-    colour: uint8 RGB (H, W, 3). clear: uint8 (H, W), 255 where light passes. gloss, metal: float32 (H,), 0–1.
-    lid: uint8 RGB (S, S, 3), the top seen from above. smaller: colour and clear at a half, a quarter and an eighth.
+    color: uint8 RGB (H, W, 3). clear: uint8 (H, W), 255 where light passes. gloss, metal: float32 (H,), 0–1.
+    lid: uint8 RGB (S, S, 3), the top seen from above. smaller: color and clear at a half, a quarter and an eighth.
     """
 
-    colour: Pixels
+    color: Pixels
     clear: Pixels
     gloss: NDArray[np.float32]
     metal: NDArray[np.float32]
@@ -33,11 +33,11 @@ class Skin:
     smaller: list[tuple[Pixels, Pixels]]
 
     def at(self, height: int) -> tuple[Pixels, Pixels]:
-        """Return colour and clear, about as fine as a body of `height` px shows them."""
-        for colour, clear in reversed(self.smaller):
-            if colour.shape[0] > 0.7 * height:
-                return colour, clear
-        return self.colour, self.clear
+        """Return color and clear, about as fine as a body of `height` px shows them."""
+        for color, clear in reversed(self.smaller):
+            if color.shape[0] > 0.7 * height:
+                return color, clear
+        return self.color, self.clear
 
 
 def skin_of(design: Design, scale: float = 1.0) -> Skin:
@@ -53,17 +53,17 @@ def skin_of(design: Design, scale: float = 1.0) -> Skin:
         np.empty((96, 96, 3), np.uint8),
         [],
     )
-    skin.colour[:] = design.body
+    skin.color[:] = design.body
     skin.lid[:] = design.cap
     {"bottle": _bottle, "can": _can, "jar": _jar, "tub": _tub, "pouch": _pouch, "fruit": _fruit}[design.kind](
         skin, design
     )
-    colour, clear = skin.colour, skin.clear
+    color, clear = skin.color, skin.clear
     for _ in range(3):
-        half = (max(8, colour.shape[1] // 2), max(8, colour.shape[0] // 2))
-        colour = cv2.resize(colour, half, interpolation=cv2.INTER_AREA)
+        half = (max(8, color.shape[1] // 2), max(8, color.shape[0] // 2))
+        color = cv2.resize(color, half, interpolation=cv2.INTER_AREA)
         clear = cv2.resize(clear, half, interpolation=cv2.INTER_AREA)
-        skin.smaller.append((colour, clear))
+        skin.smaller.append((color, clear))
     return skin
 
 
@@ -83,24 +83,24 @@ def _wrap(skin: Skin, design: Design, top: float, bottom: float) -> None:
             shape[:] = 0
             cv2.ellipse(shape, (front_width // 2, height // 2), (front_width // 2, height // 2), 0, 0, 360, 255, -1)
         inside = shape > 0
-        skin.colour[y1:y2, x1 : x1 + front_width][inside] = front[inside]
+        skin.color[y1:y2, x1 : x1 + front_width][inside] = front[inside]
         skin.clear[y1:y2, x1 : x1 + front_width][inside] = 0
         return
-    skin.colour[y1:y2] = label.ground(design, columns, height)
+    skin.color[y1:y2] = label.ground(design, columns, height)
     skin.clear[y1:y2] = 0
-    skin.colour[y1:y2, x1 : x1 + front_width] = front
+    skin.color[y1:y2, x1 : x1 + front_width] = front
     behind = label.back(design, round(columns * 0.26), height)
     twice = design.logo_seed % 5 < 2
     if twice:  # many cans show their front on both sides
         half = front_width // 2
-        skin.colour[y1:y2, :half] = front[:, front_width - half :]
-        skin.colour[y1:y2, columns - (front_width - half) :] = front[:, : front_width - half]
+        skin.color[y1:y2, :half] = front[:, front_width - half :]
+        skin.color[y1:y2, columns - (front_width - half) :] = front[:, : front_width - half]
         side = label.back(design, round(columns * 0.12), height)
-        skin.colour[y1:y2, x1 + front_width : x1 + front_width + side.shape[1]] = side
+        skin.color[y1:y2, x1 + front_width : x1 + front_width + side.shape[1]] = side
     else:
         half = behind.shape[1] // 2
-        skin.colour[y1:y2, :half] = behind[:, behind.shape[1] - half :]
-        skin.colour[y1:y2, columns - (behind.shape[1] - half) :] = behind[:, : behind.shape[1] - half]
+        skin.color[y1:y2, :half] = behind[:, behind.shape[1] - half :]
+        skin.color[y1:y2, columns - (behind.shape[1] - half) :] = behind[:, : behind.shape[1] - half]
     skin.metal[y1:y2] = metal
 
 
@@ -113,17 +113,17 @@ def _bottle(skin: Skin, design: Design) -> None:
         dark = luminance(design.body) < 110
         skin.clear[:level] = 205
         skin.clear[level:] = 95 if dark else 165
-        skin.colour[:level] = mix(design.body, WHITE, 0.75) if not dark else mix(design.body, WHITE, 0.25)
-        skin.colour[level - 2 : level + 1] = mix(design.body, BLACK, 0.3)
+        skin.color[:level] = mix(design.body, WHITE, 0.75) if not dark else mix(design.body, WHITE, 0.25)
+        skin.color[level - 2 : level + 1] = mix(design.body, BLACK, 0.3)
     _wrap(skin, design, design.label_top, design.label_bottom)
     if design.logo_seed % 4 == 0 and design.shoulder > 0.25 and design.label_top > design.shoulder - 0.01:
         y1, y2 = round((cap / rows + 0.03) * rows), round(design.shoulder * rows * 0.75)
         if y2 - y1 > 8:
-            skin.colour[y1:y2] = label.ground(design, columns, y2 - y1)
+            skin.color[y1:y2] = label.ground(design, columns, y2 - y1)
             skin.clear[y1:y2] = 0
             w = columns // 3
             label.write(
-                skin.colour,
+                skin.color,
                 design.brand,
                 design.brand_font,
                 (columns - w) // 2,
@@ -133,8 +133,8 @@ def _bottle(skin: Skin, design: Design) -> None:
                 design.brand_ink,
             )
     ridges = 1 + 0.1 * np.sign(np.sin(np.arange(columns) / columns * 2 * np.pi * 40))
-    skin.colour[:cap] = np.clip(np.array(design.cap) * ridges[None, :, None], 0, 255)
-    skin.colour[cap - 3 : cap] = mix(design.cap, BLACK, 0.35)
+    skin.color[:cap] = np.clip(np.array(design.cap) * ridges[None, :, None], 0, 255)
+    skin.color[cap - 3 : cap] = mix(design.cap, BLACK, 0.35)
     skin.clear[:cap] = 0
     skin.gloss[:cap] = 0.3
 
@@ -143,7 +143,7 @@ def _can(skin: Skin, design: Design) -> None:
     rows = skin.clear.shape[0]
     _wrap(skin, design, design.label_top, design.label_bottom)
     for part in (slice(0, round(design.label_top * rows)), slice(round(design.label_bottom * rows), rows)):
-        skin.colour[part] = _METAL
+        skin.color[part] = _METAL
         skin.metal[part] = 1.0
         skin.gloss[part] = 0.8
     skin.lid[:] = _METAL
@@ -162,8 +162,8 @@ def _jar(skin: Skin, design: Design) -> None:
         skin.clear[round(0.15 * rows) : round(0.24 * rows)] = 200
     _wrap(skin, design, design.label_top, design.label_bottom)
     lid = round(design.cap_height * rows)
-    skin.colour[:lid] = design.cap
-    skin.colour[lid - 4 : lid] = mix(design.cap, BLACK, 0.3)
+    skin.color[:lid] = design.cap
+    skin.color[lid - 4 : lid] = mix(design.cap, BLACK, 0.3)
     skin.clear[:lid] = 0
     skin.metal[:lid] = 0.5 * (design.logo_seed % 2)
     cv2.circle(skin.lid, (48, 48), 38, mix(design.cap, WHITE, 0.2), 3, cv2.LINE_AA)
@@ -173,8 +173,8 @@ def _tub(skin: Skin, design: Design) -> None:
     rows = skin.clear.shape[0]
     _wrap(skin, design, design.label_top, 1.0)
     lid = round(design.cap_height * rows)
-    skin.colour[:lid] = mix(design.cap, WHITE, 0.15)
-    skin.colour[lid - 2 : lid] = mix(design.cap, BLACK, 0.25)
+    skin.color[:lid] = mix(design.cap, WHITE, 0.15)
+    skin.color[lid - 2 : lid] = mix(design.cap, BLACK, 0.25)
     skin.lid[:] = (
         label.front(design, 140, 140)[22:118, 22:118] if design.logo_seed % 2 else mix(design.cap, WHITE, 0.15)
     )
@@ -183,11 +183,11 @@ def _tub(skin: Skin, design: Design) -> None:
 def _pouch(skin: Skin, design: Design) -> None:
     rows, columns = skin.clear.shape
     half = columns // 2
-    skin.colour[:] = label.back(design, columns, rows)
-    skin.colour[:, half // 2 : half // 2 + half] = label.front(design, half, rows)
+    skin.color[:] = label.back(design, columns, rows)
+    skin.color[:, half // 2 : half // 2 + half] = label.front(design, half, rows)
     for y1, y2 in ((0, round(0.06 * rows)), (round(0.945 * rows), rows)):
         ridges = 1 + 0.12 * np.sin(np.arange(y2 - y1) * 1.6)
-        skin.colour[y1:y2] = np.clip(np.array(design.second) * ridges[:, None, None], 0, 255)
+        skin.color[y1:y2] = np.clip(np.array(design.second) * ridges[:, None, None], 0, 255)
     skin.metal[:] = design.metal * 0.5
     skin.gloss[:] = min(1.0, design.gloss + 0.2)
 
@@ -200,21 +200,21 @@ def _fruit(skin: Skin, design: Design) -> None:
     height = np.linspace(0, 1, rows, dtype=np.float32)[:, None]
     share = np.clip(1.3 * coarse - 0.3 + 0.5 * (height - 0.5) + 0.25 * (fine - 0.5), 0, 1)[..., None]
     share *= float(rng.choice([0.15, 0.5, 1.0]))
-    colour = np.array(design.body, np.float32) * (1 - share) + np.array(design.cap, np.float32) * share
+    color = np.array(design.body, np.float32) * (1 - share) + np.array(design.cap, np.float32) * share
     spots = (cv2.GaussianBlur(rng.random((rows, columns)).astype(np.float32), (0, 0), 1.2) > 0.68)[..., None]
     spots = spots & bool(rng.random() < 0.6)
     darker = mix(design.body, (90, 60, 30) if rng.random() < 0.6 else WHITE, 0.5)
-    colour = np.where(spots, np.array(darker, np.float32), colour)
+    color = np.where(spots, np.array(darker, np.float32), color)
     stripes = rng.random() < 0.15
     if stripes:
-        colour *= 1 - 0.35 * (np.sin(np.arange(columns) / columns * 2 * np.pi * 9)[None, :, None] > 0.3)
-    skin.colour[:] = np.clip(colour, 0, 255)
+        color *= 1 - 0.35 * (np.sin(np.arange(columns) / columns * 2 * np.pi * 9)[None, :, None] > 0.3)
+    skin.color[:] = np.clip(color, 0, 255)
     top = np.clip(1 - height * 18, 0, 1)[..., None]
-    skin.colour[:] = skin.colour * (1 - top) + np.array((96, 78, 40)) * top
+    skin.color[:] = skin.color * (1 - top) + np.array((96, 78, 40)) * top
     if rng.random() < 0.35:
         side = max(12, rows // 9)
         drawn = np.zeros((side, side, 4), np.uint8)
         cv2.circle(drawn, (side // 2, side // 2), side // 2 - 1, (*design.second, 255), -1, cv2.LINE_AA)
-        label.paste(skin.colour, drawn, columns // 2 - side // 2, rows // 3)
+        label.paste(skin.color, drawn, columns // 2 - side // 2, rows // 3)
     skin.gloss[:] = float(rng.choice([0.05, 0.25, 0.6]))
     skin.lid[:] = (96, 78, 40)

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .colours import Colour, from_hsv
+from .colors import Color, from_hsv
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -96,14 +96,14 @@ def _drawn(rng: np.random.Generator, height: int, width: int) -> Pixels:
     return DRAWN[str(rng.choice(list(DRAWN)))](rng, height, width)
 
 
-def plain(rng: np.random.Generator, height: int, width: int, colour: Colour | None = None) -> Pixels:
-    """Draw one colour that gets lighter to one side."""
+def plain(rng: np.random.Generator, height: int, width: int, color: Color | None = None) -> Pixels:
+    """Draw one color that gets lighter to one side."""
     y, x = _grid(height, width)
     slope = rng.uniform(-0.3, 0.3, 2).astype(np.float32)
-    return _dyed(rng, colour or _any_colour(rng), slope[0] * (x - 0.5) + slope[1] * (y - 0.5))
+    return _dyed(rng, color or _any_color(rng), slope[0] * (x - 0.5) + slope[1] * (y - 0.5))
 
 
-def wood(rng: np.random.Generator, height: int, width: int, colour: Colour | None = None) -> Pixels:
+def wood(rng: np.random.Generator, height: int, width: int, color: Color | None = None) -> Pixels:
     """Draw boards with their grain, from left to right."""
     base = from_hsv(float(rng.uniform(0.055, 0.095)), float(rng.uniform(0.3, 0.65)), float(rng.uniform(0.35, 0.9)))
     boards = int(rng.integers(1, 7))
@@ -117,39 +117,39 @@ def wood(rng: np.random.Generator, height: int, width: int, colour: Colour | Non
         streaks = _noise(rng, rows, width, max(4, rows // 2), 5)
         value[top:bottom] = 0.05 * rings + 0.06 * streaks + np.float32(rng.normal(0, 0.06))
         value[top : top + max(1, height // 250)] -= 0.3
-    return _dyed(rng, colour or base, value)
+    return _dyed(rng, color or base, value)
 
 
-def tiles(rng: np.random.Generator, height: int, width: int, colour: Colour | None = None) -> Pixels:
+def tiles(rng: np.random.Generator, height: int, width: int, color: Color | None = None) -> Pixels:
     """Draw square tiles with joints."""
     y, x = _grid(height, width)
     n, aspect = float(rng.uniform(3, 9)), height / width
     joints = ((x * n) % 1 < 0.03) | ((y * n * aspect) % 1 < 0.03)
-    return _dyed(rng, colour or _any_colour(rng), 0.04 * _noise(rng, height, width, 9, 9) - 0.25 * joints)
+    return _dyed(rng, color or _any_color(rng), 0.04 * _noise(rng, height, width, 9, 9) - 0.25 * joints)
 
 
-def stone(rng: np.random.Generator, height: int, width: int, colour: Colour | None = None) -> Pixels:
+def stone(rng: np.random.Generator, height: int, width: int, color: Color | None = None) -> Pixels:
     """Draw speckled stone or plaster."""
     value = np.zeros((height, width), np.float32)
     for cells in (4, 18, 60, 150):
         value += float(rng.uniform(0.01, 0.05)) * _noise(rng, height, width, cells, cells)
-    return _dyed(rng, colour or _any_colour(rng), value)
+    return _dyed(rng, color or _any_color(rng), value)
 
 
-def marble(rng: np.random.Generator, height: int, width: int, colour: Colour | None = None) -> Pixels:
+def marble(rng: np.random.Generator, height: int, width: int, color: Color | None = None) -> Pixels:
     """Draw pale stone with veins."""
     base = from_hsv(float(rng.random()), float(rng.uniform(0, 0.08)), float(rng.uniform(0.75, 0.97)))
     value = 0.02 * _noise(rng, height, width, 4, 4)
     for cells in (3, 6):
         fold = _noise(rng, height, width, cells, cells) + 0.25 * _noise(rng, height, width, 5 * cells, 5 * cells)
         value -= float(rng.uniform(0.05, 0.16)) * np.exp(-np.abs(fold) / 0.05).astype(np.float32)
-    return _dyed(rng, colour or base, value)
+    return _dyed(rng, color or base, value)
 
 
 DRAWN = {"plain": plain, "wood": wood, "tiles": tiles, "stone": stone, "marble": marble}
 
 
-def _any_colour(rng: np.random.Generator) -> Colour:
+def _any_color(rng: np.random.Generator) -> Color:
     return from_hsv(float(rng.random()), float(rng.random() ** 2 * 0.6), float(rng.uniform(0.2, 1)))
 
 
@@ -164,8 +164,8 @@ def _noise(rng: np.random.Generator, height: int, width: int, rows: int, columns
     return smooth
 
 
-def _dyed(rng: np.random.Generator, base: Colour, value: Floats) -> Pixels:
-    """Return a colour made lighter and darker by a share a pixel, with a little grain."""
+def _dyed(rng: np.random.Generator, base: Color, value: Floats) -> Pixels:
+    """Return a color made lighter and darker by a share a pixel, with a little grain."""
     grain = rng.normal(0, float(rng.uniform(0, 0.012)), value.shape).astype(np.float32)
     shares = 1 + value + grain
     drawn: Pixels = np.clip(np.array(base, np.float32) * shares[..., None], 0, 255).astype(np.uint8)
@@ -182,14 +182,14 @@ def clutter(rng: np.random.Generator, height: int, width: int) -> Pixels:
         x = -int(rng.integers(0, 10))
         while x < width:
             w = max(3, round(width * float(rng.uniform(0.03, 0.2))))
-            colour = from_hsv(float(rng.random()), float(rng.uniform(0, 0.9)), float(rng.uniform(0.15, 0.95)))
+            color = from_hsv(float(rng.random()), float(rng.uniform(0, 0.9)), float(rng.uniform(0.15, 0.95)))
             for _ in range(int(rng.integers(1, 4))):
                 h = round((bottom - top) * float(rng.uniform(0.4, 0.9)))
-                cv2.rectangle(canvas, (x, bottom - h), (x + w, bottom), colour, -1)
+                cv2.rectangle(canvas, (x, bottom - h), (x + w, bottom), color, -1)
                 band = from_hsv(float(rng.random()), float(rng.uniform(0, 0.9)), float(rng.uniform(0.2, 1)))
                 y = bottom - round(h * float(rng.uniform(0.2, 0.8)))
                 cv2.rectangle(canvas, (x + 1, y), (x + w - 1, y + h // 5), band, -1)
-                cv2.rectangle(canvas, (x + w // 4, y + h // 12), (x + w * 3 // 4, y + h // 8), colour, -1)
+                cv2.rectangle(canvas, (x + w // 4, y + h // 12), (x + w * 3 // 4, y + h // 8), color, -1)
                 x += w + 1
             x += int(rng.integers(0, max(2, width // 12)))
         edge = max(1, height // 40)

@@ -39,8 +39,8 @@ def draw_turned(design: Design, skin: Skin, view: View, height: int) -> Sprite:
     rows = t[::-1] if below else t
     if below:  # upside down and back again, left and right stay
         rows = 1 - t
-    colour, clear = _look_up(design, skin, view.yaw, ratio, rows, height)
-    paint, through = _shade(design, skin, view, radii, ratio, t, rows, colour, clear)
+    color, clear = _look_up(design, skin, view.yaw, ratio, rows, height)
+    paint, through = _shade(design, skin, view, radii, ratio, t, rows, color, clear)
     if s >= 0.02:
         _lid(skin, view, radii[0], x, y, s, unit, paint, through, cover, below)
     return _sprite(paint, through, cover, below)
@@ -65,15 +65,15 @@ def _solve(radii: Floats, x: Floats, y: Floats, s: float, c: float) -> tuple[Flo
 
 
 def _look_up(design: Design, skin: Skin, yaw: float, ratio: Floats, rows: Floats, height: int) -> tuple[Floats, Floats]:
-    colour, clear = skin.at(height)
+    color, clear = skin.at(height)
     turn = (
         ratio * 0.25 + 0.5 + 0.02 * np.sin(yaw)
         if design.kind == "pouch"
         else (np.arcsin(ratio) + yaw) / (2 * np.pi) + 0.5
     )
-    columns = ((turn % 1.0) * colour.shape[1] - 0.5).astype(np.float32)
-    lines = np.clip(rows * colour.shape[0] - 0.5, 0, colour.shape[0] - 1).astype(np.float32)
-    seen = cv2.remap(colour, columns, lines, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    columns = ((turn % 1.0) * color.shape[1] - 0.5).astype(np.float32)
+    lines = np.clip(rows * color.shape[0] - 0.5, 0, color.shape[0] - 1).astype(np.float32)
+    seen = cv2.remap(color, columns, lines, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     passed = cv2.remap(clear, columns, lines, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return seen.astype(np.float32), passed.astype(np.float32) / 255
 
@@ -86,7 +86,7 @@ def _shade(
     ratio: Floats,
     t: Floats,
     rows: Floats,
-    colour: Floats,
+    color: Floats,
     clear: Floats,
 ) -> tuple[Floats, Floats]:
     """Return paint and what passes, float32 (H, W, 3) of 0–255, before the outline is cut out."""
@@ -120,12 +120,12 @@ def _shade(
     along *= 1 - 0.75 * np.abs(up) if design.kind != "fruit" else np.exp(-((heights - 0.3) ** 2) * 30)
     bright = (190 * shine).astype(np.float32)[column] * along.astype(np.float32)[row] * skin.gloss[line]
     if not clear.any():
-        return colour * shade[..., None] + bright[..., None], np.zeros_like(colour)
+        return color * shade[..., None] + bright[..., None], np.zeros_like(color)
     rim = rim.astype(np.float32)[column]
     passing = (clear * rim)[..., None]
     shade *= np.where(clear > 0.1, rim, np.float32(1))
-    paint = colour * shade[..., None] * (1 - 0.93 * passing) + bright[..., None]
-    return paint, passing * colour
+    paint = color * shade[..., None] * (1 - 0.93 * passing) + bright[..., None]
+    return paint, passing * color
 
 
 def _crumpled(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
@@ -158,7 +158,7 @@ def _lid(
     middle, side = (skin.lid.shape[0] - 1) / 2, skin.lid.shape[0] / 2
     columns = (middle + side * (c * px - sn * py)).astype(np.float32)
     lines = (middle + side * (sn * px + c * py)).astype(np.float32)
-    lid = skin.lid if not below else np.full_like(skin.lid, skin.colour[-4:].reshape(-1, 3).mean(0).astype(np.uint8))
+    lid = skin.lid if not below else np.full_like(skin.lid, skin.color[-4:].reshape(-1, 3).mean(0).astype(np.uint8))
     seen = cv2.remap(lid, columns, lines, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
     light = view.light
     bright = light.ambient + light.direct * max(0.1, light.direction[1]) * (0.9 + 0.25 * px)

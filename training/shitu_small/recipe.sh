@@ -38,7 +38,7 @@ step $work/drawn/teacher.npy $train teach $work/drawn "${teacher[@]}" --views 1
 # Drawn and pasted scenes, and grocery photos with the localizer's boxes.
 step $work/scenes/labels $train draw-scenes --out $work/scenes --count 2000 --surfaces "$data/textures" "${at_once[@]}"
 step $work/pasted/labels $train paste-scenes --out $work/pasted --count 800 --shared "$shared"
-step $work/labelled/labels $train label-photos --out $work/labelled --shared "$shared"
+step $work/labeled/labels $train label-photos --out $work/labeled --shared "$shared"
 
 # The networks: a process a core. Both go on where they stopped.
 learn() { OMP_NUM_THREADS=1 build/export/bin/python -m torch.distributed.run --standalone --nproc-per-node="$(nproc)" -m training "$@" --threads 1; }
@@ -68,7 +68,7 @@ fi
 # A last layer in closed form, that looks at all stages.
 step $work/refit/extractor.pt $train refit $taught/extractor.pt --products $work/grocery --products $work/drawn \
     --side 192 --views 0 --stages 5 --out $work/refit
-detector=(--scale 0.75 --photos "$data/beverage=0.45" --photos $work/scenes=0.28 --photos $work/pasted=0.15 --photos $work/labelled=0.12)
+detector=(--scale 0.75 --photos "$data/beverage=0.45" --photos $work/scenes=0.28 --photos $work/pasted=0.15 --photos $work/labeled=0.12)
 further() { # further RUN BEFORE OPTIONS...: goes on from the weights of the run before
     learn detector --out "$work/detector-$1" "${detector[@]}" --initial "$work/detector-$2/detector.pt" "${@:3}"
 }
@@ -87,7 +87,7 @@ paddle=$work/paddle
 step $paddle/extractor build/export/bin/python -m training.paddle extractor $work/parcels/extractor --out $paddle/extractor
 step $paddle/detector build/export/bin/python -m training.paddle detector $work/parcels/detector --out $paddle/detector
 rm -rf training/shitu_small/paddle && cp -r $paddle training/shitu_small/paddle  # what the bundle is compared with
-build/export/bin/shitu-edge-export bundle --out models/shitu-small --compact --licence Apache-2.0 --notes training/shitu_small/card.md \
+build/export/bin/shitu-edge-export bundle --out models/shitu-small --compact --license Apache-2.0 --notes training/shitu_small/card.md \
     --detector $paddle/detector --extractor $paddle/extractor --pictures "$data/beverage/images" \
     --calibrate "$data/beverage" --calibrate "$grocery/train" --products "$grocery/train" \
     --detection-threshold 0.5 --max-boxes 20 --suppression-iou 0.2 --similarity-threshold 0.65 --whole-image fallback

@@ -6,7 +6,7 @@ weights (`ranges.py`), so that the integer kernel sees one scale and no node is 
 bits, as many as `vpmaddubsw` can add up without saturating, since kiosks without VNNI use it. Then each layer's harm is
 measured alone, and those that harm most for the work they save stay in float32 until the gate holds (`search.py`).
 
-Measured on trained PicoDets, NNCF's post-training quantisation finds 40 to 55 % of the boxes again and this 94 to 97 %;
+Measured on trained PicoDets, NNCF's post-training quantization finds 40 to 55 % of the boxes again and this 94 to 97 %;
 see `export/README.md`.
 """
 

@@ -25,7 +25,7 @@ serves once, and it stays in float32, and exact."""
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One convolution or matrix product: its name and what it reads; its multiplications for a picture.
+    """One convolution or matrix product: its name and what it reads; its multiplications for an image.
 
     `moved` is how many numbers it reads and writes, weights too.
     """

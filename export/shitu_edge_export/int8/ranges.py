@@ -118,7 +118,7 @@ def _power(node: Any, values: Array, by_channel: Array) -> float:
 def _largest_pair(node: Any, values: Array) -> Array:
     """Return per output channel the largest sum that two weights multiplied together can have.
 
-    Kernels for matrix products take neighbouring input channels in pairs; of other kernels any two may meet, and a
+    Kernels for matrix products take neighboring input channels in pairs; of other kernels any two may meet, and a
     depthwise one with a single input channel adds its products in 32 bits.
     """
     axes = inner_axes(node)

@@ -18,7 +18,7 @@ SWITCHES = "int8_switches"
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All that quantising needs: the layers, a scaling for what they read, how far each shifts its output's mean."""
+    """All that quantizing needs: the layers, a scaling for what they read, how far each shifts its output's mean."""
 
     layers: tuple[Layer, ...]
     scalings: Mapping[Source, Scaling]
@@ -29,15 +29,15 @@ def apply_plan(model: ov.Model, plan: Plan, kept_float: Iterable[str] = ()) -> o
     """Return a copy of the network with every layer in integers but those named."""
     result = model.clone()
     nodes, skipped = nodes_by_name(result), set(kept_float)
-    quantised: dict[Source, Any] = {}
+    quantized: dict[Source, Any] = {}
     for layer in plan.layers:
         if layer.name in skipped:
             continue
         node, scaling = nodes[layer.name], plan.scalings[layer.source]
-        if layer.source not in quantised:
-            quantised[layer.source] = _quantise_activation(node, scaling)
-        weights = _quantise_weights(node, scaling)
-        node.input(0).replace_source_output(quantised[layer.source])
+        if layer.source not in quantized:
+            quantized[layer.source] = _quantize_activation(node, scaling)
+        weights = _quantize_weights(node, scaling)
+        node.input(0).replace_source_output(quantized[layer.source])
         node.input(1).replace_source_output(weights)
         if layer.name in plan.shifts:
             _subtract(node, plan.shifts[layer.name])
@@ -55,14 +55,14 @@ def make_switchable(model: ov.Model, plan: Plan) -> tuple[ov.Model, list[Any]]:
     nodes = nodes_by_name(result)
     switches = ops.parameter([len(plan.layers)], np.float32, SWITCHES)
     switches.output(0).set_names({SWITCHES})
-    quantised: dict[Source, Any] = {}
+    quantized: dict[Source, Any] = {}
     differences = []
     for position, layer in enumerate(plan.layers):
         node, scaling = nodes[layer.name], plan.scalings[layer.source]
         readers = list(node.output(0).get_target_inputs())
-        if layer.source not in quantised:
-            quantised[layer.source] = _quantise_activation(node, scaling)
-        twin = _repeat(node, quantised[layer.source], _quantise_weights(node, scaling))
+        if layer.source not in quantized:
+            quantized[layer.source] = _quantize_activation(node, scaling)
+        twin = _repeat(node, quantized[layer.source], _quantize_weights(node, scaling))
         if layer.name in plan.shifts:
             twin = ops.subtract(twin, ops.constant(plan.shifts[layer.name]))
         difference = ops.subtract(twin, node)
@@ -76,7 +76,7 @@ def make_switchable(model: ov.Model, plan: Plan) -> tuple[ov.Model, list[Any]]:
     return result, differences
 
 
-def _quantise_activation(node: Any, scaling: Scaling) -> Any:
+def _quantize_activation(node: Any, scaling: Scaling) -> Any:
     source = node.input_value(0)
     shape = [1] * len(source.partial_shape)
     shape[channel_axis(node)] = -1
@@ -85,7 +85,7 @@ def _quantise_activation(node: Any, scaling: Scaling) -> Any:
     return ops.fake_quantize(source, scale * low, scale * high, low, high, ACTIVATION_LEVELS).output(0)
 
 
-def _quantise_weights(node: Any, scaling: Scaling) -> Any:
+def _quantize_weights(node: Any, scaling: Scaling) -> Any:
     values = (weights_of(node) * by_input_channel(node, scaling.scale)).astype(np.float32)
     limit = (weight_steps(node, values) * np.float32(WEIGHT_LIMIT)).astype(np.float32)
     return ops.fake_quantize(ops.constant(values), -limit, limit, -limit, limit, 2 * WEIGHT_LIMIT + 1).output(0)

@@ -1,4 +1,4 @@
-"""From pictures to a plan, from the plan to each layer's harm, and to as few float32 layers as the gate needs."""
+"""From images to a plan, from the plan to each layer's harm, and to as few float32 layers as the gate needs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .ranges import Feed, choose_scaling, compile_network, sample_channels
 from .rewrite import SWITCHES, Plan, apply_plan, make_switchable
 
 Gate = Callable[[ov.Model, int], bool]
-"""Says of a quantised network, and of how many layers are left in float32, whether it is good enough."""
+"""Says of a quantized network, and of how many layers are left in float32, whether it is good enough."""
 
 _SHIFT_FEEDS = 32
 _SENSITIVITY_FEEDS = 8
@@ -27,7 +27,7 @@ _MOST_FLOAT = 0.6
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A quantised network, the layers left in float32, and whether the gate held; if not, it is the best there was."""
+    """A quantized network, the layers left in float32, and whether the gate held; if not, it is the best there was."""
 
     model: ov.Model
     kept_float: tuple[str, ...]
@@ -35,7 +35,7 @@ class Found:
 
 
 def make_plan(model: ov.Model, feeds: Sequence[Feed]) -> Plan:
-    """Choose every activation's scaling from samples, then measure how far quantising shifts each channel's mean."""
+    """Choose every activation's scaling from samples, then measure how far quantizing shifts each channel's mean."""
     layers = tuple(find_layers(model))
     nodes = nodes_by_name(model)
     samples = sample_channels(model, layers, feeds)

@@ -1,7 +1,7 @@
 """`shitu-edge gallery`: everything about a gallery, one module a kind of command.
 
-enrol.py      from pictures: build, add, replace
-change.py     without pictures: remove, rename, relabel
+enroll.py      from images: build, add, replace
+change.py     without images: remove, rename, relabel
 look.py       list, info, search
 history.py    log, diff, rollback, prune
 care.py       reindex, verify, repair, audit
@@ -14,15 +14,15 @@ from collections.abc import Callable
 
 import typer
 
-from . import care, change, enrol, history, look, move
+from . import care, change, enroll, history, look, move
 
 app = typer.Typer(
     help="Build a gallery, change it, look into it, and move it.", no_args_is_help=True, rich_markup_mode=None
 )
 _COMMANDS: dict[str, Callable[..., None]] = {
-    "build": enrol.build,
-    "add": enrol.add,
-    "replace": enrol.replace,
+    "build": enroll.build,
+    "add": enroll.add,
+    "replace": enroll.replace,
     "remove": change.remove,
     "rename": change.rename,
     "relabel": change.relabel,

@@ -11,7 +11,7 @@ import typer
 
 from ...drawing.contact_sheet import Captioned, Pair, contact_sheet
 from ...drawing.draw import save
-from ...enrolment import bring_up_to_date
+from ...enrollment import bring_up_to_date
 from ...gallery import Gallery, GraphParameters
 from ...gallery.care.audit import Audit, AuditLimits
 from ...gallery.care.audit import audit as audit_items
@@ -19,7 +19,7 @@ from ...gallery.care.repair import repair as repair_gallery
 from ...gallery.care.verify import Verification
 from ...gallery.care.verify import verify as verify_gallery
 from ...gallery.index import MOST_LINKS
-from ...gallery.store import Entry
+from ...gallery.store import GalleryItem
 from ...ranges import MOST_THREADS
 from ...system.cpu import read_cpu
 from ...system.files import check_writable, file_inside
@@ -126,39 +126,37 @@ def repair(
 def audit(
     gallery: GalleryArgument,
     draw: Annotated[
-        Path | None, typer.Option(help="Draw the doubtful pictures side by side into this file.", show_default=False)
+        Path | None, typer.Option(help="Draw the doubtful images side by side into this file.", show_default=False)
     ] = None,
-    pictures: Annotated[
-        Path, typer.Option(exists=True, file_okay=False, help="With --draw: the folder in which the pictures are.")
+    images: Annotated[
+        Path, typer.Option(exists=True, file_okay=False, help="With --draw: the folder in which the images are.")
     ] = Path(),
     similarity: Annotated[
         float,
-        typer.Option(
-            min=0, max=1, callback=finite, help="From which cosine on two labels' pictures are too much alike."
-        ),
+        typer.Option(min=0, max=1, callback=finite, help="From which cosine on two labels' images are too much alike."),
     ] = _LIMITS.near_duplicate,
     as_json: AsJson = False,
 ) -> None:
-    """List what may be wrong with labels and pictures: near duplicates, mislabelled items, labels that are confused.
+    """List what may be wrong with labels and images: near duplicates, mislabeled items, labels that are confused.
 
-    Example: shitu-edge gallery audit shop.gallery --draw audit.png --pictures products/
+    Example: shitu-edge gallery audit shop.gallery --draw audit.png --images products/
     """
     if draw and draw.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise typer.BadParameter(f"expected a name that ends in .png or .jpg, found {draw}", param_hint="--draw")
     if draw:
         check_writable(draw)
     with Gallery.open(gallery, background=False) as opened, progress_bar() as report:
-        entries = opened.entries()
+        entries = opened.items()
         vectors = opened.embeddings([entry.id for entry in entries])
         limits = replace(_LIMITS, near_duplicate=similarity)
         found = audit_items(entries, vectors, opened.search, limits, progress=partial(report, "audit"))
     if draw:
-        pairs = _pairs(found, pictures)
+        pairs = _pairs(found, images)
         there = [pair for pair in pairs if pair.first.path or pair.second.path]
         save(contact_sheet(there[:_PAIRS]), draw)
         print_message(
-            f"{draw}: {min(_PAIRS, len(there))} of {len(pairs)} pairs; {len(pairs) - len(there)} have no pictures in "
-            f"{pictures}"
+            f"{draw}: {min(_PAIRS, len(there))} of {len(pairs)} pairs; {len(pairs) - len(there)} have no images in "
+            f"{images}"
         )
     if as_json:
         print_json(asdict(found))
@@ -166,13 +164,13 @@ def audit(
         _print_audit(found)
 
 
-def _pairs(found: Audit, pictures: Path) -> list[Pair]:
-    def captioned(entry: Entry) -> Captioned:
-        return Captioned(file_inside(pictures, entry.source), entry.label, f"{entry.id}  {entry.source}")
+def _pairs(found: Audit, images: Path) -> list[Pair]:
+    def captioned(entry: GalleryItem) -> Captioned:
+        return Captioned(file_inside(images, entry.source), entry.label, f"{entry.id}  {entry.source}")
 
     return [
         Pair(f"{line.entry.id}: rather {line.suggested}?", captioned(line.entry), captioned(line.nearest))
-        for line in found.mislabelled
+        for line in found.mislabeled
     ] + [
         Pair(f"{pair.similarity:.2f} alike", captioned(pair.first), captioned(pair.second))
         for pair in found.near_duplicates
@@ -183,9 +181,9 @@ def _print_audit(found: Audit) -> None:
     recall = "-" if found.recall_at_1 is None else f"{found.recall_at_1:.1%}"
     print_facts({"items": found.items, "labels": found.labels, "found by their own kind": recall})
     _section(
-        "Likely mislabelled",
+        "Likely mislabeled",
         ("item", "label", "source", "suggested", "strength"),
-        [(*_entry(line.entry), line.suggested, f"{line.strength:.2f}") for line in found.mislabelled],
+        [(*_entry(line.entry), line.suggested, f"{line.strength:.2f}") for line in found.mislabeled],
     )
     _section(
         "Alike under two labels",
@@ -217,5 +215,5 @@ def _section(title: str, headings: tuple[str, ...], rows: list[tuple[str, ...]])
             print_line(f"and {len(rows) - _LINES} more, all of them with --json")
 
 
-def _entry(entry: Entry) -> tuple[str, str, str]:
+def _entry(entry: GalleryItem) -> tuple[str, str, str]:
     return str(entry.id), entry.label, entry.source

@@ -57,10 +57,10 @@ def relabel(
     note: Note = "",
     author: Author = None,
 ) -> None:
-    """Put items under another label, as when `gallery audit` finds them mislabelled.
+    """Put items under another label, as when `gallery audit` finds them mislabeled.
 
     Example: shitu-edge gallery relabel shop.gallery "Oat milk 1 l" 17 18
     """
     with Gallery.open(gallery, background=False) as opened:
-        relabelled = opened.relabel(items, label, author=author_or_user(author), note=note)
-        print_state(gallery, opened, f"{len(relabelled)} relabelled")
+        relabeled = opened.relabel(items, label, author=author_or_user(author), note=note)
+        print_state(gallery, opened, f"{len(relabeled)} relabeled")

@@ -24,7 +24,7 @@ def search(
     gallery: GalleryArgument,
     photo: Annotated[str, typer.Argument(metavar="PHOTO", help="A photo of one product.")],
     models: Models = None,
-    neighbours: Annotated[int, typer.Option("-k", min=1, help="How many.")] = 5,
+    neighbors: Annotated[int, typer.Option("-k", min=1, help="How many.")] = 5,
     as_json: AsJson = False,
     engine: EngineOption = Engine.auto,
     precision: PrecisionOption = None,
@@ -38,7 +38,7 @@ def search(
         Gallery.open(gallery, background=False) as opened,
         open_recognizer(models, opened, engine, precision, threads) as recognizer,
     ):
-        matches = opened.search(recognizer.embed(photo), neighbours)[0]
+        matches = opened.search(recognizer.embed(photo), neighbors)[0]
     if as_json:
         print_json([asdict(match) for match in matches])
     else:
@@ -63,7 +63,7 @@ def list_items(
             else:
                 print_table(("count", "label"), [(str(count), name) for name, count in counts.items()])
             return
-        entries = opened.entries(label)
+        entries = opened.items(label)
     if not entries:
         raise GalleryError(f"{gallery}: has no label {label!r}; `gallery list` shows them")
     if as_json:

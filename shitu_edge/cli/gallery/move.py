@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from ...enrolment import bring_up_to_date, check_vectors
+from ...enrollment import bring_up_to_date, check_vectors
 from ...errors import GalleryError
-from ...gallery import Gallery, NewItem
+from ...gallery import Gallery, NewGalleryItem
 from ...gallery.paddle_index import read_paddle_index
 from ...gallery.transfer.folder import export_folder, import_folder
 from ...gallery.transfer.intake import take_in
@@ -78,21 +78,21 @@ def apply(
 def export(
     gallery: GalleryArgument,
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Is made, and must not be there.")],
-    pictures: Annotated[
+    images: Annotated[
         Path | None,
-        typer.Option(help="Copy the pictures too: the folder in which they are found.", show_default=False),
+        typer.Option(help="Copy the images too: the folder in which they are found.", show_default=False),
     ] = None,
 ) -> None:
     """Write a gallery's items as files that other programs read: labels.tsv, embeddings.npy, gallery.json.
 
-    Example: shitu-edge gallery export shop.gallery shop-export/ --pictures products/
+    Example: shitu-edge gallery export shop.gallery shop-export/ --images products/
     """
-    if pictures and not pictures.is_dir():
-        raise typer.BadParameter(f"there is no folder {pictures}", param_hint="--pictures")
+    if images and not images.is_dir():
+        raise typer.BadParameter(f"there is no folder {images}", param_hint="--images")
     with Gallery.open(gallery, background=False) as opened, progress_bar() as report:
-        copied = export_folder(opened, folder, pictures=pictures, progress=partial(report, "items"))
+        copied = export_folder(opened, folder, images=images, progress=partial(report, "items"))
         items = len(opened)
-    print_line(f"{folder}: {items} items" + (f", {copied} with their pictures" if pictures else ""))
+    print_line(f"{folder}: {items} items" + (f", {copied} with their images" if images else ""))
 
 
 def import_(
@@ -115,9 +115,9 @@ def import_paddleclas(
     ],
     gallery: NewOrOld,
     models: Models = None,
-    pictures: Annotated[
+    images: Annotated[
         Path | None,
-        typer.Option(help="The folder of the index's pictures, to check by some that the bundle is the right one."),
+        typer.Option(help="The folder of the index's images, to check by some that the bundle is the right one."),
     ] = None,
     note: Note = "",
     author: Author = None,
@@ -125,7 +125,7 @@ def import_paddleclas(
     """Take in a gallery of PaddleClas or PaddleX, without their software; pickles are read, never run.
 
     The bundle must hold the extractor that the index was built with. Vectors of another one look just alike, so check
-    with --pictures if the pictures are at hand.
+    with --images if the images are at hand.
 
     Example: shitu-edge gallery import-paddleclas index/ shop.gallery --models models/ppshitu-v2
     """
@@ -136,11 +136,11 @@ def import_paddleclas(
             f"{index}: holds vectors of {found.vectors.shape[1]} numbers, the extractor {extractor.extractor} gives "
             f"{extractor.dim}; name the bundle of the one it was built with"
         )
-    items = list(map(NewItem, found.labels, found.sources, found.vectors))
-    if pictures:
+    items = list(map(NewGalleryItem, found.labels, found.sources, found.vectors))
+    if images:
         with open_recognizer(models, None, Engine.auto, None, None) as recognizer:
-            checked = check_vectors(recognizer, items, pictures)
-        print_message(f"{checked} pictures give the vectors of the index")
+            checked = check_vectors(recognizer, items, images)
+        print_message(f"{checked} images give the vectors of the index")
     added = take_in(
         gallery, extractor, items, author=author_or_user(author), note=note or f"imported from {index.name}"
     )

@@ -1,4 +1,4 @@
-"""What may be wrong with a gallery's labels and pictures, found by searching it for each of its own items."""
+"""What may be wrong with a gallery's labels and images, found by searching it for each of its own items."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from statistics import fmean
 
 from ...results import Match
 from ..index import Progress, Rows
-from ..store import Entry
+from ..store import GalleryItem
 
-_Near = list[tuple[float, Entry]]
+_Near = list[tuple[float, GalleryItem]]
 _QUERIES_AT_ONCE = 256
 _DECIMALS = 6  # of similarities, so that the order of summing decides no tie
 _SAME = 0.9999
@@ -24,11 +24,11 @@ class AuditLimits:
 
     On 1069 photos of 213 drinks (PaddleClas `drink_dataset_v2.0`) a quarter of the pairs of one label reaches 0.78; of
     the 26 pairs of two labels that reach 0.75, 24 show one product. Of 2 % of the items, put under a random other
-    label, `mislabelled` lists 96 %, of these 99 % with the right suggestion, and three items more, two of them of a
-    label that is there twice. The nearest neighbour alone, by as wide a margin, gives 97 % and seven items more.
+    label, `mislabeled` lists 96 %, of these 99 % with the right suggestion, and three items more, two of them of a
+    label that is there twice. The nearest neighbor alone, by as wide a margin, gives 97 % and seven items more.
     """
 
-    neighbours: int = 16
+    neighbors: int = 16
     near_duplicate: float = 0.75
     margin: float = 0.25
     floor: float = 0.45
@@ -38,29 +38,29 @@ class AuditLimits:
 class NearDuplicate:
     """Two items of different labels that look the same, the lower id first; one is the other's nearest such item.
 
-    `tied`: to the extractor they are one picture, so that only their order decides which label is ever the answer.
+    `tied`: to the extractor they are one image, so that only their order decides which label is ever the answer.
     """
 
-    first: Entry
-    second: Entry
+    first: GalleryItem
+    second: GalleryItem
     similarity: float
     tied: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Mislabelled:
+class Mislabeled:
     """An item that lies with another label's items and not with its own.
 
     `strength`, at least `margin`, is the mean similarity to the two nearest items of the suggested label, at least
     `floor`, less that to the two nearest of its own; one stands for two where a label has no more. For an item alone
     under its label, two others as similar as `near_duplicate` are needed. Items that share most of a label wrongly
-    vouch for each other: `NearDuplicate` and `Confusion` show them. A blank picture may come with another one's label.
+    vouch for each other: `NearDuplicate` and `Confusion` show them. A blank image may come with another one's label.
     """
 
-    entry: Entry
+    entry: GalleryItem
     suggested: str
     strength: float
-    nearest: Entry
+    nearest: GalleryItem
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,20 +83,20 @@ class Audit:
 
     `recall_at_1`: of the items whose label has another, the share whose nearest other item has their label; a tie with
     another label counts as lost; None without such items. `unreachable`: items that a search for their own embedding
-    does not return, in favour of less similar ones, by id; an index built anew may bring them back.
+    does not return, in favor of less similar ones, by id; an index built anew may bring them back.
     """
 
     items: int
     labels: int
     recall_at_1: float | None
     near_duplicates: tuple[NearDuplicate, ...]
-    mislabelled: tuple[Mislabelled, ...]
+    mislabeled: tuple[Mislabeled, ...]
     confused: tuple[Confusion, ...]
-    unreachable: tuple[Entry, ...]
+    unreachable: tuple[GalleryItem, ...]
 
 
 def audit(
-    entries: Sequence[Entry],
+    entries: Sequence[GalleryItem],
     vectors: Rows,
     search: Callable[[Rows, int], list[tuple[Match, ...]]],
     limits: AuditLimits = AuditLimits(),
@@ -116,7 +116,7 @@ def audit(
     findings = _Findings(entries, vectors, limits)
     for start in range(0, len(entries), _QUERIES_AT_ONCE):
         queries = vectors[start : start + _QUERIES_AT_ONCE]
-        for row, matches in enumerate(search(queries, limits.neighbours), start):
+        for row, matches in enumerate(search(queries, limits.neighbors), start):
             findings.take(row, matches)
         if progress:
             progress(start + len(queries), len(entries))
@@ -126,7 +126,7 @@ def audit(
 class _Findings:
     """What has come to light so far."""
 
-    def __init__(self, entries: Sequence[Entry], vectors: Rows, limits: AuditLimits) -> None:
+    def __init__(self, entries: Sequence[GalleryItem], vectors: Rows, limits: AuditLimits) -> None:
         self._entries, self._vectors, self._limits = entries, vectors, limits
         self._by_id = {entry.id: entry for entry in entries}
         self._rows: defaultdict[str, list[int]] = defaultdict(list)
@@ -134,14 +134,14 @@ class _Findings:
             self._rows[entry.label].append(row)
         self._searched = {label: len(rows) if len(rows) > 1 else 0 for label, rows in self._rows.items()}
         self._near: dict[tuple[int, int], NearDuplicate] = {}
-        self._mislabelled: list[Mislabelled] = []
+        self._mislabeled: list[Mislabeled] = []
         self._taken_for: Counter[tuple[str, str]] = Counter()
-        self._unreachable: list[Entry] = []
+        self._unreachable: list[GalleryItem] = []
 
     def take(self, row: int, matches: tuple[Match, ...]) -> None:
         """Take the matches of an item's own embedding into account."""
         entry = self._entries[row]
-        crowded = len(matches) == self._limits.neighbours and matches[-1].similarity >= _SAME  # by its copies
+        crowded = len(matches) == self._limits.neighbors and matches[-1].similarity >= _SAME  # by its copies
         if not crowded and all(match.item_id != entry.id for match in matches):
             self._unreachable.append(entry)
         known = (match for match in matches if match.item_id in self._by_id and match.item_id != entry.id)
@@ -172,9 +172,9 @@ class _Findings:
             theirs = fmean([similarity for similarity, _ in near[:needed]])
             if len(near) >= needed and theirs >= self._limits.floor:
                 ours = fmean(own[:needed]) if own else self._limits.near_duplicate - self._limits.margin
-                suggestions.append(Mislabelled(entry, label, round(theirs - ours, _DECIMALS), near[0][1]))
+                suggestions.append(Mislabeled(entry, label, round(theirs - ours, _DECIMALS), near[0][1]))
         suggestions.sort(key=lambda item: (-item.strength, item.suggested))
-        self._mislabelled += [item for item in suggestions[:1] if item.strength >= self._limits.margin]
+        self._mislabeled += [item for item in suggestions[:1] if item.strength >= self._limits.margin]
 
     def audit(self) -> Audit:
         """Return what was found."""
@@ -184,7 +184,7 @@ class _Findings:
             labels=len(self._rows),
             recall_at_1=sum(self._taken_for[label, label] for label in self._rows) / searched if searched else None,
             near_duplicates=tuple(sorted(self._near.values(), key=lambda p: (-p.similarity, p.first.id, p.second.id))),
-            mislabelled=tuple(sorted(self._mislabelled, key=lambda item: (-item.strength, item.entry.id))),
+            mislabeled=tuple(sorted(self._mislabeled, key=lambda item: (-item.strength, item.entry.id))),
             confused=tuple(self._confused()),
             unreachable=tuple(sorted(self._unreachable, key=lambda entry: entry.id)),
         )

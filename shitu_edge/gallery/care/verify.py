@@ -21,7 +21,7 @@ Progress = Callable[[str, int, int], None]
 """Called with the step (`entries` or `recall`), what is done and the total."""
 
 _SAMPLE = 200
-_NEIGHBOURS = 10
+_NEIGHBORS = 10
 _AT_ONCE = 5000
 _SHOWN = 60
 
@@ -78,7 +78,7 @@ def _odd_labels(snapshot: Snapshot) -> Iterator[str]:
     for label in snapshot.label_counts():
         fault = label_fault(label)
         if fault:
-            items = some([str(entry.id) for entry in snapshot.entries(label)])
+            items = some([str(entry.id) for entry in snapshot.items(label)])
             yield f"label {label[:_SHOWN]!r} (items {items}) {fault}; `gallery rename` or `relabel` gives another"
 
 
@@ -101,7 +101,7 @@ def _recall(
         return None
     chosen = np.sort(np.random.default_rng(0).choice(ids, min(_SAMPLE, len(ids)), replace=False))
     queries = fetch(chosen)
-    k = min(_NEIGHBOURS + 1, len(ids))
+    k = min(_NEIGHBORS + 1, len(ids))
     exact = ExactIndex.empty(dim).search(queries, k)
     for start in range(0, len(ids), _AT_ONCE):
         some = ids[start : start + _AT_ONCE]
@@ -111,6 +111,6 @@ def _recall(
     roster = Roster.empty().changed(ids[:0], ids, np.zeros(len(ids), np.int32), [""])
     view = View.of(0, roster, graph, dim, fetch)
     _, similarities = view.search(queries, k)
-    # By similarity, not by id: of copies of one picture any will do.
+    # By similarity, not by id: of copies of one image any will do.
     found = similarities[:, 1:] >= exact[1][:, 1:][:, -1:] - ROUNDING
     return float(found.mean())

@@ -18,7 +18,7 @@ from .view import Roster, View, contains
 _log = logging.getLogger(__name__)
 
 GRAPH_FROM = 20_000
-"""Items from which a graph beats the exact search of one picture's crops (`benchmarks/search.py`)."""
+"""Items from which a graph beats the exact search of one image's crops (`benchmarks/search.py`)."""
 
 _PENDING_SHARE = 0.02
 """Of the items, those that the graph may lack: comparing costs a tenth of a search (`benchmarks/gallery.py`)."""

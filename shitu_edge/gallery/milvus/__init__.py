@@ -1,7 +1,7 @@
 """A gallery in Milvus, where many machines search it or it is larger than memory.
 
     collection.py   Milvus's collection as rows and a state; the only user of pymilvus
-    search.py       MilvusGallery, which a recogniser searches
+    search.py       MilvusGallery, which a recognizer searches
     push.py         putting a gallery there, and later only what has changed
 
 A row is an item under one label, with the revisions that added and removed it; a renamed item has two. The collection's

@@ -14,7 +14,7 @@ from typing import Any
 from ...errors import GalleryError
 from ...results import Match
 from ..index import GraphParameters, Rows, default_ef
-from ..store import Entry
+from ..store import GalleryItem
 
 AT_ONCE = 1000
 LABEL_BYTES = 65_535
@@ -164,7 +164,7 @@ class Collection:
             finally:
                 rows.close()
 
-    def insert(self, entries: Sequence[Entry], embeddings: Rows, revision: int) -> None:
+    def insert(self, entries: Sequence[GalleryItem], embeddings: Rows, revision: int) -> None:
         """Write the rows of items that a revision adds, whether they are there already or not."""
         self._upsert(
             {

@@ -20,7 +20,7 @@ from ...errors import FingerprintError, GalleryError
 from ..gallery import Gallery
 from ..index import Progress
 from ..labels import label_fault
-from ..store import Entry
+from ..store import GalleryItem
 from .collection import AT_ONCE, IDLE, KEY_BITS, NEVER, Collection, State, at
 
 SETTLE_S = 10.0
@@ -42,7 +42,7 @@ class _Change:
 
     revision: int
     removed: list[int]
-    added: list[Entry]
+    added: list[GalleryItem]
 
 
 def push(
@@ -187,20 +187,20 @@ def _change(gallery: Gallery, target: Collection, base: int) -> _Change:
             return _between(head, {(entry.id, entry.label) for entry in difference.removed}, difference.added)
     found = target.read(at(base), ["item", "label"]) if base else ()
     there = {(row["item"], row["label"]) for rows in found for row in rows}
-    entries = gallery.entries()
+    entries = gallery.items()
     while gallery.revision != head:
-        head, entries = gallery.revision, gallery.entries()
+        head, entries = gallery.revision, gallery.items()
     return _between(head, there, entries)
 
 
-def _between(head: int, old: set[tuple[int, str]], new: Sequence[Entry]) -> _Change:
+def _between(head: int, old: set[tuple[int, str]], new: Sequence[GalleryItem]) -> _Change:
     """Leave out what is the same on both sides."""
     removed = {item for item, _ in old.difference((entry.id, entry.label) for entry in new)}
     added = [entry for entry in new if (entry.id, entry.label) not in old or entry.id in removed]
     return _Change(head, sorted(removed), added)
 
 
-def _check_keys(revision: int, entries: Sequence[Entry]) -> None:
+def _check_keys(revision: int, entries: Sequence[GalleryItem]) -> None:
     """Check that keys fit in, and that labels are as `gallery add` takes them, which older galleries may not be."""
     last = max((entry.id for entry in entries), default=0)
     if revision >= 1 << KEY_BITS or last >= 1 << 63 - KEY_BITS:

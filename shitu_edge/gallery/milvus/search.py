@@ -71,10 +71,10 @@ class MilvusGallery:
         """See `GallerySearch.require`."""
         require(self._collection.place, self.meta, extractor, fingerprint)
 
-    def search_at(
+    def search_with_revision(
         self, queries: Rows, k: int = 5, workers: Executor | None = None
     ) -> tuple[int, list[tuple[Match, ...]]]:
-        """See `GallerySearch.search_at`; all queries go in one request, after one for the revision."""
+        """See `GallerySearch.search_with_revision`; all queries go in one request, after one for the revision."""
         queries = unit_queries(queries, self._state.dim)
         if k < 1:
             raise GalleryError(f"expected k of at least 1, found {k}")

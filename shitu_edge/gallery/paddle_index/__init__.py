@@ -17,12 +17,12 @@ from .id_map import PICKLE, find_id_map, read_id_map
 __all__ = ["FaissVectors", "PaddleIndex", "read_faiss", "read_id_map", "read_paddle_index"]
 
 INDEX = "vector.index"
-_PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif")
+_IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif")
 
 
 @dataclass(frozen=True, slots=True)
 class PaddleIndex:
-    """The items of an index by ascending id: labels, picture names ("" where none is kept), unit rows (N, D)."""
+    """The items of an index by ascending id: labels, image names ("" where none is kept), unit rows (N, D)."""
 
     labels: tuple[str, ...]
     sources: tuple[str, ...]
@@ -71,7 +71,7 @@ def _check_lengths(path: Path, ids: NDArray[np.int64], vectors: NDArray[np.float
         raise GalleryError(
             f"{path}: expected vectors of length 1, since galleries compare by cosine, found {len(wrong)} others, "
             f"the first (id {ids[first]}) of length {np.sqrt(squares[first]):.4g}; "
-            "build the index from normalised features"
+            "build the index from normalized features"
         )
 
 
@@ -85,7 +85,7 @@ def _split(text: str) -> tuple[str, str]:
     if columns:
         return source.strip(), columns[0]
     source, _, label = text.strip().partition(" ")
-    return (source, label) if source.lower().endswith(_PICTURES) else _label_alone(text)
+    return (source, label) if source.lower().endswith(_IMAGES) else _label_alone(text)
 
 
 def _label_alone(text: str) -> tuple[str, str]:

@@ -30,12 +30,12 @@ _FLAT = frozenset(["IxFI", "IxF2", "IxFl"])
 _GRAPHS = frozenset(["IHNf"])
 _INVERTED = frozenset(["IwFl"])
 _OTHERS = {
-    "IxPq": "product quantiser",
-    "IwPQ": "IVF product quantiser",
-    "IHNp": "HNSW product quantiser",
-    "IxSQ": "scalar quantiser",
-    "IwSq": "IVF scalar quantiser",
-    "IHNs": "HNSW scalar quantiser",
+    "IxPq": "product quantizer",
+    "IwPQ": "IVF product quantizer",
+    "IHNp": "HNSW product quantizer",
+    "IxSQ": "scalar quantizer",
+    "IwSq": "IVF scalar quantizer",
+    "IHNs": "HNSW scalar quantizer",
     "IxPT": "PreTransform",
     "IxRF": "Refine",
     "ilod": "lists on disk",
@@ -160,7 +160,7 @@ def _read_header(reader: _Reader) -> tuple[int, int]:
 
 
 def _read_vectors(reader: _Reader, kind: str) -> FaissVectors:
-    """Read what is no map; the depth is bounded: an IVF, its quantiser's graph, the vectors of that."""
+    """Read what is no map; the depth is bounded: an IVF, its quantizer's graph, the vectors of that."""
     shape = _read_header(reader)
     if kind in _INVERTED:
         return _read_inverted(reader, shape)
@@ -178,8 +178,8 @@ def _read_vectors(reader: _Reader, kind: str) -> FaissVectors:
 
 def _read_inverted(reader: _Reader, shape: tuple[int, int]) -> FaissVectors:
     lists, _ = reader.numbers("<QQ")  # and how many of them a search visits
-    quantiser = _read_vectors(reader, reader.kind(_FLAT | _GRAPHS))
-    reader.expect("numbers a centroid", shape[1], quantiser.vectors.shape[1])
+    quantizer = _read_vectors(reader, reader.kind(_FLAT | _GRAPHS))
+    reader.expect("numbers a centroid", shape[1], quantizer.vectors.shape[1])
     (direct_map,) = reader.numbers("<B")
     reader.skip_list(8)
     if direct_map == _HASH_TABLE:

@@ -20,7 +20,7 @@ rescue.py       what is left of a damaged file
 """
 
 from .changes import Change
-from .records import Diff, Entry, GraphRecord, Load, Meta, NewItem, Revision
+from .records import Diff, GalleryItem, GraphRecord, Load, Meta, NewGalleryItem, Revision
 from .replay import Replay, Step
 from .snapshot import Snapshot
 from .store import Store
@@ -28,11 +28,11 @@ from .store import Store
 __all__ = [
     "Change",
     "Diff",
-    "Entry",
+    "GalleryItem",
     "GraphRecord",
     "Load",
     "Meta",
-    "NewItem",
+    "NewGalleryItem",
     "Replay",
     "Revision",
     "Snapshot",

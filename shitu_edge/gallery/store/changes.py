@@ -15,7 +15,7 @@ from ...system.text import one_line, printable
 from ..labels import normal_label, spellings
 from . import history
 from .given import instance, item_ids, text, unicode_text, whole
-from .records import Entry, NewItem, entry_of
+from .records import GalleryItem, NewGalleryItem, entry_of
 from .schema import MOST_ITEMS, MOST_REVISIONS, ContentDigest, entry_digest, first_lineage, next_lineage
 from .structure import bounded
 
@@ -39,7 +39,7 @@ class Change:
     A call that is refused has changed nothing.
     """
 
-    def __init__(self, connection: sqlite3.Connection, check: Callable[[NewItem], NewItem]) -> None:
+    def __init__(self, connection: sqlite3.Connection, check: Callable[[NewGalleryItem], NewGalleryItem]) -> None:
         """Begin inside a transaction; `check` returns an item as it may be stored, or raises."""
         row = connection.execute("SELECT id, digest, lineage FROM revisions ORDER BY id DESC LIMIT 1").fetchone()
         row = row or (0, b"", first_lineage(*history.identity(connection)))
@@ -54,7 +54,7 @@ class Change:
         self._lineage: bytes = row[2]
         self._added = self._removed = 0
 
-    def add(self, item: NewItem) -> int:
+    def add(self, item: NewGalleryItem) -> int:
         """Add an item and return its id.
 
         Raises:
@@ -67,7 +67,7 @@ class Change:
         self._enter(number, item.label, item.source, vector)
         return number
 
-    def remove(self, ids: Iterable[int]) -> list[Entry]:
+    def remove(self, ids: Iterable[int]) -> list[GalleryItem]:
         """Remove items and return what they were.
 
         Raises:
@@ -76,7 +76,7 @@ class Change:
         numbers = self._present(ids)
         return [self._remove(number) for number in numbers]
 
-    def relabel(self, ids: Iterable[int], label: str) -> list[Entry]:
+    def relabel(self, ids: Iterable[int], label: str) -> list[GalleryItem]:
         """Give items another label and return what they were; those that have it already are passed over.
 
         Raises:
@@ -89,17 +89,17 @@ class Change:
             if number in there:
                 continue
             entry = self._remove(number, forget=False)
-            self.restore(Entry(number, label, entry.source))
+            self.restore(GalleryItem(number, label, entry.source))
             before.append(entry)
         return before
 
-    def restore(self, entry: Entry) -> None:
+    def restore(self, entry: GalleryItem) -> None:
         """Enter an item again that the gallery held once.
 
         Raises:
             GalleryError: its embedding was forgotten, or the gallery holds it.
         """
-        instance(entry, Entry)
+        instance(entry, GalleryItem)
         number = whole(entry.id, "an id as a whole number", 1, MOST_ITEMS - 1)
         label, source = unicode_text(entry.label, "a label"), unicode_text(entry.source, "a source")
         if self._connection.execute(_CURRENT, (number,)).fetchone():
@@ -177,7 +177,7 @@ class Change:
         self._content.add(digest)
         self._added += 1
 
-    def _remove(self, number: int, *, forget: bool = True) -> Entry:
+    def _remove(self, number: int, *, forget: bool = True) -> GalleryItem:
         """End an item's entry; one of this very change leaves no trace, nor, unless `forget` is false, its item."""
         label, source, digest, added_in = self._connection.execute(_CURRENT, (number,)).fetchone()
         with _reading_rows():

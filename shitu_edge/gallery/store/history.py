@@ -6,7 +6,7 @@ import sqlite3
 
 from ...errors import GalleryError
 from .given import whole
-from .records import Diff, Entry, Revision, entry_of, revision_of
+from .records import Diff, GalleryItem, Revision, entry_of, revision_of
 from .schema import MOST_REVISIONS
 from .structure import bounded
 
@@ -96,5 +96,5 @@ def prune(connection: sqlite3.Connection, keep: int) -> tuple[int, int]:
     return entries, sum(connection.execute(query, (item,)).rowcount for item in sorted(items))
 
 
-def _by_id(entries: set[Entry]) -> tuple[Entry, ...]:
+def _by_id(entries: set[GalleryItem]) -> tuple[GalleryItem, ...]:
     return tuple(sorted(entries, key=lambda entry: entry.id))

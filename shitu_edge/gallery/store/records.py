@@ -31,7 +31,7 @@ class Meta:
 
 
 @dataclass(frozen=True, slots=True)
-class NewItem:
+class NewGalleryItem:
     """An item to be: its label, where it came from, and its unit row (D,) float32."""
 
     label: str
@@ -40,8 +40,8 @@ class NewItem:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """An item as a revision holds it: its id, its label, and where its picture came from."""
+class GalleryItem:
+    """An item as a revision holds it: its id, its label, and where its image came from."""
 
     id: int
     label: str
@@ -69,8 +69,8 @@ class Revision:
 class Diff:
     """What one revision lacks and what it has beside another, by id; a renamed item is in both."""
 
-    removed: tuple[Entry, ...]
-    added: tuple[Entry, ...]
+    removed: tuple[GalleryItem, ...]
+    added: tuple[GalleryItem, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +99,13 @@ class GraphRecord:
     parameters: GraphParameters
 
 
-def entry_of(item: int, label: object, source: object) -> Entry:
+def entry_of(item: int, label: object, source: object) -> GalleryItem:
     """Return a row as an entry.
 
     Raises:
         TypeError: its label or its source is no text.
     """
-    return Entry(item, _text(label), _text(source))
+    return GalleryItem(item, _text(label), _text(source))
 
 
 def revision_of(line: Sequence[Any], digest: bytes) -> Revision:

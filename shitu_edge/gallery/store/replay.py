@@ -13,7 +13,7 @@ from ...system.text import printable
 from ..labels import label_fault
 from . import history
 from .changes import Change
-from .records import Entry, NewItem, Revision, entry_of
+from .records import GalleryItem, NewGalleryItem, Revision, entry_of
 from .schema import MOST_ITEMS, next_lineage
 from .structure import bounded
 
@@ -31,7 +31,7 @@ class Step:
 
     revision: Revision
     removed: tuple[int, ...]
-    added: tuple[Entry, ...]
+    added: tuple[GalleryItem, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def leads_to(recorded: Replay) -> tuple[int, str]:
     return recorded.steps[-1].revision.id, lineage.hex()
 
 
-def repeat(connection: sqlite3.Connection, recorded: Replay, check: Callable[[NewItem], NewItem]) -> None:
+def repeat(connection: sqlite3.Connection, recorded: Replay, check: Callable[[NewGalleryItem], NewGalleryItem]) -> None:
     """Make recorded revisions again, inside a transaction."""
     newest = history.current(connection)
     if history.lineage(connection, newest) != recorded.lineage:
@@ -116,7 +116,9 @@ def _check_labels(connection: sqlite3.Connection, recorded: Replay) -> None:
             )
 
 
-def _store_vectors(connection: sqlite3.Connection, recorded: Replay, check: Callable[[NewItem], NewItem]) -> None:
+def _store_vectors(
+    connection: sqlite3.Connection, recorded: Replay, check: Callable[[NewGalleryItem], NewGalleryItem]
+) -> None:
     """Keep the embeddings that are new here; each goes with an entry."""
     if not recorded.vectors.keys() <= {entry.id for step in recorded.steps for entry in step.added}:
         raise GalleryError("an embedding belongs to no entry")
@@ -124,5 +126,5 @@ def _store_vectors(connection: sqlite3.Connection, recorded: Replay, check: Call
         if not 0 < number < MOST_ITEMS:
             raise GalleryError(f"no gallery gives an item the number {number}")
         name = f"item {number}"  # its label was checked before
-        check(NewItem(name, name, np.frombuffer(vector, "<f4")))
+        check(NewGalleryItem(name, name, np.frombuffer(vector, "<f4")))
         connection.execute("INSERT OR IGNORE INTO embeddings VALUES (?, ?)", (number, vector))

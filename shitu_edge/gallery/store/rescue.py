@@ -20,7 +20,7 @@ from .connection import FROZEN, connect, transaction
 from .failures import mapped_errors
 from .held import file_id, holding
 from .image import open_image, read_image
-from .records import Entry, Meta
+from .records import GalleryItem, Meta
 from .schema import MAGIC, MOST_DIM, MOST_ITEMS, PAGE_BYTES, ContentDigest
 from .store import Store
 from .structure import LEAST_ROW_BYTES, allow_rows, bytes_held, has_tables
@@ -252,7 +252,7 @@ def _begin_anew(found: _Found, old: sqlite3.Connection, new: sqlite3.Connection)
             new.execute("INSERT INTO embeddings VALUES (?, ?)", (item, row.vector))
         change = Change(new, lambda item: item)
         for item, row in found.current.items():
-            change.restore(Entry(item, row.label, row.source))
+            change.restore(GalleryItem(item, row.label, row.source))
         change.finish("", f"repaired: {len(found.lost)} items lost", even_empty=True)
         new.execute("UPDATE meta SET value = ? WHERE key = 'history_from'", (str(change.revision),))
 

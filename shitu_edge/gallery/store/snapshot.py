@@ -21,7 +21,7 @@ from . import history, replay
 from .check import examine
 from .failures import odd_content
 from .given import text
-from .records import READ_TOLERANCE, Diff, Entry, Load, Revision, entry_of
+from .records import READ_TOLERANCE, Diff, GalleryItem, Load, Revision, entry_of
 from .structure import bounded, bytes_held, columns
 
 _READ_AT_ONCE = 500
@@ -105,7 +105,7 @@ class Snapshot:
         return vectors
 
     @_sound
-    def entries(self, label: str | None = None) -> list[Entry]:
+    def items(self, label: str | None = None) -> list[GalleryItem]:
         """Return the entries by id, all of them or one label's, looked for as it is and then in its normal form."""
         where = "" if label is None else " AND label = ?"
         query = f"SELECT item, label, source FROM entries WHERE removed_in IS NULL{where} ORDER BY item"

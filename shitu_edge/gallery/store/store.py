@@ -29,7 +29,7 @@ from .given import instance, numbers, text, unicode_text, whole
 from .held import FileId, changing, file_id, hold, holding, let_go
 from .image import Images, Version, mark_as_logged, version
 from .inherited import Connection
-from .records import GRAPH, ROUNDING, UNIT_TOLERANCE, GraphRecord, Meta, NewItem, graph_record
+from .records import GRAPH, ROUNDING, UNIT_TOLERANCE, GraphRecord, Meta, NewGalleryItem, graph_record
 from .schema import APPLICATION_ID, FORMAT, LOG_BYTES, MOST_DIM, PAGE_BYTES, SCHEMA
 from .snapshot import Snapshot
 from .structure import check_structure, log_bytes
@@ -257,8 +257,8 @@ class Store:
                 connection.backup(copy)
             mark_as_logged(partial)
 
-    def _checked(self, item: NewItem) -> NewItem:
-        instance(item, NewItem)
+    def _checked(self, item: NewGalleryItem) -> NewGalleryItem:
+        instance(item, NewGalleryItem)
         source = printable(text(item.source, "a source"))
         label = normal_label(text(item.label, "a label"), source or "an item")
         with np.errstate(all="ignore"):

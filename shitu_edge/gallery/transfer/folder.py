@@ -1,12 +1,12 @@
 """A gallery as a folder of files that other programs read.
 
     gallery.json      the extractor's name and fingerprint, and the dimension
-    labels.tsv        a line `picture<TAB>label` per item; tabs and line breaks in an image's name as %09, %0A, %0D,
+    labels.tsv        a line `image<TAB>label` per item; tabs and line breaks in an image's name as %09, %0A, %0D,
                       what begins with a quote quoted as in CSV
     embeddings.npy    unit rows (N, D) float32, in the order of the lines
-    pictures/         the pictures, where they were asked for and found
+    images/         the images, where they were asked for and found
 
-With its pictures, `labels.tsv` is a label file that `gallery build` takes, for any other extractor.
+With its images, `labels.tsv` is a label file that `gallery build` takes, for any other extractor.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from ...system.text import columns, printable
 from ..gallery import Gallery
 from ..index import Progress
 from ..labels import normal_label
-from ..store import Entry, Meta, NewItem
+from ..store import GalleryItem, Meta, NewGalleryItem
 from .intake import take_in
 
-FACTS, LABELS, EMBEDDINGS, PICTURES = "gallery.json", "labels.tsv", "embeddings.npy", "pictures"
+FACTS, LABELS, EMBEDDINGS, IMAGES = "gallery.json", "labels.tsv", "embeddings.npy", "images"
 _AT_ONCE = 1000
 _SUFFIX = 10
 _MOST_FACTS, _MOST_LINE, _MOST_TRANSPOSED = 1 << 16, 1 << 20, 1 << 30
@@ -44,14 +44,14 @@ _MOST_FACTS, _MOST_LINE, _MOST_TRANSPOSED = 1 << 16, 1 << 20, 1 << 30
 
 
 def export_folder(
-    gallery: Gallery, folder: Path, *, pictures: Path | None = None, progress: Progress | None = None
+    gallery: Gallery, folder: Path, *, images: Path | None = None, progress: Progress | None = None
 ) -> int:
-    """Write a gallery's current items into a new folder and return how many pictures are among them.
+    """Write a gallery's current items into a new folder and return how many images are among them.
 
     Args:
         gallery: the gallery.
         folder: is made, and must not be there.
-        pictures: where the items' sources are found; none are copied when None. Sources that lead out of it, or to
+        images: where the items' sources are found; none are copied when None. Sources that lead out of it, or to
             nothing, stay names.
         progress: called with the items written and the total.
 
@@ -63,7 +63,7 @@ def export_folder(
     except OSError as error:
         raise GalleryError(f"{folder}: cannot be made: {error.strerror}") from error
     try:
-        return _fill(folder, gallery, pictures, progress)
+        return _fill(folder, gallery, images, progress)
     except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)
         if isinstance(error, OSError):
@@ -71,8 +71,8 @@ def export_folder(
         raise
 
 
-def _fill(folder: Path, gallery: Gallery, pictures: Path | None, progress: Progress | None) -> int:
-    entries = gallery.entries()
+def _fill(folder: Path, gallery: Gallery, images: Path | None, progress: Progress | None) -> int:
+    entries = gallery.items()
     copied = 0
     facts = json.dumps(asdict(gallery.meta), ensure_ascii=False, indent=2)
     (folder / FACTS).write_text(facts + "\n", encoding="utf-8")
@@ -83,7 +83,7 @@ def _fill(folder: Path, gallery: Gallery, pictures: Path | None, progress: Progr
             some = entries[start : start + _AT_ONCE]
             rows.write(gallery.embeddings([entry.id for entry in some]).astype("<f4", copy=False).tobytes())
             for entry in some:
-                copy = _copy(entry, pictures, folder) if pictures else None
+                copy = _copy(entry, images, folder) if images else None
                 copied += copy is not None
                 lines.write(f"{_quoted(_escaped(copy or entry.source))}\t{_quoted(entry.label)}\n")
             if progress:
@@ -106,12 +106,14 @@ def import_folder(folder: Path, path: Path, *, author: str = "", note: str = "")
         return take_in(path, meta, _items(folder, lines, rows), author=author, note=note)
 
 
-def _items(folder: Path, lines: Iterator[tuple[str, str]], rows: Iterator[NDArray[np.float32]]) -> Iterator[NewItem]:
+def _items(
+    folder: Path, lines: Iterator[tuple[str, str]], rows: Iterator[NDArray[np.float32]]
+) -> Iterator[NewGalleryItem]:
     for line, row in zip_longest(lines, rows):
         if line is None or row is None:
             more, fewer = (EMBEDDINGS, LABELS) if line is None else (LABELS, EMBEDDINGS)
             raise GalleryError(f"{folder}: expected as many lines as embeddings, found more in {more} than in {fewer}")
-        yield NewItem(line[1], line[0], row)
+        yield NewGalleryItem(line[1], line[0], row)
 
 
 def _opened(path: Path, files: ExitStack) -> BufferedReader:
@@ -161,13 +163,13 @@ def _read(stream: BufferedReader, path: Path, size: int) -> bytes:
     return content
 
 
-def _copy(entry: Entry, pictures: Path, folder: Path) -> str | None:
-    """Copy an item's picture and return its new name, None where there is none."""
-    source = file_inside(pictures, entry.source)
+def _copy(entry: GalleryItem, images: Path, folder: Path) -> str | None:
+    """Copy an item's image and return its new name, None where there is none."""
+    source = file_inside(images, entry.source)
     if source is None:
         return None
-    name = PurePosixPath(PICTURES) / f"{entry.id}{PurePath(entry.source).suffix[:_SUFFIX]}"
-    (folder / PICTURES).mkdir(exist_ok=True)
+    name = PurePosixPath(IMAGES) / f"{entry.id}{PurePath(entry.source).suffix[:_SUFFIX]}"
+    (folder / IMAGES).mkdir(exist_ok=True)
     shutil.copyfile(source, folder / name)
     return str(name)
 
@@ -192,7 +194,7 @@ def _lines(stream: BufferedReader, path: Path) -> Iterator[tuple[str, str]]:
             number += 1
             source, *more = columns(line.decode().removesuffix("\n")) or [""]
             if not more or len(line) > _MOST_LINE:
-                raise GalleryError(f"{path}, line {number}: expected picture<TAB>label, found {shown(source)}")
+                raise GalleryError(f"{path}, line {number}: expected image<TAB>label, found {shown(source)}")
             yield _unescaped(source), normal_label(more[0], f"{path}, line {number}")
     except OSError as error:
         raise GalleryError(f"{path}: cannot be read: {error.strerror}") from error

@@ -9,10 +9,10 @@ from pathlib import Path
 from ...errors import GalleryError
 from ...system.unfinished import publish, unfinished
 from ..gallery import Gallery
-from ..store import Meta, NewItem
+from ..store import Meta, NewGalleryItem
 
 
-def take_in(path: Path, meta: Meta, items: Iterable[NewItem], *, author: str = "", note: str = "") -> int:
+def take_in(path: Path, meta: Meta, items: Iterable[NewGalleryItem], *, author: str = "", note: str = "") -> int:
     """Add items as one revision, to a new gallery where there is none, and return how many they were.
 
     A new file appears when it is finished.

@@ -98,7 +98,7 @@ def test_the_history_is_kept_when_nothing_of_it_is_lost(path: Path, name: str) -
     assert all_that_counts(path) == before
     with Gallery.open(path, background=False) as gallery:
         gallery.rollback(3)
-        assert gallery.entries("tea")[0].id == 2
+        assert gallery.items("tea")[0].id == 2
 
 
 def test_repairing_what_is_sound_loses_nothing(path: Path) -> None:
@@ -155,10 +155,10 @@ def test_copies_follow_a_gallery_whose_repair_lost_nothing(path: Path, tmp_path:
 def test_a_pruned_gallery_with_a_history(path: Path) -> None:
     with Gallery.open(path, background=False) as gallery:
         gallery.prune(2)
-        state = gallery.entries(), gallery.log(), gallery.diff(4, 6)
+        state = gallery.items(), gallery.log(), gallery.diff(4, 6)
     assert repair(path).rescue.history
     with Gallery.open(path, background=False) as gallery:
-        assert (gallery.entries(), gallery.log(), gallery.diff(4, 6)) == state
+        assert (gallery.items(), gallery.log(), gallery.diff(4, 6)) == state
     assert verify(path).faults == ()
 
 
@@ -309,10 +309,10 @@ def test_what_was_damaged_twice_is_kept_twice(path: Path) -> None:
 _KILLED = """
 import os, sys
 import numpy as np
-from shitu_edge.gallery import Gallery, NewItem
+from shitu_edge.gallery import Gallery, NewGalleryItem
 
 gallery = Gallery.open(sys.argv[1], background=False)
-gallery.add([NewItem("in the log", "log.jpg", np.eye(16, dtype=np.float32)[0])])
+gallery.add([NewGalleryItem("in the log", "log.jpg", np.eye(16, dtype=np.float32)[0])])
 gallery.rename("label 4", "renamed in the log")
 sys.stdout.flush()
 os._exit(0)
@@ -363,7 +363,7 @@ def test_a_gallery_that_is_open_here_is_left_alone(path: Path) -> None:
 def test_what_is_no_gallery(tmp_path: Path, meta: Meta | None) -> None:
     (tmp_path / "empty").touch()
     (tmp_path / "text").write_text("hello")
-    (tmp_path / "picture").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))
+    (tmp_path / "image").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))
     (tmp_path / "zeros").write_bytes(bytes(PAGE_BYTES * 20))
     (tmp_path / "rubbish").write_bytes(random.Random(1).randbytes(PAGE_BYTES * 20 + 7))
     (tmp_path / "header").write_bytes(b"SQLite format 3\0" + random.Random(2).randbytes(PAGE_BYTES * 3))

@@ -123,7 +123,7 @@ def test_opening_altered_rows_raises_nothing_else(path: Path, damage: Damage) ->
         with Gallery.open(path, background=False) as gallery:
             gallery.search(unit_rows(2), 20)
             gallery.log()
-            gallery.entries()
+            gallery.items()
             gallery.diff(1, 2)
             gallery.add(new_items(unit_rows(1, seed=3)))
     except GalleryError as error:

@@ -393,7 +393,7 @@ from shitu_edge.gallery.care.verify import verify
 path = Path(sys.argv[1])
 faults = verify(path).faults
 with Gallery.open(path, background=False) as gallery:
-    ids = [entry.id for entry in gallery.entries()]
+    ids = [entry.id for entry in gallery.items()]
     found = [matches[0].similarity for matches in gallery.search(gallery.embeddings(ids), 1)]
     print(len(faults), gallery.info().search, bool(np.min(found) > 0.9999))
 """

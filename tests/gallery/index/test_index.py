@@ -74,7 +74,7 @@ def test_extending_leaves_the_first_index_alone() -> None:
 
 
 def _recall(rows: Rows, queries: Rows, k: int) -> float:
-    """Share of the true `k` neighbours that a graph with the default parameters finds."""
+    """Share of the true `k` neighbors that a graph with the default parameters finds."""
     ids = np.arange(len(rows), dtype=np.int64)
     found = build_graph(ids, rows, GraphParameters()).search(queries, 10)[0][:, :k]
     true = ExactIndex(ids, rows).search(queries, k)[0]
@@ -147,12 +147,12 @@ import json, resource, sys
 from pathlib import Path
 import numpy as np
 from shitu_edge.errors import GalleryError
-from shitu_edge.gallery import Gallery, GraphParameters, NewItem
+from shitu_edge.gallery import Gallery, GraphParameters, NewGalleryItem
 
 path = Path(sys.argv[1])
 rows = np.random.default_rng(0).normal(size=(300, 32))
 rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
-items = [NewItem(str(i), "", row) for i, row in enumerate(rows)]
+items = [NewGalleryItem(str(i), "", row) for i, row in enumerate(rows)]
 quick = GraphParameters(8, 40, 40)
 with Gallery.create(path, extractor="e", fingerprint="f", dim=32) as gallery:
     gallery.add(items[:200])

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from shitu_edge.gallery import Gallery, NewItem
+from shitu_edge.gallery import Gallery, NewGalleryItem
 from shitu_edge.gallery.live import live as live_module
 from tests.gallery.rows import Rows, brute_force, create, unit
 
@@ -19,7 +19,7 @@ DIM = 64
 SIZES = {40: 328, 112: 17, 1000: 2, 3000: 1}
 """How many labels have so many items: 112 leave only the tail of what a search with an `ef` of 128 returns."""
 SPREAD = 0.07
-NEIGHBOURS = 10
+NEIGHBORS = 10
 
 
 @dataclass(frozen=True)
@@ -30,20 +30,20 @@ class Shop:
     rows: Rows
     clusters: NDArray[np.intp]
     queries: Rows
-    """Eight around the centre of each cluster, (C, 8, D)."""
+    """Eight around the center of each cluster, (C, 8, D)."""
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Shop:
     rng = np.random.default_rng(0)
     sizes = np.repeat(list(SIZES), list(SIZES.values()))
-    centres = unit(rng.normal(size=(len(sizes), DIM)))
+    centers = unit(rng.normal(size=(len(sizes), DIM)))
     clusters = rng.permutation(np.repeat(np.arange(len(sizes)), sizes))
-    rows = unit(centres[clusters] + SPREAD * rng.normal(size=(len(clusters), DIM)))
-    queries = unit((centres[:, None] + SPREAD * rng.normal(size=(len(sizes), 8, DIM))).reshape(-1, DIM))
+    rows = unit(centers[clusters] + SPREAD * rng.normal(size=(len(clusters), DIM)))
+    queries = unit((centers[:, None] + SPREAD * rng.normal(size=(len(sizes), 8, DIM))).reshape(-1, DIM))
     path = tmp_path_factory.mktemp("shop") / "shop.gallery"
     with create(path, DIM) as gallery:
-        gallery.add(NewItem(f"product {cluster}", "", row) for cluster, row in zip(clusters, rows, strict=True))
+        gallery.add(NewGalleryItem(f"product {cluster}", "", row) for cluster, row in zip(clusters, rows, strict=True))
         gallery.reindex()
     return Shop(path, rows, clusters, queries.reshape(len(sizes), 8, DIM))
 
@@ -64,11 +64,11 @@ def _state(gallery: Gallery) -> tuple[str, int, int]:
 
 def _recall(gallery: Gallery, queries: Rows, ids: NDArray[np.integer], rows: Rows) -> float:
     """The share of the true nearest, among the rows held under ascending ids, that the gallery finds."""
-    order, _ = brute_force(rows, queries, NEIGHBOURS)
-    answers = gallery.search(queries, NEIGHBOURS)
-    assert {len(row) for row in answers} == {NEIGHBOURS}
+    order, _ = brute_force(rows, queries, NEIGHBORS)
+    answers = gallery.search(queries, NEIGHBORS)
+    assert {len(row) for row in answers} == {NEIGHBORS}
     pairs = zip(answers, ids[order].tolist(), strict=True)
-    return float(np.mean([len({match.item_id for match in row} & set(true)) / NEIGHBOURS for row, true in pairs]))
+    return float(np.mean([len({match.item_id for match in row} & set(true)) / NEIGHBORS for row, true in pairs]))
 
 
 def _third(shop: Shop) -> NDArray[np.int64]:
@@ -88,7 +88,7 @@ def test_recall_when_a_third_was_replaced_by_new_items(
     assert _state(gallery) == ("graph", 0, len(gone))
     assert _recall(gallery, queries, kept, built.rows[kept - 1]) >= 0.99
 
-    new = gallery.add(NewItem("new", "", built.rows[number - 1]) for number in gone)
+    new = gallery.add(NewGalleryItem("new", "", built.rows[number - 1]) for number in gone)
     ids, rows = np.concatenate([kept, new]), built.rows[np.concatenate([kept, gone]) - 1]
     assert _state(gallery) == ("graph", len(gone), len(gone))
     assert _recall(gallery, queries, ids, rows) >= 0.99
@@ -121,7 +121,7 @@ def test_recall_when_a_third_was_brought_back(built: Shop, gallery: Gallery) -> 
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_the_next_neighbours_come_where_the_nearest_label_was_removed(built: Shop, gallery: Gallery, size: int) -> None:
+def test_the_next_neighbors_come_where_the_nearest_label_was_removed(built: Shop, gallery: Gallery, size: int) -> None:
     """One label after the other, each with the others there."""
     numbers = np.flatnonzero(np.bincount(built.clusters) == size)[:20]
     assert len(numbers) == min(20, SIZES[size])
@@ -136,7 +136,7 @@ def test_the_next_neighbours_come_where_the_nearest_label_was_removed(built: Sho
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_the_next_neighbours_come_where_many_labels_were_removed(built: Shop, gallery: Gallery, size: int) -> None:
+def test_the_next_neighbors_come_where_many_labels_were_removed(built: Shop, gallery: Gallery, size: int) -> None:
     numbers = np.flatnonzero(np.bincount(built.clusters) == size)[::2]
     with gallery.change() as change:
         for number in numbers.tolist():

@@ -225,8 +225,8 @@ def test_looking_for_nothing_finds_nothing() -> None:
 def _torn_graph() -> tuple[Rows, GraphIndex]:
     """Two links an item among far clusters of near rows: hnswlib does not find its way to all of them."""
     rng = np.random.default_rng(2)
-    centres = np.repeat(np.eye(DIM)[:8], 60, axis=0)
-    rows = centres + 0.01 * rng.normal(size=centres.shape)
+    centers = np.repeat(np.eye(DIM)[:8], 60, axis=0)
+    rows = centers + 0.01 * rng.normal(size=centers.shape)
     rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
     graph = build_graph(np.arange(1, 481, dtype=np.int64), rows, GraphParameters(m=2, ef_construction=5, ef=5))
     assert graph._nearest(rows[:2], 480, None) is None, "all can be reached: this tests nothing"

@@ -88,10 +88,10 @@ def test_items_removed_from_lists_leave_no_ids(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "code"),
     [
-        ("PQ4x4", "'IxPq' .product quantiser"),
-        ("SQ8", "'IxSQ' .scalar quantiser"),
-        ("IVF4,SQ8", "'IwSq' .IVF scalar quantiser"),
-        ("HNSW32_SQ8", "'IHNs' .HNSW scalar quantiser"),
+        ("PQ4x4", "'IxPq' .product quantizer"),
+        ("SQ8", "'IxSQ' .scalar quantizer"),
+        ("IVF4,SQ8", "'IwSq' .IVF scalar quantizer"),
+        ("HNSW32_SQ8", "'IHNs' .HNSW scalar quantizer"),
         ("PCA4,Flat", "'IxPT' .PreTransform"),
         ("NSG32,Flat", "'INSf' .unknown"),
     ],

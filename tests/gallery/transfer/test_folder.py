@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from shitu_edge.errors import FingerprintError, GalleryError
-from shitu_edge.gallery import Gallery, NewItem
+from shitu_edge.gallery import Gallery, NewGalleryItem
 from shitu_edge.gallery.care.verify import verify
 from shitu_edge.gallery.transfer.folder import export_folder, import_folder
 from shitu_edge.inputs.sources import find_images
@@ -61,7 +61,7 @@ SOURCES = (
 def _facts(path: Path) -> Facts:
     """Labels, sources and embeddings, in order."""
     with Gallery.open(path, background=False) as gallery:
-        entries = gallery.entries()
+        entries = gallery.items()
         rows = gallery.embeddings([entry.id for entry in entries])
         return [(entry.label, entry.source, row.tobytes()) for entry, row in zip(entries, rows, strict=True)]
 
@@ -69,15 +69,15 @@ def _facts(path: Path) -> Facts:
 def _gallery(path: Path, texts: list[tuple[str, str]], seed: int = 0) -> Path:
     with create(path) as gallery:
         gallery.add(
-            NewItem(label, source, row)
+            NewGalleryItem(label, source, row)
             for (label, source), row in zip(texts, unit_rows(len(texts), seed=seed), strict=True)
         )
     return path
 
 
-def _exported(path: Path, folder: Path, pictures: Path | None = None) -> int:
+def _exported(path: Path, folder: Path, images: Path | None = None) -> int:
     with Gallery.open(path, background=False) as gallery:
-        return export_folder(gallery, folder, pictures=pictures)
+        return export_folder(gallery, folder, images=images)
 
 
 @pytest.fixture
@@ -123,11 +123,11 @@ def test_labels_of_any_kind(tmp_path: Path, label: str) -> None:
     [*SOURCES, "car\rriage", "%09", "%2509", "%", "\ufeffa.jpg", "a\0b", "x" * 3000],
     ids=lambda s: ascii(s)[:20],
 )
-@pytest.mark.parametrize("pictures", [False, True], ids=["without", "with pictures"])
-def test_sources_of_any_kind(tmp_path: Path, source: str, pictures: bool) -> None:
+@pytest.mark.parametrize("images", [False, True], ids=["without", "with images"])
+def test_sources_of_any_kind(tmp_path: Path, source: str, images: bool) -> None:
     path = _gallery(tmp_path / "shop", [("tea", source), ("last", "2.jpg")])
     (tmp_path / "products").mkdir()
-    assert _exported(path, tmp_path / "folder", tmp_path / "products" if pictures else None) == 0
+    assert _exported(path, tmp_path / "folder", tmp_path / "products" if images else None) == 0
     import_folder(tmp_path / "folder", tmp_path / "new")
     assert _facts(tmp_path / "new") == _facts(path)
 
@@ -185,10 +185,10 @@ def test_into_a_gallery_that_is_there(folder: Path, tmp_path: Path) -> None:
     assert (line.id, line.author, line.note, line.added) == (3, "ann", "imported from folder", 6)
 
 
-# -- pictures
+# -- images
 
 
-def test_pictures_are_found_by_the_label_file(tmp_path: Path) -> None:
+def test_images_are_found_by_the_label_file(tmp_path: Path) -> None:
     products = tmp_path / "products"
     (products / "teas").mkdir(parents=True)
     for name in ("teas/green.JPG", "milk.png", "no suffix", "1.jpg"):
@@ -203,10 +203,10 @@ def test_pictures_are_found_by_the_label_file(tmp_path: Path) -> None:
     path = _gallery(tmp_path / "shop", names)
     assert _exported(path, tmp_path / "folder", products) == 4
     found = find_images(tmp_path / "folder" / "labels.tsv").images
-    assert [picture.label for picture in found] == [label for label, _ in names]
-    assert [picture.path.read_text() for picture in found[:4]] == [name for _, name in names[:4]]
+    assert [image.label for image in found] == [label for label, _ in names]
+    assert [image.path.read_text() for image in found[:4]] == [name for _, name in names[:4]]
     assert found[4].source == "gone.jpg"
-    assert {picture.path.parent for picture in found[:4]} == {tmp_path / "folder" / "pictures"}
+    assert {image.path.parent for image in found[:4]} == {tmp_path / "folder" / "images"}
     import_folder(tmp_path / "folder", tmp_path / "new")
     assert [(label, row) for label, _, row in _facts(tmp_path / "new")] == [
         (label, row) for label, _, row in _facts(path)
@@ -214,13 +214,13 @@ def test_pictures_are_found_by_the_label_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("label", LABELS, ids=ascii)
-def test_a_label_file_with_pictures_builds_the_same_labels(tmp_path: Path, label: str) -> None:
-    (tmp_path / "1.jpg").write_text("picture")
+def test_a_label_file_with_images_builds_the_same_labels(tmp_path: Path, label: str) -> None:
+    (tmp_path / "1.jpg").write_text("image")
     path = _gallery(tmp_path / "shop", [(label, "1.jpg"), ("last", "1.jpg")])
     assert _exported(path, tmp_path / "folder", tmp_path) == 2
     found = find_images(tmp_path / "folder" / "labels.tsv").images
-    assert [(picture.label, picture.path.read_text()) for picture in found] == [
-        (label, "picture") for label, _, _ in _facts(path)
+    assert [(image.label, image.path.read_text()) for image in found] == [
+        (label, "image") for label, _, _ in _facts(path)
     ]
 
 
@@ -233,13 +233,13 @@ def test_sources_never_lead_outside(tmp_path: Path, source: str) -> None:
     name = source.format(tmp_path)
     path = _gallery(tmp_path / "shop", [("tea", name)])
     assert _exported(path, tmp_path / "folder", tmp_path / "products") == 0
-    assert not (tmp_path / "folder" / "pictures").exists()
+    assert not (tmp_path / "folder" / "images").exists()
     import_folder(tmp_path / "folder", tmp_path / "new")
     assert _facts(tmp_path / "new") == _facts(path)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links and pipes")
-def test_links_and_pipes_in_the_folder_of_pictures(tmp_path: Path) -> None:
+def test_links_and_pipes_in_the_folder_of_images(tmp_path: Path) -> None:
     (tmp_path / "secret.txt").write_text("secret")
     products = tmp_path / "products"
     products.mkdir()
@@ -254,7 +254,7 @@ def test_links_and_pipes_in_the_folder_of_pictures(tmp_path: Path) -> None:
 
 def test_a_suffix_that_makes_a_name_too_long(tmp_path: Path) -> None:
     name = "." + "x" * 253
-    (tmp_path / f"a{name}").write_text("picture")
+    (tmp_path / f"a{name}").write_text("image")
     path = _gallery(tmp_path / "shop", [(f"label {i}", f"a{name}") for i in range(101)])
     assert _exported(path, tmp_path / "folder", tmp_path) in (0, 101)
 
@@ -289,8 +289,8 @@ def test_an_export_that_fails_leaves_nothing(tmp_path: Path, error: BaseExceptio
     assert [file.name for file in tmp_path.iterdir()] == ["shop"]
 
 
-def test_a_picture_that_cannot_be_copied_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "1.jpg").write_text("picture")
+def test_a_image_that_cannot_be_copied_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "1.jpg").write_text("image")
     path = _gallery(tmp_path / "shop", [("tea", "1.jpg")])
 
     def fail(*_: object) -> None:
@@ -480,7 +480,7 @@ def test_many_short_lines_take_no_memory(folder: Path, tmp_path: Path) -> None:
 
 def test_a_line_that_never_ends(folder: Path, tmp_path: Path) -> None:
     (folder / "labels.tsv").write_bytes(b"0.jpg\t" + b"x" * (1 << 21))
-    with pytest.raises(GalleryError, match=r"labels\.tsv, line 1: expected picture<TAB>label"):
+    with pytest.raises(GalleryError, match=r"labels\.tsv, line 1: expected image<TAB>label"):
         import_folder(folder, tmp_path / "new")
 
 

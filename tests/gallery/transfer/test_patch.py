@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 
 from shitu_edge.errors import GalleryError
-from shitu_edge.gallery import Gallery, NewItem
+from shitu_edge.gallery import Gallery, NewGalleryItem
 from shitu_edge.gallery.care.verify import verify
 from shitu_edge.gallery.store.schema import ContentDigest, entry_digest
 from shitu_edge.gallery.store.structure import Guarded
@@ -47,10 +47,10 @@ def _same(master: Gallery, follower: Gallery) -> None:
     """What a copy must share with the gallery that it follows."""
     assert follower.id == master.id
     assert follower.revision == master.revision
-    assert follower.entries() == master.entries()
+    assert follower.items() == master.items()
     assert follower.log() == master.log()
     assert follower.lineage(follower.revision) == master.lineage(master.revision)
-    ids = [entry.id for entry in master.entries()]
+    ids = [entry.id for entry in master.items()]
     np.testing.assert_array_equal(follower.embeddings(ids), master.embeddings(ids))
     queries = unit_rows(3, DIM, seed=77)
     k = max(1, len(ids))
@@ -130,7 +130,7 @@ def test_a_copy_that_followed_rolls_back_as_the_master_does(tmp_path: Path, clos
         assert [follower.diff(n, 6) for n in range(2, 7)] == [master.diff(n, 6) for n in range(2, 7)]
         for gallery in (master, follower):
             gallery.rollback(3)
-        assert follower.entries() == master.entries()
+        assert follower.items() == master.items()
         assert follower.log()[0].digest == master.log()[0].digest
 
 
@@ -199,7 +199,7 @@ def test_overlapping_patches_are_not_for_what_lies_between(closed: Path, base: P
     )
 
 
-def test_pictures_added_after_a_patch_keep_their_numbers(closed: Path, base: Path, patch: Path, tmp_path: Path) -> None:
+def test_images_added_after_a_patch_keep_their_numbers(closed: Path, base: Path, patch: Path, tmp_path: Path) -> None:
     """Numbers that the patch used are not given again."""
     with Gallery.open(base, background=False) as follower, Gallery.open(closed, background=False) as master:
         apply_patch(follower, patch)
@@ -248,7 +248,7 @@ def test_equal_content_by_another_way_is_another_base(closed: Path, tmp_path: Pa
         gallery.rollback(3, note="by hand")
         with Gallery.open(closed, background=False) as master:
             assert gallery.log()[0].digest == master.log()[0].digest
-            assert gallery.entries() == master.entries()
+            assert gallery.items() == master.items()
             master.remove([5])
             write_patch(master, 6, 7, tmp_path / "from 6")
     assert "but it was changed here" in _refusal(diverged, tmp_path / "from 6")
@@ -675,7 +675,7 @@ def _forged(base: Path, head: Head, vectors: bytes) -> bytes:
     head = copy.deepcopy(head)
     rows = {item: vectors[4 * DIM * i : 4 * DIM * (i + 1)] for i, item in enumerate(head["items"])}
     with Gallery.open(base, background=False) as gallery:
-        entries = {entry.id: (entry.label, entry.source) for entry in gallery.entries()}
+        entries = {entry.id: (entry.label, entry.source) for entry in gallery.items()}
         rows = {item: gallery.embeddings([item]).tobytes() for item in entries} | rows
         content = ContentDigest(bytes.fromhex(gallery.log()[0].digest))
     for step in head["steps"]:
@@ -696,7 +696,7 @@ def addition(base: Path, tmp_path: Path) -> tuple[Head, bytes]:
     ahead = tmp_path / "ahead"
     shutil.copyfile(base, ahead)
     with Gallery.open(ahead, background=False) as gallery:
-        gallery.add([NewItem("tea", "tea.jpg", unit_rows(1, seed=4)[0])])
+        gallery.add([NewGalleryItem("tea", "tea.jpg", unit_rows(1, seed=4)[0])])
         write_patch(gallery, 2, 3, tmp_path / "addition")
     return _parts((tmp_path / "addition").read_bytes())
 
@@ -744,7 +744,9 @@ ODD_LABELS = ("可乐\t2", "\x1b[31mRot", "te\u200ba", "x" * 201)
 def _center(tmp_path: Path, *labels: str) -> tuple[Gallery, Path]:
     """An older gallery, open, with an item per label, and a kiosk's copy of it."""
     with older_labels(), create(tmp_path / "center") as gallery:
-        gallery.add(NewItem(label, "", row) for label, row in zip(labels, unit_rows(len(labels), seed=3), strict=True))
+        gallery.add(
+            NewGalleryItem(label, "", row) for label, row in zip(labels, unit_rows(len(labels), seed=3), strict=True)
+        )
         gallery.copy(tmp_path / "kiosk")
     return Gallery.open(tmp_path / "center", background=False), tmp_path / "kiosk"
 
@@ -755,7 +757,7 @@ def test_copies_of_an_older_gallery_follow_what_happens_to_its_labels(tmp_path: 
     center, kiosk = _center(tmp_path, label, "tea")
     with center:
         changes: list[Callable[[], object]] = [
-            lambda: center.add([NewItem(label, "", unit_rows(1, seed=5)[0])]),
+            lambda: center.add([NewGalleryItem(label, "", unit_rows(1, seed=5)[0])]),
             lambda: center.remove([1, 3]),
             lambda: center.rollback(3),
             lambda: center.rename(label, "cola"),
@@ -777,7 +779,7 @@ def test_a_label_that_is_new_and_odd_is_refused_until_the_center_renames_it(
     with center:
         base = center.revision
         with older_labels():
-            center.add([NewItem(label, "", unit_rows(1, seed=5)[0])])
+            center.add([NewGalleryItem(label, "", unit_rows(1, seed=5)[0])])
         write_patch(center, base, center.revision, patch)
         assert f"item 2: its label h{'as' if len(label) > 200 else 'olds'} " in _refusal(kiosk, patch)
         assert f"relabel it where the patch was made, and patch from revision {base} again" in _refusal(kiosk, patch)
@@ -816,7 +818,7 @@ def test_a_dimension_of_its_own(opened: Gallery, base: Path, addition: tuple[Hea
 def test_an_embedding_that_the_base_holds_is_not_replaced(
     opened: Gallery, base: Path, addition: tuple[Head, bytes], patch: Path
 ) -> None:
-    """Item 3 gets another picture by a patch that says it is new."""
+    """Item 3 gets another image by a patch that says it is new."""
     head, vectors = addition
     before = tables(base)
     head["items"], head["steps"][0]["added"][0]["id"], head["steps"][0]["removed"] = [3], 3, [3]

@@ -56,7 +56,7 @@ def last_scan(content: bytes) -> int:
 
 
 def of_three_scans() -> bytes:
-    """Return a baseline JPEG whose channels come one after another: three grey ones put together."""
+    """Return a baseline JPEG whose channels come one after another: three gray ones put together."""
     planes = [encoded(np.ascontiguousarray(plane)) for plane in drawn().transpose(2, 0, 1)]
     first, header = planes[0], planes[0].index(b"\xff\xc0")
     scan = first.rindex(b"\xff\xda")
@@ -73,7 +73,7 @@ WHOLE: dict[str, bytes] = {
     "4:2:0": encoded(drawn()),
     "4:2:2": encoded(drawn(), subsampling="4:2:2"),
     "4:4:4": encoded(drawn(), subsampling="4:4:4", quality=95),
-    "grey": encoded(drawn()[:, :, 0]),
+    "gray": encoded(drawn()[:, :, 0]),
     "CMYK": encoded(Image.fromarray(drawn()).convert("CMYK")),
     "tables of its own": encoded(drawn(), optimize=True),
     "without tables, as MJPEG": without(encoded(drawn()), 0xC4),

@@ -75,7 +75,7 @@ def test_half_a_frame_is_refused_where_a_host_program_fills_images_up(
 
 
 @pytest.mark.parametrize("enough_side", [None, 60, 15])
-@pytest.mark.parametrize("name", ["4:2:0", "restarts by row", "grey"])
+@pytest.mark.parametrize("name", ["4:2:0", "restarts by row", "gray"])
 def test_half_a_frame_is_refused_at_reduced_scale_too(name: str, enough_side: int | None) -> None:
     whole = WHOLE[name]
     half = whole[: len(whole) // 2] + END
@@ -133,7 +133,7 @@ def test_a_whole_frame_is_read_whatever_is_around_it(name: str, around: str) -> 
     np.testing.assert_array_equal(pixels(AROUND[around](WHOLE[name])), pixels(WHOLE[name]))
 
 
-@pytest.mark.parametrize("name", ["4:2:0", "4:4:4", "grey", "tables of its own", "restarts by row"])
+@pytest.mark.parametrize("name", ["4:2:0", "4:4:4", "gray", "tables of its own", "restarts by row"])
 @pytest.mark.parametrize("count", [1, 9, 10_000])
 def test_zeros_before_the_end_marker_are_padding(name: str, count: int) -> None:
     whole = WHOLE[name]
@@ -230,10 +230,10 @@ def test_segments_are_counted() -> None:
 def test_a_jpeg_over_the_limit_is_decoded_at_the_scale_that_fits() -> None:
     content = encoded(drawn(320, 480), quality=95)
     limits = DecodeLimits(max_pixels=320 * 480 // 3)
-    picture = decode(content, enough_side=300, limits=limits)
-    assert picture.pixels_rgb.shape == (160, 240, 3)
-    assert (picture.width, picture.height, picture.scale) == (480, 320, (2, 2))
-    np.testing.assert_array_equal(picture.pixels_rgb, decode(content, enough_side=160).pixels_rgb)
+    image = decode(content, enough_side=300, limits=limits)
+    assert image.pixels_rgb.shape == (160, 240, 3)
+    assert (image.width, image.height, image.scale) == (480, 320, (2, 2))
+    np.testing.assert_array_equal(image.pixels_rgb, decode(content, enough_side=160).pixels_rgb)
     with pytest.raises(ImageError, match=r"480 × 320 pixels are more than 51200; .*--max-megapixels"):
         decode(content, limits=limits)
 
@@ -265,28 +265,28 @@ def test_an_opencv_that_fills_frames_up_is_not_used(monkeypatch: pytest.MonkeyPa
     assert pixels(whole).shape == (120, 168, 3)
 
 
-def lossless(grey: NDArray[np.uint8]) -> bytes:
-    """Return a lossless JPEG by T.81 annex H: each sample's difference from its left, or upper, neighbour."""
-    above, left = np.vstack([grey[:1], grey[:-1]]), np.roll(grey, 1, axis=1)
-    predicted = np.where(np.arange(grey.shape[1]) == 0, above, left).astype(int)
+def lossless(gray: NDArray[np.uint8]) -> bytes:
+    """Return a lossless JPEG by T.81 annex H: each sample's difference from its left, or upper, neighbor."""
+    above, left = np.vstack([gray[:1], gray[:-1]]), np.roll(gray, 1, axis=1)
+    predicted = np.where(np.arange(gray.shape[1]) == 0, above, left).astype(int)
     predicted[0, 0] = 128
     bits = ""
-    for difference in (grey.astype(int) - predicted).ravel().tolist():
+    for difference in (gray.astype(int) - predicted).ravel().tolist():
         size = abs(difference).bit_length()
         value = difference if difference >= 0 else difference + (1 << size) - 1
         bits += f"{size:04b}" + (f"{value:0{size}b}" if size else "")
     bits += "1" * (-len(bits) % 8)
     data = int(bits, 2).to_bytes(len(bits) // 8, "big").replace(b"\xff", b"\xff\0")
     table = bytes([0, 0, 0, 0, 9]) + bytes(12) + bytes(range(9))
-    frame = struct.pack(">BHHB", 8, *grey.shape, 1) + bytes([1, 0x11, 0])
+    frame = struct.pack(">BHHB", 8, *gray.shape, 1) + bytes([1, 0x11, 0])
     scan = segment(0xDA, bytes([1, 1, 0, 1, 0, 0]))
     return b"\xff\xd8" + segment(0xC4, table) + segment(0xC3, frame) + scan + data + END
 
 
 def test_a_lossless_jpeg_is_read_whole_or_refused() -> None:
-    grey = drawn(40, 50)[:, :, 0]
-    content = lossless(grey)
-    np.testing.assert_array_equal(pixels(content)[:, :, 0], grey)
+    gray = drawn(40, 50)[:, :, 0]
+    content = lossless(gray)
+    np.testing.assert_array_equal(pixels(content)[:, :, 0], gray)
     assert refusal(content[: len(content) // 2] + END)
     assert refusal(content[: len(content) // 2] + content)
 

@@ -164,7 +164,7 @@ def tiff(*entries: tuple[int, int, int, int], data: bytes = b"", order: str = "<
     return magic + struct.pack(f"{order}H", len(entries)) + b"".join(packed) + bytes(4) + data
 
 
-GREY = (
+GRAY = (
     (256, 3, 1, 4),
     (257, 3, 1, 3),
     (258, 3, 1, 8),
@@ -178,10 +178,10 @@ TWELVE = bytes(range(0, 240, 20))
 
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_tiff_of_either_byte_order(order: str) -> None:
-    grey = np.frombuffer(TWELVE, np.uint8).reshape(3, 4)
-    found = decode(tiff(*GREY, (278, 3, 1, 3), data=TWELVE, order=order)).pixels_rgb
-    np.testing.assert_array_equal(found, np.stack([grey] * 3, axis=2))
-    turned = decode(tiff(*GREY, (274, 3, 1, 8), data=TWELVE, order=order)).pixels_rgb
+    gray = np.frombuffer(TWELVE, np.uint8).reshape(3, 4)
+    found = decode(tiff(*GRAY, (278, 3, 1, 3), data=TWELVE, order=order)).pixels_rgb
+    np.testing.assert_array_equal(found, np.stack([gray] * 3, axis=2))
+    turned = decode(tiff(*GRAY, (274, 3, 1, 8), data=TWELVE, order=order)).pixels_rgb
     np.testing.assert_array_equal(turned, found.transpose(1, 0, 2)[::-1])
 
 
@@ -189,15 +189,15 @@ def test_tiff_of_either_byte_order(order: str) -> None:
 def test_tiff_with_damaged_directories_of_metadata_is_read(pointer: int) -> None:
     """EXIF, GPS, and XMP and a profile beyond the end; without a warning, which would be an error here."""
     odd = [(tag, 4, 1, pointer) for tag in (0x8769, 0x8825, 0xA005)]
-    found = decode(tiff(*GREY, *odd, (700, 7, 500, pointer), (34675, 7, 500, pointer), data=TWELVE))
+    found = decode(tiff(*GRAY, *odd, (700, 7, 500, pointer), (34675, 7, 500, pointer), data=TWELVE))
     assert found.pixels_rgb[:, :, 1].tobytes() == TWELVE
 
 
 def test_tiff_values_are_counted() -> None:
     rationals = bytes(8 * 300_000)
-    found = decode(tiff(*GREY, (282, 5, 300_000, -1), (283, 5, 300_000, -1), data=TWELVE + rationals))
+    found = decode(tiff(*GRAY, (282, 5, 300_000, -1), (283, 5, 300_000, -1), data=TWELVE + rationals))
     assert found.pixels_rgb.shape == (3, 4, 3), "resolutions are nothing to the pixels"
-    many = [entry for entry in GREY if entry[0] != 273]
+    many = [entry for entry in GRAY if entry[0] != 273]
     content = tiff(*many, (273, 4, 300_000, -1), data=bytes(4 * 300_000))
     assert "tag 273 has 300000 values, more than 262144" in refusal(content)
 
@@ -211,7 +211,7 @@ def test_tiff_tiles_are_not_far_larger_than_the_image() -> None:
 
 
 def test_tiff_directory_that_is_none_is_refused() -> None:
-    for content in (b"II*\0", b"II*\0\xff\xff\xff\xff", b"MM\0*\0\0\0\x08\0\x09", tiff(*GREY)[:40]):
+    for content in (b"II*\0", b"II*\0\xff\xff\xff\xff", b"MM\0*\0\0\0\x08\0\x09", tiff(*GRAY)[:40]):
         assert "cannot be decoded" in refusal(content)
 
 

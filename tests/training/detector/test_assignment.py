@@ -41,7 +41,7 @@ def test_equals_the_plain_loop() -> None:
     assert got == expected
     assert len(assignment.anchor) == len(got)
     assert set(assignment.thing.tolist()) == {0, 1, 2, 3, 4}
-    decoded = decode_boxes(found.bins, found.centres, found.strides)[assignment.picture, assignment.anchor]
+    decoded = decode_boxes(found.bins, found.centers, found.strides)[assignment.picture, assignment.anchor]
     torch.testing.assert_close(assignment.quality, overlap(decoded, boxes[assignment.thing])[0])
 
 
@@ -53,12 +53,12 @@ def test_nothing_there() -> None:
 def by_loop(found: Predictions, boxes: Tensor, picture: Tensor, image: int) -> Iterator[tuple[tuple[int, int], int]]:
     """Yield (picture, anchor), thing as the paper tells it."""
     takers: dict[int, tuple[float, int]] = {}
-    decoded = decode_boxes(found.bins[image], found.centres, found.strides)
+    decoded = decode_boxes(found.bins[image], found.centers, found.strides)
     for thing in (picture == image).nonzero().flatten().tolist():
         x1, y1, x2, y2 = boxes[thing].tolist()
         ious = overlap(decoded, boxes[thing])[0].tolist()
         costs = {}
-        for anchor, (x, y) in enumerate(found.centres.tolist()):
+        for anchor, (x, y) in enumerate(found.centers.tolist()):
             reach = 2.5 * float(found.strides[anchor])
             inside = x1 < x < x2 and y1 < y < y2
             near = max(abs(x - (x1 + x2) / 2), abs(y - (y1 + y2) / 2)) < reach

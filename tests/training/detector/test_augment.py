@@ -25,7 +25,7 @@ def test_boxes_go_where_the_pixels_go() -> None:
         matrix = _window(photo(BLOCK), 128, 96, np.random.default_rng(seed))
         mask = np.zeros((120, 160), np.uint8)
         mask[BLOCK[1] : BLOCK[3], BLOCK[0] : BLOCK[2]] = 255
-        # Edges of boxes lie between pixels, cv2's coordinates are of pixel centres.
+        # Edges of boxes lie between pixels, cv2's coordinates are of pixel centers.
         shifted = matrix + np.array([[0, 0, 1], [0, 0, 1]]) * (matrix[:, :2].sum(axis=1, keepdims=True) - 1) / 2
         rows, columns = np.nonzero(cv2.warpAffine(mask, shifted, (128, 96)) > 127)
         found = _moved(photo(BLOCK).boxes_xyxy, matrix, 128, 96)

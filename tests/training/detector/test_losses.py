@@ -1,4 +1,4 @@
-"""The losses, by hand, and that minimising them finds what is there."""
+"""The losses, by hand, and that minimizing them finds what is there."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ pytest.importorskip("torch", reason="PyTorch is not installed")
 
 import torch
 
-from training.detector.evaluation import detect, evaluate_ap, normalise
+from training.detector.evaluation import detect, evaluate_ap, normalize
 from training.detector.losses import detection_losses, distribution_focal, varifocal
 from training.detector.photos import photo_names, read_photos
 from training.networks.picodet import HeadOutputs, PicoDet, PicoDetConfig
@@ -56,7 +56,7 @@ def test_learns_eight_photos_by_heart(drawn: Path) -> None:
     scale = np.array([side / 96, side / 64] * 2, np.float32)
     boxes = torch.from_numpy(np.concatenate([photo.boxes_xyxy * scale for photo in photos]))
     picture = torch.from_numpy(np.repeat(np.arange(8), [len(photo.boxes_xyxy) for photo in photos]))
-    images = normalise(torch.from_numpy(np.stack([cv2.resize(photo.pixels_rgb, (side, side)) for photo in photos])))
+    images = normalize(torch.from_numpy(np.stack([cv2.resize(photo.pixels_rgb, (side, side)) for photo in photos])))
     for _ in range(60):
         optimizer.zero_grad()
         torch.stack(list(detection_losses(network(images), boxes, picture).values())).sum().backward()

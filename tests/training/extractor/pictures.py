@@ -1,4 +1,4 @@
-"""Pictures that training can learn from in seconds: two colours and a bar, another for each product."""
+"""Pictures that training can learn from in seconds: two colors and a bar, another for each product."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 
 def draw_picture(product: int, view: int, side: int = 48) -> NDArray[np.uint8]:
-    """Return a picture (side, side, 3): a product's colours are the same in every view, light and place are not."""
-    colours = np.random.default_rng(product).integers(40, 216, (3, 3))
+    """Return a picture (side, side, 3): a product's colors are the same in every view, light and place are not."""
+    colors = np.random.default_rng(product).integers(40, 216, (3, 3))
     rng = np.random.default_rng((product, view))
-    picture = np.full((side, side, 3), colours[0], np.uint8)
+    picture = np.full((side, side, 3), colors[0], np.uint8)
     left, top = rng.integers(0, side // 3, 2).tolist()
-    cv2.rectangle(picture, (left, top), (left + side // 2, top + side // 2), colours[1].tolist(), -1)
-    cv2.line(picture, (left, top), (left + side // 2, top + side // 2), colours[2].tolist(), 4)
+    cv2.rectangle(picture, (left, top), (left + side // 2, top + side // 2), colors[1].tolist(), -1)
+    cv2.line(picture, (left, top), (left + side // 2, top + side // 2), colors[2].tolist(), 4)
     return np.clip(picture * rng.uniform(0.7, 1.3) + rng.normal(0, 8, picture.shape), 0, 255).astype(np.uint8)
 
 

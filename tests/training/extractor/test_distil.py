@@ -58,7 +58,7 @@ def taught(tmp_path_factory: pytest.TempPathFactory) -> DistilOptions:
 
 
 def test_a_network_answers_as_in_openvino(tmp_path: Path) -> None:
-    """With what real ones have: quantised weights and activations, pads on one side, groups, and sums of branches."""
+    """With what real ones have: quantized weights and activations, pads on one side, groups, and sums of branches."""
     rng = np.random.default_rng(0)
     picture = ops.parameter([1, 32, 32, 3], np.uint8)
     planes = ops.transpose(ops.convert(picture, np.float32), np.array([0, 3, 1, 2]))

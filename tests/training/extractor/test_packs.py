@@ -26,7 +26,7 @@ def test_folders_are_products_wherever_they_lie(tmp_path: Path) -> None:
     assert pack.pixels_rgb.shape == (10, 32, 32, 3)
 
 
-def test_colours_are_rgb(tmp_path: Path) -> None:
+def test_colors_are_rgb(tmp_path: Path) -> None:
     (tmp_path / "red").mkdir()
     cv2.imwrite(str(tmp_path / "red" / "1.png"), np.full((20, 10, 3), (0, 0, 255), np.uint8))
     pack = pack_pictures([tmp_path], tmp_path / "pack", 32, False, ignore)

@@ -17,7 +17,7 @@ from openvino import opset13 as ops
 
 from training.extractor.discriminant import Scatter, discriminant
 from training.extractor.packs import Pack, pack_pictures
-from training.extractor.teacher import MAP_DEPTHS, Lessons, centre
+from training.extractor.teacher import MAP_DEPTHS, Lessons, center
 from training.extractor.teaching import Focus, find_focus, teach
 from training.extractor.views import cut, part_of
 
@@ -28,9 +28,9 @@ SIDE = 56
 
 
 def write_teacher(path: Path, halves: bool = True, mixing: NDArray[Any] | None = None) -> None:
-    """Write a network whose maps average 4 × 4 and 8 × 8 pixels, and whose vector is the picture's mean colour.
+    """Write a network whose maps average 4 × 4 and 8 × 8 pixels, and whose vector is the picture's mean color.
 
-    `mixing` (C, 3) gives it more channels than colours.
+    `mixing` (C, 3) gives it more channels than colors.
     """
     picture = ops.parameter([1, SIDE, SIDE, 3], np.uint8)
     features = ops.transpose(ops.convert(picture, np.float32), np.array([0, 3, 1, 2]))
@@ -79,7 +79,7 @@ def test_half_of_a_lesson_is_refused(tmp_path: Path, left: str) -> None:
 def test_what_is_taught_has_its_mean(pack: Pack) -> None:
     lessons = Lessons.open(pack.folder)
     assert lessons is not None
-    vector, place = centre([lessons, lessons])
+    vector, place = center([lessons, lessons])
     np.testing.assert_allclose(vector, lessons.vectors.mean((0, 1), dtype=np.float32), rtol=1e-4)
     np.testing.assert_allclose(place[:, 0, 0], lessons.maps.mean((0, 1, 3, 4), dtype=np.float32), atol=1e-3)
 
@@ -91,7 +91,7 @@ def test_a_teacher_without_maps_is_refused(pack: Pack, tmp_path: Path) -> None:
 
 
 def test_a_focus_is_what_tells_products_apart(tmp_path: Path) -> None:
-    """Of maps with 256 channels that are mixtures of three colours, against discriminant analysis of mean colours."""
+    """Of maps with 256 channels that are mixtures of three colors, against discriminant analysis of mean colors."""
     mixing = np.random.default_rng(3).standard_normal((256, 3), np.float32) / np.float32(16)
     write_teacher(tmp_path / "teacher.xml", mixing=mixing)
     made = pack_pictures(
@@ -100,10 +100,10 @@ def test_a_focus_is_what_tells_products_apart(tmp_path: Path) -> None:
     steps: list[tuple[int, int]] = []
     focus = find_focus([(made, 1.0)], [tmp_path / "teacher.xml"], lambda *step: steps.append(step))
     assert steps[-1] == (len(made), len(made))
-    colours = np.stack([cv2.resize(picture, (SIDE, SIDE)).mean((0, 1)) for picture in made.pixels_rgb])
-    matrix, offset = discriminant(Scatter.of(colours @ mixing.T, made.labels), 256, 0.1)
-    own = np.abs((colours @ mixing.T) @ focus.vector.T + focus.vector_offset)
-    np.testing.assert_allclose(own, np.abs(colours @ mixing.T @ matrix.T + offset), atol=2e-3)
+    colors = np.stack([cv2.resize(picture, (SIDE, SIDE)).mean((0, 1)) for picture in made.pixels_rgb])
+    matrix, offset = discriminant(Scatter.of(colors @ mixing.T, made.labels), 256, 0.1)
+    own = np.abs((colors @ mixing.T) @ focus.vector.T + focus.vector_offset)
+    np.testing.assert_allclose(own, np.abs(colors @ mixing.T @ matrix.T + offset), atol=2e-3)
 
     focus.save(tmp_path / "focus.npz")
     teach(made, tmp_path / "teacher.xml", 2, ignore, Focus.load(tmp_path / "focus.npz"))
@@ -127,9 +127,9 @@ def test_several_teachers_are_one_of_all_their_channels(tmp_path: Path) -> None:
     made = pack_pictures([products], tmp_path / "pack", 64, False, ignore)
     one = find_focus([(made, 1.0)], [tmp_path / "whole.xml"], ignore)
     several = find_focus([(made, 1.0)], [tmp_path / "upper.xml", tmp_path / "lower.xml"], ignore)
-    colours = mixing @ np.random.default_rng(5).uniform(0, 255, (3, 20))
+    colors = mixing @ np.random.default_rng(5).uniform(0, 255, (3, 20))
     for part in ("vector", "coarse", "fine"):
-        seen = [getattr(focus, part) @ colours + getattr(focus, f"{part}_offset")[:, None] for focus in (one, several)]
+        seen = [getattr(focus, part) @ colors + getattr(focus, f"{part}_offset")[:, None] for focus in (one, several)]
         np.testing.assert_allclose(seen[0].T @ seen[0], seen[1].T @ seen[1], rtol=1e-2, atol=1e-2)
     one.save(tmp_path / "focus.npz")
     with pytest.raises(ValueError, match=r"upper.xml: the focus is of maps of \[300, 300\] channels"):

@@ -10,7 +10,7 @@ pytest.importorskip("torch", reason="PyTorch is not installed")
 
 import torch
 
-from training.extractor.views import cut, cut_all, draw_boxes, normalise, part_of, relight
+from training.extractor.views import cut, cut_all, draw_boxes, normalize, part_of, relight
 
 
 def test_the_whole_picture_is_itself() -> None:
@@ -89,14 +89,14 @@ def test_light_is_what_the_plain_formulas_give() -> None:
     """Saturation, contrast and gain one after the other instead of as one matrix; nothing hidden or blurred."""
     images = torch.rand(6, 3, 8, 8, generator=torch.Generator().manual_seed(0)) * 40 + 100
     generator = torch.Generator().manual_seed(5)
-    grey_drawn = torch.rand(6, generator=generator)
+    gray_drawn = torch.rand(6, generator=generator)
     saturation, contrast, gain = (torch.rand(6, 1, 1, generator=generator) * 2 - 1 for _ in range(3))
     tint = 1 + (torch.rand(6, 1, 3, generator=generator) * 2 - 1) * 0.1
     soft, hidden = (torch.rand(6, generator=generator) for _ in range(2))
-    plain = (grey_drawn >= 0.05) & (soft >= 0.15) & (hidden >= 0.25)
+    plain = (gray_drawn >= 0.05) & (soft >= 0.15) & (hidden >= 0.25)
     assert plain.any()
-    grey = images.mean(1, keepdim=True)
-    expected = grey + (images - grey) * (1 + saturation * 0.4)[..., None]
+    gray = images.mean(1, keepdim=True)
+    expected = gray + (images - gray) * (1 + saturation * 0.4)[..., None]
     level = images.mean((1, 2, 3), keepdim=True)
     expected = level + (expected - level) * (1 + contrast * 0.35)[..., None]
     expected = expected * (1 + gain * 0.35)[..., None] * tint.permute(0, 2, 1)[..., None]
@@ -106,4 +106,4 @@ def test_light_is_what_the_plain_formulas_give() -> None:
 
 def test_imagenet_mean_becomes_zero() -> None:
     mean = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1) * 255
-    assert normalise(mean.expand(1, 3, 2, 2)).abs().max() < 1e-5
+    assert normalize(mean.expand(1, 3, 2, 2)).abs().max() < 1e-5

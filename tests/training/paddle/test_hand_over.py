@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from shitu_edge_export.kinds import Extractor, PicoDet, recognise
+from shitu_edge_export.kinds import Extractor, PicoDet, recognize
 from shitu_edge_export.preparation import DETECTOR, EXTRACTOR, read_preparation
 from shitu_edge_export.source import find_configuration, open_model
 
@@ -73,7 +73,7 @@ def test_extractor(checkpoint: Checkpoint, tmp_path: Path, backbone: str) -> Non
     report = handed_over("extractor", checkpoint(backbone), tmp_path)
     _require_equal(report, "embedding")
     model = open_model(tmp_path / "model")
-    kind = recognise(model)
+    kind = recognize(model)
     assert isinstance(kind, Extractor)
     assert (kind.dim, model.graph.shape(kind.image)) == (24, (-1, 3, SIDE, SIDE))
     found = read_preparation(find_configuration(model.path), DETECTOR)
@@ -114,7 +114,7 @@ def test_detector(checkpoint: Checkpoint, tmp_path: Path) -> None:
     report = handed_over("detector", checkpoint("detector"), tmp_path)
     _require_equal(report, "scores", "distances")
     model = open_model(tmp_path / "model")
-    kind = recognise(model)
+    kind = recognize(model)
     assert isinstance(kind, PicoDet)
     assert (len(kind.scores), kind.decodes) == (4, True)
     assert kind.suppression is not None

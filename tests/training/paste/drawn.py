@@ -12,27 +12,27 @@ Pixels = NDArray[np.uint8]
 
 
 def board(height: int = 168, width: int = 224) -> NDArray[np.float32]:
-    """Return a board (height, width, 3), brighter towards one corner, slightly yellow."""
+    """Return a board (height, width, 3), brighter toward one corner, slightly yellow."""
     y, x = np.meshgrid(np.linspace(0, 1, height), np.linspace(0, 1, width), indexing="ij")
     light: NDArray[np.float32] = (190 + 30 * x - 15 * y * y).astype(np.float32)
     return light[..., None] * np.array([1.0, 0.98, 0.92], np.float32)
 
 
-def bottle(centre: tuple[float, float] = (112, 84), turn_deg: float = 30, size: tuple[int, int] = (50, 110)) -> Pixels:
+def bottle(center: tuple[float, float] = (112, 84), turn_deg: float = 30, size: tuple[int, int] = (50, 110)) -> Pixels:
     """Return the mask (168, 224) of a turned rectangle with round corners."""
-    corners = cv2.boxPoints((centre, size, turn_deg)).astype(np.int32)
+    corners = cv2.boxPoints((center, size, turn_deg)).astype(np.int32)
     mask = cv2.fillConvexPoly(np.zeros((168, 224), np.uint8), corners, 1)
     rounded: Pixels = cv2.morphologyEx(mask, cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9)))
     return rounded
 
 
-def photo(mask: Pixels, colour: tuple[int, int, int] = (60, 110, 70), shadow: float = 0.35, seed: int = 0) -> Pixels:
+def photo(mask: Pixels, color: tuple[int, int, int] = (60, 110, 70), shadow: float = 0.35, seed: int = 0) -> Pixels:
     """Return a photo (168, 224, 3) of a striped thing with this mask, its soft shadow beside it, with noise."""
     shade = cv2.GaussianBlur(np.roll(mask, (10, 14), (0, 1)).astype(np.float32), (0, 0), 9)
     picture = board() * (1 - shadow * shade[..., None])
     stripes = 1 + 0.25 * np.sign(np.sin(np.arange(224) / 5))[None, :, None]
     inside = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 0.7)[..., None]
-    picture = (1 - inside) * picture + inside * np.array(colour) * stripes
+    picture = (1 - inside) * picture + inside * np.array(color) * stripes
     noise = np.random.default_rng(seed).normal(0, 1.5, picture.shape)
     noisy: Pixels = np.clip(picture + noise, 0, 255).astype(np.uint8)
     return noisy

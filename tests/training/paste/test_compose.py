@@ -9,9 +9,9 @@ from training.paste.compose import SHARPEST, Canvas, Pose, place
 from training.paste.cutouts import Cutout
 
 
-def block(width: int, height: int, colour: tuple[int, int, int] = (200, 30, 30), clear: float = 0) -> Cutout:
+def block(width: int, height: int, color: tuple[int, int, int] = (200, 30, 30), clear: float = 0) -> Cutout:
     alpha = np.ones((height, width), np.float32)
-    pixels = np.full((height, width, 3), colour, np.uint8)
+    pixels = np.full((height, width, 3), color, np.uint8)
     return Cutout(pixels, alpha, np.full_like(alpha, clear), upright_deg=0, is_cut=False)
 
 
@@ -48,7 +48,7 @@ def test_boxes_enclose_exactly_what_changed() -> None:
         x, y, size, turn = (float(value) for value in rng.uniform((0, 0, 30, 0), (300, 200, 150, 360)))
         pose = Pose(x, y, size, turn, tilt=0.1)
         place(rng, scene, block(50, 90, (255, 0, 0)), pose)
-        # Half or more of the way from the ground to the object's colour: what a person would call its pixels.
+        # Half or more of the way from the ground to the object's color: what a person would call its pixels.
         changed = np.abs(scene.pixels - before).max(axis=2) > 50
         rows, columns = np.nonzero(changed)
         box = scene.visible_boxes(0.0)

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from training.paste.cutouts import BOARD, cut_out, cut_out_of_catalogue
+from training.paste.cutouts import BOARD, cut_out, cut_out_of_catalog
 
 from .drawn import board, bottle, photo
 
@@ -49,17 +49,17 @@ def test_upright_makes_it_stand(turn_deg: float) -> None:
     assert abs(wide - 50) <= 5
 
 
-@pytest.mark.parametrize("centre", [(112, 160), (112, 8), (8, 84), (216, 84)])
-def test_a_side_that_is_cut_comes_to_lie_below(centre: tuple[int, int]) -> None:
-    turn_deg = 0 if centre[0] == 112 else 90
-    cutout = cut_out(photo(bottle(centre, turn_deg)))
+@pytest.mark.parametrize("center", [(112, 160), (112, 8), (8, 84), (216, 84)])
+def test_a_side_that_is_cut_comes_to_lie_below(center: tuple[int, int]) -> None:
+    turn_deg = 0 if center[0] == 112 else 90
+    cutout = cut_out(photo(bottle(center, turn_deg)))
     assert cutout is not None
     assert cutout.is_cut
     assert (cutout.alpha[-1] > 0.9).mean() > 0.85  # straight across, and sharp
     assert (cutout.alpha[0] > 0.9).mean() < 0.5
 
 
-def test_glass_lets_the_ground_through_where_it_has_no_colour() -> None:
+def test_glass_lets_the_ground_through_where_it_has_no_color() -> None:
     drawn = bottle(turn_deg=0)
     rim = drawn - cv2.erode(drawn, np.ones((9, 9), np.uint8))
     picture = board()
@@ -71,12 +71,12 @@ def test_glass_lets_the_ground_through_where_it_has_no_colour() -> None:
     assert cutout.clear[height // 2, 2] < 0.05
 
 
-def test_several_things_in_a_catalogue_picture_are_left_out() -> None:
+def test_several_things_in_a_catalog_picture_are_left_out() -> None:
     picture = np.full((128, 128, 3), 255, np.uint8)
-    for centre in ((40, 40), (88, 40), (64, 90)):
-        cv2.circle(picture, centre, 26, (30, 160, 30), -1)
-    assert cut_out_of_catalogue(picture, is_package=False) is None
+    for center in ((40, 40), (88, 40), (64, 90)):
+        cv2.circle(picture, center, 26, (30, 160, 30), -1)
+    assert cut_out_of_catalog(picture, is_package=False) is None
     single = cv2.circle(np.full((128, 128, 3), 255, np.uint8), (64, 64), 40, (30, 160, 30), -1)
-    cutout = cut_out_of_catalogue(single, is_package=False)
+    cutout = cut_out_of_catalog(single, is_package=False)
     assert cutout is not None
     assert max(abs(side - 81) for side in cutout.alpha.shape) <= 2

@@ -16,11 +16,11 @@ def overlap(found: Mask | None, drawn: Pixels) -> float:
     return float((found.inside & drawn).sum() / (found.inside | drawn).sum())
 
 
-@pytest.mark.parametrize("colour", [(60, 110, 70), (150, 40, 40), (25, 25, 25), (40, 70, 170)])
+@pytest.mark.parametrize("color", [(60, 110, 70), (150, 40, 40), (25, 25, 25), (40, 70, 170)])
 @pytest.mark.parametrize("turn_deg", [0, 30, 75])
-def test_finds_the_thing_and_not_its_shadow(colour: tuple[int, int, int], turn_deg: float) -> None:
+def test_finds_the_thing_and_not_its_shadow(color: tuple[int, int, int], turn_deg: float) -> None:
     drawn = bottle(turn_deg=turn_deg)
-    picture = photo(drawn, colour)
+    picture = photo(drawn, color)
     found = find_object(picture)
     assert overlap(found, drawn) >= 0.95
     assert found is not None
@@ -63,7 +63,7 @@ def test_bad_masks_have_their_reason(drawn: Pixels, reason: str) -> None:
     assert fault(picture, found) == reason
 
 
-def test_a_grey_thing_that_could_be_shadow_is_not_trusted() -> None:
+def test_a_gray_thing_that_could_be_shadow_is_not_trusted() -> None:
     picture = photo(bottle(turn_deg=0), (120, 125, 120))
     found = find_object(picture)
     assert found is None or fault(picture, found)

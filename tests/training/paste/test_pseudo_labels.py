@@ -121,7 +121,7 @@ def test_photos_of_the_test_split_are_never_listed(tmp_path: Path) -> None:
 
 
 @pytest.mark.shared_data
-def test_the_localizer_finds_a_package_in_a_catalogue_picture(shared: Path) -> None:
+def test_the_localizer_finds_a_package_in_a_catalog_picture(shared: Path) -> None:
     localizer = open_localizer(shared / "models/mobile_object_localizer.onnx")
     file = next((shared / "data/grocery/images/iconic/Packages").rglob("Bravo-Apple-Juice_Iconic.jpg"))
     pixels = read_rgb(file)

@@ -21,10 +21,10 @@ def test_crops_of_every_kind(kind: str) -> None:
     assert all((one != other).mean() > 0.3 for k, one in enumerate(crops) for other in crops[:k])
 
 
-def test_a_share_of_the_crops_are_catalogue_pictures() -> None:
+def test_a_share_of_the_crops_are_catalog_pictures() -> None:
     product = Product(4000, design_of(4000, "bottle"))
     crops = [draw_crop(product, np.random.default_rng((2, k)), 32) for k in range(80)]
-    # Alone on a plain ground: the four corners are of one colour.
+    # Alone on a plain ground: the four corners are of one color.
     corners = [np.stack([crop[i, j] for i in (0, -1) for j in (0, -1)]).astype(int) for crop in crops]
     plain = np.mean([np.ptp(corner, axis=0).max() < 12 for corner in corners])
     assert 0.08 < plain < 0.4

@@ -26,10 +26,10 @@ def _cylinder(radius: float) -> Design:
 def _skin_with_stripe(design: Design) -> Skin:
     """A black skin with a white stripe, 3 % of the circumference wide, down its front."""
     skin = skin_of(design)
-    for colour in (skin.colour, *(level for level, _ in skin.smaller)):
-        colour[:] = 0
-        columns = colour.shape[1]
-        colour[:, round(0.485 * columns) : round(0.515 * columns)] = 255
+    for color in (skin.color, *(level for level, _ in skin.smaller)):
+        color[:] = 0
+        columns = color.shape[1]
+        color[:, round(0.485 * columns) : round(0.515 * columns)] = 255
     skin.metal[:] = 0
     return skin
 
@@ -53,8 +53,8 @@ def test_the_outline_of_a_cylinder_from_above() -> None:
     top, axes = 1.5 + 0.25 * np.sin(0.5) * unit, (0.25 * unit, 0.25 * np.sin(0.5) * unit)
     foot = top + np.cos(0.5) * unit
     for y in (top, foot):
-        centre, half = (round(x * 16), round(y * 16)), (round(axes[0] * 16), round(axes[1] * 16))
-        cv2.ellipse(expected, centre, half, 0, 0, 360, 255, -1, cv2.LINE_AA, 4)
+        center, half = (round(x * 16), round(y * 16)), (round(axes[0] * 16), round(axes[1] * 16))
+        cv2.ellipse(expected, center, half, 0, 0, 360, 255, -1, cv2.LINE_AA, 4)
     cv2.rectangle(expected, (round(x - axes[0]), round(top)), (round(x + axes[0]), round(foot)), 255, -1)
     differ = (expected > 127) != (sprite.mask > 127)
     assert differ.sum() < 0.01 * (expected > 127).sum()
@@ -80,8 +80,8 @@ def test_a_box_is_the_hull_of_its_corners() -> None:
 def test_the_side_of_a_box_comes_into_view_when_it_is_turned() -> None:
     design = replace(design_of(4000, "box"), width=0.5, depth=0.5, gloss=0.0)
     faces = list(faces_of(design))
-    for k, grey in ((0, 200), (2, 90)):  # the front, and the side at its right
-        texture = tuple(np.full_like(level, grey) for level in faces[k].texture or ())
+    for k, gray in ((0, 200), (2, 90)):  # the front, and the side at its right
+        texture = tuple(np.full_like(level, gray) for level in faces[k].texture or ())
         faces[k] = replace(faces[k], texture=texture)
     dim = Light(azimuth=0.0, elevation=0.0, ambient=1.0, direct=0.0, highlights=((0.0, 0.1, 0.0),), seed=0)
     sprite = draw_boxed(design, tuple(faces), View(0.5, 0.0, dim), 200)

@@ -82,10 +82,10 @@ def test_a_poster_can_be_read_and_keeps_to_the_picture() -> None:
         assert 0.001 < (change > 30).mean() < 0.7
 
 
-def _recolour(
+def _recolor(
     patch: pytest.MonkeyPatch, original: Callable[[Product, View, int, float], Sprite], seed: int, level: int
 ) -> None:
-    """Draw all products opaque, and one of them in plain grey."""
+    """Draw all products opaque, and one of them in plain gray."""
 
     def draw(self: Product, view: View, height: int, scale: float = 1.0) -> Sprite:
         sprite = original(self, view, height, scale)
@@ -97,11 +97,11 @@ def _recolour(
 
 
 def _seen(patch: pytest.MonkeyPatch, k: int, seed: int) -> tuple[Scene, NDArray[np.bool_]]:
-    """Return a scene and where a product is seen in it: where its colour changes the picture, more than half."""
+    """Return a scene and where a product is seen in it: where its color changes the picture, more than half."""
     original = Product.draw
     pictures = []
     for level in (10, 250):
-        _recolour(patch, original, seed, level)
+        _recolor(patch, original, seed, level)
         pictures.append(draw_scene(np.random.default_rng(k), _PRODUCTS, 320, 280))
     patch.setattr(Product, "draw", original)
     change = pictures[1].image_rgb[..., 1].astype(int) - pictures[0].image_rgb[..., 1]

@@ -24,7 +24,7 @@ def test_an_empty_folder_is_told(tmp_path: Path) -> None:
         load_surfaces(tmp_path)
 
 
-def test_a_part_of_a_photo_has_its_colours() -> None:
+def test_a_part_of_a_photo_has_its_colors() -> None:
     photo = np.full((100, 120, 3), (40, 160, 80), np.uint8)
     greens = [surface(np.random.default_rng(k), 20, 30, [photo]) for k in range(40)]
     from_photo = [s for s in greens if (s[..., 1] > 1.7 * s[..., 2]).all() and (s[..., 2] > 1.5 * s[..., 0]).all()]
@@ -32,7 +32,7 @@ def test_a_part_of_a_photo_has_its_colours() -> None:
 
 
 @pytest.mark.parametrize("name", DRAWN)
-def test_drawn_surfaces_have_the_colour_that_is_asked_for(name: str) -> None:
+def test_drawn_surfaces_have_the_color_that_is_asked_for(name: str) -> None:
     drawn = DRAWN[name](np.random.default_rng(1), 60, 90, (120, 90, 60))
     assert drawn.shape == (60, 90, 3)
     np.testing.assert_allclose(np.median(drawn, axis=(0, 1)), (120, 90, 60), rtol=0.25)

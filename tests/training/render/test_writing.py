@@ -31,7 +31,7 @@ def test_stroke_glyphs_differ() -> None:
 
 
 @pytest.mark.parametrize("name", PICTURES)
-def test_pictures_fill_their_square_in_their_colour(name: str) -> None:
+def test_pictures_fill_their_square_in_their_color(name: str) -> None:
     drawn = picture(name, (200, 30, 40), (30, 40, 200), 64)
     assert drawn.shape == (64, 64, 4)
     assert 0.05 < (drawn[..., 3] > 127).mean() < 0.95

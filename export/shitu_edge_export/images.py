@@ -1,4 +1,4 @@
-"""Pictures to measure on and to calibrate with, and their boxes where they are known (YOLO text)."""
+"""Images to measure on and to calibrate with, and their boxes where they are known (YOLO text)."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ _SYNTHETIC_SIDES = ((480, 640), (720, 540), (600, 600), (1080, 1920))
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A picture: where it is from, its pixels (H, W, 3) uint8 RGB, and its boxes (N, 4) xyxy in pixels where known."""
+    """An image: where it is from, its pixels (H, W, 3) uint8 RGB, and its boxes (N, 4) xyxy in pixels where known."""
 
     name: str
     pixels_rgb: NDArray[np.uint8]
     boxes_xyxy: NDArray[np.float32] | None = None
 
 
-def find_pictures(folders: Sequence[Path]) -> list[Path]:
-    """Return the pictures below some folders, at any depth, sorted.
+def image_files(folders: Sequence[Path]) -> list[Path]:
+    """Return the images below some folders, at any depth, sorted.
 
     Raises:
-        ExportError: one of them is no folder, or holds no picture.
+        ExportError: one of them is no folder, or holds no image.
     """
     found: list[Path] = []
     for folder in folders:
         if not folder.is_dir():
-            raise ExportError(f"{folder}: no such folder of pictures")
+            raise ExportError(f"{folder}: no such folder of images")
         below = list_images(folder)
         if not below.images:
             raise ExportError("; ".join([f"{folder}: holds no images", *summary(below.skipped)]))
@@ -57,7 +57,7 @@ def spread(things: Sequence[T], count: int) -> list[T]:
 
 
 def load_sample(path: Path, enough_side: int | None = None) -> Sample:
-    """Decode a picture and read its boxes, if it has a label file; large JPEGs at reduced scale (see `decode`).
+    """Decode an image and read its boxes, if it has a label file; large JPEGs at reduced scale (see `decode`).
 
     Raises:
         ImageError: it cannot be decoded.
@@ -69,7 +69,7 @@ def load_sample(path: Path, enough_side: int | None = None) -> Sample:
 
 
 def synthetic_samples(count: int, seed: int = 0) -> list[Sample]:
-    """Draw pictures of coloured boxes on a gradient, for lack of real ones."""
+    """Draw images of colored boxes on a gradient, for lack of real ones."""
     generator = np.random.default_rng(seed)
     samples = []
     for number in range(count):
@@ -84,9 +84,9 @@ def synthetic_samples(count: int, seed: int = 0) -> list[Sample]:
     return samples
 
 
-def _read_boxes(picture: Path, width: int, height: int) -> NDArray[np.float32] | None:
+def _read_boxes(image: Path, width: int, height: int) -> NDArray[np.float32] | None:
     """Read `labels/NAME.txt` beside `images/NAME.jpg`: lines of `class cx cy w h`, relative to the sides."""
-    parts = list(picture.parts)
+    parts = list(image.parts)
     if "images" not in parts:
         return None
     position = len(parts) - 1 - parts[::-1].index("images")

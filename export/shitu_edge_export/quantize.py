@@ -19,8 +19,8 @@ from . import int8
 from .calibration import Calibration, crops_of
 from .forms import halve_ir, halve_onnx
 from .gate import BoxLoss, Limits, RowLoss, box_loss, row_loss
+from .images import Sample, spread
 from .measure import Form, Pixels, detect_all, embed_all, time_forms
-from .pictures import Sample, spread
 from .progress import Progress
 
 _LOW_SCORE = 0.05
@@ -34,15 +34,15 @@ Feed = dict[str, NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True)
-class Quantisation:
+class Quantization:
     """A precision of a network on one engine: what it loses, what it gains, and why it is refused, if it is.
 
     Attributes:
-        loss: against float32 on pictures that neither calibrated it nor steered the search.
+        loss: against float32 on images that neither calibrated it nor steered the search.
         reasons: what exceeds the limits; none: accepted.
         ms, float_ms: one inference, in turns, on this machine.
         layers, kept_float: how many layers there are, and which stayed in float32.
-        sensitivity: the layers that harm most when they alone are quantised: relative squared error of the outputs.
+        sensitivity: the layers that harm most when they alone are quantized: relative squared error of the outputs.
     """
 
     precision: str
@@ -76,58 +76,58 @@ class Quantisation:
             yield f"REFUSED: {self.precision} on {self.engine} {'; '.join(self.reasons)}."
             if self.sensitivity:
                 worst = ", ".join(f"{name} {harm:.2g}" for name, harm in self.sensitivity)
-                yield f"Layers that harm most when they alone are quantised (relative squared error): {worst}."
+                yield f"Layers that harm most when they alone are quantized (relative squared error): {worst}."
 
 
 def halve_detector(
-    spec: DetectorSpec, forms: Sequence[Form], work: Path, pictures: Sequence[Pixels], progress: Progress
-) -> list[tuple[Form, Quantisation]]:
-    """Store a detector's weights in half precision and judge each form on the pictures."""
-    samples = [Sample("", pixels) for pixels in pictures]
+    spec: DetectorSpec, forms: Sequence[Form], work: Path, images: Sequence[Pixels], progress: Progress
+) -> list[tuple[Form, Quantization]]:
+    """Store a detector's weights in half precision and judge each form on the images."""
+    samples = [Sample("", pixels) for pixels in images]
     made = [_halve(form, work) for form in forms]
     return _judge(made, forms, spec.network, box_judge(spec, samples, forms[0]), progress)
 
 
 def halve_extractor(
     spec: ExtractorSpec, forms: Sequence[Form], work: Path, crops: Sequence[Pixels], progress: Progress
-) -> list[tuple[Form, Quantisation]]:
+) -> list[tuple[Form, Quantization]]:
     """Store an extractor's weights in half precision and judge each form on the crops."""
     made = [_halve(form, work) for form in forms]
     return _judge(made, forms, spec.network, row_judge(spec, crops, None, forms[0]), progress)
 
 
-def quantise_detector(
+def quantize_detector(
     spec: DetectorSpec, forms: Sequence[Form], work: Path, calibration: Calibration, progress: Progress
-) -> list[tuple[Form, Quantisation]]:
-    """Make INT8 forms of a detector, steered by its own boxes, and judge them on pictures kept for that.
+) -> list[tuple[Form, Quantization]]:
+    """Make INT8 forms of a detector, steered by its own boxes, and judge them on images kept for that.
 
     Args:
         spec: of the detector.
         forms: its float32 forms, one of them IR.
         work: folder for the files.
-        calibration: the user's pictures.
+        calibration: the user's images.
         progress: for the user.
     """
     search = box_judge(spec, calibration.search, forms[0])
     judge = box_judge(spec, calibration.judge, forms[0])
     feeds = [network_feed(spec.network, sample.pixels_rgb) for sample in calibration.ranges]
-    return _quantise(spec.network, forms, work, feeds, search, judge, progress)
+    return _quantize(spec.network, forms, work, feeds, search, judge, progress)
 
 
-def quantise_extractor(
+def quantize_extractor(
     spec: ExtractorSpec,
     forms: Sequence[Form],
     work: Path,
     detector: tuple[Form, DetectorSpec],
     calibration: Calibration,
     progress: Progress,
-) -> list[tuple[Form, Quantisation]]:
-    """Make INT8 forms of an extractor, from crops that the detector finds, and judge them; see `quantise_detector`."""
+) -> list[tuple[Form, Quantization]]:
+    """Make INT8 forms of an extractor, from crops that the detector finds, and judge them; see `quantize_detector`."""
 
     def crops(samples: Sequence[Sample]) -> list[Pixels]:
         form, detector_spec = detector
-        pictures = [sample.pixels_rgb for sample in samples]
-        return crops_of(samples, detect_all(form, detector_spec, pictures, detector_spec.score_threshold))
+        images = [sample.pixels_rgb for sample in samples]
+        return crops_of(samples, detect_all(form, detector_spec, images, detector_spec.score_threshold))
 
     if calibration.products:  # every other one to search with, the rest to judge by
         products, labels = calibration.products, calibration.labels
@@ -138,10 +138,10 @@ def quantise_extractor(
         judge = row_judge(spec, crops(calibration.judge), None, forms[0])
     ranges = spread(crops(calibration.ranges), len(calibration.ranges))
     feeds = [network_feed(spec.network, crop) for crop in ranges]
-    return _quantise(spec.network, forms, work, feeds, search, judge, progress)
+    return _quantize(spec.network, forms, work, feeds, search, judge, progress)
 
 
-def _quantise(
+def _quantize(
     network: Network,
     forms: Sequence[Form],
     work: Path,
@@ -149,7 +149,7 @@ def _quantise(
     search: Judge,
     judge: Judge,
     progress: Progress,
-) -> list[tuple[Form, Quantisation]]:
+) -> list[tuple[Form, Quantization]]:
     ir = next((form for form in forms if form.format == "openvino"), None)
     if ir is None:
         progress.note("no INT8: there is no OpenVINO IR to make it from")
@@ -165,7 +165,7 @@ def _quantise(
         progress.note(f"  {kept_float} layers in float32: {loss}: {'enough' if safe else 'not enough'}")
         return safe
 
-    with progress.step(f"INT8 from {len(feeds)} pictures: ranges"):
+    with progress.step(f"INT8 from {len(feeds)} images: ranges"):
         plan = int8.make_plan(model, feeds)
     with progress.step(f"INT8: the harm of each of {len(plan.layers)} layers"):
         harm = int8.measure_sensitivity(model, plan, feeds)
@@ -186,7 +186,7 @@ def _judge(
     judge: Judge,
     progress: Progress,
     **facts: Any,
-) -> list[tuple[Form, Quantisation]]:
+) -> list[tuple[Form, Quantization]]:
     """Judge forms and time each beside the float32 form of its engine."""
     answers = []
     for form in made:
@@ -194,7 +194,7 @@ def _judge(
         with progress.step(f"{form.precision} on {form.engine}: losses and times"):
             loss = judge(form)
             times = time_forms([plain, form], network)
-        figures = Quantisation(
+        figures = Quantization(
             form.precision,
             form.engine,
             form.format,
@@ -210,19 +210,19 @@ def _judge(
 
 
 def box_judge(spec: DetectorSpec, samples: Sequence[Sample], plain: Form) -> Judge:
-    """Return what measures a detector's form against its float32 form `plain` on some pictures."""
-    pictures = [sample.pixels_rgb for sample in samples]
-    reference = detect_all(plain, spec, pictures, _LOW_SCORE)
+    """Return what measures a detector's form against its float32 form `plain` on some images."""
+    images = [sample.pixels_rgb for sample in samples]
+    reference = detect_all(plain, spec, images, _LOW_SCORE)
 
     def judge(form: Form) -> Loss:
-        found = detect_all(form, spec, pictures, _LOW_SCORE)
+        found = detect_all(form, spec, images, _LOW_SCORE)
         return box_loss(samples, reference, found, spec.score_threshold, Limits())
 
     return judge
 
 
 def row_judge(spec: ExtractorSpec, crops: Sequence[Pixels], labels: Sequence[str] | None, plain: Form) -> Judge:
-    """Return what measures an extractor's form against its float32 form `plain` on crops, of products if labelled."""
+    """Return what measures an extractor's form against its float32 form `plain` on crops, of products if labeled."""
     reference = embed_all(plain, spec, crops)
     return lambda form: row_loss(reference, embed_all(form, spec, crops), labels)
 
@@ -234,7 +234,7 @@ def _halve(form: Form, work: Path) -> Form:
 
 
 def network_feed(network: Network, pixels_rgb: Pixels) -> Feed:
-    """Return a network's input for a picture (H, W, 3) uint8 RGB."""
+    """Return a network's input for an image (H, W, 3) uint8 RGB."""
     tensor = np.empty(network.input.shape(), np.float32)
     InputBuilder(network.input).fill(tensor[0], pixels_rgb)
     return {network.input.name: tensor}

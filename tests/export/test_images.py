@@ -1,4 +1,4 @@
-"""Pictures found, spread over, decoded, and their boxes from YOLO text beside them."""
+"""Images found, spread over, decoded, and their boxes from YOLO text beside them."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import numpy as np
 import pytest
 from PIL import Image
 from shitu_edge_export.errors import ExportError
-from shitu_edge_export.pictures import find_pictures, load_sample, spread, synthetic_samples
+from shitu_edge_export.images import image_files, load_sample, spread, synthetic_samples
 
 from shitu_edge.errors import ImageError, ShituError
 
 
-def picture(path: Path, width: int = 40, height: int = 20) -> Path:
+def image(path: Path, width: int = 40, height: int = 20) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", (width, height), (10, 200, 30)).save(path)
     return path
 
 
-def labelled(folder: Path, text: str | bytes, name: str = "a") -> Path:
-    """Write `images/NAME.png` and `labels/NAME.txt`; return the picture."""
-    path = picture(folder / "images" / f"{name}.png")
+def labeled(folder: Path, text: str | bytes, name: str = "a") -> Path:
+    """Write `images/NAME.png` and `labels/NAME.txt`; return the image."""
+    path = image(folder / "images" / f"{name}.png")
     label = folder / "labels" / f"{name}.txt"
     label.parent.mkdir(parents=True, exist_ok=True)
     label.write_bytes(text if isinstance(text, bytes) else text.encode())
@@ -31,21 +31,21 @@ def labelled(folder: Path, text: str | bytes, name: str = "a") -> Path:
 
 def test_found_at_any_depth_in_order(tmp_path: Path) -> None:
     names = ["b.png", "a/z.JPG", "a/b/c.webp", "A.bmp", "图/1.jpeg"]
-    paths = [picture(tmp_path / name) for name in names]
-    (tmp_path / "notes.txt").write_text("no picture")
+    paths = [image(tmp_path / name) for name in names]
+    (tmp_path / "notes.txt").write_text("no image")
     (tmp_path / "folder.png").mkdir()
-    assert find_pictures([tmp_path]) == sorted(paths)
-    assert find_pictures([tmp_path / "图", tmp_path / "a"]) == [paths[4], *sorted(paths[1:3])], "folder by folder"
+    assert image_files([tmp_path]) == sorted(paths)
+    assert image_files([tmp_path / "图", tmp_path / "a"]) == [paths[4], *sorted(paths[1:3])], "folder by folder"
 
 
-def test_folders_without_pictures(tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match=r"absent: no such folder of pictures"):
-        find_pictures([tmp_path / "absent"])
+def test_folders_without_images(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match=r"absent: no such folder of images"):
+        image_files([tmp_path / "absent"])
     with pytest.raises(ExportError, match="holds no images"):
-        find_pictures([tmp_path])
-    with pytest.raises(ExportError, match=r"a\.png: no such folder of pictures"):
-        find_pictures([picture(tmp_path / "a.png")])
-    assert find_pictures([]) == []
+        image_files([tmp_path])
+    with pytest.raises(ExportError, match=r"a\.png: no such folder of images"):
+        image_files([image(tmp_path / "a.png")])
+    assert image_files([]) == []
 
 
 @pytest.mark.parametrize(
@@ -76,8 +76,8 @@ def test_spread_is_even() -> None:
 
 
 def test_boxes_by_hand(tmp_path: Path) -> None:
-    """A box of half the sides around the centre, one in a corner, any class; 40 × 20 px."""
-    sample = load_sample(labelled(tmp_path, "0 0.5 0.5 0.5 0.5\n3 0.25 0.25 0.5 0.5\n\n"))
+    """A box of half the sides around the center, one in a corner, any class; 40 × 20 px."""
+    sample = load_sample(labeled(tmp_path, "0 0.5 0.5 0.5 0.5\n3 0.25 0.25 0.5 0.5\n\n"))
     assert sample.boxes_xyxy is not None
     assert sample.boxes_xyxy.tolist() == [[10, 5, 30, 15], [0, 0, 20, 10]]
     assert sample.boxes_xyxy.dtype == np.float32
@@ -88,23 +88,23 @@ def test_boxes_by_hand(tmp_path: Path) -> None:
 
 def test_more_columns_are_not_boxes(tmp_path: Path) -> None:
     """Some tools add a confidence behind the four numbers."""
-    sample = load_sample(labelled(tmp_path, "0 0.5 0.5 0.5 0.5 0.875"))
+    sample = load_sample(labeled(tmp_path, "0 0.5 0.5 0.5 0.5 0.875"))
     assert sample.boxes_xyxy is not None
     assert sample.boxes_xyxy.tolist() == [[10, 5, 30, 15]]
 
 
 def test_known_to_be_empty_and_not_known(tmp_path: Path) -> None:
-    empty = load_sample(labelled(tmp_path, "")).boxes_xyxy
+    empty = load_sample(labeled(tmp_path, "")).boxes_xyxy
     assert empty is not None
     assert empty.shape == (0, 4)
-    assert load_sample(picture(tmp_path / "images" / "other.png")).boxes_xyxy is None
-    assert load_sample(picture(tmp_path / "elsewhere" / "a.png")).boxes_xyxy is None
+    assert load_sample(image(tmp_path / "images" / "other.png")).boxes_xyxy is None
+    assert load_sample(image(tmp_path / "elsewhere" / "a.png")).boxes_xyxy is None
 
 
 def test_the_last_folder_of_that_name(tmp_path: Path) -> None:
     """`images/` may stand higher up too: labels lie beside the nearest one."""
     folder = tmp_path / "images" / "shop"
-    path = labelled(folder, "0 0.5 0.5 1 1", "deep/er/a")
+    path = labeled(folder, "0 0.5 0.5 1 1", "deep/er/a")
     assert path == folder / "images" / "deep" / "er" / "a.png"
     boxes = load_sample(path).boxes_xyxy
     assert boxes is not None
@@ -117,7 +117,7 @@ def test_the_last_folder_of_that_name(tmp_path: Path) -> None:
     ids=repr,
 )
 def test_damaged_labels(tmp_path: Path, text: str | bytes) -> None:
-    path = labelled(tmp_path, text)
+    path = labeled(tmp_path, text)
     with pytest.raises(ExportError, match=r"a\.txt: expected lines of `class cx cy w h`") as caught:
         load_sample(path)
     assert "\n" not in str(caught.value)
@@ -127,32 +127,32 @@ def test_damaged_labels(tmp_path: Path, text: str | bytes) -> None:
 def test_lines_with_too_few_numbers(tmp_path: Path, text: str | bytes) -> None:
     """Two lines of two numbers are not a box."""
     with pytest.raises(ExportError):
-        load_sample(labelled(tmp_path, text))
+        load_sample(labeled(tmp_path, text))
 
 
 @pytest.mark.parametrize("text", ["0 nan 0.5 0.5 0.5", "0 0.5 0.5 inf 0.5"])
 def test_labels_that_are_not_finite(tmp_path: Path, text: str) -> None:
     with pytest.raises(ExportError):
-        load_sample(labelled(tmp_path, text))
+        load_sample(labeled(tmp_path, text))
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_labels_that_cannot_be_read(tmp_path: Path) -> None:
-    path = labelled(tmp_path, "0 0.5 0.5 0.5 0.5")
+    path = labeled(tmp_path, "0 0.5 0.5 0.5 0.5")
     (tmp_path / "labels" / "a.txt").chmod(0)
     with pytest.raises(ShituError):
         load_sample(path)
 
 
-def test_no_picture(tmp_path: Path) -> None:
+def test_no_image(tmp_path: Path) -> None:
     path = tmp_path / "images" / "a.png"
     path.parent.mkdir()
-    path.write_bytes(b"no picture")
+    path.write_bytes(b"no image")
     with pytest.raises(ImageError):
         load_sample(path)
 
 
-def test_synthetic_pictures() -> None:
+def test_synthetic_images() -> None:
     """The same every time, of several sizes, with something in them."""
     samples, again = synthetic_samples(5), synthetic_samples(5)
     assert all(np.array_equal(one.pixels_rgb, two.pixels_rgb) for one, two in zip(samples, again, strict=True))

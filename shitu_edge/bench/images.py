@@ -1,4 +1,4 @@
-"""Photos to recognise: the user's, or the package's scenes, as the bytes that a camera would deliver."""
+"""Photos to recognize: the user's, or the package's scenes, as the bytes that a camera would deliver."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from ..stages.decode import DecodeLimits, decode
 _QUALITY = 90
 
 
-def load_pictures(folder: Path | None, size: tuple[int, int] | None) -> list[bytes]:
-    """Return encoded pictures.
+def load_images(folder: Path | None, size: tuple[int, int] | None) -> list[bytes]:
+    """Return encoded images.
 
     Args:
-        folder: of pictures, or one picture; the package's scenes (1280 × 720 JPEG) when None.
+        folder: of images, or one image; the package's scenes (1280 × 720 JPEG) when None.
         size: width and height in pixels that all are brought to, as JPEG; as they are when None.
 
     Raises:
@@ -29,18 +29,18 @@ def load_pictures(folder: Path | None, size: tuple[int, int] | None) -> list[byt
     paths = [folder] if folder and folder.is_file() else images_in(folder or SAMPLES / "scenes").images
     for path in paths:  # all of them before the clock runs
         decode(path)
-    pictures = [path.read_bytes() for path in paths]
-    return resized(pictures, size) if size else pictures
+    images = [path.read_bytes() for path in paths]
+    return resized(images, size) if size else images
 
 
-def resized(pictures: Sequence[bytes], size: tuple[int, int]) -> list[bytes]:
-    """Return encoded pictures as JPEG of another size, width and height in pixels."""
-    return [_resized(picture, size) for picture in pictures]
+def resized(images: Sequence[bytes], size: tuple[int, int]) -> list[bytes]:
+    """Return encoded images as JPEG of another size, width and height in pixels."""
+    return [_resized(image, size) for image in images]
 
 
-def _resized(picture: bytes, size: tuple[int, int]) -> bytes:
+def _resized(image: bytes, size: tuple[int, int]) -> bytes:
     stream = BytesIO()
-    whole = Image.fromarray(decode(picture).pixels_rgb)
+    whole = Image.fromarray(decode(image).pixels_rgb)
     whole.resize(size, Image.Resampling.BICUBIC).save(stream, "JPEG", quality=_QUALITY)
     return stream.getvalue()
 

@@ -13,19 +13,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shitu_edge import Gallery, NewItem, Recognizer
+from shitu_edge import Gallery, NewGalleryItem, Recognizer
 from shitu_edge.cli import main
-from shitu_edge.enrolment import Enrolment, NothingReadableError, add_pictures, build_gallery, check_vectors
+from shitu_edge.enrollment import Enrollment, NothingReadableError, add_images, build_gallery, check_vectors
 from shitu_edge.errors import FingerprintError, GalleryError
 from shitu_edge.gallery.care.verify import verify
 from shitu_edge.gallery.index import Ids
 from shitu_edge.gallery.live import live as live_module
 from shitu_edge.gallery.store import Snapshot, Store
-from shitu_edge.inputs.sources import LabelledPicture, find_images
+from shitu_edge.inputs.sources import LabeledImage, find_images
 
 from .networks import write_bundle
 
-COLOURS = {
+COLORS = {
     "cocoa": ((90, 40, 20), (100, 50, 10)),
     "牛奶 250 ml": ((250, 250, 240), (240, 240, 255)),
     "mint tea": ((20, 160, 80), (30, 170, 60)),
@@ -40,18 +40,18 @@ def recognizer(tiny_bundle: Path) -> Iterator[Recognizer]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Pictures in a folder per label, two of one colour each, which is half as bright below."""
-    for label, colours in COLOURS.items():
-        (tmp_path / "pictures" / label).mkdir(parents=True)
-        for i, colour in enumerate(colours):
-            picture = Image.new("RGB", (40, 30), colour)
-            picture.paste(_shade(colour), (0, 15, 40, 30))
-            picture.save(tmp_path / "pictures" / label / f"{i}.png")
-    return tmp_path / "pictures"
+    """Images in a folder per label, two of one color each, which is half as bright below."""
+    for label, colors in COLORS.items():
+        (tmp_path / "images" / label).mkdir(parents=True)
+        for i, color in enumerate(colors):
+            image = Image.new("RGB", (40, 30), color)
+            image.paste(_shade(color), (0, 15, 40, 30))
+            image.save(tmp_path / "images" / label / f"{i}.png")
+    return tmp_path / "images"
 
 
-def _shade(colour: tuple[int, int, int]) -> tuple[int, int, int]:
-    red, green, blue = colour
+def _shade(color: tuple[int, int, int]) -> tuple[int, int, int]:
+    red, green, blue = color
     return red // 2, green // 2, blue // 2
 
 
@@ -61,19 +61,19 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "shop" / "shop.gallery"
 
 
-def test_a_gallery_that_cannot_be_changed_is_told_before_the_pictures_are_read(
+def test_a_gallery_that_cannot_be_changed_is_told_before_the_images_are_read(
     recognizer: Recognizer, folder: Path, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    build_gallery(recognizer, path, _pictures(folder))
+    build_gallery(recognizer, path, _images(folder))
     seen: list[int] = []
     with Gallery.open(path, background=False) as gallery:
         monkeypatch.setattr(os, "access", lambda *_: False)
         with pytest.raises(GalleryError, match="cannot be changed"):
-            add_pictures(recognizer, gallery, _pictures(folder), progress=lambda *_: seen.append(1))
+            add_images(recognizer, gallery, _images(folder), progress=lambda *_: seen.append(1))
     assert not seen
 
 
-def _pictures(folder: Path) -> list[LabelledPicture]:
+def _images(folder: Path) -> list[LabeledImage]:
     return list(find_images(folder).images)
 
 
@@ -83,84 +83,84 @@ def _names(path: Path) -> list[str]:
 
 
 def _old_gallery(recognizer: Recognizer, path: Path, folder: Path) -> bytes:
-    """Build a gallery of one picture and return the file's content."""
-    build_gallery(recognizer, path, _pictures(folder)[:1])
+    """Build a gallery of one image and return the file's content."""
+    build_gallery(recognizer, path, _images(folder)[:1])
     return path.read_bytes()
 
 
-def test_built_gallery_recognises_its_pictures(recognizer: Recognizer, folder: Path, path: Path) -> None:
+def test_built_gallery_recognizes_its_images(recognizer: Recognizer, folder: Path, path: Path) -> None:
     steps: list[tuple[str, int, int]] = []
-    done = build_gallery(recognizer, path, _pictures(folder), progress=lambda *step: steps.append(step))
+    done = build_gallery(recognizer, path, _images(folder), progress=lambda *step: steps.append(step))
 
     assert (done.added, done.unreadable) == (6, ())
-    assert steps == [("pictures", i, 6) for i in range(1, 7)]
+    assert steps == [("images", i, 6) for i in range(1, 7)]
     assert _names(path) == ["shop.gallery"]
     with Gallery.open(path) as gallery:
-        assert gallery.label_counts() == dict.fromkeys(COLOURS, 2)
+        assert gallery.label_counts() == dict.fromkeys(COLORS, 2)
         assert gallery.meta.fingerprint == recognizer.bundle.manifest.extractor.fingerprint
-        assert [item.source for item in gallery.entries("cocoa")] == ["cocoa/0.png", "cocoa/1.png"]
-        for label, (colour, _) in COLOURS.items():
-            # The tiny extractor sees the colours less a grey, 4 × 4 of each channel: by hand, whatever the engine.
-            halves = np.array([colour, _shade(colour)]).T / 255 - 0.45
+        assert [item.source for item in gallery.items("cocoa")] == ["cocoa/0.png", "cocoa/1.png"]
+        for label, (color, _) in COLORS.items():
+            # The tiny extractor sees the colors less a gray, 4 × 4 of each channel: by hand, whatever the engine.
+            halves = np.array([color, _shade(color)]).T / 255 - 0.45
             row = np.repeat(halves, 8).astype(np.float32)
             [[best]] = gallery.search((row / np.linalg.norm(row))[None], 1)
             assert best.label == label
             assert best.similarity == pytest.approx(1, abs=1e-4)
 
 
-def test_order_is_that_of_the_pictures(recognizer: Recognizer, folder: Path, path: Path) -> None:
-    """Also where more pictures come than are decoded at a time."""
-    pictures = [*_pictures(folder), *reversed(_pictures(folder))] * 4
-    build_gallery(recognizer, path, pictures)
+def test_order_is_that_of_the_images(recognizer: Recognizer, folder: Path, path: Path) -> None:
+    """Also where more images come than are decoded at a time."""
+    images = [*_images(folder), *reversed(_images(folder))] * 4
+    build_gallery(recognizer, path, images)
     with Gallery.open(path) as gallery:
-        assert [(item.id, item.label) for item in gallery.entries()] == [
-            (i, picture.label) for i, picture in enumerate(pictures, start=1)
+        assert [(item.id, item.label) for item in gallery.items()] == [
+            (i, image.label) for i, image in enumerate(images, start=1)
         ]
 
 
-def test_unreadable_pictures_are_reported_by_name_and_reason(recognizer: Recognizer, folder: Path, path: Path) -> None:
+def test_unreadable_images_are_reported_by_name_and_reason(recognizer: Recognizer, folder: Path, path: Path) -> None:
     whole = (folder / "cocoa" / "1.png").read_bytes()
     (folder / "cocoa" / "1.png").write_bytes(whole[: len(whole) // 2])
     (folder / "cocoa" / "2.png").write_bytes(b"")
-    (folder / "mint tea" / "2.png").write_text("no picture", encoding="utf-8")
-    pictures = [*_pictures(folder), LabelledPicture(folder / "gone.png", "cocoa", "gone.png")]
+    (folder / "mint tea" / "2.png").write_text("no image", encoding="utf-8")
+    images = [*_images(folder), LabeledImage(folder / "gone.png", "cocoa", "gone.png")]
 
-    done = build_gallery(recognizer, path, pictures)
+    done = build_gallery(recognizer, path, images)
 
     assert done.added == 5
-    reasons = {picture.source: picture.reason for picture in done.unreadable}
+    reasons = {image.source: image.reason for image in done.unreadable}
     assert list(reasons) == ["cocoa/1.png", "cocoa/2.png", "mint tea/2.png", "gone.png"]
     assert "cannot be decoded" in reasons["cocoa/1.png"]
     assert "is empty" in reasons["cocoa/2.png"]
-    assert "not a picture" in reasons["mint tea/2.png"]
+    assert "not an image" in reasons["mint tea/2.png"]
     assert "No such file" in reasons["gone.png"]
     with Gallery.open(path) as gallery:
         assert gallery.label_counts() == {"cocoa": 1, "mint tea": 2, "牛奶 250 ml": 2}
 
 
-def test_pictures_of_one_colour_are_reported_and_not_enrolled(recognizer: Recognizer, folder: Path, path: Path) -> None:
-    """White, black, and a capture that came out as one colour with the noise of a dark sensor."""
+def test_images_of_one_color_are_reported_and_not_enrolled(recognizer: Recognizer, folder: Path, path: Path) -> None:
+    """White, black, and a capture that came out as one color with the noise of a dark sensor."""
     noise = np.random.default_rng(0).normal(6, 3, (300, 400, 3))
     Image.new("RGB", (40, 30), "white").save(folder / "cocoa" / "1.png")
     Image.new("RGBA", (40, 30), (0, 0, 0, 0)).save(folder / "mint tea" / "0.png")
     Image.fromarray(np.clip(noise, 0, 255).astype(np.uint8)).save(folder / "mint tea" / "1.png")
-    done = build_gallery(recognizer, path, _pictures(folder))
+    done = build_gallery(recognizer, path, _images(folder))
     assert done.added == 3
-    assert [picture.source for picture in done.unreadable] == ["cocoa/1.png", "mint tea/0.png", "mint tea/1.png"]
-    assert all("shows a single color" in picture.reason for picture in done.unreadable)
+    assert [image.source for image in done.unreadable] == ["cocoa/1.png", "mint tea/0.png", "mint tea/1.png"]
+    assert all("shows a single color" in image.reason for image in done.unreadable)
     with Gallery.open(path) as gallery:
         assert gallery.label_counts() == {"cocoa": 1, "牛奶 250 ml": 2}
 
 
 def test_nothing_readable_leaves_no_file(recognizer: Recognizer, folder: Path, path: Path) -> None:
-    pictures = _pictures(folder)[:2]
-    for picture in pictures:
-        picture.path.write_bytes(b"rubbish")
-    message = r"none of 2 images can be read; cocoa/0.png, cocoa/1.png: is not a picture"
+    images = _images(folder)[:2]
+    for image in images:
+        image.path.write_bytes(b"rubbish")
+    message = r"none of 2 images can be read; cocoa/0.png, cocoa/1.png: is not an image"
     with pytest.raises(NothingReadableError, match=message) as refusal:
-        build_gallery(recognizer, path, pictures)
-    assert [picture.source for picture in refusal.value.unreadable] == ["cocoa/0.png", "cocoa/1.png"]
-    with pytest.raises(GalleryError, match="no pictures to enrol"):
+        build_gallery(recognizer, path, images)
+    assert [image.source for image in refusal.value.unreadable] == ["cocoa/0.png", "cocoa/1.png"]
+    with pytest.raises(GalleryError, match="no images to enroll"):
         build_gallery(recognizer, path, [])
     assert _names(path) == []
 
@@ -168,10 +168,10 @@ def test_nothing_readable_leaves_no_file(recognizer: Recognizer, folder: Path, p
 def test_an_existing_gallery_is_only_replaced_on_demand(recognizer: Recognizer, folder: Path, path: Path) -> None:
     old = _old_gallery(recognizer, path, folder)
     with pytest.raises(GalleryError, match=r"shop\.gallery: exists already"):
-        build_gallery(recognizer, path, _pictures(folder))
+        build_gallery(recognizer, path, _images(folder))
     assert path.read_bytes() == old
 
-    build_gallery(recognizer, path, _pictures(folder), replace=True)
+    build_gallery(recognizer, path, _images(folder), replace=True)
 
     assert _names(path) == ["shop.gallery"]
     with Gallery.open(path) as gallery:
@@ -181,13 +181,13 @@ def test_an_existing_gallery_is_only_replaced_on_demand(recognizer: Recognizer, 
 def test_a_folder_is_not_replaced(recognizer: Recognizer, folder: Path, path: Path) -> None:
     path.mkdir()
     with pytest.raises(GalleryError, match=r"shop\.gallery: cannot be made: \S"):
-        build_gallery(recognizer, path, _pictures(folder), replace=True)
+        build_gallery(recognizer, path, _images(folder), replace=True)
     assert _names(path) == ["shop.gallery"]
 
 
 def test_a_missing_folder_is_named(recognizer: Recognizer, folder: Path, path: Path) -> None:
     with pytest.raises(GalleryError, match=r"there is no folder .*none"):
-        build_gallery(recognizer, path.parent / "none" / "shop.gallery", _pictures(folder))
+        build_gallery(recognizer, path.parent / "none" / "shop.gallery", _images(folder))
     assert _names(path) == []
 
 
@@ -197,14 +197,14 @@ def _interrupt(*_: object) -> None:
 
 def test_an_interrupt_leaves_nothing(recognizer: Recognizer, folder: Path, path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        build_gallery(recognizer, path, _pictures(folder), progress=_interrupt)
+        build_gallery(recognizer, path, _images(folder), progress=_interrupt)
     assert _names(path) == []
 
 
 def test_an_interrupt_leaves_the_old_gallery(recognizer: Recognizer, folder: Path, path: Path) -> None:
     old = _old_gallery(recognizer, path, folder)
     with pytest.raises(KeyboardInterrupt):
-        build_gallery(recognizer, path, _pictures(folder), replace=True, progress=_interrupt)
+        build_gallery(recognizer, path, _images(folder), replace=True, progress=_interrupt)
     assert _names(path) == ["shop.gallery"]
     assert path.read_bytes() == old
 
@@ -241,10 +241,10 @@ def test_a_gallery_that_is_open_elsewhere_is_not_replaced(
     old = _old_gallery(recognizer, path, folder)
     _open_elsewhere(path, opener)
     with pytest.raises(GalleryError, match=r"shop\.gallery: is open in another process"):
-        build_gallery(recognizer, path, _pictures(folder), replace=True)
+        build_gallery(recognizer, path, _images(folder), replace=True)
     assert path.read_bytes() == old
     opener[0].communicate("", timeout=60)
-    assert build_gallery(recognizer, path, _pictures(folder), replace=True).added == 6
+    assert build_gallery(recognizer, path, _images(folder), replace=True).added == 6
 
 
 def test_a_gallery_that_is_opened_meanwhile_is_not_replaced(recognizer: Recognizer, folder: Path, path: Path) -> None:
@@ -255,7 +255,7 @@ def test_a_gallery_that_is_opened_meanwhile_is_not_replaced(recognizer: Recogniz
         build_gallery(
             recognizer,
             path,
-            _pictures(folder),
+            _images(folder),
             replace=True,
             progress=lambda *_: None if opened else opened.append(Gallery.open(path)),
         )
@@ -266,22 +266,22 @@ def test_a_gallery_that_is_opened_meanwhile_is_not_replaced(recognizer: Recogniz
     assert _names(path) == ["shop.gallery"]
 
 
-def test_added_pictures_are_one_revision(recognizer: Recognizer, folder: Path, path: Path) -> None:
-    pictures = _pictures(folder)
+def test_added_images_are_one_revision(recognizer: Recognizer, folder: Path, path: Path) -> None:
+    images = _images(folder)
     _old_gallery(recognizer, path, folder)
     with Gallery.open(path) as gallery:
-        done = add_pictures(recognizer, gallery, [*pictures[1:], LabelledPicture(folder / "gone", "x", "gone")])
+        done = add_images(recognizer, gallery, [*images[1:], LabeledImage(folder / "gone", "x", "gone")])
         assert done.added == 5
-        assert [picture.source for picture in done.unreadable] == ["gone"]
+        assert [image.source for image in done.unreadable] == ["gone"]
         assert (len(gallery), gallery.revision) == (6, 3)
         with pytest.raises(KeyboardInterrupt):
-            add_pictures(recognizer, gallery, pictures, progress=_interrupt)
+            add_images(recognizer, gallery, images, progress=_interrupt)
         with pytest.raises(GalleryError, match="none of 1 images"):
-            add_pictures(recognizer, gallery, [LabelledPicture(folder / "gone", "x", "gone")])
+            add_images(recognizer, gallery, [LabeledImage(folder / "gone", "x", "gone")])
         assert (len(gallery), gallery.revision) == (6, 3)
 
 
-def test_pictures_are_not_added_to_another_extractors_gallery(
+def test_images_are_not_added_to_another_extractors_gallery(
     recognizer: Recognizer, folder: Path, path: Path, tmp_path: Path
 ) -> None:
     _old_gallery(recognizer, path, folder)
@@ -291,7 +291,7 @@ def test_pictures_are_not_added_to_another_extractors_gallery(
         Gallery.open(path) as gallery,
         pytest.raises(FingerprintError, match=r"tiny extractor .* other extractor"),
     ):
-        add_pictures(other, gallery, _pictures(folder))
+        add_images(other, gallery, _images(folder))
 
 
 def test_a_large_gallery_gets_a_graph(
@@ -299,8 +299,8 @@ def test_a_large_gallery_gets_a_graph(
 ) -> None:
     monkeypatch.setattr(live_module, "GRAPH_FROM", 5)
     steps: list[str] = []
-    build_gallery(recognizer, path, _pictures(folder), progress=lambda step, *_: steps.append(step))
-    assert steps == ["pictures"] * 6 + ["index"]
+    build_gallery(recognizer, path, _images(folder), progress=lambda step, *_: steps.append(step))
+    assert steps == ["images"] * 6 + ["index"]
     with Gallery.open(path) as gallery:
         assert gallery.info().search == "graph"
         assert len(gallery) == 6
@@ -315,7 +315,7 @@ def test_an_interrupted_index_leaves_the_finished_gallery(
     monkeypatch.setattr(live_module, "GRAPH_FROM", 5)
     with pytest.raises(KeyboardInterrupt):
         build_gallery(
-            recognizer, path, _pictures(folder), progress=lambda step, *_: _interrupt() if step == "index" else None
+            recognizer, path, _images(folder), progress=lambda step, *_: _interrupt() if step == "index" else None
         )
     assert _names(path) == ["shop.gallery"]
     with Gallery.open(path) as gallery:
@@ -335,19 +335,19 @@ def test_leftovers_of_a_killed_build_do_not_matter(
         leftover.write_bytes(b"half")
     for leftover in (old, others):
         os.utime(leftover, (time.time() - 90_000, time.time() - 90_000))
-    assert build_gallery(recognizer, path, _pictures(folder)).added == 6
+    assert build_gallery(recognizer, path, _images(folder)).added == 6
     assert _names(path) == sorted([path.name, fresh.name, others.name])
 
 
 def test_two_builds_side_by_side_do_not_meet(recognizer: Recognizer, folder: Path, path: Path) -> None:
     """In containers, both may be process 1."""
-    inner: list[Enrolment] = []
+    inner: list[Enrollment] = []
 
     def build_again(*_: object) -> None:
         if not inner:
-            inner.append(build_gallery(recognizer, path, _pictures(folder)[:2]))
+            inner.append(build_gallery(recognizer, path, _images(folder)[:2]))
 
-    outer = build_gallery(recognizer, path, _pictures(folder), replace=True, progress=build_again)
+    outer = build_gallery(recognizer, path, _images(folder), replace=True, progress=build_again)
     assert (inner[0].added, outer.added) == (2, 6)
     with Gallery.open(path) as gallery:
         assert len(gallery) == 6
@@ -357,7 +357,7 @@ def test_two_builds_side_by_side_do_not_meet(recognizer: Recognizer, folder: Pat
 @pytest.mark.parametrize("content", [b"", b"rubbish", b"SQLite format 3\0" + bytes(range(256)) * 20])
 def test_a_damaged_gallery_is_replaced(recognizer: Recognizer, folder: Path, path: Path, content: bytes) -> None:
     path.write_bytes(content)
-    assert build_gallery(recognizer, path, _pictures(folder), replace=True).added == 6
+    assert build_gallery(recognizer, path, _images(folder), replace=True).added == 6
     with Gallery.open(path) as gallery:
         assert len(gallery) == 6
 
@@ -367,7 +367,7 @@ def test_the_log_of_a_damaged_gallery_does_not_spoil_the_new_one(
 ) -> None:
     path.write_bytes(b"rubbish")
     path.with_name(f"{path.name}-wal").write_bytes(b"log")
-    assert build_gallery(recognizer, path, _pictures(folder), replace=True).added == 6
+    assert build_gallery(recognizer, path, _images(folder), replace=True).added == 6
     assert verify(path).faults == ()
 
 
@@ -383,13 +383,13 @@ def test_replacing_reads_no_embeddings(
         return read(self, ids)
 
     monkeypatch.setattr(Snapshot, "embeddings", count)
-    build_gallery(recognizer, path, _pictures(folder), replace=True)
+    build_gallery(recognizer, path, _images(folder), replace=True)
     assert reads == [0, 6], "those of the new file, when made and at the end"
 
 
 def test_a_name_that_is_too_long(recognizer: Recognizer, folder: Path, path: Path) -> None:
     with pytest.raises(GalleryError, match="cannot be created: File name too long"):
-        build_gallery(recognizer, path.with_name("x" * 300), _pictures(folder))
+        build_gallery(recognizer, path.with_name("x" * 300), _images(folder))
 
 
 def test_an_index_that_cannot_be_built_leaves_the_report(
@@ -400,12 +400,12 @@ def test_an_index_that_cannot_be_built_leaves_the_report(
 
     monkeypatch.setattr(live_module, "GRAPH_FROM", 2)
     monkeypatch.setattr(Gallery, "reindex", refuse)
-    pictures = [*_pictures(folder), LabelledPicture(folder / "gone", "x", "gone")]
-    done = build_gallery(recognizer, path, pictures)
-    assert (done.added, [picture.source for picture in done.unreadable]) == (6, ["gone"])
+    images = [*_images(folder), LabeledImage(folder / "gone", "x", "gone")]
+    done = build_gallery(recognizer, path, images)
+    assert (done.added, [image.source for image in done.unreadable]) == (6, ["gone"])
     assert "no index was built, so searches take longer: the disk is full" in caplog.text
     with Gallery.open(path) as gallery:
-        assert add_pictures(recognizer, gallery, pictures).added == 6
+        assert add_images(recognizer, gallery, images).added == 6
 
 
 def _shell(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> object:
@@ -426,13 +426,13 @@ def test_the_command_line_has_one_line_where_none_can_be_read_for_one_reason(
 ) -> None:
     _old_gallery(recognizer, path, folder)
     models = ("--models", tiny_bundle)
-    for picture in _pictures(folder):
-        picture.path.write_bytes(b"rubbish")
+    for image in _images(folder):
+        image.path.write_bytes(b"rubbish")
     for arguments in (("build", folder, path.with_name("new"), *models), ("add", path, folder, *models)):
         assert _shell(monkeypatch, *arguments) == 1
         names = "cocoa/0.png, cocoa/1.png, mint tea/0.png, mint tea/1.png, 牛奶 250 ml/0.png and 1 more"
         told = capsys.readouterr().err
-        assert re.fullmatch(rf"error: none of 6 images can be read; {names}: is not a picture[^\n]*\n", told)
+        assert re.fullmatch(rf"error: none of 6 images can be read; {names}: is not an image[^\n]*\n", told)
 
 
 def test_the_command_line_opens_a_gallery_to_add_to_once(
@@ -459,7 +459,7 @@ def test_the_command_line_builds_a_lost_index_again(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(live_module, "GRAPH_FROM", 5)
-    build_gallery(recognizer, path, _pictures(folder))
+    build_gallery(recognizer, path, _images(folder))
     [graph] = path.parent.glob("*.hnsw")
     graph.unlink()
     assert _shell(monkeypatch, "reindex", path, "--threads", 1) == 0
@@ -468,16 +468,16 @@ def test_the_command_line_builds_a_lost_index_again(
         assert gallery.info().search == "graph"
 
 
-def test_embeddings_that_came_with_pictures_are_checked_by_some_of_them(recognizer: Recognizer, folder: Path) -> None:
-    items = [NewItem(picture.label, picture.source, recognizer.embed(picture.path)[0]) for picture in _pictures(folder)]
+def test_embeddings_that_came_with_images_are_checked_by_some_of_them(recognizer: Recognizer, folder: Path) -> None:
+    items = [NewGalleryItem(image.label, image.source, recognizer.embed(image.path)[0]) for image in _images(folder)]
     assert check_vectors(recognizer, items, folder) == 6
     gone = [replace(item, source="gone/" + item.source) for item in items]
-    assert check_vectors(recognizer, [*gone, *items[:2]], folder) == 2, "those whose picture is there"
-    with pytest.raises(GalleryError, match=r"none of the items' pictures is in it, as gone/"):
+    assert check_vectors(recognizer, [*gone, *items[:2]], folder) == 2, "those whose image is there"
+    with pytest.raises(GalleryError, match=r"none of the items' images is in it, as gone/"):
         check_vectors(recognizer, gone, folder)
     outside = [replace(item, source=str(folder / item.source)) for item in items]
     (folder.parent / "another").mkdir()
-    with pytest.raises(GalleryError, match="none of the items' pictures is in it"):
+    with pytest.raises(GalleryError, match="none of the items' images is in it"):
         check_vectors(recognizer, outside, folder.parent / "another")
     other = [replace(item, embedding=-item.embedding) for item in items]
     with pytest.raises(GalleryError, match="name the bundle of the extractor that made these"):

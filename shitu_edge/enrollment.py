@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from .errors import EmbeddingError, GalleryError, ImageError
-from .gallery import Gallery, NewItem
+from .gallery import Gallery, NewGalleryItem
 from .gallery.store.connection import refuse_open
 from .inputs.skipped import Skipped, summary
-from .inputs.sources import LabelledPicture
+from .inputs.sources import LabeledImage
 from .recognizer import Recognizer
 from .system.files import file_inside
 from .system.unfinished import publish, unfinished
@@ -27,7 +27,7 @@ from .system.workers import Workers
 _log = logging.getLogger(__name__)
 
 Progress = Callable[[str, int, int], None]
-"""Called with the step (`pictures` or `index`), what is done and the total."""
+"""Called with the step (`images` or `index`), what is done and the total."""
 
 _AT_ONCE = 16
 _WITNESSES = 8
@@ -51,7 +51,7 @@ class NothingReadableError(GalleryError):
 
 
 @dataclass(frozen=True, slots=True)
-class Enrolment:
+class Enrollment:
     """What became of the images: how many were added, under which labels, and which could not be read."""
 
     added: int
@@ -59,7 +59,7 @@ class Enrolment:
     unreadable: tuple[Skipped, ...]
 
     @classmethod
-    def of(cls, items: Sequence[NewItem], unreadable: tuple[Skipped, ...]) -> Enrolment:
+    def of(cls, items: Sequence[NewGalleryItem], unreadable: tuple[Skipped, ...]) -> Enrollment:
         """Count the items added."""
         return cls(len(items), frozenset(item.label for item in items), unreadable)
 
@@ -67,21 +67,21 @@ class Enrolment:
 def build_gallery(
     recognizer: Recognizer,
     path: Path,
-    pictures: Sequence[LabelledPicture],
+    images: Sequence[LabeledImage],
     *,
     replace: bool = False,
     crop: bool = False,
     author: str = "",
     note: str = "",
     progress: Progress | None = None,
-) -> Enrolment:
-    """Make a gallery file of pictures, each as a whole or, with `crop`, the product that it shows (`Recognizer.embed`).
+) -> Enrollment:
+    """Make a gallery file of images, each as a whole or, with `crop`, the product that it shows (`Recognizer.embed`).
 
     The file appears at `path` when it is finished; until then, and when interrupted, there is nothing, or what was
     there before.
 
     Raises:
-        NothingReadableError: no picture can be read.
+        NothingReadableError: no image can be read.
         GalleryError: `path` exists and `replace` is false, or its folder cannot be written.
     """
     if os.path.exists(path) and not replace:
@@ -89,7 +89,7 @@ def build_gallery(
     _refuse_open(path)
     with unfinished(path) as partial_path:
         with recognizer.create_gallery(partial_path, background=False) as gallery:
-            items, unreadable = _read(recognizer, gallery, pictures, crop, progress)
+            items, unreadable = _read(recognizer, gallery, images, crop, progress)
             gallery.add(items, author=author, note=note or "built")
             gallery.compact()
         _refuse_open(path)  # again, minutes later: a log applied to another file would spoil it
@@ -101,75 +101,75 @@ def build_gallery(
         with suppress(GalleryError):  # somebody is writing already; the next index drops them
             gallery.drop_stale_graphs()
         bring_up_to_date(gallery, recognizer.threads, progress)
-    return Enrolment.of(items, unreadable)
+    return Enrollment.of(items, unreadable)
 
 
-def add_pictures(
+def add_images(
     recognizer: Recognizer,
     gallery: Gallery,
-    pictures: Sequence[LabelledPicture],
+    images: Sequence[LabeledImage],
     *,
     crop: bool = False,
     author: str = "",
     note: str = "",
     progress: Progress | None = None,
-) -> Enrolment:
-    """Add pictures to a gallery as one revision: all that can be read or, when interrupted, none; see `build_gallery`.
+) -> Enrollment:
+    """Add images to a gallery as one revision: all that can be read or, when interrupted, none; see `build_gallery`.
 
     Raises:
         FingerprintError: the gallery was made with another extractor.
-        NothingReadableError: no picture can be read.
+        NothingReadableError: no image can be read.
     """
-    items, unreadable = _read(recognizer, gallery, pictures, crop, progress)
+    items, unreadable = _read(recognizer, gallery, images, crop, progress)
     gallery.add(items, author=author, note=note)
     bring_up_to_date(gallery, recognizer.threads, progress)
-    return Enrolment.of(items, unreadable)
+    return Enrollment.of(items, unreadable)
 
 
-def replace_pictures(
+def replace_images(
     recognizer: Recognizer,
     gallery: Gallery,
     label: str,
-    pictures: Sequence[LabelledPicture],
+    images: Sequence[LabeledImage],
     *,
     crop: bool = False,
     author: str = "",
     note: str = "",
     progress: Progress | None = None,
-) -> Enrolment:
-    """Put pictures in the place of all that a label has, as one revision; see `build_gallery`.
+) -> Enrollment:
+    """Put images in the place of all that a label has, as one revision; see `build_gallery`.
 
     Raises:
         FingerprintError: the gallery was made with another extractor.
-        NothingReadableError: no picture can be read.
+        NothingReadableError: no image can be read.
         GalleryError: no item has the label.
     """
-    items, unreadable = _read(recognizer, gallery, pictures, crop, progress)
-    gallery.replace(label, items, author=author, note=note or f"new pictures of {label}")
+    items, unreadable = _read(recognizer, gallery, images, crop, progress)
+    gallery.replace(label, items, author=author, note=note or f"new images of {label}")
     bring_up_to_date(gallery, recognizer.threads, progress)
-    return Enrolment.of(items, unreadable)
+    return Enrollment.of(items, unreadable)
 
 
-def check_vectors(recognizer: Recognizer, items: Sequence[NewItem], pictures: Path) -> int:
-    """Check by some pictures that a recognizer gives the embeddings that came with them; return how many were found.
+def check_vectors(recognizer: Recognizer, items: Sequence[NewGalleryItem], images: Path) -> int:
+    """Check by some images that a recognizer gives the embeddings that came with them; return how many were found.
 
     Args:
         recognizer: of the extractor that they are said to be of.
-        items: with sources relative to `pictures`; `_WITNESSES` whose picture is there are looked at.
-        pictures: the folder.
+        items: with sources relative to `images`; `_WITNESSES` whose image is there are looked at.
+        images: the folder.
 
     Raises:
-        GalleryError: the embeddings are another extractor's, or no picture is there.
+        GalleryError: the embeddings are another extractor's, or no image is there.
     """
-    found = [(item, path) for item in items if (path := file_inside(pictures, item.source))]
+    found = [(item, path) for item in items if (path := file_inside(images, item.source))]
     chosen = found[:: max(1, len(found) // _WITNESSES)][:_WITNESSES]
     if not chosen:
-        raise GalleryError(f"{pictures}: none of the items' pictures is in it, as {items[0].source if items else '-'}")
+        raise GalleryError(f"{images}: none of the items' images is in it, as {items[0].source if items else '-'}")
     likeness = [float(recognizer.embed(path)[0] @ item.embedding) for item, path in chosen]
     if np.median(likeness) < _SAME_EXTRACTOR:
         name = recognizer.bundle.manifest.extractor.network.name
         raise GalleryError(
-            f"{pictures}: by {name} the pictures' embeddings are not those "
+            f"{images}: by {name} the images' embeddings are not those "
             f"that came with them (cosine {np.median(likeness):.3f}): name the bundle of the extractor that made these"
         )
     return len(chosen)
@@ -178,42 +178,42 @@ def check_vectors(recognizer: Recognizer, items: Sequence[NewItem], pictures: Pa
 def _read(
     recognizer: Recognizer,
     gallery: Gallery,
-    pictures: Sequence[LabelledPicture],
+    images: Sequence[LabeledImage],
     crop: bool,
     progress: Progress | None,
-) -> tuple[list[NewItem], tuple[Skipped, ...]]:
+) -> tuple[list[NewGalleryItem], tuple[Skipped, ...]]:
     """Embed all there is before anything is written, so that nobody waits for a transaction of minutes."""
     extractor = recognizer.bundle.manifest.extractor
     gallery.require(extractor.network.name, extractor.fingerprint)
     _require_writable(gallery.path)
-    items: list[NewItem] = []
+    items: list[NewGalleryItem] = []
     unreadable: list[Skipped] = []
-    for done, answer in enumerate(_embedded(recognizer, pictures, crop), start=1):
-        if isinstance(answer, NewItem):
+    for done, answer in enumerate(_embedded(recognizer, images, crop), start=1):
+        if isinstance(answer, NewGalleryItem):
             items.append(answer)
         else:
             unreadable.append(answer)
         if progress:
-            progress("pictures", done, len(pictures))
-    if not pictures:
-        raise GalleryError("there are no pictures to enrol")
+            progress("images", done, len(images))
+    if not images:
+        raise GalleryError("there are no images to enroll")
     if not items:
         raise NothingReadableError(unreadable)
     return items, tuple(unreadable)
 
 
-def _embedded(recognizer: Recognizer, pictures: Sequence[LabelledPicture], crop: bool) -> Iterator[NewItem | Skipped]:
-    """Embed pictures side by side, in order; at most `_AT_ONCE` are decoded at a time."""
+def _embedded(recognizer: Recognizer, images: Sequence[LabeledImage], crop: bool) -> Iterator[NewGalleryItem | Skipped]:
+    """Embed images side by side, in order; at most `_AT_ONCE` are decoded at a time."""
 
-    def embed(picture: LabelledPicture) -> NewItem | Skipped:
+    def embed(image: LabeledImage) -> NewGalleryItem | Skipped:
         try:
-            return NewItem(picture.label, picture.source, recognizer.embed_product(picture.path, crop=crop))
+            return NewGalleryItem(image.label, image.source, recognizer.embed_product(image.path, crop=crop))
         except (ImageError, EmbeddingError) as error:
-            return Skipped(picture.source, str(error).removeprefix(f"{picture.path}: "))
+            return Skipped(image.source, str(error).removeprefix(f"{image.path}: "))
 
     with Workers(recognizer.threads) as workers:
-        for start in range(0, len(pictures), _AT_ONCE):
-            yield from workers.map(embed, pictures[start : start + _AT_ONCE])
+        for start in range(0, len(images), _AT_ONCE):
+            yield from workers.map(embed, images[start : start + _AT_ONCE])
 
 
 def bring_up_to_date(gallery: Gallery, threads: int, progress: Progress | None = None) -> None:
@@ -227,7 +227,7 @@ def bring_up_to_date(gallery: Gallery, threads: int, progress: Progress | None =
 
 
 def _require_writable(path: Path) -> None:
-    """Check, before the pictures are read, that a gallery can be changed: SQLite writes a log beside it."""
+    """Check, before the images are read, that a gallery can be changed: SQLite writes a log beside it."""
     log = path.with_name(f"{path.name}-wal")
     if not os.access(path, os.W_OK) or not (os.access(path.parent, os.W_OK) or log.exists()):
         raise GalleryError(f"{path}: cannot be changed: this user may not write it, or not in its folder")

@@ -1,4 +1,4 @@
-"""`shitu-edge gallery build`, `add` and `replace`: pictures into a gallery."""
+"""`shitu-edge gallery build`, `add` and `replace`: images into a gallery."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Annotated
 
 import typer
 
-from ...enrolment import (
-    Enrolment,
+from ...enrollment import (
+    Enrollment,
     NothingReadableError,
-    add_pictures,
+    add_images,
     build_gallery,
-    replace_pictures,
+    replace_images,
 )
 from ...gallery import Gallery
 from ...gallery.labels import normal_label
-from ...inputs.sources import FoundImages, LabelledPicture, find_images
+from ...inputs.sources import FoundImages, LabeledImage, find_images
 from ...system.text import some
 from ..options import (
     Author,
@@ -37,7 +37,7 @@ from ..printing import count, print_message, print_skipped
 from ..tables import progress_bar
 from .look import print_state
 
-Pictures = Annotated[
+Images = Annotated[
     Path,
     typer.Argument(
         metavar="IMAGES",
@@ -50,12 +50,12 @@ AllowMissing = Annotated[
     bool, typer.Option("--allow-missing", help="Exit with 0 also where a label ends without an item.")
 ]
 Crop = Annotated[
-    bool, typer.Option("--crop", help="Enrol the product that the detector finds in a photo, not the whole photo.")
+    bool, typer.Option("--crop", help="Enroll the product that the detector finds in a photo, not the whole photo.")
 ]
 
 
 def build(
-    pictures: Pictures,
+    images: Images,
     gallery: GalleryArgument,
     models: Models = None,
     crop: Crop = False,
@@ -74,13 +74,13 @@ def build(
 
     Example: shitu-edge gallery build products/ shop.gallery --models models/ppshitu-v2
     """
-    found = find_images(pictures)
+    found = find_images(images)
     with (
         _told(found),
         open_recognizer(models, None, engine, precision, threads, max_megapixels=max_megapixels) as recognizer,
         progress_bar() as report,
     ):
-        enrolment = build_gallery(
+        enrollment = build_gallery(
             recognizer,
             gallery,
             found.images,
@@ -91,14 +91,12 @@ def build(
             progress=report,
         )
     with Gallery.open(gallery, background=False) as opened:
-        _report(found, enrolment, gallery, opened, allow_missing)
+        _report(found, enrollment, gallery, opened, allow_missing)
 
 
 def add(
     gallery: GalleryArgument,
-    pictures: Annotated[
-        list[Path], typer.Argument(metavar="IMAGES...", help="With --label images, else as for build.")
-    ],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGES...", help="With --label images, else as for build.")],
     label: Annotated[str | None, typer.Option(help="The label of all these images.", show_default=False)] = None,
     models: Models = None,
     crop: Crop = False,
@@ -114,22 +112,22 @@ def add(
 
     Example: shitu-edge gallery add shop.gallery oat-milk.jpg --label "Oat milk 1 l" --models models/ppshitu-v2
     """
-    found = _together(map(find_images, pictures)) if label is None else _labeled(pictures, label)
+    found = _together(map(find_images, images)) if label is None else _labeled(images, label)
     with (
         _told(found),
         Gallery.open(gallery, background=False) as opened,
         open_recognizer(models, None, engine, precision, threads, max_megapixels=max_megapixels) as recognizer,
     ):
         with progress_bar() as report:
-            enrolment = add_pictures(
+            enrollment = add_images(
                 recognizer, opened, found.images, crop=crop, author=author_or_user(author), note=note, progress=report
             )
-        _report(found, enrolment, gallery, opened, allow_missing)
+        _report(found, enrollment, gallery, opened, allow_missing)
 
 
 def replace(
     gallery: GalleryArgument,
-    pictures: Annotated[list[Path], typer.Argument(metavar="PHOTOS...", help="The product's new photos.")],
+    images: Annotated[list[Path], typer.Argument(metavar="PHOTOS...", help="The product's new photos.")],
     label: Annotated[str, typer.Option(help="The product: its label, which stays.")],
     models: Models = None,
     crop: Crop = False,
@@ -140,18 +138,18 @@ def replace(
     precision: PrecisionOption = None,
     threads: Threads = None,
 ) -> None:
-    """Put other pictures in the place of all that a product has, as when its packaging changes.
+    """Put other images in the place of all that a product has, as when its packaging changes.
 
     Example: shitu-edge gallery replace shop.gallery new/*.jpg --label "Oat milk 1 l"
     """
-    found = _labeled(pictures, label)
+    found = _labeled(images, label)
     with (
         _told(found),
         Gallery.open(gallery, background=False) as opened,
         open_recognizer(models, None, engine, precision, threads, max_megapixels=max_megapixels) as recognizer,
     ):
         with progress_bar() as report:
-            enrolment = replace_pictures(
+            enrollment = replace_images(
                 recognizer,
                 opened,
                 label,
@@ -161,12 +159,12 @@ def replace(
                 note=note,
                 progress=report,
             )
-        _report(found, enrolment, gallery, opened)
+        _report(found, enrollment, gallery, opened)
 
 
 def _labeled(paths: Sequence[Path], label: str) -> FoundImages:
     label = normal_label(label, "--label")
-    return FoundImages(tuple(LabelledPicture(path, label, str(path)) for path in paths), frozenset([label]))
+    return FoundImages(tuple(LabeledImage(path, label, str(path)) for path in paths), frozenset([label]))
 
 
 def _together(sources: Iterable[FoundImages]) -> FoundImages:
@@ -192,17 +190,17 @@ def _told(found: FoundImages) -> Iterator[None]:
 
 
 def _report(
-    found: FoundImages, enrolment: Enrolment, path: Path, gallery: Gallery, allow_missing: bool = False
+    found: FoundImages, enrollment: Enrollment, path: Path, gallery: Gallery, allow_missing: bool = False
 ) -> None:
     """Say what became of the images.
 
     Raises:
         typer.Exit: a label has no item.
     """
-    print_skipped([*found.skipped, *enrolment.unreadable])
-    skipped = len(found.skipped) + len(enrolment.unreadable)
-    print_state(path, gallery, f"{count(enrolment.added, 'image')} added, {skipped} skipped")
-    missing = sorted(found.labels - enrolment.labels)
+    print_skipped([*found.skipped, *enrollment.unreadable])
+    skipped = len(found.skipped) + len(enrollment.unreadable)
+    print_state(path, gallery, f"{count(enrollment.added, 'image')} added, {skipped} skipped")
+    missing = sorted(found.labels - enrollment.labels)
     if missing:
         told = f"{count(len(missing), 'label')} without an item: {some(missing)}"
         print_message(f"note: {told}" if allow_missing else f"error: {told}; --allow-missing exits with 0")
