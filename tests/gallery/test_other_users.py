@@ -24,6 +24,8 @@ from .rows import create, new_items, unit_rows
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root becomes other users")
 
+_ALL = 100_000
+"""More items than a gallery here ever has; each rollback brings three back."""
 _ROUNDS = 100 * int(os.environ.get("SHITU_EDGE_TEST_SCALE", "1"))
 _OWNER, _COLLEAGUE = 54321, 65534
 _ROOT = Path(__file__).parents[2]
@@ -98,7 +100,7 @@ def follow(path: str, rounds: str) -> int:
             for entry in snapshot.items():
                 content.add(entry_digest(entry.id, entry.label, entry.source, vectors[entry.id].tobytes()))
             assert bytes(content).hex() == snapshot.log()[0].digest
-        revision, [matches] = gallery.search_with_revision(unit_rows(1), 100)
+        revision, [matches] = gallery.search_with_revision(unit_rows(1), _ALL)
         seen = _no_older_than(seen, revision)
         assert len(matches) == len(ids) or revision > snapshot.revision
         if number % 20 == 0:
