@@ -32,7 +32,7 @@ from .ranges import (
     require_whole,
     shown,
 )
-from .results import Box, Detections, Dropped, DropReason, Provenance, Recognition, StageTimes
+from .results import Box, Detections, Dropped, DropReason, EngineInfo, Provenance, Recognition, StageTimes
 from .stages.decide import Candidate, decide
 from .stages.decode import DEFAULT_LIMITS, DecodedImage, DecodeLimits, DecodeMode, Source, decode
 from .stages.detect import Detector
@@ -171,6 +171,11 @@ class Recognizer:
         manifest = self.bundle.manifest
         whole, crop = (max(part.network.input.shape()[1:]) for part in (manifest.detector, manifest.extractor))
         return max(_SHARPER_THAN_DETECTOR * whole, _CROPS_A_SIDE * crop)
+
+    @property
+    def extractor_info(self) -> EngineInfo:
+        """What runs the extractor: engine, version, precision and threads."""
+        return self._extractor.engine
 
     def recognize(
         self,

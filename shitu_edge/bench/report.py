@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
+from ..drawing.page import Table
 from .run import STAGES, Result
 from .statistics import Quantile, Summary, summarize
 from .sweep import Axis
@@ -14,25 +14,6 @@ from .trial import Outcome
 from .verdict import Verdict
 
 _MIB = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A title, headings and rows of text."""
-
-    title: str
-    headings: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-    def markdown(self) -> Iterator[str]:
-        """Yield the lines of a Markdown table."""
-        yield f"## {self.title}"
-        yield ""
-        yield f"| {' | '.join(self.headings)} |"
-        yield f"| {' | '.join('---' for _ in self.headings)} |"
-        for row in self.rows:
-            yield f"| {' | '.join(row)} |"
-        yield ""
 
 
 def tables(result: Result) -> list[Table]:

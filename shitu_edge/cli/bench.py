@@ -13,12 +13,13 @@ import typer
 from ..bench.compare import conditions, differences, load_result
 from ..bench.images import load_images, read_size
 from ..bench.page import page
-from ..bench.report import Table, facts, markdown, outcome_table, sweep_tables, tables, verdict_lines
+from ..bench.report import facts, markdown, outcome_table, sweep_tables, tables, verdict_lines
 from ..bench.run import Result, Setup, run
 from ..bench.sweep import Axis, sweep
 from ..bench.tune import tune
 from ..bench.verdict import Verdict, judge, try_remedies
 from ..bundle.profile import Profile
+from ..drawing.page import Table
 from ..engines.cache import CACHE_VARIABLE, home_cache, user_cache
 from ..errors import OptionError
 from ..system.files import check_writable, write_aside

@@ -11,7 +11,7 @@ import typer
 from .. import __version__
 from ..errors import ShituError, reason_of
 from ..system.streams import close_stdout, open_streams
-from . import bench, demo, doctor, gallery, models, recognize
+from . import bench, demo, doctor, evaluate, gallery, models, recognize
 from .printing import print_line, print_message, run, set_up_messages
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("recognize")(recognize.recognize)
 app.add_typer(gallery.app, name="gallery")
+app.command("evaluate")(evaluate.evaluate_gallery)
 app.add_typer(models.app, name="models")
 app.add_typer(bench.app, name="bench")
 app.command("tune")(bench.tune_here)

@@ -25,6 +25,8 @@ _STEPS = {
     "recall": "Comparing with exact search",
     "audit": "Comparing items",
     "items": "Writing items",
+    "ranks": "Ranking queries",
+    "unknown": "Ranking unknown objects",
 }
 
 

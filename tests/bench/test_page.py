@@ -9,13 +9,13 @@ from xml.etree import ElementTree
 
 import pytest
 
-from shitu_edge.bench import plots
 from shitu_edge.bench.page import page
 from shitu_edge.bench.run import Result
 from shitu_edge.bench.statistics import summarize
 from shitu_edge.bench.sweep import Axis
 from shitu_edge.bench.trial import Outcome
 from shitu_edge.bench.verdict import judge
+from shitu_edge.drawing import plots
 
 
 class Balance(HTMLParser):

@@ -75,6 +75,29 @@ def lines(names: Sequence[str], series: Mapping[str, Sequence[float]], unit: str
     return _svg(drawn + _legend(list(series), _HIGH - 16), _HIGH + 6)
 
 
+def curve(
+    series: Mapping[str, Sequence[tuple[float, float]]], x_title: str, y_title: str, marks: Mapping[str, float]
+) -> str:
+    """Draw a line per series through points (x, y) in percent, y from 0 to 100, with a vertical line per mark."""
+    furthest = max([x for points in series.values() for x, _ in points] + [*marks.values(), 1.0])
+    x = _Axis(0, furthest, _LEFT, _WIDTH - _RIGHT)
+    y = _Axis(0, 100, _HIGH - _BOTTOM, _TOP)
+    drawn = []
+    for level in range(0, 101, 25):
+        drawn.append(_line([(_LEFT, y(level)), (_WIDTH - _RIGHT, y(level))], "#ddd"))
+        drawn.append(_text(_LEFT - 8, y(level) + 4, f"{level} %", "end"))
+    drawn += _ticks(np.linspace(0, furthest, 6), x, "%")
+    for number, (name, value) in enumerate(marks.items()):
+        drawn.append(_line([(x(value), _TOP), (x(value), y(0))], "#888", dashed=True))
+        drawn.append(_text(x(value) + 4, _TOP + 12 + 15 * number, name))
+    for number, (title, points) in enumerate(series.items()):
+        color = COLORS[number % len(COLORS)]
+        drawn.append(_line([(x(at), y(high)) for at, high in points], color))
+        drawn += [_dot(x(at), y(high), color, f"{title}: {high:.1f} % at {at:.2f} %", 2) for at, high in points]
+    drawn.append(_text(_WIDTH - _RIGHT, _HIGH - 8, x_title, "end"))
+    return _svg(drawn + _legend([f"{title}, {y_title}" for title in series], _HIGH - 16), _HIGH + 6)
+
+
 class _Axis:
     """Maps values linearly to pixels."""
 
@@ -106,8 +129,8 @@ def _rect(x: float, y: float, wide: float, high: float, color: str, title: str) 
     )
 
 
-def _dot(x: float, y: float, color: str, title: str) -> str:
-    return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{color}"><title>{escape(title)}</title></circle>'
+def _dot(x: float, y: float, color: str, title: str, radius: int = 4) -> str:
+    return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius}" fill="{color}"><title>{escape(title)}</title></circle>'
 
 
 def _line(points: Sequence[tuple[float, float]], color: str, dashed: bool = False) -> str:

@@ -1,0 +1,130 @@
+"""`shitu-edge evaluate`: how well a gallery recognizes labeled images, or its own items."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..drawing.contact_sheet import Captioned, Pair, contact_sheet
+from ..drawing.draw import save
+from ..drawing.page import Table
+from ..evaluation import Evaluation, LabeledPhoto, evaluate, leave_one_out, pipeline_recall, read_queries
+from ..evaluation.report import facts, page, tables
+from ..gallery import Gallery
+from ..system.files import check_writable, write_aside
+from .options import AsJson, Engine, EngineOption, GalleryArgument, Models, PrecisionOption, Threads, open_recognizer
+from .printing import print_line, print_message
+from .tables import print_facts, print_json, print_table, progress_bar
+
+
+class Style(str, Enum):
+    """Values of --as."""
+
+    shitu_edge = "shitu-edge"
+    paddleclas = "paddleclas"
+
+
+def evaluate_gallery(
+    path: GalleryArgument,
+    queries: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="QUERIES",
+            help="Labeled images: a folder per label, a label file, COCO, YOLO, Pascal VOC, or scenes.json. "
+            "[default: the gallery's own items, each without itself]",
+            show_default=False,
+        ),
+    ] = None,
+    models: Models = None,
+    crop: Annotated[
+        bool, typer.Option("--crop", help="Crop each image with one label to the product that it shows.")
+    ] = False,
+    style: Annotated[
+        Style, typer.Option("--as", help="paddleclas: print the recall@k of its eval_shitu_pipeline.py instead.")
+    ] = Style.shitu_edge,
+    engine: EngineOption = Engine.auto,
+    precision: PrecisionOption = None,
+    threads: Threads = None,
+    html_to: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a page with plots.")] = None,
+    draw_to: Annotated[
+        Path | None, typer.Option("--draw", metavar="FILE", help="Draw the worst queries beside the items they found.")
+    ] = None,
+    images: Annotated[
+        Path | None, typer.Option("--images", metavar="DIR", help="Folder of the gallery's images, for --draw.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure how well a gallery recognizes: retrieval, names against false accepts, boxes and baskets.
+
+    Labels that the gallery does not have count as unknown objects. With boxes, photos are also recognized as a whole.
+
+    Example: shitu-edge evaluate shop.gallery test-photos --html report.html
+    """
+    for out in (html_to, draw_to):
+        if out:
+            check_writable(out)
+    photos = None if queries is None else read_queries(queries)
+    if style is Style.paddleclas and photos is None:
+        raise typer.BadParameter("expected QUERIES with --as paddleclas")
+    with (
+        Gallery.open(path, background=False) as gallery,
+        open_recognizer(models, gallery, engine, precision, threads) as recognizer,
+        progress_bar() as report,
+    ):
+        if style is Style.paddleclas:
+            recalls = pipeline_recall(recognizer, photos or [], lambda *done: report("scenes", *done))
+            _print_recalls(recalls, as_json)
+            return
+        if photos is None:
+            evaluation = leave_one_out(recognizer, gallery, progress=report)
+        else:
+            evaluation = evaluate(recognizer, gallery, photos, crop=crop, progress=report)
+    if html_to:
+        write_aside(html_to, page(evaluation).encode())
+    if draw_to:
+        save(contact_sheet(list(_pairs(evaluation, photos or [], queries, images))), draw_to)
+    if as_json:
+        print_json(evaluation.as_dict())
+        return
+    print_facts(dict(facts(evaluation)))
+    for table in tables(evaluation):
+        _print(table)
+    for one in evaluation.skipped:
+        print_message(f"skipped {one.source}: {one.reason}")
+
+
+def _print(table: Table) -> None:
+    print_line()
+    print_line(table.title)
+    if table.rows:
+        print_table(table.headings, table.rows)
+
+
+def _print_recalls(recalls: tuple[float, ...], as_json: bool) -> None:
+    if as_json:
+        print_json({"schema_version": 1, **{f"recall@{k}": recall for k, recall in enumerate(recalls, 1)}})
+        return
+    for k, recall in enumerate(recalls, 1):
+        print_line(f"recall@{k}  {recall:.4f}")
+
+
+def _pairs(evaluation: Evaluation, photos: list[LabeledPhoto], queries: Path | None, images: Path | None) -> list[Pair]:
+    """Return the worst queries and the gallery items that they found."""
+    paths = {photo.source: photo.path for photo in photos}
+    sources = {one.item: one.source for one in evaluation.attractors}
+    pairs = []
+    for query in evaluation.worst:
+        name = query.source.rpartition(" #")[0] or query.source
+        asked = paths.get(query.source, paths.get(name, images / name if images else None))
+        source = sources.get(query.item or 0, "")
+        pairs.append(
+            Pair(
+                f"{query.label} found {query.nearest} ({query.similarity:.3f})",
+                Captioned(asked, query.label or "", query.source),
+                Captioned(images / source if images and source else None, query.nearest or "", source),
+            )
+        )
+    return pairs

@@ -1,0 +1,15 @@
+"""How well a gallery and a bundle recognize: metrics on labeled images, or on the gallery's own items."""
+
+from .evaluate import Evaluation, evaluate, leave_one_out
+from .paddleclas import pipeline_recall
+from .queries import LabeledBox, LabeledPhoto, read_queries
+
+__all__ = [
+    "Evaluation",
+    "LabeledBox",
+    "LabeledPhoto",
+    "evaluate",
+    "leave_one_out",
+    "pipeline_recall",
+    "read_queries",
+]

@@ -1,0 +1,410 @@
+"""Labeled images, or a gallery's own items, through a recognizer: every metric in one record."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import GalleryError, ImageError
+from ..gallery import Gallery, GalleryItem
+from ..inputs.skipped import Skipped
+from ..recognizer import Recognizer
+from ..results import Detections, RecognizedItem
+from .baskets import Baskets, compare_baskets
+from .boxes import COCO_IOUS, ProductCounts, average_precision, pair
+from .open_set import TARGETS, Answers, OperatingPoint, Spread, spread
+from .queries import LabeledPhoto
+from .retrieval import Ids, Ranks, Retrieval, Rows, rank
+
+SCHEMA_VERSION = 1
+MOST_OF_A_GALLERY = 5000
+"""Queries of leave-one-out."""
+_LISTED = 20
+_LEAST_SCORE, _MOST_BOXES = 0.01, 100
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A query and its answer.
+
+    Attributes:
+        source: the image, with the number of the box if it has several.
+        label: its true label, None for an unknown object without one.
+        nearest: label of the nearest gallery item, and `item` its id.
+        similarity: cosine to it.
+        own_rank: rank of the nearest item with the query's label, from 1; 0 if the gallery has none.
+    """
+
+    source: str
+    label: str | None
+    nearest: str | None
+    item: int | None
+    similarity: float
+    own_rank: int
+
+
+@dataclass(frozen=True, slots=True)
+class Confusion:
+    """How often queries of a label have an item of another one as their nearest."""
+
+    label: str
+    nearest: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Attractor:
+    """A gallery item that is the nearest of queries with another label: how many, and of its own label."""
+
+    item: int
+    label: str
+    source: str
+    wrong: int
+    right: int
+
+
+@dataclass(frozen=True, slots=True)
+class BoxReport:
+    """What detector and answers did to the boxes of labeled photos, at the recognizer's own settings but for AP.
+
+    Attributes:
+        photos, things: how many.
+        ap50, ap: average precision of the detector at an IoU of 0.5, and over 0.5 to 0.95, as COCO.
+        found: share of things that an answer boxes.
+        doubles: boxes of the answers on a thing that another one boxes already, per photo.
+        background: other boxes of the answers that are on no labeled thing, per photo.
+        products: per label of the gallery, worst recall first.
+    """
+
+    photos: int
+    things: int
+    ap50: float
+    ap: float
+    found: float
+    doubles: float
+    background: float
+    products: tuple[ProductCounts, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """All metrics.
+
+    Attributes:
+        kind: `queries`, or `leave_one_out`: each gallery item asks the others; known if its label has another item, and
+            asks once more without its label, as an unknown object.
+        working: what the recognizer's threshold does to the queries' nearest items.
+        targets: the operating points at 1, 2, 5 and 10 % false accepts.
+        attractors: gallery items that draw queries of other labels, worst first.
+        worst: known queries that the nearest item misnames, most similar first.
+        boxes, baskets: only of labeled boxes.
+    """
+
+    kind: str
+    gallery: str
+    revision: int
+    bundle: str
+    precision: str
+    items: int
+    labels: int
+    known: int
+    unknown: int
+    sampled: bool
+    retrieval: Retrieval
+    working: OperatingPoint
+    targets: tuple[tuple[float, OperatingPoint], ...]
+    curve: tuple[OperatingPoint, ...]
+    spread: Spread
+    confusions: tuple[Confusion, ...]
+    attractors: tuple[Attractor, ...]
+    worst: tuple[Query, ...]
+    boxes: BoxReport | None
+    baskets: Baskets | None
+    skipped: tuple[Skipped, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the record as values for `json.dumps`; NaN becomes None."""
+        return {"schema_version": SCHEMA_VERSION, **_plain(asdict(self))}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    return None if isinstance(value, float) and value != value else value
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Embedded queries: rows (Q, D), and per query its source and label."""
+
+    rows: Rows
+    sources: Sequence[str]
+    labels: Sequence[str | None]
+
+
+def evaluate(
+    recognizer: Recognizer,
+    gallery: Gallery,
+    photos: Sequence[LabeledPhoto],
+    *,
+    crop: bool = False,
+    progress: Progress = lambda *_: None,
+) -> Evaluation:
+    """Evaluate on labeled images.
+
+    A photo with a label is embedded whole or, with `crop`, as the product that it shows; of a photo with boxes every
+    box is, and the photo is recognized as a customer's would be.
+
+    Raises:
+        FingerprintError: the gallery was made with another extractor.
+        GalleryError: no image can be read, or the gallery is empty.
+    """
+    items, rows, numbers = _content(recognizer, gallery)
+    seen: list[_Seen] = []
+    skipped: list[Skipped] = []
+    for done, photo in enumerate(photos, 1):
+        try:
+            seen.append(_look(recognizer, photo, crop))
+        except ImageError as error:
+            skipped.append(Skipped(photo.source, str(error).removeprefix(f"{photo.path}: ")))
+        progress("images", done, len(photos))
+    if not seen:
+        raise GalleryError(
+            "; ".join(["no labeled image can be read", *(f"{one.source}: {one.reason}" for one in skipped[:1])])
+        )
+    asked = _Asked(
+        np.concatenate([one.rows for one in seen]),
+        [source for one in seen for source in one.sources],
+        [label for one in seen for label in one.labels],
+    )
+    query_numbers = np.array([-1 if label is None else numbers.get(label, -1) for label in asked.labels], np.int64)
+    ranks = rank(asked.rows, query_numbers, rows, _numbers_of(items, numbers), progress=_step(progress, "ranks"))
+    boxed = [one for one in seen if one.photo.boxes is not None]
+    return _evaluation(
+        recognizer, gallery, "queries", False, items, asked, ranks, _answers(ranks),
+        boxes=_box_report(boxed, set(numbers)) if boxed else None,
+        baskets=compare_baskets([_basket(one, set(numbers)) for one in boxed]) if boxed else None,
+        skipped=tuple(skipped),
+    )  # fmt: skip
+
+
+def leave_one_out(
+    recognizer: Recognizer,
+    gallery: Gallery,
+    *,
+    most_queries: int = MOST_OF_A_GALLERY,
+    progress: Progress = lambda *_: None,
+) -> Evaluation:
+    """Evaluate a gallery on its own items, without further images.
+
+    Args:
+        most_queries: of a gallery with more items, so many are asked about, the same ones each time.
+
+    Raises:
+        FingerprintError: the gallery was made with another extractor.
+        GalleryError: the gallery is empty.
+    """
+    items, rows, numbers = _content(recognizer, gallery)
+    own = _numbers_of(items, numbers)
+    chosen = np.arange(len(items))
+    if len(items) > most_queries:
+        chosen = np.sort(np.random.default_rng(0).choice(len(items), most_queries, replace=False))
+    asked = _Asked(rows[chosen], [items[place].source for place in chosen], [items[place].label for place in chosen])
+
+    def itself(part: slice) -> NDArray[np.bool_]:
+        mask = np.zeros((part.stop - part.start, len(items)), bool)
+        mask[np.arange(len(mask)), chosen[part]] = True
+        return mask
+
+    def its_label(part: slice) -> NDArray[np.bool_]:
+        same: NDArray[np.bool_] = own[None, :] == own[chosen[part], None]
+        return same
+
+    ranks = rank(asked.rows, own[chosen], rows, own, exclude=itself, progress=_step(progress, "ranks"))
+    foreign = rank(asked.rows, own[chosen], rows, own, exclude=its_label, progress=_step(progress, "unknown"))
+    known = _answers(ranks)
+    unknown = _answers(foreign)
+    answers = Answers(
+        np.concatenate([known.scores[known.known], unknown.scores]),
+        np.concatenate([known.right[known.known], unknown.right]),
+        np.concatenate([known.known[known.known], unknown.known]),
+    )
+    sampled = len(chosen) < len(items)
+    return _evaluation(recognizer, gallery, "leave_one_out", sampled, items, asked, ranks, answers)
+
+
+def _step(progress: Progress, name: str) -> Callable[[int, int], None]:
+    return lambda done, total: progress(name, done, total)
+
+
+def _content(recognizer: Recognizer, gallery: Gallery) -> tuple[list[GalleryItem], Rows, dict[str, int]]:
+    """Return a gallery's items, their rows, and the number of each label."""
+    extractor = recognizer.bundle.manifest.extractor
+    gallery.require(extractor.network.name, extractor.fingerprint)
+    items = gallery.items()
+    if not items:
+        raise GalleryError(f"{gallery.path}: is empty: enroll products first (`shitu-edge gallery build`)")
+    labels = sorted({item.label for item in items})
+    return items, gallery.embeddings([item.id for item in items]), {label: place for place, label in enumerate(labels)}
+
+
+def _numbers_of(items: Sequence[GalleryItem], numbers: dict[str, int]) -> Ids:
+    return np.array([numbers[item.label] for item in items], np.int64)
+
+
+def _answers(ranks: Ranks) -> Answers:
+    """Return the nearest items as answers, scored by their similarity."""
+    return Answers(np.nan_to_num(ranks.similarity, nan=-1.0), ranks.own_rank == 1, ranks.known)
+
+
+# -- labeled photos
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A photo, its queries, and, if it has boxes, these in pixels, what the detector found and what was answered."""
+
+    photo: LabeledPhoto
+    rows: Rows
+    sources: Sequence[str]
+    labels: Sequence[str | None]
+    truth: NDArray[np.float32]
+    found: Detections | None
+    items: tuple[RecognizedItem, ...]
+
+
+def _look(recognizer: Recognizer, photo: LabeledPhoto, crop: bool) -> _Seen:
+    nothing = np.zeros((0, 4), np.float32)
+    if photo.boxes is None:
+        return _Seen(photo, recognizer.embed(photo.path, crop=crop), [photo.source], [photo.label], nothing, None, ())
+    answer = recognizer.recognize(photo.path)
+    truth = photo.boxes_xyxy(answer.width, answer.height)
+    found = recognizer.detect(photo.path, detection_threshold=_LEAST_SCORE, max_boxes=_MOST_BOXES)
+    if len(truth):
+        rows = recognizer.embed(photo.path, truth)
+    else:
+        rows = np.zeros((0, recognizer.bundle.manifest.extractor.dim), np.float32)
+    sources = [f"{photo.source} #{number}" for number in range(1, len(truth) + 1)]
+    return _Seen(photo, rows, sources, [thing.label for thing in photo.boxes], truth, found, answer.items)
+
+
+def _boxes_of(items: Iterable[RecognizedItem]) -> NDArray[np.float32]:
+    return np.array([item.box_xyxy for item in items], np.float32).reshape(-1, 4)
+
+
+def _box_report(seen: Sequence[_Seen], enrolled: set[str]) -> BoxReport:
+    shown: Counter[str] = Counter()
+    boxed: Counter[str] = Counter()
+    right: Counter[str] = Counter()
+    wrong: Counter[str] = Counter()
+    things = found = doubles = background = 0
+    for one in seen:
+        labels = [label if label in enrolled else None for label in one.labels]
+        pairs = dict(pair(_boxes_of(one.items), one.truth))
+        things, found = things + len(labels), found + len(pairs)
+        shown.update(label for label in labels if label is not None)
+        for number, item in enumerate(one.items):
+            truth = labels[pairs[number]] if number in pairs else None
+            if truth is not None:
+                boxed[truth] += 1
+            if item.decision == "accepted" and item.label is not None:
+                (right if item.label == truth else wrong)[item.label] += 1
+        spare = [box for number, box in enumerate(_boxes_of(one.items)) if number not in pairs]
+        on_a_thing = sum(bool(pair(box[None], one.truth)) for box in spare)
+        doubles, background = doubles + on_a_thing, background + len(spare) - on_a_thing
+    detections = [(one.truth, one.found) for one in seen if one.found is not None]
+    products = [ProductCounts(name, shown[name], boxed[name], right[name], wrong[name]) for name in {*shown, *wrong}]
+    products.sort(key=lambda product: (product.recall if product.shown else 1.0, -product.wrong, product.label))
+    return BoxReport(
+        len(seen),
+        things,
+        average_precision(detections, 0.5),
+        float(np.mean([average_precision(detections, share) for share in COCO_IOUS])),
+        found / things if things else float("nan"),
+        doubles / len(seen),
+        background / len(seen),
+        tuple(products),
+    )
+
+
+def _basket(one: _Seen, enrolled: set[str]) -> tuple[Counter[str], Counter[str]]:
+    found = Counter(item.label for item in one.items if item.decision == "accepted" and item.label is not None)
+    return found, Counter(label for label in one.labels if label is not None and label in enrolled)
+
+
+# -- the record
+
+
+def _evaluation(
+    recognizer: Recognizer,
+    gallery: Gallery,
+    kind: str,
+    sampled: bool,
+    items: Sequence[GalleryItem],
+    asked: _Asked,
+    ranks: Ranks,
+    answers: Answers,
+    *,
+    boxes: BoxReport | None = None,
+    baskets: Baskets | None = None,
+    skipped: tuple[Skipped, ...] = (),
+) -> Evaluation:
+    threshold = recognizer.bundle.manifest.policy.similarity_threshold
+    names = np.array([label or "" for label in asked.labels])
+    own = _answers(ranks)
+    of_known = Answers(own.scores[ranks.known], own.right[ranks.known], own.known[ranks.known])
+    queries = [_query(asked, ranks, int(place), items) for place in np.flatnonzero(ranks.known)]
+    wrong = [query for query in queries if query.own_rank != 1]
+    pairs = Counter((query.label or "", query.nearest or "") for query in wrong)
+    return Evaluation(
+        kind=kind,
+        gallery=Path(gallery.path).name,
+        revision=gallery.revision,
+        bundle=recognizer.bundle.manifest.name,
+        precision=recognizer.extractor_info.precision,
+        items=len(items),
+        labels=len({item.label for item in items}),
+        known=int(answers.known.sum()),
+        unknown=int((~answers.known).sum()),
+        sampled=sampled,
+        retrieval=ranks.retrieval(),
+        working=answers.at(threshold),
+        targets=tuple((target, answers.at_false_accepts(target)) for target in TARGETS),
+        curve=answers.curve(),
+        spread=spread(of_known, names[ranks.known], threshold),
+        confusions=tuple(Confusion(*labels, count) for labels, count in pairs.most_common(_LISTED)),
+        attractors=_attractors(queries, items),
+        worst=tuple(sorted(wrong, key=lambda query: -query.similarity)[:_LISTED]),
+        boxes=boxes,
+        baskets=baskets,
+        skipped=skipped,
+    )
+
+
+def _query(asked: _Asked, ranks: Ranks, place: int, items: Sequence[GalleryItem]) -> Query:
+    nearest = items[ranks.nearest[place]] if ranks.nearest[place] >= 0 else None
+    return Query(
+        asked.sources[place],
+        asked.labels[place],
+        nearest.label if nearest else None,
+        nearest.id if nearest else None,
+        float(ranks.similarity[place]),
+        int(ranks.own_rank[place]),
+    )
+
+
+def _attractors(queries: Sequence[Query], items: Sequence[GalleryItem]) -> tuple[Attractor, ...]:
+    wrong = Counter(query.item for query in queries if query.own_rank != 1)
+    right = Counter(query.item for query in queries if query.own_rank == 1)
+    by_id = {item.id: item for item in items}
+    worst = sorted((one for one in wrong if one is not None), key=lambda one: (right[one] - wrong[one], one))[:_LISTED]
+    return tuple(Attractor(one, by_id[one].label, by_id[one].source, wrong[one], right[one]) for one in worst)
