@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from shitu_edge import Gallery, NewGalleryItem, Recognizer
 from shitu_edge.engines import ENGINES, EngineName
+from shitu_edge.evaluation import LabeledPhoto, pipeline_recall
 from shitu_edge.stages.decode import decode
 
 PROJECT = Path(__file__).parent.parent
@@ -133,6 +135,24 @@ def test_items_after_suppression(recognizer: Recognizer, golden: Golden, photos:
             golden["item_boxes_xyxy"][expected],
             atol=1,  # PaddleClas answers with its boxes cut down to whole pixels
         )
+
+
+def test_pipeline_recall_is_that_of_paddleclas(recognizer: Recognizer, golden: Golden, photos: list[Path]) -> None:
+    """Its `eval_shitu_pipeline.py` written out over what it recognized: each box names one item, the surest first."""
+    named = []
+    for number in range(len(photos)):
+        crops = golden["crop_photo"] == number
+        order = golden["crop_similarities"][crops][:, 0].argsort()[::-1]
+        named.append(golden["gallery_labels"][golden["crop_neighbors"][crops][order, 0]].tolist())
+    asked = [LabeledPhoto(photo, photo.name, names[number % len(names)], None)  # at different places of the list
+             for number, (photo, names) in enumerate(zip(photos, named, strict=True))]  # fmt: skip
+    asked[0] = replace(asked[0], label="a label that nothing has")
+    expected = [
+        sum(photo.label in names[:k] for photo, names in zip(asked, named, strict=True)) / len(asked)
+        for k in range(1, 6)
+    ]
+    assert 0 < expected[0] < expected[-1] < 1
+    assert pipeline_recall(recognizer, asked) == pytest.approx(expected, abs=1e-9)
 
 
 def test_engines_agree(version: str, photos: list[Path], tmp_path: Path) -> None:
