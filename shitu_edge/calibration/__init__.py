@@ -1,0 +1,24 @@
+"""Which score may name a product: thresholds that a gallery derives from its own items."""
+
+from .score import NEIGHBORS, score_of, scores_of
+from .threshold import (
+    FEWEST_PRODUCTS,
+    UnknownScores,
+    estimated_threshold,
+    products_needed,
+    promised_threshold,
+)
+from .unknown import chosen_queries, unknown_scores
+
+__all__ = [
+    "FEWEST_PRODUCTS",
+    "NEIGHBORS",
+    "UnknownScores",
+    "chosen_queries",
+    "estimated_threshold",
+    "products_needed",
+    "promised_threshold",
+    "score_of",
+    "scores_of",
+    "unknown_scores",
+]

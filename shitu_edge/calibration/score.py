@@ -1,0 +1,52 @@
+"""The score that is calibrated: the similarity, less what other labels compete for the same query.
+
+    score = s + 0.3 · ln P,    P = exp(s / 0.1) / Σ exp(s_l / 0.1)
+
+s is the similarity of the nearest item, s_l that of the nearest item of each label among the neighbors, P the share of
+the nearest label: a softmax over the neighborhood (as NAC, Vareto et al. 2023, arXiv 2301.01922), added to the
+similarity because alone it forgets how near the nearest item is. An unknown object resembles several products about
+equally; an enrolled one resembles its own.
+
+`benchmarks.scores` compares it with the plain similarity and with others.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..results import Match
+
+NEIGHBORS = 50
+"""Items whose labels compete. More change the score by less than their rounding."""
+_TEMPERATURE, _WEIGHT = 0.1, 0.3
+
+
+def score_of(matches: Sequence[Match]) -> float:
+    """Return the score of a query's nearest label from its neighbors, best first, of which there is at least one."""
+    best: dict[str, float] = {}
+    for match in matches[:NEIGHBORS]:
+        best.setdefault(match.label, match.similarity)
+    first = matches[0].similarity
+    competing = sum(math.exp((similarity - first) / _TEMPERATURE) for similarity in best.values())
+    return first - _WEIGHT * math.log(competing)
+
+
+def scores_of(similarities: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the scores (Q,) of neighbors (Q, K), best first, with their label numbers; -inf stands for no neighbor.
+
+    A query without neighbors has the score -1.
+    """
+    if not similarities.size:
+        return np.full(len(similarities), -1.0)
+    earlier = np.tril(np.ones((labels.shape[1],) * 2, bool), -1)
+    repeated = ((labels[:, :, None] == labels[:, None, :]) & earlier).any(axis=2)
+    first = similarities[:, :1].astype(np.float64)
+    there = np.isfinite(first[:, 0])
+    competing = np.exp((similarities - np.where(np.isfinite(first), first, 0)) / _TEMPERATURE)
+    competing = np.where(repeated, 0, competing).sum(axis=1)
+    scores = first[:, 0] - _WEIGHT * np.log(np.where(there, competing, 1))
+    return np.where(there, scores, -1.0)
