@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -33,9 +34,9 @@ _NEIGHBORS = 50
 class Split:
     """Answers of one split: scores and whether they are right of enrolled products, scores of unknown objects."""
 
-    known: NDArray[np.float64]
+    known: NDArray[np.floating]
     right: NDArray[np.bool_]
-    foreign: NDArray[np.float64]
+    foreign: NDArray[np.floating]
     own: UnknownScores
 
 
@@ -59,9 +60,9 @@ def main() -> None:
 
 def measure(name: str, rows: Rows, labels: Ids, splits: int) -> None:
     """Print the lines of one set."""
-    ways: dict[str, Callable[[UnknownScores, float], float]] = {
+    ways: dict[str, Callable[..., float]] = {
         "estimate": estimated_threshold,
-        "90 % sure": lambda own, rate: promised_threshold(own, rate, 0.9),
+        "90 % sure": partial(promised_threshold, confidence=0.9),
     }
     for k in (1, 2, 5):
         rng = np.random.default_rng(k)
@@ -69,7 +70,7 @@ def measure(name: str, rows: Rows, labels: Ids, splits: int) -> None:
         for plain in (True, False):
             for way, threshold in ways.items():
                 for rate in (0.01, 0.02, 0.05, 0.1):
-                    line = describe([one[plain] for one in both], lambda own, t=threshold, r=rate: t(own, r), rate)
+                    line = describe([one[plain] for one in both], partial(threshold, rate=rate), rate)
                     score = "similarity" if plain else "score"
                     print(f"| {name} | {k} | {score}, {way} | {rate:.0%} | {line} |", flush=True)
 
