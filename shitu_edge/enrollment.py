@@ -15,6 +15,7 @@ import numpy as np
 
 from .errors import EmbeddingError, GalleryError, ImageError
 from .gallery import Gallery, NewGalleryItem
+from .gallery.protocol import require_extractor
 from .gallery.store.connection import refuse_open
 from .inputs.skipped import Skipped, summary
 from .inputs.sources import LabeledImage
@@ -91,7 +92,7 @@ def build_gallery(
         with recognizer.create_gallery(partial_path, background=False) as gallery:
             items, unreadable = _read(recognizer, gallery, images, crop, progress)
             gallery.add(items, author=author, note=note or "built")
-            gallery.compact()
+            gallery.history.compact()
         _refuse_open(path)  # again, minutes later: a log applied to another file would spoil it
         try:
             replace_file(partial_path, path) if replace else publish(partial_path, path)
@@ -99,7 +100,7 @@ def build_gallery(
             raise GalleryError(f"{path}: cannot be made: {error.strerror}") from error
     with Gallery.open(path, background=False) as gallery:
         with suppress(GalleryError):  # somebody is writing already; the next index drops them
-            gallery.drop_stale_graphs()
+            gallery.index.drop_stale()
         bring_up_to_date(gallery, recognizer.threads, progress)
     return Enrollment.of(items, unreadable)
 
@@ -184,7 +185,7 @@ def _read(
 ) -> tuple[list[NewGalleryItem], tuple[Skipped, ...]]:
     """Embed all there is before anything is written, so that nobody waits for a transaction of minutes."""
     extractor = recognizer.bundle.manifest.extractor
-    gallery.require(extractor.network.name, extractor.fingerprint)
+    require_extractor(gallery, extractor.network.name, extractor.fingerprint)
     _require_writable(gallery.path)
     items: list[NewGalleryItem] = []
     unreadable: list[Skipped] = []
@@ -218,10 +219,10 @@ def _embedded(recognizer: Recognizer, images: Sequence[LabeledImage], crop: bool
 
 def bring_up_to_date(gallery: Gallery, threads: int, progress: Progress | None = None) -> None:
     """Build or extend the graph where it pays; what was changed is in the gallery, whatever becomes of it."""
-    if gallery.needs_graph():
+    if gallery.index.is_due():
         report = partial(progress, "index") if progress else None
         try:
-            gallery.reindex(anew=False, threads=threads, progress=report)
+            gallery.index.rebuild(extend=True, threads=threads, progress=report)
         except GalleryError as error:
             _log.warning("no index was built, so searches take longer: %s", error)
 

@@ -20,6 +20,7 @@ from .bundle.profile import Profile
 from .engines import EngineName, Resources
 from .errors import GalleryError, ImageError
 from .gallery import Gallery, GallerySearch, NewGalleryItem
+from .gallery.protocol import require_extractor
 from .imaging.geometry import Boxes, clip_boxes
 from .imaging.texture import has_texture
 from .ranges import (
@@ -147,7 +148,7 @@ class Recognizer:
             detector = Detector(session, manifest.detector, extractor.workers)
             found = opening.result()
             if found is not None:
-                found.require(manifest.extractor.network.name, manifest.extractor.fingerprint)
+                require_extractor(found, manifest.extractor.network.name, manifest.extractor.fingerprint)
             wave_ms = _warm_up(opened, detector, extractor)
             release_freed_memory()
             return cls(opened, detector, extractor, found, threads, limits, wave_ms, stack.pop_all())
