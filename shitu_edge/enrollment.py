@@ -19,6 +19,7 @@ from .gallery.protocol import require_extractor
 from .gallery.store.connection import refuse_open
 from .inputs.skipped import Skipped, summary
 from .inputs.sources import LabeledImage
+from .ranges import require_flag, require_instance, require_path
 from .recognizer import Recognizer
 from .system.files import file_inside
 from .system.unfinished import publish, unfinished
@@ -67,7 +68,7 @@ class Enrollment:
 
 def build_gallery(
     recognizer: Recognizer,
-    path: Path,
+    path: str | os.PathLike[str],
     images: Sequence[LabeledImage],
     *,
     replace: bool = False,
@@ -84,7 +85,12 @@ def build_gallery(
     Raises:
         NothingReadableError: no image can be read.
         GalleryError: `path` exists and `replace` is false, or its folder cannot be written.
+        OptionError: an argument is of the wrong kind.
     """
+    require_path("path", path)
+    require_flag("replace", replace)
+    _check(recognizer, images, crop)
+    path = Path(path)
     if os.path.exists(path) and not replace:
         raise GalleryError(f"{path}: exists already; --replace builds it anew, `gallery add` adds to it")
     _refuse_open(path)
@@ -121,6 +127,8 @@ def add_images(
         FingerprintError: the gallery was made with another extractor.
         NothingReadableError: no image can be read.
     """
+    require_instance("gallery", gallery, Gallery, "an open Gallery")
+    _check(recognizer, images, crop)
     items, unreadable = _read(recognizer, gallery, images, crop, progress)
     gallery.add(items, author=author, note=note)
     bring_up_to_date(gallery, recognizer.threads, progress)
@@ -145,6 +153,9 @@ def replace_images(
         NothingReadableError: no image can be read.
         GalleryError: no item has the label.
     """
+    require_instance("gallery", gallery, Gallery, "an open Gallery")
+    require_instance("label", label, str, "text")
+    _check(recognizer, images, crop)
     items, unreadable = _read(recognizer, gallery, images, crop, progress)
     gallery.replace(label, items, author=author, note=note or f"new images of {label}")
     bring_up_to_date(gallery, recognizer.threads, progress)
@@ -174,6 +185,14 @@ def check_vectors(recognizer: Recognizer, items: Sequence[NewGalleryItem], image
             f"that came with them (cosine {np.median(likeness):.3f}): name the bundle of the extractor that made these"
         )
     return len(chosen)
+
+
+def _check(recognizer: object, images: Sequence[LabeledImage], crop: object) -> None:
+    require_instance("recognizer", recognizer, Recognizer, "an open Recognizer")
+    require_flag("crop", crop)
+    require_instance("images", images, (list, tuple), "a list of LabeledImage")
+    for image in images:
+        require_instance("images", image, LabeledImage, "a list of LabeledImage")
 
 
 def _read(

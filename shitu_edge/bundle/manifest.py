@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Literal, get_args
 
 from ..errors import BundleError
-from ..ranges import require_flag, require_number, require_one_of, require_whole
+from ..ranges import require_flag, require_number, require_one_of, require_path, require_whole
 from ..schema import SchemaError, build
 from ..system.files import read_bounded
 from .built_in import BUNDLES
@@ -257,7 +257,9 @@ class Bundle:
 
         Raises:
             BundleError: it is not there, or `bundle.json` is not one that this version understands.
+            OptionError: that is not a path.
         """
+        require_path("bundle", bundle)
         folder = _locate(bundle)
         path = folder / MANIFEST
         try:

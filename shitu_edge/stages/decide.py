@@ -11,6 +11,7 @@ from ..bundle import DecisionPolicy
 from ..imaging.geometry import suppress
 from ..results import SIMILARITY_ROUNDING, Box, Decision, Dropped, DropReason, Match, RecognizedItem
 
+_RIVALS = 50
 _WHOLE_PIXELS = 1.0
 """PaddleClas counts pixels, not distances, when it suppresses recognized items."""
 
@@ -32,6 +33,11 @@ class _Verdict:
     decision: Decision
     label: str | None
     similarity: float | None
+
+
+def asked_neighbors(policy: DecisionPolicy) -> int:
+    """Return how many neighbors to ask for: with a margin enough to meet another label behind many of the first."""
+    return max(policy.neighbors, _RIVALS) if policy.margin > 0 else policy.neighbors
 
 
 def decide(
