@@ -95,7 +95,7 @@ def _kept(folder: Path, rows: Rows, threads: int) -> Path:
     ) as gallery:
         items = (NewGalleryItem(f"product {i // 10}", f"{i}.jpg", row) for i, row in enumerate(rows))
         _timed("add all", lambda: gallery.add(items))
-        _timed(f"index on {threads} threads", lambda: gallery.reindex(threads=threads))
+        _timed(f"index on {threads} threads", lambda: gallery.index.rebuild(threads=threads))
         gallery.copy(path)
     for file in folder.glob(f"{partial_path.name}*"):
         file.unlink()

@@ -68,7 +68,7 @@ def _compare(folder: Path, size: int, dim: int, threads: int, uri: str, token: s
     with Gallery.create(path, extractor="synthetic", fingerprint="0" * 32, dim=dim, background=False) as gallery:
         gallery.add(NewGalleryItem(f"product {i // 10}", "", row) for i, row in enumerate(vectors))
         start = time.perf_counter()
-        gallery.reindex(threads=threads)
+        gallery.index.rebuild(threads=threads)
         print(f"graph of {size} × {dim}: built in {time.perf_counter() - start:.1f} s")
         start = time.perf_counter()
         push(gallery, uri, name, token=token, settle_s=0)

@@ -7,9 +7,13 @@ with Recognizer.open("models/ppshitu-v2", gallery="shop.gallery") as recognizer:
         print(item.decision, item.label, item.similarity, item.box_xyxy)
 """
 
-from .bundle import Bundle, DecisionPolicy
+from .bundle import Bundle, DecisionPolicy, Manifest, Network, Precision, WholeImage
+from .bundle.profile import Profile
+from .engines import EngineName
+from .enrollment import Enrollment, NothingReadableError, add_images, build_gallery, replace_images
 from .errors import (
     BundleError,
+    ClosedError,
     DamagedError,
     EmbeddingError,
     EngineError,
@@ -17,14 +21,36 @@ from .errors import (
     ForkError,
     GalleryError,
     ImageError,
+    MisfitError,
     OptionError,
     ShituError,
 )
-from .gallery import Gallery, GalleryInfo, GalleryItem, GallerySearch, NewGalleryItem, Revision
+from .gallery import (
+    Change,
+    Diff,
+    Gallery,
+    GalleryHistory,
+    GalleryIndex,
+    GalleryInfo,
+    GalleryItem,
+    GallerySearch,
+    GraphParameters,
+    Meta,
+    NewGalleryItem,
+    Replay,
+    Revision,
+    Step,
+)
+from .inputs.skipped import Skipped
+from .inputs.sources import FoundImages, LabeledImage, find_images
 from .recognizer import Recognizer
 from .results import (
+    Box,
+    Decision,
+    Detection,
     Detections,
     Dropped,
+    DropReason,
     EngineInfo,
     Match,
     Provenance,
@@ -32,37 +58,68 @@ from .results import (
     RecognizedItem,
     StageTimes,
 )
-from .stages.decode import DecodeLimits
+from .stages.decode import DecodeLimits, DecodeMode, Source
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Box",
     "Bundle",
     "BundleError",
+    "Change",
+    "ClosedError",
     "DamagedError",
+    "Decision",
     "DecisionPolicy",
     "DecodeLimits",
+    "DecodeMode",
+    "Detection",
     "Detections",
+    "Diff",
+    "DropReason",
     "Dropped",
     "EmbeddingError",
     "EngineError",
     "EngineInfo",
+    "EngineName",
+    "Enrollment",
     "FingerprintError",
     "ForkError",
+    "FoundImages",
     "Gallery",
     "GalleryError",
+    "GalleryHistory",
+    "GalleryIndex",
     "GalleryInfo",
     "GalleryItem",
     "GallerySearch",
+    "GraphParameters",
     "ImageError",
+    "LabeledImage",
+    "Manifest",
     "Match",
+    "Meta",
+    "MisfitError",
+    "Network",
     "NewGalleryItem",
+    "NothingReadableError",
     "OptionError",
+    "Precision",
+    "Profile",
     "Provenance",
     "Recognition",
     "RecognizedItem",
     "Recognizer",
+    "Replay",
     "Revision",
     "ShituError",
+    "Skipped",
+    "Source",
     "StageTimes",
+    "Step",
+    "WholeImage",
+    "add_images",
+    "build_gallery",
+    "find_images",
+    "replace_images",
 ]

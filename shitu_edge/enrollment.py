@@ -15,9 +15,11 @@ import numpy as np
 
 from .errors import EmbeddingError, GalleryError, ImageError
 from .gallery import Gallery, NewGalleryItem
+from .gallery.protocol import require_extractor
 from .gallery.store.connection import refuse_open
 from .inputs.skipped import Skipped, summary
 from .inputs.sources import LabeledImage
+from .ranges import require_flag, require_instance, require_path
 from .recognizer import Recognizer
 from .system.files import file_inside
 from .system.unfinished import publish, unfinished
@@ -66,7 +68,7 @@ class Enrollment:
 
 def build_gallery(
     recognizer: Recognizer,
-    path: Path,
+    path: str | os.PathLike[str],
     images: Sequence[LabeledImage],
     *,
     replace: bool = False,
@@ -83,7 +85,12 @@ def build_gallery(
     Raises:
         NothingReadableError: no image can be read.
         GalleryError: `path` exists and `replace` is false, or its folder cannot be written.
+        OptionError: an argument is of the wrong kind.
     """
+    require_path("path", path)
+    require_flag("replace", replace)
+    _check(recognizer, images, crop)
+    path = Path(path)
     if os.path.exists(path) and not replace:
         raise GalleryError(f"{path}: exists already; --replace builds it anew, `gallery add` adds to it")
     _refuse_open(path)
@@ -91,7 +98,7 @@ def build_gallery(
         with recognizer.create_gallery(partial_path, background=False) as gallery:
             items, unreadable = _read(recognizer, gallery, images, crop, progress)
             gallery.add(items, author=author, note=note or "built")
-            gallery.compact()
+            gallery.history.compact()
         _refuse_open(path)  # again, minutes later: a log applied to another file would spoil it
         try:
             replace_file(partial_path, path) if replace else publish(partial_path, path)
@@ -99,7 +106,7 @@ def build_gallery(
             raise GalleryError(f"{path}: cannot be made: {error.strerror}") from error
     with Gallery.open(path, background=False) as gallery:
         with suppress(GalleryError):  # somebody is writing already; the next index drops them
-            gallery.drop_stale_graphs()
+            gallery.index.drop_stale()
         bring_up_to_date(gallery, recognizer.threads, progress)
     return Enrollment.of(items, unreadable)
 
@@ -120,6 +127,8 @@ def add_images(
         FingerprintError: the gallery was made with another extractor.
         NothingReadableError: no image can be read.
     """
+    require_instance("gallery", gallery, Gallery, "an open Gallery")
+    _check(recognizer, images, crop)
     items, unreadable = _read(recognizer, gallery, images, crop, progress)
     gallery.add(items, author=author, note=note)
     bring_up_to_date(gallery, recognizer.threads, progress)
@@ -144,6 +153,9 @@ def replace_images(
         NothingReadableError: no image can be read.
         GalleryError: no item has the label.
     """
+    require_instance("gallery", gallery, Gallery, "an open Gallery")
+    require_instance("label", label, str, "text")
+    _check(recognizer, images, crop)
     items, unreadable = _read(recognizer, gallery, images, crop, progress)
     gallery.replace(label, items, author=author, note=note or f"new images of {label}")
     bring_up_to_date(gallery, recognizer.threads, progress)
@@ -175,6 +187,14 @@ def check_vectors(recognizer: Recognizer, items: Sequence[NewGalleryItem], image
     return len(chosen)
 
 
+def _check(recognizer: object, images: Sequence[LabeledImage], crop: object) -> None:
+    require_instance("recognizer", recognizer, Recognizer, "an open Recognizer")
+    require_flag("crop", crop)
+    require_instance("images", images, (list, tuple), "a list of LabeledImage")
+    for image in images:
+        require_instance("images", image, LabeledImage, "a list of LabeledImage")
+
+
 def _read(
     recognizer: Recognizer,
     gallery: Gallery,
@@ -184,7 +204,7 @@ def _read(
 ) -> tuple[list[NewGalleryItem], tuple[Skipped, ...]]:
     """Embed all there is before anything is written, so that nobody waits for a transaction of minutes."""
     extractor = recognizer.bundle.manifest.extractor
-    gallery.require(extractor.network.name, extractor.fingerprint)
+    require_extractor(gallery, extractor.network.name, extractor.fingerprint)
     _require_writable(gallery.path)
     items: list[NewGalleryItem] = []
     unreadable: list[Skipped] = []
@@ -218,10 +238,10 @@ def _embedded(recognizer: Recognizer, images: Sequence[LabeledImage], crop: bool
 
 def bring_up_to_date(gallery: Gallery, threads: int, progress: Progress | None = None) -> None:
     """Build or extend the graph where it pays; what was changed is in the gallery, whatever becomes of it."""
-    if gallery.needs_graph():
+    if gallery.index.is_due():
         report = partial(progress, "index") if progress else None
         try:
-            gallery.reindex(anew=False, threads=threads, progress=report)
+            gallery.index.rebuild(extend=True, threads=threads, progress=report)
         except GalleryError as error:
             _log.warning("no index was built, so searches take longer: %s", error)
 

@@ -6,6 +6,7 @@
     ├── BundleError            a model bundle that is missing, altered or not understood
     ├── EngineError            an inference engine that is missing or cannot run a network
     ├── ForkError              something opened before this process was forked off another
+    ├── ClosedError            a recognizer that was closed before
     ├── EmbeddingError         a network answered with a zero or non-finite vector
     └── GalleryError           a gallery that is missing, damaged or used wrongly
         ├── DamagedError           a gallery file that is not what was written
@@ -39,6 +40,10 @@ class EngineError(ShituError):
 
 class ForkError(ShituError):
     """A recognizer or gallery was opened before this process was forked off, and cannot be used in it."""
+
+
+class ClosedError(ShituError):
+    """A recognizer was used after it was closed. (A closed gallery raises `GalleryError`.)"""
 
 
 class EmbeddingError(ShituError):

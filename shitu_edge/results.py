@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .errors import ImageError
 
 Box = tuple[float, float, float, float]
 """`x1, y1, x2, y2` in pixels of the image as it was given, after its EXIF orientation."""
@@ -16,8 +19,20 @@ DropReason = Literal["below_threshold", "no_texture", "suppressed", "deadline", 
 
 
 @dataclass(frozen=True, slots=True)
+class Detection:
+    """One detection: its box, its score in 0..1, and its class id."""
+
+    box_xyxy: Box
+    score: float
+    class_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class Detections:
-    """What the detector found, best first: boxes (N, 4) float32 xyxy px, scores (N,) float32, class ids (N,) int32."""
+    """Detections, best first: boxes (N, 4) float32 xyxy px, scores (N,) float32, class ids (N,) int32.
+
+    Iterating yields each as a `Detection`.
+    """
 
     boxes_xyxy: NDArray[np.float32]
     scores: NDArray[np.float32]
@@ -25,6 +40,11 @@ class Detections:
 
     def __len__(self) -> int:
         return len(self.scores)
+
+    def __iter__(self) -> Iterator[Detection]:
+        rows = zip(self.boxes_xyxy.tolist(), self.scores.tolist(), self.class_ids.tolist(), strict=True)
+        for (x1, y1, x2, y2), score, class_id in rows:
+            yield Detection((x1, y1, x2, y2), score, class_id)
 
     def best(self, count: int) -> Detections:
         """Return the first `count` of them."""
@@ -50,7 +70,8 @@ class RecognizedItem:
 
     `label` is the named product (of an ambiguous item: the likelier one) and None for an unknown one. `similarity`
     is that of the best match, of a named item the best with its label; None when the gallery is empty.
-    `detection_score` is the detector's, None for the whole image. `matches` are the neighbors, best first.
+    `detection_score` is the detector's, None for the whole image. `matches` are the neighbors, best first. `score` is
+    what a calibrated threshold is compared with (`shitu_edge.calibration.score`), None if none was.
     """
 
     box_xyxy: Box
@@ -59,6 +80,33 @@ class RecognizedItem:
     similarity: float | None
     detection_score: float | None
     matches: tuple[Match, ...]
+    score: float | None = None
+
+
+CalibrationState = Literal["calibrated", "thin", "stale", "uncalibrated"]
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """From which score a gallery names a product, and for which rate of false accepts.
+
+    Attributes:
+        state: `calibrated`; `thin`: the rate is lower than so few products can tell, and estimated; `stale`: a tenth of
+            the gallery has changed since, and it is being derived anew; `uncalibrated`: there is no threshold yet, or
+            there are fewer than 20 products, and the bundle's similarity threshold decides.
+        max_false_accept: largest share of unknown objects that get a name, 0..1.
+        confidence: that this is kept, 0..1; None for a best estimate.
+        threshold: score from which a product is named; None if uncalibrated.
+        products: labels of the gallery that it was derived from.
+        revision: of the gallery, that it was derived from.
+    """
+
+    state: CalibrationState
+    max_false_accept: float
+    confidence: float | None
+    threshold: float | None
+    products: int
+    revision: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,18 +151,34 @@ class EngineInfo:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """What made an answer. `gallery_revision` counts the gallery's committed changes."""
+    """What made an answer.
+
+    Attributes:
+        bundle, bundle_digest: the bundle's name, and the SHA-256 of its `bundle.json`.
+        detector, extractor: what ran the networks.
+        gallery_revision: the number of changes committed to the gallery.
+        decoder: `Pillow` or `OpenCV` with its version; None for an array, which needs none.
+        resizer: `OpenCV` with its version, or `shitu-edge`, whose own resizing is used without OpenCV.
+    """
 
     bundle: str
     bundle_digest: str
     detector: EngineInfo
     extractor: EngineInfo
     gallery_revision: int
+    decoder: str | None
+    resizer: str
 
 
 @dataclass(frozen=True, slots=True)
 class Recognition:
-    """The answer to one image of `width` × `height` pixels: items surest first, and every box that is none."""
+    """The answer to one image of `width` × `height` pixels: items surest first, and every box that is not an item.
+
+    `calibration` says what the names rest on; None if the similarity threshold alone decided.
+
+    It keeps a reference to the image as it was given, for `crop`: a path costs nothing, encoded bytes, a PIL image or
+    an array live as long as the answer. A pickled or copied answer leaves the image behind.
+    """
 
     items: tuple[RecognizedItem, ...]
     dropped: tuple[Dropped, ...]
@@ -122,7 +186,32 @@ class Recognition:
     height: int
     stage_ms: StageTimes
     made_by: Provenance
+    calibration: Calibration | None = None
+    _cut: Callable[[Box], NDArray[np.uint8]] | None = field(default=None, repr=False, compare=False)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        parts = self.items, self.dropped, self.width, self.height, self.stage_ms, self.made_by, self.calibration
+        return Recognition, parts
+
+    def crop(self, item: RecognizedItem | Dropped | Box) -> NDArray[np.uint8]:
+        """Return the pixels (h, w, 3) uint8 RGB of the image inside a box, at full resolution.
+
+        Each call decodes the image again. A JPEG over the limit of pixels is cropped at the reduced scale that the
+        limit allows.
+
+        Args:
+            item: a recognized item, a dropped box, or a box in pixels of the image.
+
+        Raises:
+            ImageError: the image cannot be read again: it was a stream, its file has changed, or the answer is a copy.
+            OptionError: the box has no area inside the image.
+        """
+        if self._cut is None:
+            raise ImageError("a copied answer is without its image: crop the answer that recognize() returned")
+        return self._cut(item.box_xyxy if isinstance(item, (RecognizedItem, Dropped)) else item)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the answer as values that `json.dumps` takes."""
-        return asdict(self)
+        values = asdict(replace(self, _cut=None))
+        del values["_cut"]
+        return values

@@ -14,5 +14,10 @@ def answer(width: int, height: int, *items: RecognizedItem) -> Recognition:
     """Return the answer to an image of this size."""
     engine = EngineInfo("none", "0", "fp32", 1, None)
     return Recognition(
-        items, (), width, height, StageTimes(1, 2, 3, 4, 5, 15), Provenance("tiny", "0", engine, engine, 1)
+        items,
+        (),
+        width,
+        height,
+        StageTimes(1, 2, 3, 4, 5, 15),
+        Provenance("tiny", "0", engine, engine, 1, None, "shitu-edge"),
     )

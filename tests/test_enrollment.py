@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shitu_edge import Gallery, NewGalleryItem, Recognizer
+from shitu_edge import Gallery, GalleryIndex, NewGalleryItem, Recognizer
 from shitu_edge.cli import main
 from shitu_edge.enrollment import Enrollment, NothingReadableError, add_images, build_gallery, check_vectors
 from shitu_edge.errors import FingerprintError, GalleryError
@@ -399,7 +399,7 @@ def test_an_index_that_cannot_be_built_leaves_the_report(
         raise GalleryError("the disk is full")
 
     monkeypatch.setattr(live_module, "GRAPH_FROM", 2)
-    monkeypatch.setattr(Gallery, "reindex", refuse)
+    monkeypatch.setattr(GalleryIndex, "rebuild", refuse)
     images = [*_images(folder), LabeledImage(folder / "gone", "x", "gone")]
     done = build_gallery(recognizer, path, images)
     assert (done.added, [image.source for image in done.unreadable]) == (6, ["gone"])

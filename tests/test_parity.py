@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from shitu_edge import Gallery, NewGalleryItem, Recognizer
+from shitu_edge import NewGalleryItem, Recognizer
 from shitu_edge.engines import ENGINES, EngineName
 from shitu_edge.evaluation import LabeledPhoto, pipeline_recall
 from shitu_edge.stages.decode import decode
@@ -104,7 +104,6 @@ def test_embeddings(recognizer: Recognizer, golden: Golden, photos: list[Path]) 
 
 
 def test_neighbors(recognizer: Recognizer, golden: Golden, photos: list[Path]) -> None:
-    assert isinstance(recognizer.gallery, Gallery)
     for number, photo in enumerate(photos):
         expected = golden["crop_photo"] == number
         matches = recognizer.gallery.search(recognizer.embed(photo, golden["crop_boxes_xyxy"][expected]), 5)

@@ -6,8 +6,7 @@ import json
 import math
 import threading
 import time
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from shitu_edge import (
+    ClosedError,
     DecisionPolicy,
     DecodeLimits,
     EngineError,
@@ -29,6 +29,7 @@ from shitu_edge import (
     OptionError,
     Recognizer,
 )
+from shitu_edge.bundle import WholeImage
 from shitu_edge.ranges import shown
 from shitu_edge.stages.decode import decode
 from tests.networks import write_bundle
@@ -76,11 +77,11 @@ def recognizer(tiny_bundle: Path, gallery_path: Path) -> Iterator[Recognizer]:
         yield opened
 
 
-STRICT = DecisionPolicy(similarity_threshold=0.9, whole_image="never", suppression_iou=0.3)
+STRICT: dict[str, Any] = {"threshold": 0.9, "whole_image": "never", "suppression_iou": 0.3}
 
 
 def test_names_places_and_admits_ignorance(recognizer: Recognizer) -> None:
-    answer = recognizer.recognize(scene((1, 1, RED), (5, 1, GREEN), (1, 5, BLUE)), policy=STRICT)
+    answer = recognizer.recognize(scene((1, 1, RED), (5, 1, GREEN), (1, 5, BLUE)), **STRICT)
     named = {item.label: item for item in answer.items}
     assert {(item.decision, item.label) for item in answer.items} == {
         ("accepted", "red"),
@@ -97,7 +98,7 @@ def test_names_places_and_admits_ignorance(recognizer: Recognizer) -> None:
 
 def test_boxes_are_in_pixels_of_the_image_as_given(recognizer: Recognizer) -> None:
     large = scene((1, 1, RED), side=1024)
-    answer = recognizer.recognize(large, policy=STRICT)
+    answer = recognizer.recognize(large, **STRICT)
     np.testing.assert_allclose(answer.items[0].box_xyxy, (64, 64, 320, 320), atol=1)
     assert (answer.width, answer.height) == (1024, 1024)
 
@@ -105,8 +106,8 @@ def test_boxes_are_in_pixels_of_the_image_as_given(recognizer: Recognizer) -> No
 def test_reduced_decoding_keeps_boxes_and_answers(recognizer: Recognizer) -> None:
     stream = BytesIO()
     Image.fromarray(scene((1, 1, RED), (5, 5, GREEN), side=2048)).save(stream, "JPEG", quality=95)
-    exact = recognizer.recognize(stream.getvalue(), policy=STRICT, decode_mode="exact")
-    quick = recognizer.recognize(stream.getvalue(), policy=STRICT)
+    exact = recognizer.recognize(stream.getvalue(), **STRICT, decode_mode="exact")
+    quick = recognizer.recognize(stream.getvalue(), **STRICT)
     assert (quick.width, quick.height) == (2048, 2048)
     assert [item.label for item in quick.items] == [item.label for item in exact.items] == ["red", "grün"]
     for ours, theirs in zip(quick.items, exact.items, strict=True):
@@ -116,19 +117,19 @@ def test_reduced_decoding_keeps_boxes_and_answers(recognizer: Recognizer) -> Non
 def test_whole_image_policy(recognizer: Recognizer) -> None:
     empty, busy = faint(), scene((1, 1, RED))
     whole = (0.0, 0.0, 256.0, 256.0)
-    loose = replace(STRICT, similarity_threshold=-1.0, suppression_iou=1.0)
+    loose: dict[str, Any] = {"threshold": -1.0, "suppression_iou": 1.0}
 
-    def boxes(image: NDArray[np.uint8], policy: DecisionPolicy) -> list[tuple[float, ...]]:
-        return [item.box_xyxy for item in recognizer.recognize(image, policy=policy).items]
+    def boxes(image: NDArray[np.uint8], whole_image: WholeImage) -> list[tuple[float, ...]]:
+        return [item.box_xyxy for item in recognizer.recognize(image, **loose, whole_image=whole_image).items]
 
-    assert boxes(empty, replace(loose, whole_image="fallback")) == [whole]
-    assert whole not in boxes(busy, replace(loose, whole_image="fallback"))
-    assert whole in boxes(busy, replace(loose, whole_image="always"))
-    assert boxes(empty, replace(loose, whole_image="never")) == []
+    assert boxes(empty, "fallback") == [whole]
+    assert whole not in boxes(busy, "fallback")
+    assert whole in boxes(busy, "always")
+    assert boxes(empty, "never") == []
 
 
 def test_whole_image_that_resembles_nothing_is_dropped(recognizer: Recognizer) -> None:
-    answer = recognizer.recognize(scene(), policy=replace(STRICT, whole_image="always"))
+    answer = recognizer.recognize(scene(), **{**STRICT, "whole_image": "always"})
     assert answer.items == ()
     assert [box.reason for box in answer.dropped] == ["below_threshold"]
 
@@ -142,10 +143,9 @@ def test_whole_image_of_one_color_is_never_named(
     rng = np.random.default_rng(level)
     blank = np.clip(level + rng.normal(0, 6, (256, 256, 3)), 0, 255).astype(np.uint8)
     gallery = recognizer.gallery
-    assert isinstance(gallery, Gallery)
     gallery.add([NewGalleryItem("blank", "", recognizer.embed(blank)[0])])
-    policy = replace(STRICT, similarity_threshold=0.99, whole_image=whole_image)
-    answer = recognizer.recognize(blank, policy=policy, detection_threshold=0.999)
+    options = {**STRICT, "threshold": 0.99, "whole_image": whole_image}
+    answer = recognizer.recognize(blank, **options, detection_threshold=0.999)
     assert answer.items == ()
     (dropped,) = answer.dropped
     assert (dropped.reason, dropped.label, dropped.detection_score) == ("no_texture", "blank", None)
@@ -154,8 +154,8 @@ def test_whole_image_of_one_color_is_never_named(
 
 def test_whole_image_with_texture_is_named_as_before(recognizer: Recognizer) -> None:
     recognizer.enroll("shadow", faint())
-    policy = replace(STRICT, similarity_threshold=0.99, whole_image="fallback")
-    assert [item.label for item in recognizer.recognize(faint(), policy=policy).items] == ["shadow"]
+    options = {**STRICT, "threshold": 0.99, "whole_image": "fallback"}
+    assert [item.label for item in recognizer.recognize(faint(), **options).items] == ["shadow"]
 
 
 @pytest.mark.parametrize("level", [0, 128, 255])
@@ -163,7 +163,6 @@ def test_an_image_of_one_color_is_not_enrolled(recognizer: Recognizer, tmp_path:
     path = tmp_path / "blank.png"
     Image.new("RGB", (300, 200), (level, level, level)).save(path)
     gallery = recognizer.gallery
-    assert isinstance(gallery, Gallery)
     before = len(gallery)
     with pytest.raises(ImageError, match=r"blank\.png: shows a single color"):
         recognizer.enroll("blank", path)
@@ -186,10 +185,10 @@ def test_empty_gallery_answers_with_everything_unknown(tiny_bundle: Path, tmp_pa
 
 def test_enrolled_thing_is_found_at_once(recognizer: Recognizer) -> None:
     image = scene((1, 5, BLUE))
-    assert recognizer.recognize(image, policy=STRICT).items[0].decision == "unknown"
+    assert recognizer.recognize(image, **STRICT).items[0].decision == "unknown"
     revision = recognizer.recognize(image).made_by.gallery_revision
     recognizer.enroll("blue", image, (16, 144, 80, 208))
-    answer = recognizer.recognize(image, policy=STRICT)
+    answer = recognizer.recognize(image, **STRICT)
     assert answer.items[0].label == "blue"
     assert answer.made_by.gallery_revision == revision + 1
 
@@ -202,7 +201,7 @@ def test_a_photo_of_one_product_can_be_cropped_to_it(recognizer: Recognizer) -> 
     np.testing.assert_allclose(recognizer.embed(photo, crop=True), recognizer.embed(photo, meant[None]), atol=1e-6)
     assert float(recognizer.embed(photo, crop=True)[0] @ recognizer.embed(photo)[0]) < 0.99
     recognizer.enroll("blue", photo, crop=True)
-    assert recognizer.recognize(scene((5, 6, BLUE)), policy=STRICT).items[0].label == "blue"
+    assert recognizer.recognize(scene((5, 6, BLUE)), **STRICT).items[0].label == "blue"
 
 
 def test_a_photo_in_which_nothing_is_found_is_taken_whole(recognizer: Recognizer) -> None:
@@ -215,7 +214,7 @@ def test_every_detection_is_an_item_or_dropped_with_a_reason(recognizer: Recogni
     shades = [(20 * shade, 0, 0) for shade in range(7)]
     image = scene(*[(1 + 2 * (n % 3), 1 + 2 * (n // 3), shade) for n, shade in enumerate(shades)])
     found = recognizer.detect(image, max_boxes=100)
-    answer = recognizer.recognize(image, policy=replace(STRICT, suppression_iou=1.0), max_boxes=max_boxes)
+    answer = recognizer.recognize(image, **{**STRICT, "suppression_iou": 1.0}, max_boxes=max_boxes)
     boxes = [tuple(box) for box in found.boxes_xyxy.tolist()]
     assert len(boxes) == 7
     assert {item.box_xyxy for item in answer.items} == set(boxes[: max_boxes or 5])
@@ -227,10 +226,10 @@ def test_every_detection_is_an_item_or_dropped_with_a_reason(recognizer: Recogni
 
 def test_deadline_keeps_the_best_boxes_and_names_the_rest(recognizer: Recognizer) -> None:
     image = scene((1, 1, RED), (5, 1, GREEN), (1, 5, BLUE))
-    late = recognizer.recognize(image, policy=STRICT, deadline_ms=0)
+    late = recognizer.recognize(image, **STRICT, deadline_ms=0)
     assert late.items == ()
     assert [box.reason for box in late.dropped] == ["deadline"] * 3
-    easy = recognizer.recognize(image, policy=STRICT, deadline_ms=60_000)
+    easy = recognizer.recognize(image, **STRICT, deadline_ms=60_000)
     assert len(easy.items) == 3
     assert easy.dropped == ()
 
@@ -244,16 +243,16 @@ def test_deadline_covers_decoding(recognizer: Recognizer, monkeypatch: pytest.Mo
 
     image = scene((1, 1, RED), (5, 1, GREEN), (1, 5, BLUE))
     monkeypatch.setattr("shitu_edge.recognizer.decode", slow)
-    answer = recognizer.recognize(image, policy=replace(STRICT, whole_image="always"), deadline_ms=150)
+    answer = recognizer.recognize(image, **{**STRICT, "whole_image": "always"}, deadline_ms=150)
     assert answer.items == ()
     assert [box.reason for box in answer.dropped] == ["deadline"] * 4
     assert answer.stage_ms.decode > 150
 
 
 def test_one_slow_moment_does_not_end_all_answers_before_a_deadline(recognizer: Recognizer) -> None:
-    recognizer._wave_ms = 1e6
+    recognizer._in_time.expected_ms = 1e6
     images = [scene((1, 1, RED))] * 100
-    answered = [bool(recognizer.recognize(image, policy=STRICT, deadline_ms=60_000).items) for image in images]
+    answered = [bool(recognizer.recognize(image, **STRICT, deadline_ms=60_000).items) for image in images]
     assert not answered[0]
     assert answered[-1]
 
@@ -269,7 +268,12 @@ NOT_NUMBERS = (-0.001, math.nan, math.inf, "5", "a", True, [0.5], 10**5000, b"1"
         *({"detection_threshold": value} for value in (*NOT_NUMBERS, 2)),
         *({"deadline_ms": value} for value in NOT_NUMBERS),
         *({"decode_mode": value} for value in ("quick", None, 1, ["auto"])),
-        *({"policy": value} for value in (0, "strict", DecisionPolicy)),
+        *({"threshold": value} for value in (1.5, -1.5, math.nan, "a", True)),
+        *({"margin": value} for value in NOT_NUMBERS),
+        *({"suppression_iou": value} for value in (*NOT_NUMBERS, 9)),
+        *({"neighbors": value} for value in NOT_WHOLE),
+        *({"vote": value} for value in (1, "yes")),
+        *({"whole_image": value} for value in ("alwyas", ["always"])),
     ],
     ids=lambda options: shown(options),
 )
@@ -357,10 +361,9 @@ def test_margin_looks_behind_many_images_of_one_label(tiny_bundle: Path, tmp_pat
         for _ in range(7):
             recognizer.enroll("red", product(RED))
         recognizer.enroll("nearly red", product((196, 24, 24)))
-        policy = replace(STRICT, margin=0.05)
-        answer = recognizer.recognize(scene((1, 1, RED)), policy=policy)
+        answer = recognizer.recognize(scene((1, 1, RED)), **STRICT, margin=0.05)
         assert (answer.items[0].decision, answer.items[0].label) == ("ambiguous", "red")
-        assert len(answer.items[0].matches) == policy.neighbors
+        assert len(answer.items[0].matches) == recognizer.policy.neighbors
 
 
 def test_limits_hold_for_every_call(tiny_bundle: Path) -> None:
@@ -370,11 +373,17 @@ def test_limits_hold_for_every_call(tiny_bundle: Path) -> None:
                 call(scene())
 
 
-def test_closed_recognizer_says_so(tiny_bundle: Path) -> None:
-    recognizer = Recognizer.open(tiny_bundle)
+def test_closed_recognizer_says_so(recognizer: Recognizer) -> None:
     recognizer.close()
-    with pytest.raises(EngineError, match="closed"):
-        recognizer.embed(scene())
+    calls: list[Callable[[], object]] = [
+        lambda: recognizer.recognize(scene()),
+        lambda: recognizer.detect(scene()),
+        lambda: recognizer.embed(scene()),
+        lambda: recognizer.enroll("red", product(RED)),
+    ]
+    for call in calls:
+        with pytest.raises(ClosedError, match="the recognizer is closed"):
+            call()
 
 
 def test_many_boxes_give_what_each_gives_alone(recognizer: Recognizer) -> None:
@@ -386,20 +395,20 @@ def test_many_boxes_give_what_each_gives_alone(recognizer: Recognizer) -> None:
 
 def test_options_of_a_call_change_no_other_call(recognizer: Recognizer) -> None:
     image = scene((1, 1, RED), (5, 1, GREEN))
-    before = recognizer.recognize(image, policy=STRICT).items
-    recognizer.recognize(image, policy=DecisionPolicy(similarity_threshold=0.0), max_boxes=1, detection_threshold=0.9)
-    assert recognizer.recognize(image, policy=STRICT).items == before
+    before = recognizer.recognize(image, **STRICT).items
+    recognizer.recognize(image, threshold=0.0, max_boxes=1, detection_threshold=0.9)
+    assert recognizer.recognize(image, **STRICT).items == before
 
 
 def test_many_threads_give_one_answer(recognizer: Recognizer) -> None:
     images = [scene((1, 1, RED)), scene((5, 1, GREEN), (1, 5, BLUE)), scene((3, 1, RED), (5, 5, GREEN), side=512)]
-    expected = [recognizer.recognize(image, policy=STRICT).items for image in images]
+    expected = [recognizer.recognize(image, **STRICT).items for image in images]
     wrong: list[object] = []
 
     def work(offset: int) -> None:
         for turn in range(12):
             number = (offset + turn) % len(images)
-            found = recognizer.recognize(images[number], policy=STRICT).items
+            found = recognizer.recognize(images[number], **STRICT).items
             if found != expected[number]:
                 wrong.append(found)
 
@@ -412,7 +421,7 @@ def test_many_threads_give_one_answer(recognizer: Recognizer) -> None:
 
 
 def test_answer_says_what_made_it_and_is_json(recognizer: Recognizer) -> None:
-    answer = recognizer.recognize(scene((1, 1, RED)), policy=STRICT)
+    answer = recognizer.recognize(scene((1, 1, RED)), **STRICT)
     assert answer.made_by.bundle == "tiny"
     assert answer.made_by.bundle_digest == recognizer.bundle.digest
     assert answer.made_by.detector.precision == "fp32"
@@ -449,9 +458,9 @@ def test_embeddings_are_unit_rows_of_the_boxes(recognizer: Recognizer) -> None:
     ids=lambda boxes: shown(boxes),
 )
 def test_boxes_that_cannot_be_embedded(recognizer: Recognizer, boxes: Any) -> None:
-    with pytest.raises(ImageError, match="box"):
+    with pytest.raises(OptionError, match="box"):
         recognizer.embed(scene(), boxes)
-    with pytest.raises(ImageError, match="box"):
+    with pytest.raises(OptionError, match="box"):
         recognizer.enroll("red", scene(), boxes)
 
 
@@ -491,7 +500,7 @@ def test_what_was_opened_is_closed_when_the_rest_cannot_be(
     original = Gallery.open
     monkeypatch.setattr(Gallery, "open", late)
     if broken == "networks":
-        monkeypatch.setattr("shitu_edge.recognizer.Detector", run)
+        monkeypatch.setattr("shitu_edge.opening.Detector", run)
     else:
         fail.set()
     with pytest.raises(EngineError if broken == "networks" else GalleryError, match=r"^broken$"):

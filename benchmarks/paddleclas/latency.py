@@ -30,6 +30,7 @@ from benchmarks.measure import describe_machine, print_times
 from shitu_edge import Gallery, NewGalleryItem, Recognizer
 from shitu_edge.bench.images import load_images
 from shitu_edge.gallery.index.exact import ExactIndex
+from shitu_edge.gallery.store import Meta
 from shitu_edge.results import Match
 
 GOLDEN = Path("tests/golden/paddleclas_v2.npz")
@@ -71,7 +72,7 @@ def main() -> None:
             path, _, precision = bundle.partition(":")
             recognizer = Recognizer.open(path, gallery, precision=precision or None, threads=args.threads)
             contestants[name] = _ours(stack.enter_context(recognizer))
-        with Recognizer.open(bundles["shitu-edge"], _Exact(rows, labels), threads=args.threads) as exact:
+        with Recognizer.open(bundles["shitu-edge"], _Exact(gallery.meta, rows, labels), threads=args.threads) as exact:
             right = {photo: _ours(exact)(photo)[1] for photo in photos}
         _compare(contestants, right, args.rounds)
 
@@ -160,19 +161,17 @@ def _gallery(
         gallery = recognizer.create_gallery(folder / "both.gallery", background=False)
     with gallery:
         gallery.add(NewGalleryItem(label, "", row) for label, row in zip(labels, rows, strict=True))
-        gallery.reindex(threads=threads)
+        gallery.index.rebuild(threads=threads)
         yield gallery
 
 
 class _Exact:
     """A gallery that looks at every row."""
 
-    def __init__(self, rows: NDArray[np.float32], labels: list[str]) -> None:
+    def __init__(self, meta: Meta, rows: NDArray[np.float32], labels: list[str]) -> None:
+        self.meta = meta
         self._index = ExactIndex(np.arange(len(rows), dtype=np.int64), rows)
         self._labels = labels
-
-    def require(self, extractor: str, fingerprint: str) -> None:
-        """See `GallerySearch`; the rows are the official extractor's."""
 
     def search_with_revision(
         self, queries: NDArray[np.float32], k: int = 5, workers: Executor | None = None

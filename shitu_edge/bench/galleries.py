@@ -107,8 +107,8 @@ def prepared_gallery(
                         change.add(NewGalleryItem(f"product {done // IMAGES}", "", row))
                         done += 1
                     progress("items", done, size)
-            if gallery.needs_graph():
-                gallery.reindex(threads=threads, progress=lambda done, total: progress("index", done, total))
+            if gallery.index.is_due():
+                gallery.index.rebuild(threads=threads, progress=lambda done, total: progress("index", done, total))
             try:
                 gallery.copy(path)
             except GalleryError:

@@ -178,7 +178,6 @@ def run(setup: Setup, images: Sequence[bytes], *, cold: bool = True, report: Rep
         due = at_a_rate(recognize, per_second=rate, seconds=setup.seconds, callers=callers)
         report("at a fixed rate", 1, 1)
         gallery = recognizer.gallery
-        assert isinstance(gallery, Gallery)
         return Result(
             setup=setup,
             environment=environment,

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Literal, get_args
 
 from ..errors import BundleError
-from ..ranges import require_flag, require_number, require_one_of, require_whole
+from ..ranges import require_flag, require_number, require_one_of, require_path, require_whole
 from ..schema import SchemaError, build
 from ..system.files import read_bounded
 from .built_in import BUNDLES
@@ -24,6 +24,7 @@ from .network_files import network_sha256, refuse_unlisted
 
 MANIFEST = "bundle.json"
 SCHEMA_VERSION = 2
+_LEAST_SHARE = 1e-6
 _RENAMED_IN_2 = (("", "licence", "license"), ("", "recognition", "policy"), ("policy", "neighbours", "neighbors"))
 """Keys of version 1: where they are, their name then, and now."""
 SEARCH_PATH_VARIABLE = "SHITU_EDGE_MODELS"
@@ -196,12 +197,15 @@ class DecisionPolicy:
     """How neighbors become decisions; the defaults are PP-ShiTu's (`deploy/configs/inference_general.yaml`).
 
     Attributes:
-        similarity_threshold: cosine from which a match counts.
+        similarity_threshold: cosine from which a match counts, unless the gallery is calibrated.
         margin: lead over the best other label below which a match is ambiguous; 0 never is.
         neighbors: how many gallery items are looked at.
         vote: decide by the labels' summed similarity over the neighbors above the threshold instead of the best one.
         suppression_iou: an item whose box overlaps a surer one by more is dropped.
         whole_image: recognize the whole image too: `always`, as a `fallback` when nothing was detected, or `never`.
+        max_false_accept: largest share of unknown objects that get a name, between 0 and 1; the threshold is then
+            derived from the gallery (`Calibration`). None leaves it to `similarity_threshold`.
+        confidence: that `max_false_accept` is kept, between 0 and 1; None for a best estimate.
     """
 
     similarity_threshold: float = 0.5
@@ -210,6 +214,8 @@ class DecisionPolicy:
     vote: bool = False
     suppression_iou: float = 0.05
     whole_image: WholeImage = "always"
+    max_false_accept: float | None = None
+    confidence: float | None = None
 
     def __post_init__(self) -> None:
         """Check the ranges.
@@ -223,6 +229,9 @@ class DecisionPolicy:
         require_flag("vote", self.vote)
         require_number("suppression_iou", self.suppression_iou, 0, 1)
         require_one_of("whole_image", self.whole_image, get_args(WholeImage))
+        for name, share in (("max_false_accept", self.max_false_accept), ("confidence", self.confidence)):
+            if share is not None:
+                require_number(name, share, _LEAST_SHARE, 1 - _LEAST_SHARE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +266,9 @@ class Bundle:
 
         Raises:
             BundleError: it is not there, or `bundle.json` is not one that this version understands.
+            OptionError: that is not a path.
         """
+        require_path("bundle", bundle)
         folder = _locate(bundle)
         path = folder / MANIFEST
         try:

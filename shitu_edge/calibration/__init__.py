@@ -1,5 +1,6 @@
 """Which score may name a product: thresholds that a gallery derives from its own items."""
 
+from .calibrator import Calibrator
 from .score import NEIGHBORS, score_of, scores_of
 from .threshold import (
     FEWEST_PRODUCTS,
@@ -13,6 +14,7 @@ from .unknown import chosen_queries, unknown_scores
 __all__ = [
     "FEWEST_PRODUCTS",
     "NEIGHBORS",
+    "Calibrator",
     "UnknownScores",
     "chosen_queries",
     "estimated_threshold",

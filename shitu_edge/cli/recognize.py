@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -110,19 +109,18 @@ def recognize(
     if draw_to:
         make_folder(draw_to)
     with open_recognizer(models, gallery, engine, precision, threads, profile, max_megapixels) as recognizer:
-        policy = recognizer.bundle.manifest.policy
-        policy = replace(
-            policy,
-            similarity_threshold=policy.similarity_threshold if threshold is None else threshold,
-            margin=policy.margin if margin is None else margin,
-            vote=vote or policy.vote,
-            whole_image=policy.whole_image if whole_image is None else whole_image.value,
-        )
         for name, drawing in _photos(photos):
             try:
                 photo = _read_stdin() if name == STDIN else name
                 answer = recognizer.recognize(
-                    photo, deadline_ms=deadline_ms, max_boxes=max_boxes, policy=policy, decode_mode=mode
+                    photo,
+                    deadline_ms=deadline_ms,
+                    max_boxes=max_boxes,
+                    threshold=threshold,
+                    margin=margin,
+                    vote=vote or None,
+                    whole_image=whole_image.value if whole_image else None,
+                    decode_mode=mode,
                 )
             except ImageError as error:
                 failed = True

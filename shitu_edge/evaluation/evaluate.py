@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import GalleryError, ImageError
 from ..gallery import Gallery, GalleryItem
+from ..gallery.protocol import require_extractor
 from ..inputs.skipped import Skipped
 from ..recognizer import Recognizer
 from ..results import Detections, RecognizedItem
@@ -249,7 +250,7 @@ def _step(progress: Progress, name: str) -> Callable[[int, int], None]:
 def _content(recognizer: Recognizer, gallery: Gallery) -> tuple[list[GalleryItem], Rows, dict[str, int]]:
     """Return a gallery's items, their rows, and the number of each label."""
     extractor = recognizer.bundle.manifest.extractor
-    gallery.require(extractor.network.name, extractor.fingerprint)
+    require_extractor(gallery, extractor.network.name, extractor.fingerprint)
     items = gallery.items()
     if not items:
         raise GalleryError(f"{gallery.path}: is empty: enroll products first (`shitu-edge gallery build`)")

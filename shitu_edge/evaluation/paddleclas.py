@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ..bundle import DecisionPolicy
 from ..errors import GalleryError
 from ..recognizer import Recognizer
 from .queries import LabeledPhoto
 
-EVERY_BOX = DecisionPolicy(-1.0, 0.0, 1, vote=False, suppression_iou=1.0, whole_image="always")
 _MOST = 5
 
 
@@ -35,7 +33,9 @@ def pipeline_recall(
         raise GalleryError("pipeline recall needs photos with one label each: a folder per label, or a label file")
     places = []
     for done, photo in enumerate(labeled, 1):
-        answer = recognizer.recognize(photo.path, policy=EVERY_BOX)
+        answer = recognizer.recognize(
+            photo.path, threshold=-1, margin=0, neighbors=1, vote=False, suppression_iou=1, whole_image="always"
+        )
         named = [(item.similarity, item.label) for item in answer.items]
         named += [(drop.similarity, drop.label) for drop in answer.dropped if drop.reason == "no_texture"]
         named.sort(key=lambda one: -(one[0] or 0.0))

@@ -1,20 +1,27 @@
 """A gallery: labeled embeddings in one SQLite file, searched exactly or by a derived hnswlib graph."""
 
 from .gallery import Gallery, GalleryInfo
+from .history import GalleryHistory
 from .index import GraphParameters
+from .indexing import GalleryIndex
 from .live.live import GRAPH_FROM
 from .protocol import GallerySearch
-from .store import Change, Diff, GalleryItem, NewGalleryItem, Revision
+from .store import Change, Diff, GalleryItem, Meta, NewGalleryItem, Replay, Revision, Step
 
 __all__ = [
     "GRAPH_FROM",
     "Change",
     "Diff",
     "Gallery",
+    "GalleryHistory",
+    "GalleryIndex",
     "GalleryInfo",
     "GalleryItem",
     "GallerySearch",
     "GraphParameters",
+    "Meta",
     "NewGalleryItem",
+    "Replay",
     "Revision",
+    "Step",
 ]

@@ -12,18 +12,17 @@ from types import TracebackType
 
 import numpy as np
 
-from ..errors import DamagedError, FingerprintError, GalleryError
+from ..errors import DamagedError, GalleryError
 from ..results import Match
-from .index import GraphParameters, Progress, Rows
+from .history import GalleryHistory
+from .index import Rows
+from .indexing import GalleryIndex
 from .labels import normal_label
 from .live.live import Live
-from .store import Change, Diff, GalleryItem, Meta, NewGalleryItem, Replay, Revision, Store
+from .store import Change, GalleryItem, Meta, NewGalleryItem, Store
 from .store.given import each, file_path, id_array, instance, text, truth, whole
 from .store.records import ROUNDING, UNIT_TOLERANCE
 from .store.rescue import assess
-
-_MOST_THREADS = 1024
-"""hnswlib begins as many as it is told, and takes the process down when there can be no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +52,10 @@ class Gallery:
     Every change is a revision: durable, all or none, in the log, and effective at the next search in every process
     that has the gallery open. A search waits for no writer and no index build. A graph that another process has built
     is loaded in the background; searches use what they had until it is there.
+
+    Attributes:
+        history: past revisions: log, differences, rollback, pruning, and what patches are made of.
+        index: the hnswlib index that large galleries are searched by.
     """
 
     def __init__(self, store: Store, background: bool = True) -> None:
@@ -62,6 +65,8 @@ class Gallery:
         except BaseException:
             store.close()
             raise
+        self.history = GalleryHistory(store, self._live)
+        self.index = GalleryIndex(store, self._live)
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], *, background: bool = True) -> Gallery:
@@ -117,15 +122,13 @@ class Gallery:
     def __bool__(self) -> bool:
         return True  # also when empty: `if gallery` asks whether there is one
 
+    def __str__(self) -> str:
+        return str(self.path)
+
     @property
     def meta(self) -> Meta:
         """The extractor's name and fingerprint, and the dimension."""
         return self._store.meta
-
-    @property
-    def id(self) -> str:
-        """What tells this gallery and its copies from all others."""
-        return self._store.id
 
     @property
     def path(self) -> Path:
@@ -136,14 +139,6 @@ class Gallery:
     def revision(self) -> int:
         """How many changes were committed, the creation included."""
         return self._live.view().revision
-
-    def require(self, extractor: str, fingerprint: str) -> None:
-        """Check that embeddings of an extractor may be searched here.
-
-        Raises:
-            FingerprintError: the gallery was made with another one.
-        """
-        require(str(self.path), self.meta, extractor, fingerprint)
 
     # -- searching
 
@@ -239,15 +234,6 @@ class Gallery:
                 )
             return change.relabel(ids, new_label)
 
-    def relabel(self, ids: Iterable[int], label: str, *, author: str = "", note: str = "") -> list[GalleryItem]:
-        """Give some items another label; return what they were.
-
-        Raises:
-            GalleryError: there is no such item, or the label is empty.
-        """
-        with self.change(author=author, note=note) as change:
-            return change.relabel(ids, label)
-
     def replace(self, label: str, items: Iterable[NewGalleryItem], *, author: str = "", note: str = "") -> list[int]:
         """Put other items, whatever label they bear, in the place of all of a label; return their ids.
 
@@ -289,7 +275,7 @@ class Gallery:
         meta = self.meta
         return GalleryInfo(
             path=str(self.path),
-            id=self.id,
+            id=self._store.id,
             revision=view.revision,
             items=len(view.roster),
             labels=len(self.label_counts()),
@@ -302,128 +288,7 @@ class Gallery:
             bytes=self.path.stat().st_size,
         )
 
-    # -- history
-
-    def log(self) -> list[Revision]:
-        """Return all revisions, the newest first."""
-        with self._store.snapshot() as snapshot:
-            return snapshot.log()
-
-    def diff(self, base: int, head: int) -> Diff:
-        """Return what changed from one revision to another, older or newer.
-
-        Raises:
-            GalleryError: there is no such revision, or its content was pruned.
-        """
-        with self._store.snapshot() as snapshot:
-            return snapshot.diff(base, head)
-
-    def rollback(self, revision: int, *, author: str = "", note: str = "") -> int:
-        """Make the content what it was at a revision, as a new one; return the number of the revision that results.
-
-        Items come back under their ids. Nothing is committed where nothing differs.
-
-        Raises:
-            GalleryError: there is no such revision, or its content was pruned.
-        """
-        revision = whole(revision, "a revision's number")
-        note = text(note, "the note") or f"rolled back to revision {revision}"
-        with self.change(author=author, note=note) as change:
-            change.roll_back(revision)
-        return change.revision
-
-    def prune(self, keep: int) -> tuple[int, int]:
-        """Forget what was removed more than `keep` revisions ago and give its space back.
-
-        Revisions before the last `keep` stay in the log, but cannot be returned to.
-
-        Returns:
-            How many entries were forgotten, and how many items of which nothing is left.
-
-        Raises:
-            GalleryError: `keep` is negative.
-        """
-        forgotten = self._store.prune(keep)
-        self._store.compact_log(wait=False)
-        return forgotten
-
-    def record(self, base: int, head: int) -> Replay:
-        """Return the revisions after `base` up to `head`, to be repeated on a copy of this gallery.
-
-        Raises:
-            GalleryError: there are no such revisions, or not any more.
-        """
-        with self._store.snapshot() as snapshot:
-            return snapshot.record(base, head)
-
-    def lineage(self, revision: int) -> str | None:
-        """Return what tells the log up to a revision from those of all other galleries, None where it is shorter."""
-        with self._store.snapshot() as snapshot:
-            return snapshot.lineage(revision)
-
-    def repeat(self, recorded: Replay) -> None:
-        """Repeat the revisions of a copy of this gallery, all or none.
-
-        Raises:
-            MisfitError: this gallery is not at the revision that they follow, or they lead elsewhere than recorded.
-        """
-        self._store.repeat(recorded)
-        self._live.consider()
-
-    # -- the index
-
-    @property
-    def graph_parameters(self) -> GraphParameters | None:
-        """Those of the graph on record, None when there is none."""
-        record = self._store.graph()
-        return record.parameters if record else None
-
-    def needs_graph(self) -> bool:
-        """Return whether a graph would pay: the gallery is large, and has none or one that is far behind."""
-        return self._live.needs_graph()
-
-    def reindex(
-        self,
-        parameters: GraphParameters | None = None,
-        *,
-        anew: bool = True,
-        threads: int = 1,
-        progress: Progress | None = None,
-    ) -> None:
-        """Bring the graph up to date and swap it in; searches go on meanwhile, and a second call waits for the first.
-
-        Args:
-            parameters: of the graph; those of the graph on record, or the default ones, when None.
-            anew: build it anew; else one on record that still serves is extended, which takes a fraction of the time.
-            threads: how many build.
-            progress: called with the number of items built in and the total.
-
-        Raises:
-            GalleryError: the gallery is empty, `threads` is not positive, or the graph cannot be made or written.
-        """
-        anew = truth(anew, "anew")
-        if parameters is not None:
-            instance(parameters, GraphParameters)
-        if progress is not None and not callable(progress):
-            raise GalleryError(f"expected progress to be a function, found {type(progress).__name__}")
-        threads = whole(threads, "1 thread or more", 1)
-        if threads > _MOST_THREADS:
-            raise GalleryError(f"expected at most {_MOST_THREADS} threads, found {threads}")
-        self._live.reindex(parameters, anew, threads, progress)
-
-    def drop_stale_graphs(self) -> None:
-        """Delete the graph files beside the gallery that are not the one on record."""
-        self._live.graphs.drop_stale()
-
-    def compact(self) -> None:
-        """Fold the write-ahead log into the file, so that the one file is the gallery when it is closed.
-
-        To copy a gallery that is open, use `copy`: reading its file in a process that has it open drops SQLite's locks.
-
-        Raises:
-            GalleryError: others are reading or writing, or build an index, and do not cease.
-        """
-        self._store.compact_log()
+    # -- as a file
 
     def copy(self, target: str | os.PathLike[str]) -> None:
         """Write the gallery as it is now, with its graph, to a new file, for another machine or as a backup.
@@ -440,20 +305,6 @@ class Gallery:
             copied.close()
         if record:
             self._live.graphs.copy(record, path)
-
-
-def require(name: str, meta: Meta, extractor: str, fingerprint: str) -> None:
-    """Check that embeddings of an extractor may be searched in a gallery of that name.
-
-    Raises:
-        FingerprintError: the gallery was made with another one.
-    """
-    extractor, fingerprint = text(extractor, "the extractor's name"), text(fingerprint, "the extractor's fingerprint")
-    if fingerprint != meta.fingerprint:
-        raise FingerprintError(
-            f"{name}: was made with the extractor {meta.extractor} ({meta.fingerprint[:8]}), not with {extractor} "
-            f"({fingerprint[:8]}); build it again with this bundle, or open the bundle it was made with"
-        )
 
 
 def unit_queries(queries: Rows, dim: int) -> Rows:

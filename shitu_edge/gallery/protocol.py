@@ -5,22 +5,22 @@ from __future__ import annotations
 from concurrent.futures import Executor
 from typing import Protocol
 
+from ..errors import FingerprintError
 from ..results import Match
 from .index import Rows
+from .store import Meta
+from .store.given import text
 
 
 class GallerySearch(Protocol):
-    """Labeled embeddings that can be searched: a `Gallery` file, or a `MilvusGallery`.
+    """Labeled embeddings that can be searched: a `Gallery` file, or a `MilvusGallery`; `str` names it in messages.
 
     Safe from several threads. Every answer is of one revision: the product list before a change or after it.
     """
 
-    def require(self, extractor: str, fingerprint: str) -> None:
-        """Check that embeddings of an extractor may be searched here.
-
-        Raises:
-            FingerprintError: the gallery was made with another one.
-        """
+    @property
+    def meta(self) -> Meta:
+        """The extractor's name and fingerprint, and the dimension."""
 
     def search_with_revision(
         self, queries: Rows, k: int = 5, workers: Executor | None = None
@@ -39,3 +39,18 @@ class GallerySearch(Protocol):
 
     def close(self) -> None:
         """Let go of files and connections; a second call does nothing."""
+
+
+def require_extractor(gallery: GallerySearch, extractor: str, fingerprint: str) -> None:
+    """Check that embeddings of an extractor may be searched in a gallery.
+
+    Raises:
+        FingerprintError: the gallery was made with another one.
+    """
+    extractor, fingerprint = text(extractor, "the extractor's name"), text(fingerprint, "the extractor's fingerprint")
+    meta = gallery.meta
+    if fingerprint != meta.fingerprint:
+        raise FingerprintError(
+            f"{gallery}: was made with the extractor {meta.extractor} ({meta.fingerprint[:8]}), not with {extractor} "
+            f"({fingerprint[:8]}); build it again with this bundle, or open the bundle it was made with"
+        )

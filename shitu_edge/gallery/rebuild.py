@@ -35,7 +35,7 @@ def _main(path: Path) -> int:
         with sole_builder(path) as alone:
             if alone:
                 with Gallery.open(path, background=False) as gallery:
-                    gallery.reindex(anew=False)
+                    gallery.index.rebuild(extend=True)
     except GalleryError as error:
         print(error, file=sys.stderr)
         return REFUSED

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..ranges import require_whole
 from .files import RefusedError
 
 _BYTES_PER_PIXEL = 8
@@ -23,6 +24,15 @@ class DecodeLimits:
 
     max_bytes: int = 64 << 20
     max_pixels: int = 80_000_000
+
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            OptionError: a limit is not a whole number of at least 1.
+        """
+        require_whole("max_bytes", self.max_bytes, 1)
+        require_whole("max_pixels", self.max_pixels, 1)
 
     def require(self, width: int, height: int, bytes_per_pixel: int = _BYTES_PER_PIXEL) -> None:
         """Check the size of an image that takes so much memory to decode.

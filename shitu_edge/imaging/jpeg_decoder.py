@@ -19,9 +19,12 @@ from PIL import JpegImagePlugin
 from .decode_limits import DecodeLimits
 from .files import Jpeg, RefusedError, TruncatedError, examine
 from .files.jpeg import LOOKAHEAD
-from .rgb import rgb_pixels
+from .opencv import opencv_version
+from .rgb import PILLOW, rgb_pixels
 
 _Pixels = NDArray[np.uint8]
+_Decoded = tuple[_Pixels, str]
+"""Pixels, and what decoded them."""
 
 _REDUCED = 4
 """How many times the limit of pixels a JPEG may have that is decoded at reduced scale: all of it takes time."""
@@ -42,8 +45,8 @@ class _Whole(BytesIO):
         return data
 
 
-def jpeg_pixels(file: Jpeg, enough_side: int | None, limits: DecodeLimits, cv2: Any | None) -> _Pixels:
-    """Return a JPEG's upright pixels (h, w, 3) uint8, perhaps at reduced scale; see `decode.decode`.
+def jpeg_pixels(file: Jpeg, enough_side: int | None, limits: DecodeLimits, cv2: Any | None) -> _Decoded:
+    """Return a JPEG's upright pixels (h, w, 3) uint8, perhaps at reduced scale, and its decoder; see `decode.decode`.
 
     Raises:
         RefusedError: it is over a limit; TruncatedError, or what Pillow raises: it is damaged.
@@ -54,11 +57,11 @@ def jpeg_pixels(file: Jpeg, enough_side: int | None, limits: DecodeLimits, cv2: 
     # Arithmetic coding reads on behind its end, where junk would be taken for data.
     if file.single_scan or file.arithmetic or len(file.content) > _MAX_DECODED_TWICE:
         return _decoded(file, scale, cv2, file.content)
-    with_junk = crc32(_decoded(file, scale, cv2, file.with_junk()).data)
-    pixels = _decoded(file, scale, cv2, file.content)
+    with_junk = crc32(_decoded(file, scale, cv2, file.with_junk())[0].data)
+    pixels, decoder = _decoded(file, scale, cv2, file.content)
     if crc32(pixels.data) != with_junk:
         raise TruncatedError("its last scan")
-    return pixels
+    return pixels, decoder
 
 
 def _scale(file: Jpeg, enough_side: int | None, limits: DecodeLimits) -> int:
@@ -74,42 +77,42 @@ def _scale(file: Jpeg, enough_side: int | None, limits: DecodeLimits) -> int:
     return scale
 
 
-def _with_zeros(file: Jpeg, decoded: Callable[[bytes], _Pixels]) -> _Pixels:
+def _with_zeros(file: Jpeg, decoded: Callable[[bytes], _Decoded]) -> _Decoded:
     """Decode a JPEG of one scan with many zeros in its data, if these are either a part of the image or padding.
 
     A plain image with Huffman tables of its own has such, and is not whole without its last bytes; padding it does not
     need at all. Where zeros came for image data that a camera lost, too few bytes are there, or some are left.
     """
 
-    def attempt(content: bytes) -> _Pixels | None:
+    def attempt(content: bytes) -> _Decoded | None:
         try:
             return decoded(content)
         except Exception:  # Pillow has many for bad files
             return None
 
     padding = file.zeros if file.has_zeros_at_end else 0
-    pixels = attempt(file.without_last(padding))
-    if pixels is None:
+    found = attempt(file.without_last(padding))
+    if found is None:
         if padding and attempt(file.without_last(LOOKAHEAD)) is not None:
             raise TruncatedError("zeros stand where data are missing")
         return decoded(file.content)
     if file.has_zeros_within:
         shorter = (attempt(file.without_last(padding + _SHORTER, ones=ones)) for ones in (False, True))
-        if all(found is not None for found in shorter):
+        if all(less is not None for less in shorter):
             raise RefusedError("cannot be decoded: its data go on behind its last pixel, so a part of it was replaced")
-    return pixels
+    return found
 
 
-def _decoded(file: Jpeg, scale: int, cv2: Any | None, content: bytes) -> _Pixels:
+def _decoded(file: Jpeg, scale: int, cv2: Any | None, content: bytes) -> _Decoded:
     is_plain = scale == 1 and file.orientation == 1 and file.channels != 4 and file.single_scan
     if is_plain and (pixels := _by_opencv(file, cv2, content)) is not None:
-        return pixels
+        return pixels, opencv_version(cv2)
     with JpegImagePlugin.JpegImageFile(_Whole(content)) as image:
         image.decodermaxblock = len(content)  # all of it at once, as OpenCV gets it
         if scale > 1:
             image.draft(image.mode, (file.width // scale, file.height // scale))
         image.load()
-        return rgb_pixels(image, file.orientation)
+        return rgb_pixels(image, file.orientation), PILLOW
 
 
 def _by_opencv(file: Jpeg, cv2: Any | None, content: bytes) -> _Pixels | None:

@@ -14,3 +14,8 @@ def opencv() -> Any | None:
     except ImportError:
         return None
     return cv2
+
+
+def opencv_version(cv2: Any) -> str:
+    """Return what an answer's provenance says of OpenCV."""
+    return f"OpenCV {cv2.__version__}"

@@ -12,8 +12,14 @@ from concurrent.futures import Executor
 import numpy as np
 
 from . import resample
-from .opencv import opencv
+from .opencv import opencv, opencv_version
 from .resample import Kernel, Pixels, Planes, normalize
+
+
+def resizer() -> str:
+    """Return what resizes here: OpenCV with its version, or shitu-edge."""
+    cv2 = opencv()
+    return "shitu-edge" if cv2 is None else opencv_version(cv2)
 
 
 def resize(

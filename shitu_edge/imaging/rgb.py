@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import numpy as np
+import PIL
 from numpy.typing import NDArray
 from PIL import Image
+
+PILLOW = f"Pillow {PIL.__version__}"
+"""What an answer's provenance says of Pillow."""
 
 _STRIP_PIXELS = 1 << 22
 """A camera's image is one strip; a larger one needs no more than 64 MiB besides its pixels and their RGB."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..bundle import DecisionPolicy
+from ..calibration import NEIGHBORS, score_of
 from ..imaging.geometry import suppress
 from ..results import SIMILARITY_ROUNDING, Box, Decision, Dropped, DropReason, Match, RecognizedItem
 
@@ -34,8 +35,17 @@ class _Verdict:
     similarity: float | None
 
 
+def asked_neighbors(policy: DecisionPolicy) -> int:
+    """Return how many neighbors to ask for: if other labels count, enough to meet them behind many of the first."""
+    others_count = policy.margin > 0 or policy.max_false_accept is not None
+    return max(policy.neighbors, NEIGHBORS) if others_count else policy.neighbors
+
+
 def decide(
-    candidates: Sequence[Candidate], policy: DecisionPolicy, textured: Callable[[], bool] = lambda: True
+    candidates: Sequence[Candidate],
+    policy: DecisionPolicy,
+    textured: Callable[[], bool] = lambda: True,
+    least_score: float | None = None,
 ) -> tuple[tuple[RecognizedItem, ...], tuple[Dropped, ...]]:
     """Name every candidate or say that it is unknown, and drop what a surer one already covers.
 
@@ -48,13 +58,14 @@ def decide(
         policy: how to decide.
         textured: whether the image shows more than one color; asked only about a whole image that would get a name,
             which it then does not.
+        least_score: calibrated score from which a candidate is known, instead of `policy.similarity_threshold`.
     """
-    verdicts = [_judge(candidate.matches, policy) for candidate in candidates]
+    verdicts = [_judge(candidate.matches, policy, least_score) for candidate in candidates]
     standing = [i for i, candidate in enumerate(candidates) if _stands(candidate, verdicts[i], textured)]
     standing.sort(key=lambda i: _rank(candidates[i], verdicts[i]), reverse=True)
     boxes = np.array([candidate.box_xyxy for candidate in candidates], np.float32).reshape(-1, 4)
     kept = suppress(boxes, np.array(standing, np.intp), policy.suppression_iou, pixel=_WHOLE_PIXELS)
-    items = tuple(_item(candidates[i], verdicts[i], policy) for i in kept)
+    items = tuple(_item(candidates[i], verdicts[i], policy, least_score) for i in kept)
     dropped = tuple(
         Dropped(
             candidate.box_xyxy,
@@ -69,12 +80,17 @@ def decide(
     return items, dropped
 
 
-def _judge(matches: tuple[Match, ...], policy: DecisionPolicy) -> _Verdict:
+def _judge(matches: tuple[Match, ...], policy: DecisionPolicy, least_score: float | None) -> _Verdict:
     if not matches:
         return _Verdict("unknown", None, None)
     best: dict[str, float] = {}
     votes: dict[str, float] = {}
-    threshold = min(policy.similarity_threshold, 1 - SIMILARITY_ROUNDING)  # a copy's similarity is 1 but for rounding
+    if least_score is None:
+        threshold = min(
+            policy.similarity_threshold, 1 - SIMILARITY_ROUNDING
+        )  # a copy's similarity is 1 but for rounding
+    else:
+        threshold = -1.0 if score_of(matches) >= least_score else 2.0
     for place, match in enumerate(matches):
         best.setdefault(match.label, match.similarity)
         if place < policy.neighbors and match.similarity >= threshold:
@@ -100,7 +116,7 @@ def _rank(candidate: Candidate, verdict: _Verdict) -> tuple[bool, float]:
     return True, verdict.similarity or 0.0
 
 
-def _item(candidate: Candidate, verdict: _Verdict, policy: DecisionPolicy) -> RecognizedItem:
+def _item(candidate: Candidate, verdict: _Verdict, policy: DecisionPolicy, least_score: float | None) -> RecognizedItem:
     return RecognizedItem(
         candidate.box_xyxy,
         verdict.decision,
@@ -108,4 +124,5 @@ def _item(candidate: Candidate, verdict: _Verdict, policy: DecisionPolicy) -> Re
         verdict.similarity,
         candidate.detection_score,
         candidate.matches[: policy.neighbors],
+        None if least_score is None or not candidate.matches else score_of(candidate.matches),
     )

@@ -25,7 +25,7 @@ from ..imaging.jpeg_decoder import jpeg_pixels
 from ..imaging.opencv import opencv
 from ..imaging.readers import FORMATS as FORMATS
 from ..imaging.readers import reader
-from ..imaging.rgb import is_sideways, rgb_pixels
+from ..imaging.rgb import PILLOW, is_sideways, rgb_pixels
 from ..system.files import read_bounded
 
 Encoded: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO"
@@ -45,12 +45,14 @@ EOFError, TypeError, its own warnings where warnings are errors. A list would la
 class DecodedImage:
     """Decoded pixels (h, w, 3) uint8 RGB, and the size in pixels that the image has by itself.
 
-    They differ where a large JPEG was decoded at reduced scale; `scale` is `(width / w, height / h)`.
+    They differ where a large JPEG was decoded at reduced scale; `scale` is `(width / w, height / h)`. `decoder` is
+    Pillow or OpenCV with its version; None for an array.
     """
 
     pixels_rgb: NDArray[np.uint8]
     width: int
     height: int
+    decoder: str | None
 
     @property
     def scale(self) -> tuple[float, float]:
@@ -108,7 +110,7 @@ def _from_array(array: _Pixels, limits: DecodeLimits) -> DecodedImage:
         raise ImageError(f"expected a uint8 RGB array of shape (H, W, 3), found {array.dtype} {array.shape}")
     height, width = array.shape[:2]
     limits.require(width, height)
-    return DecodedImage(array, width, height)
+    return DecodedImage(array, width, height, None)
 
 
 def _from_image(image: Image.Image, limits: DecodeLimits) -> DecodedImage:
@@ -124,9 +126,10 @@ def _from_file(content: bytes, enough_side: int | None, limits: DecodeLimits) ->
     open_image = reader(kind)
     file = examine(kind, content)
     if isinstance(file, Jpeg):
-        pixels = jpeg_pixels(file, enough_side, limits, opencv())
+        pixels, decoder = jpeg_pixels(file, enough_side, limits, opencv())
         sideways = is_sideways(file.orientation)
-        return DecodedImage(pixels, *((file.height, file.width) if sideways else (file.width, file.height)))
+        width, height = (file.height, file.width) if sideways else (file.width, file.height)
+        return DecodedImage(pixels, width, height, decoder)
     if file.width is not None and file.height is not None:
         limits.require(file.width, file.height, file.bytes_per_pixel)
     with open_image(BytesIO(file.content)) as image:
@@ -137,7 +140,7 @@ def _from_file(content: bytes, enough_side: int | None, limits: DecodeLimits) ->
 
 def _unscaled(pixels_rgb: _Pixels) -> DecodedImage:
     height, width = pixels_rgb.shape[:2]
-    return DecodedImage(pixels_rgb, width, height)
+    return DecodedImage(pixels_rgb, width, height, PILLOW)
 
 
 def _orientation(image: Image.Image) -> int:

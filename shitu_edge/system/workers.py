@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from ..errors import EngineError
+from ..errors import ClosedError, EngineError
 
 _NO_THREAD = "no further thread can be started; raise the limit of processes (ulimit -u, pids.max, TasksMax)"
 
@@ -27,12 +27,15 @@ class Workers(ThreadPoolExecutor):
         """Run a function in one of the threads.
 
         Raises:
-            EngineError: the threads were ended, or cannot be started.
+            EngineError: the threads cannot be started.
+            ClosedError: they were ended.
         """
         try:
             return super().submit(work, *arguments, **named)
         except RuntimeError as error:
-            raise EngineError(_NO_THREAD if "new thread" in str(error) else "the recognizer is closed") from error
+            if "new thread" in str(error):
+                raise EngineError(_NO_THREAD) from error
+            raise ClosedError("the recognizer is closed") from error
 
 
 def require_threads(count: int) -> None:

@@ -10,6 +10,7 @@ import pytest
 from shitu_edge.bench.galleries import IMAGES, further_images, prepared_gallery, synthetic_embeddings
 from shitu_edge.errors import GalleryError
 from shitu_edge.gallery import Gallery
+from shitu_edge.gallery.protocol import require_extractor
 from tests.networks import write_bundle
 
 
@@ -56,7 +57,7 @@ def test_a_gallery_is_made_once(tmp_path: Path) -> None:
     assert steps[-1] == ("items", 1234, 1234)
     assert [entry.name for entry in path.parent.iterdir()] == [path.name], "nothing temporary is left"
     with Gallery.open(path) as gallery:
-        gallery.require(extractor.network.name, extractor.fingerprint)
+        require_extractor(gallery, extractor.network.name, extractor.fingerprint)
         assert len(gallery) == 1234
         stored = gallery.embeddings([entry.id for entry in gallery.items()])
     assert np.allclose(stored, synthetic_embeddings(1234, extractor.dim, seed=1), atol=1e-6)

@@ -142,7 +142,7 @@ def test_bundle_of_version_1_is_read_as_one_of_today() -> None:
     assert manifest.license == old["licence"] == "Apache-2.0"
     assert asdict(manifest.policy) == {
         "neighbors" if key == "neighbours" else key: value for key, value in old["recognition"].items()
-    }
+    } | {"max_false_accept": None, "confidence": None}
     assert json.loads(json.dumps(asdict(manifest.detector))) == old["detector"]
     assert json.loads(json.dumps(asdict(manifest.extractor))) == old["extractor"]
 

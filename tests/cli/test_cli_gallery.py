@@ -25,7 +25,7 @@ from shitu_edge.gallery.paddle_index import read_paddle_index
 from shitu_edge.gallery.store import Meta
 from shitu_edge.gallery.transfer.intake import take_in
 from tests.gallery.damage import DAMAGES
-from tests.gallery.rows import older_labels, skip_without_milvus
+from tests.gallery.rows import older_labels, relabel, skip_without_milvus
 from tests.networks import DIM, write_bundle
 from tests.test_recognizer import BLUE, GREEN, RED, product
 
@@ -200,8 +200,8 @@ def test_what_cannot_be_labels_is_refused_before_the_work(
 
 def test_labels_of_older_galleries_are_named_and_can_be_mended(shell: Shell, path: Path) -> None:
     with older_labels(), Gallery.open(path, background=False) as gallery:
-        gallery.relabel([1], "可乐\t2")
-        gallery.relabel([2, 3], "te\u200ba")
+        relabel(gallery, [1], "可乐\t2")
+        relabel(gallery, [2, 3], "te\u200ba")
     run = shell("verify", path)
     assert (run.code, run.err) == (0, "")
     remedy = "`gallery rename` or `relabel` gives another"

@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from shitu_edge.bundle import write_manifest
+from shitu_edge.bundle import DecisionPolicy, write_manifest
 from shitu_edge.cli.desktop import show
 from shitu_edge.gallery import Gallery
 from shitu_edge.stages.decode import decode
 from tests.networks import write_bundle
 from tests.shell import Shell
-from tests.test_recognizer import BLUE, GREEN, RED, STRICT, scene
+from tests.test_recognizer import BLUE, GREEN, RED, scene
 
 RED_BOX, GREEN_BOX, BLUE_BOX = [16, 16, 80, 80], [144, 16, 208, 80], [16, 144, 80, 208]
 
@@ -28,7 +28,8 @@ RED_BOX, GREEN_BOX, BLUE_BOX = [16, 16, 80, 80], [144, 16, 208, 80], [16, 144, 8
 def strict_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny networks, and a rule that keeps overlapping boxes and asks for much similarity."""
     bundle = write_bundle(tmp_path_factory.mktemp("bundles") / "strict")
-    return write_manifest(bundle.folder, replace(bundle.manifest, policy=STRICT)).folder
+    policy = DecisionPolicy(similarity_threshold=0.9, whole_image="never", suppression_iou=0.3)
+    return write_manifest(bundle.folder, replace(bundle.manifest, policy=policy)).folder
 
 
 @pytest.fixture

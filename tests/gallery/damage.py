@@ -27,7 +27,7 @@ def make(path: Path) -> Path:
         gallery.add(new_items(unit_rows(12)), author="ann", note="from the shelf")
         gallery.rename("label 1", "tea")
         gallery.remove([3])
-        gallery.rollback(2, author="bob")
+        gallery.history.rollback(2, author="bob")
         gallery.remove([12])
     return path
 
@@ -46,9 +46,9 @@ def content(path: Path) -> Content:
 def all_that_counts(path: Path) -> Any:
     """Return what a gallery is for, its items, its log, its past and an answer to a search."""
     with Gallery.open(path, background=False) as gallery:
-        past = [gallery.diff(revision, gallery.revision) for revision in range(1, gallery.revision + 1)]
+        past = [gallery.history.diff(revision, gallery.revision) for revision in range(1, gallery.revision + 1)]
         found = gallery.search(unit_rows(2, seed=5), 20)
-        facts = (gallery.id, gallery.meta, gallery.log(), past, found)
+        facts = (gallery.history.id, gallery.meta, gallery.history.log(), past, found)
     return facts, content(path)
 
 

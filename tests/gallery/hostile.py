@@ -191,13 +191,13 @@ def answer() -> None:
 def _opened(path: Path) -> None:
     with Gallery.open(path, background=False) as gallery:
         gallery.search(unit_rows(2), 20)
-        gallery.info(), gallery.items(), gallery.log(), gallery.label_counts()
+        gallery.info(), gallery.items(), gallery.history.log(), gallery.label_counts()
 
 
 def _read(path: Path) -> None:
     with Gallery.open(path, background=False) as gallery:
-        gallery.diff(1, gallery.revision)
-        gallery.record(max(1, gallery.revision - 2), gallery.revision)
+        gallery.history.diff(1, gallery.revision)
+        gallery.history.record(max(1, gallery.revision - 2), gallery.revision)
 
 
 def _changed(path: Path) -> None:

@@ -197,13 +197,13 @@ def do(gallery: Gallery, operation: Operation) -> None:
     elif kind == "change":
         _change(gallery, *values)
     elif kind == "rollback":
-        gallery.rollback(values[0])
+        gallery.history.rollback(values[0])
     elif kind == "prune":
-        gallery.prune(values[0])
+        gallery.history.prune(values[0])
     elif kind == "patch":
         apply_patch(gallery, written_patch(gallery, values[0], gallery.path.with_name("twin")))
     else:
-        gallery.reindex(SMALL_GRAPH if kind == "reindex" else None, anew=kind == "reindex")
+        gallery.index.rebuild(SMALL_GRAPH if kind == "reindex" else None, extend=kind != "reindex")
 
 
 def written_patch(gallery: Gallery, steps: list[Operation], twin: Path) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from shitu_edge.gallery import Gallery, GraphParameters, NewGalleryItem
+from shitu_edge.gallery import Gallery, GalleryItem, GraphParameters, NewGalleryItem
 from shitu_edge.gallery.index import GraphIndex, Ids, Progress
 from shitu_edge.gallery.store import changes, store
 
@@ -87,3 +87,9 @@ def run_python(script: str, *arguments: object) -> str:
     done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def relabel(gallery: Gallery, ids: Iterable[int], label: str) -> list[GalleryItem]:
+    """Give some items another label; return what they were."""
+    with gallery.change() as change:
+        return change.relabel(ids, label)

@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 from shitu_edge.errors import GalleryError, MisfitError, ShituError
 from shitu_edge.gallery import Gallery, GalleryItem, GraphParameters, NewGalleryItem
 from shitu_edge.gallery.care.verify import verify
+from shitu_edge.gallery.protocol import require_extractor
 from shitu_edge.gallery.store import Replay, Step
 from shitu_edge.gallery.store.held import file_id, holding
 from shitu_edge.gallery.store.image import read_image
 
-from .rows import DIM, create, new_items, unit_rows
+from .rows import DIM, create, new_items, relabel, unit_rows
 
 Call = Callable[..., Any]
 
@@ -88,22 +89,22 @@ CALLS: dict[str, tuple[Call, tuple[Any, ...]]] = {
     "remove": (lambda g, i, a, n: g.remove(i, author=a, note=n), ([3], "ann", "why")),
     "remove found": (lambda g, t, s: g.remove(label=t, source=s), ("label 1", "1.jpg")),
     "rename": (lambda g, t, n, m, a, w: g.rename(t, n, merge=m, author=a, note=w), ("label 1", "x", True, "ann", "")),
-    "relabel": (lambda g, i, t, a, n: g.relabel(i, t, author=a, note=n), ([3], "label 9", "ann", "why")),
+    "relabel": (lambda g, i, t: relabel(g, i, t), ([3], "label 9")),
     "replace": (lambda g, t, i, a, n: g.replace(t, i, author=a, note=n), ("label 1", [TEA], "ann", "why")),
     "entries": (lambda g, t: g.items(t), ("label 1",)),
     "embeddings": (lambda g, i: g.embeddings(i), ([3],)),
-    "diff": (lambda g, b, h: g.diff(b, h), (1, 2)),
-    "rollback": (lambda g, r, a, n: g.rollback(r, author=a, note=n), (2, "ann", "why")),
-    "prune": (lambda g, k: g.prune(k), (3,)),
-    "record": (lambda g, b, h: g.record(b, h), (1, 2)),
-    "lineage": (lambda g, r: g.lineage(r), (1,)),
-    "repeat": (lambda g, r: g.repeat(r), (None,)),
+    "diff": (lambda g, b, h: g.history.diff(b, h), (1, 2)),
+    "rollback": (lambda g, r, a, n: g.history.rollback(r, author=a, note=n), (2, "ann", "why")),
+    "prune": (lambda g, k: g.history.prune(k), (3,)),
+    "record": (lambda g, b, h: g.history.record(b, h), (1, 2)),
+    "lineage": (lambda g, r: g.history.hash(r), (1,)),
+    "repeat": (lambda g, r: g.history.repeat(r), (None,)),
     "reindex": (
-        lambda g, p, n, t, r: g.reindex(p, anew=n, threads=t, progress=r),
+        lambda g, p, n, t, r: g.index.rebuild(p, extend=n, threads=t, progress=r),
         (GraphParameters(m=8, ef_construction=20, ef=20), True, 1, None),
     ),
     "copy": (lambda g, t: g.copy(t), ("made.gallery",)),
-    "require": (lambda g, e, f: g.require(e, f), ("tiny", "f" * 32)),
+    "require": (lambda g, e, f: require_extractor(g, e, f), ("tiny", "f" * 32)),
     "open": (lambda g, p, b: Gallery.open(p, background=b).close(), ("shop.gallery", False)),
     "create": (
         lambda g, p, e, f, d, b: Gallery.create(p, extractor=e, fingerprint=f, dim=d, background=b).close(),
@@ -136,7 +137,7 @@ def _state(gallery: Gallery) -> tuple[bytes, Any]:
     """The file with its log, byte by byte, and what is read of it."""
     with holding(file_id(gallery.path)):
         image = bytes(read_image(gallery.path))
-    return image, (gallery.revision, len(gallery), gallery.items(), gallery.log())
+    return image, (gallery.revision, len(gallery), gallery.items(), gallery.history.log())
 
 
 def _refused(call: Call, *arguments: Any) -> bool:
@@ -198,11 +199,11 @@ def test_numbers_of_numpy_are_as_good_as_any(tmp_path: Path, number: Any) -> Non
         assert len(gallery.search(rows, number)[0]) == 2
         gallery.remove([number])
         gallery.remove(np.array([1], np.uint8))
-        assert gallery.rollback(number) == 5
-        assert gallery.diff(number, 5).added == ()
+        assert gallery.history.rollback(number) == 5
+        assert gallery.history.diff(number, 5).added == ()
         np.testing.assert_array_equal(gallery.embeddings([number, 2]), rows[[1, 1]])
-        assert gallery.prune(number) == (1, 0)
-        gallery.reindex(threads=number)
+        assert gallery.history.prune(number) == (1, 0)
+        gallery.index.rebuild(threads=number)
         assert [entry.id for entry in gallery.items(np.str_("label 1"))] == [2]
     assert verify(tmp_path / "shop.gallery").faults == ()
 
@@ -213,7 +214,7 @@ def test_pruning_by_a_float_is_refused_and_the_gallery_opens(tmp_path: Path) -> 
         gallery.add(new_items(unit_rows(4)))
         gallery.remove([1])
         with pytest.raises(GalleryError, match=r"expected 0 revisions or more to keep, found 2\.0"):
-            gallery.prune(2.0)  # type: ignore[arg-type]
+            gallery.history.prune(2.0)  # type: ignore[arg-type]
     assert verify(path).faults == ()
 
 
@@ -222,19 +223,19 @@ def test_a_gallery_that_was_pruned_by_a_float_opens_with_its_history(tmp_path: P
     with create(path) as gallery:
         for seed in range(4):
             gallery.add(new_items(unit_rows(1, seed=seed)))
-        gallery.prune(1)
+        gallery.history.prune(1)
         with gallery._store._writing() as connection:
             connection.execute("UPDATE meta SET value = '4.0' WHERE key = 'history_from'")
     assert verify(path).faults == ()
     with Gallery.open(path) as gallery:
-        assert len(gallery.diff(4, 5).added) == 1
+        assert len(gallery.history.diff(4, 5).added) == 1
         with pytest.raises(GalleryError, match="expected a revision from 4 to 5, found 3; older ones were pruned"):
-            gallery.diff(3, 5)
+            gallery.history.diff(3, 5)
 
 
 def test_what_was_recorded_by_nobody_does_not_fit(gallery: Gallery) -> None:
     with pytest.raises(MisfitError, match="no gallery recorded this"):
-        gallery.repeat(Replay(1, str(gallery.lineage(gallery.revision)), None, {}))  # type: ignore[arg-type]
+        gallery.history.repeat(Replay(1, str(gallery.history.hash(gallery.revision)), None, {}))  # type: ignore[arg-type]
 
 
 def test_a_change_that_is_over_says_so(gallery: Gallery) -> None:

@@ -66,10 +66,10 @@ def _write(gallery: Gallery, chance: random.Random, name: str, note: str) -> tup
     own = [entry for entry in gallery.items() if entry.label.startswith(name)]
     kind = chance.choices(["add", "remove", "rename", "rollback", "prune"], [8, 6, 5, 2, 1])[0]
     if kind == "prune":
-        return [kind], lambda: gallery.prune(2 * _ROLLBACK_REACH)
+        return [kind], lambda: gallery.history.prune(2 * _ROLLBACK_REACH)
     if kind == "rollback":
         revision = max(3, gallery.revision - chance.randint(1, _ROLLBACK_REACH))
-        return [kind, revision], lambda: gallery.rollback(revision, note=note)
+        return [kind, revision], lambda: gallery.history.rollback(revision, note=note)
     if kind == "add" or len(own) < 10:
         seeds = [chance.randrange(5000) for _ in range(3)]
         new = [(f"{name} {chance.randrange(20)}", f"{seed}.jpg", seed) for seed in seeds]
@@ -89,7 +89,7 @@ def reindex(path: str, seconds: str) -> None:
     with Gallery.open(path, background=False) as gallery:
         while time.monotonic() < end:
             begun = time.monotonic_ns()
-            gallery.reindex(anew=anew)
+            gallery.index.rebuild(extend=not anew)
             print(json.dumps([begun, time.monotonic_ns(), anew]))
             anew = not anew
             time.sleep(0.3)
@@ -153,7 +153,7 @@ def test_searches_beside_writers_and_builds(tmp_path: Path, capsys: pytest.Captu
     base = [(f"base {seed % 300}", f"{seed}.jpg", seed) for seed in range(_BASE)]
     with create(path) as gallery:
         gallery.add(NewGalleryItem(label, source, row(seed)) for label, source, seed in base)
-        gallery.reindex(_PARAMETERS)
+        gallery.index.rebuild(_PARAMETERS)
     seconds = float(os.environ.get(_SECONDS_VARIABLE) or _SECONDS)
     queries = unit_rows(64, DIM, seed=99)
     searchers, end = [_Searcher() for _ in range(_SEARCHERS)], threading.Event()
@@ -198,7 +198,7 @@ def _ms(answer: _Answer) -> float:
 def _revisions(path: Path, acknowledged: list[Any]) -> dict[str, int]:
     """The revision of each change by its note; each is there once, and none that was refused."""
     with Gallery.open(path, background=False) as gallery:
-        log = gallery.log()
+        log = gallery.history.log()
     by_note = {line.note: line.id for line in log}
     assert len(by_note) == len(log)
     for note, _, operation, returned, problem in acknowledged:
@@ -241,7 +241,7 @@ def _check_truth(path: Path, acknowledged: list[Any], answers: list[_Answer], ba
     for answer in answers:
         by_revision[answer.revision].append(answer)
     with Gallery.open(path, background=False) as gallery:
-        log = gallery.log()[::-1]
+        log = gallery.history.log()[::-1]
         final = {entry.id: (entry.label, entry.source) for entry in gallery.items()}
     content: Content = {i + 1: (label, source, seed) for i, (label, source, seed) in enumerate(base)}
     recent = {2: content}
@@ -315,9 +315,9 @@ def test_a_search_is_answered_between_any_two_steps_of_a_build(tmp_path: Path) -
             thread.join(60)
             assert not thread.is_alive()
 
-        gallery.reindex(_PARAMETERS, progress=search_meanwhile)
+        gallery.index.rebuild(_PARAMETERS, progress=search_meanwhile)
         gallery.add(new_items(unit_rows(500, seed=1)))
-        gallery.reindex(anew=False, progress=search_meanwhile)
+        gallery.index.rebuild(extend=True, progress=search_meanwhile)
         assert answered == [8] * 30
 
 
@@ -449,7 +449,7 @@ def test_a_build_that_fails_is_one_line_in_the_log(tmp_path: Path, caplog: pytes
         gallery.add(new_items(rows))
     shutil.copyfile(original, path)
     with Gallery.open(original, background=False) as gallery:
-        gallery.reindex()
+        gallery.index.rebuild()
     [graph] = tmp_path.glob("*.hnsw")
     obstacle = path.with_name(graph.name.replace("first", "shop"))
     obstacle.mkdir()

@@ -173,7 +173,7 @@ def _check_file(path: Path, model: Model) -> None:
 def _check(path: Path, candidates: list[Model]) -> Model:
     """Check that a gallery that a killed process left is one of the models, and return which."""
     with Gallery.open(path, background=False) as gallery:
-        log = gallery.log()
+        log = gallery.history.log()
         with closing(sqlite3.connect(path)) as connection:
             oldest = int(connection.execute("SELECT value FROM meta WHERE key = 'history_from'").fetchone()[0])
             recorded = connection.execute("SELECT count(*) FROM graph").fetchone()[0]
@@ -193,7 +193,7 @@ def _check(path: Path, candidates: list[Model]) -> Model:
         assert (gallery.info().search == "graph") == bool(recorded)
         base = random.Random(model.revision).choice(sorted(model.contents))
         before, now = set(model.contents[base].items()), set(model.content.items())
-        diff = gallery.diff(base, model.revision)
+        diff = gallery.history.diff(base, model.revision)
         assert {(e.id, e.label, e.source) for e in diff.removed} == {(i, *f[:2]) for i, f in before - now}
         assert {(e.id, e.label, e.source) for e in diff.added} == {(i, *f[:2]) for i, f in now - before}
     _check_file(path, model)
@@ -213,7 +213,7 @@ def _check_leftovers_go(path: Path) -> None:
     for name in _leftovers(path):
         os.utime(path.with_name(name), (0, 0))
     with Gallery.open(path, background=False) as gallery:
-        gallery.reindex(SMALL_GRAPH)
+        gallery.index.rebuild(SMALL_GRAPH)
     assert _leftovers(path) == []
 
 
@@ -267,9 +267,9 @@ def test_killed_while_a_larger_index_is_made(tmp_path: Path, server: _Server, an
     rows = unit_rows(4000, seed=3)
     with create(path) as gallery:
         gallery.add(new_items(rows[:2000]))
-        gallery.reindex(SMALL_GRAPH)
+        gallery.index.rebuild(SMALL_GRAPH)
         gallery.add(new_items(rows[2000:]))
-        before = gallery.search(rows[:20], 1), gallery.log()
+        before = gallery.search(rows[:20], 1), gallery.history.log()
     chance, states = random.Random(3), Counter[str]()
     first = _graph_on_record(path)
     pristine = path.read_bytes()
@@ -281,7 +281,7 @@ def test_killed_while_a_larger_index_is_made(tmp_path: Path, server: _Server, an
         progress = server.killed(path, [["reindex" if anew else "extend"]], when)
         states["finished" if progress.done else "in flight"] += 1
         with Gallery.open(path, background=False) as gallery:
-            assert (gallery.search(rows[:20], 1), gallery.log()) == before
+            assert (gallery.search(rows[:20], 1), gallery.history.log()) == before
             info = gallery.info()
         assert info.search == "graph"
         assert info.pending == (2000 if _graph_on_record(path) == first else 0)
@@ -292,7 +292,7 @@ def test_killed_while_a_larger_index_is_made(tmp_path: Path, server: _Server, an
             path.write_bytes(pristine)
             with create(tmp_path / "again") as again:
                 again.add(new_items(rows[:2000]))
-                again.reindex(SMALL_GRAPH)
+                again.index.rebuild(SMALL_GRAPH)
             (tmp_path / f"again.{first[:16]}.hnsw").replace(path.with_name(f"{path.name}.{first[:16]}.hnsw"))
             (tmp_path / "again").unlink()
     assert states["in flight"] >= _ROUNDS_OF_BUILDING // 2
@@ -312,13 +312,13 @@ def test_a_graph_file_that_is_not_on_record_is_never_used(tmp_path: Path) -> Non
         with create(file) as gallery:
             gallery.add(new_items(unit_rows(60, DIM, seed)))
     with Gallery.open(other, background=False) as gallery:
-        gallery.reindex(SMALL_GRAPH)
+        gallery.index.rebuild(SMALL_GRAPH)
     [graph] = tmp_path.glob("*.hnsw")
     stray = graph.rename(path.with_name(graph.name.replace("other", "shop")))
     rows = unit_rows(60, DIM, 1)
     with Gallery.open(path, background=False) as gallery:
         assert gallery.info().search == "exact"
         assert [matches[0].item_id for matches in gallery.search(rows, 1)] == list(range(1, 61))
-        gallery.reindex(SMALL_GRAPH)
+        gallery.index.rebuild(SMALL_GRAPH)
         assert [matches[0].item_id for matches in gallery.search(rows, 1)] == list(range(1, 61))
     assert not stray.exists()

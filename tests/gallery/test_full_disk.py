@@ -208,7 +208,7 @@ def _go(
     assert worker.told("close") is None
     with Gallery.open(path, background=False) as gallery:
         check_content(gallery, model.content)
-        gallery.reindex(SMALL_GRAPH)
+        gallery.index.rebuild(SMALL_GRAPH)
         check_content(gallery, model.content)
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
@@ -278,12 +278,12 @@ def test_reading_goes_on_whatever_space_there_is(tmp_path: Path, small_disk: Pat
     """SQLite's log wants 32 KiB for its index; another process was killed before it folded its log in."""
     path, ballast, twin = small_disk / "shop.gallery", small_disk / "ballast", tmp_path / "twin.gallery"
     with create(twin) as gallery:
-        gallery.compact()
+        gallery.history.compact()
         gallery.add(new_items(unit_rows(3, DIM)))
         if logged:
             shutil.copyfile(f"{twin}-wal", f"{path}-wal")
         else:
-            gallery.compact()
+            gallery.history.compact()
         shutil.copyfile(twin, path)
     for spare in (0, 1, 3, 4, 12, 28):
         _fill(ballast, spare * 1024)
@@ -300,7 +300,7 @@ def test_reading_goes_on_whatever_space_there_is(tmp_path: Path, small_disk: Pat
 def _read_all(path: Path, items: int) -> None:
     with Gallery.open(path, background=False) as gallery:
         assert len(gallery.search(unit_rows(1), 5)[0]) == len(gallery.items()) == len(gallery) == items
-        assert gallery.info().revision == gallery.log()[0].id == items - 1
+        assert gallery.info().revision == gallery.history.log()[0].id == items - 1
 
 
 def _add(path: Path) -> None:
@@ -329,12 +329,12 @@ def test_a_gallery_opened_on_a_full_disk_is_enrolled_into_when_there_is_space(sm
 def test_a_medium_that_is_read_only(tmp_path: Path, small_disk: Path, logged: bool) -> None:
     path, twin = small_disk / "shop.gallery", tmp_path / "twin.gallery"
     with create(twin) as gallery:
-        gallery.compact()
+        gallery.history.compact()
         gallery.add(new_items(unit_rows(3, DIM)))
         if logged:  # copied while it was in use
             shutil.copyfile(f"{twin}-wal", f"{path}-wal")
         else:
-            gallery.compact()
+            gallery.history.compact()
         shutil.copyfile(twin, path)
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     _read_all(path, 3)

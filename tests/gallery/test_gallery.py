@@ -27,6 +27,7 @@ from shitu_edge.gallery.live import live as live_module
 from shitu_edge.gallery.live.graphs import GraphFiles
 from shitu_edge.gallery.live.live import Live
 from shitu_edge.gallery.live.view import View
+from shitu_edge.gallery.protocol import require_extractor
 from shitu_edge.gallery.store import GalleryItem, GraphRecord, Snapshot
 from shitu_edge.gallery.store import connection as connection_module
 from shitu_edge.results import SIMILARITY_ROUNDING
@@ -98,9 +99,9 @@ def test_empty_gallery_finds_nothing(gallery: Gallery) -> None:
     assert gallery.search(unit_rows(3), 5) == [(), (), ()]
     assert gallery.search(unit_rows(1)[:0], 5) == []
     assert gallery.label_counts() == {}
-    assert not gallery.needs_graph()
+    assert not gallery.index.is_due()
     with pytest.raises(GalleryError, match="nothing to index"):
-        gallery.reindex()
+        gallery.index.rebuild()
 
 
 def test_impossible_searches_are_refused(gallery: Gallery) -> None:
@@ -226,9 +227,9 @@ def test_adding_nothing_is_no_revision(gallery: Gallery) -> None:
 
 
 def test_another_extractor_is_refused_by_both_names(gallery: Gallery) -> None:
-    gallery.require("renamed, but the same", "f" * 32)
+    require_extractor(gallery, "renamed, but the same", "f" * 32)
     with pytest.raises(FingerprintError) as refusal:
-        gallery.require("large", "a" * 32)
+        require_extractor(gallery, "large", "a" * 32)
     message = str(refusal.value)
     assert "tiny (ffffffff)" in message
     assert "large (aaaaaaaa)" in message
@@ -310,9 +311,9 @@ def indexed(path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(live_module, "GRAPH_FROM", 50)
     with create(path) as gallery:
         gallery.add(new_items(unit_rows(80)))
-        assert gallery.needs_graph()
-        gallery.reindex(QUICK)
-        assert not gallery.needs_graph()
+        assert gallery.index.is_due()
+        gallery.index.rebuild(QUICK)
+        assert not gallery.index.is_due()
         assert gallery.info().search == "graph"
     return path
 
@@ -337,14 +338,14 @@ def test_additions_after_the_graph_are_found(indexed: Path) -> None:
         gallery.add(new_items(new, "new"))
         assert gallery.info().search == "graph"
         assert _labels(gallery, new) == ["new 0", "new 1", "new 2"]
-        assert gallery.needs_graph(), "3 of 83 are more than the graph may lack"
+        assert gallery.index.is_due(), "3 of 83 are more than the graph may lack"
     with Gallery.open(indexed, background=False) as gallery:
         assert (gallery.info().search, len(gallery)) == ("graph", 83)
         both = np.concatenate([rows[:80], new])
         order, _ = brute_force(both, new, 5)
         assert [[match.item_id for match in row] for row in gallery.search(new, 5)] == (order + 1).tolist()
-        gallery.reindex(QUICK)
-        assert not gallery.needs_graph()
+        gallery.index.rebuild(QUICK)
+        assert not gallery.index.is_due()
         assert _graph_of(indexed).is_file(), "the old graph is gone"
         assert [[match.item_id for match in row] for row in gallery.search(new, 5)] == (order + 1).tolist()
 
@@ -373,7 +374,7 @@ def test_an_altered_graph_is_not_used(
     rows = unit_rows(80)
     with caplog.at_level(logging.WARNING), Gallery.open(indexed, background=False) as gallery:
         assert gallery.info().search == "exact"
-        assert gallery.needs_graph()
+        assert gallery.index.is_due()
         assert _labels(gallery, rows) == [f"label {i}" for i in range(80)]
     assert f"`shitu-edge gallery reindex {indexed}` builds it" in caplog.text
 
@@ -381,7 +382,7 @@ def test_an_altered_graph_is_not_used(
 def test_a_graph_is_rebuilt_where_it_was_altered(indexed: Path) -> None:
     _graph_of(indexed).write_bytes(b"")
     with Gallery.open(indexed, background=False) as gallery:
-        gallery.reindex(QUICK)
+        gallery.index.rebuild(QUICK)
         assert gallery.info().search == "graph"
     with Gallery.open(indexed, background=False) as gallery:
         assert gallery.info().search == "graph"
@@ -392,15 +393,15 @@ def test_reindexing_leaves_other_galleries_graphs(indexed: Path) -> None:
     for name in ("shop.gallery.old", "shop [1].gallery"):
         with create(indexed.with_name(name)) as other:
             other.add(new_items(unit_rows(60, seed=1)))
-            other.reindex(QUICK)
+            other.index.rebuild(QUICK)
     with Gallery.open(indexed, background=False) as gallery:
         gallery.add(new_items(unit_rows(1, seed=2)))
-        gallery.reindex(QUICK)
+        gallery.index.rebuild(QUICK)
     with Gallery.open(indexed.with_name("shop.gallery.old"), background=False) as other:
         assert other.info().search == "graph"
     with Gallery.open(indexed.with_name("shop [1].gallery"), background=False) as other:
         other.add(new_items(unit_rows(1, seed=2)))
-        other.reindex(QUICK)
+        other.index.rebuild(QUICK)
     assert len([file for file in indexed.parent.iterdir() if file.name.startswith("shop [1].gallery.")]) == 1
 
 
@@ -414,7 +415,7 @@ def test_opening_while_another_process_adds_and_reindexes(indexed: Path, monkeyp
         monkeypatch.setattr(Snapshot, "load", load)
         with Gallery.open(indexed, background=False) as other:
             other.add([NewGalleryItem("overtaking", "", row[0])])
-            other.reindex(QUICK)
+            other.index.rebuild(QUICK)
         return loaded
 
     monkeypatch.setattr(Snapshot, "load", load_and_be_overtaken)
@@ -436,7 +437,7 @@ def copies(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     path = tmp_path_factory.mktemp("copies") / "shop.gallery"
     with create(path, dim) as gallery:
         gallery.add(new_items(rows))
-        gallery.reindex(GraphParameters(m=16, ef_construction=200))
+        gallery.index.rebuild(GraphParameters(m=16, ef_construction=200))
     return path, rows
 
 
@@ -467,7 +468,7 @@ def test_searches_go_on_while_the_graph_is_built(indexed: Path) -> None:
     found: list[list[str]] = []
     with Gallery.open(indexed, background=False) as gallery:
         gallery.add(new_items(unit_rows(5, seed=3), "new"))
-        gallery.reindex(QUICK, progress=lambda *_: found.append(_labels(gallery, rows)))
+        gallery.index.rebuild(QUICK, progress=lambda *_: found.append(_labels(gallery, rows)))
     assert found == [[f"label {i}" for i in range(80)]]
 
 
@@ -480,7 +481,7 @@ def test_what_is_added_while_the_graph_is_built_is_found_once(indexed: Path) -> 
             gallery.add(new_items(new[1:2], "here"))
             other.add(new_items(new[2:3], "there"))
 
-        gallery.reindex(QUICK, progress=add)
+        gallery.index.rebuild(QUICK, progress=add)
         gallery.add(new_items(new[3:], "after"))
         assert gallery.info().search == "graph"
         assert _labels(gallery, new) == ["before 0", "here 0", "there 0", "after 0"]
@@ -493,18 +494,18 @@ def test_a_graph_in_memory_is_not_loaded_again(indexed: Path, monkeypatch: pytes
         gallery.add(new_items(unit_rows(5, seed=3), "new"))
         monkeypatch.setattr(GraphFiles, "load", lambda *_: pytest.fail("loads what it has"))
         monkeypatch.setattr(Live, "_load", lambda *_: pytest.fail("reads everything"))
-        gallery.reindex(QUICK)
+        gallery.index.rebuild(QUICK)
         assert len(gallery.search(unit_rows(1), 100)[0]) == 85
-        assert not gallery.needs_graph()
+        assert not gallery.index.is_due()
 
 
 @pytest.mark.parametrize("ef", [None, 60])
 def test_a_width_that_nobody_chose_follows_the_gallery(indexed: Path, ef: int | None) -> None:
     """The record holds a number either way; whether it is the one that so many items ask for tells them apart."""
     with Gallery.open(indexed, background=False) as gallery:
-        gallery.reindex(replace(QUICK, ef=ef))
+        gallery.index.rebuild(replace(QUICK, ef=ef))
     with Gallery.open(indexed, background=False) as gallery:
-        assert gallery.graph_parameters == replace(QUICK, ef=ef)
+        assert gallery.index.parameters == replace(QUICK, ef=ef)
 
 
 def test_reindexing_by_several_at_once_leaves_the_graph_on_record(indexed: Path) -> None:
@@ -514,7 +515,7 @@ def test_reindexing_by_several_at_once_leaves_the_graph_on_record(indexed: Path)
     def reindex(opened: Gallery, first: int) -> None:
         try:
             for m in range(first, first + 3):
-                opened.reindex(GraphParameters(m=m, ef_construction=20, ef=60))
+                opened.index.rebuild(GraphParameters(m=m, ef_construction=20, ef=60))
         except BaseException as error:
             problems.append(error)
 
@@ -541,13 +542,15 @@ def test_reindexing_by_several_at_once_leaves_the_graph_on_record(indexed: Path)
 def test_one_gallery_builds_one_graph_at_a_time(indexed: Path) -> None:
     second_builds = threading.Event()
     with Gallery.open(indexed, background=False) as gallery:
-        second = threading.Thread(target=gallery.reindex, args=(QUICK,), kwargs={"progress": _setting(second_builds)})
+        second = threading.Thread(
+            target=gallery.index.rebuild, args=(QUICK,), kwargs={"progress": _setting(second_builds)}
+        )
 
         def start_second(*_: object) -> None:
             second.start()
             assert not second_builds.wait(0.2)
 
-        gallery.reindex(QUICK, progress=start_second)
+        gallery.index.rebuild(QUICK, progress=start_second)
         second.join()
     assert second_builds.is_set()
 
@@ -573,7 +576,7 @@ def test_what_is_committed_while_a_graph_is_swapped_in_is_not_lost(
         opened.add(new_items(rows[:1], "new"))
         assert len(opened) == 81
         monkeypatch.setattr(View, "of", look_and_be_overtaken)
-        opened.reindex(QUICK)
+        opened.index.rebuild(QUICK)
         assert _labels(opened, rows) == ["new 0", "overtaking 0"]
         assert (opened.info().search, len(opened)) == ("graph", 82)
 
@@ -586,7 +589,7 @@ def test_a_graph_about_to_be_put_on_record_is_not_dropped(indexed: Path, monkeyp
 
     def drop() -> None:
         with Gallery.open(indexed, background=False) as other, pytest.raises(GalleryError, match="locked") as refusal:
-            other.drop_stale_graphs()
+            other.index.drop_stale()
         refusals.append(str(refusal.value))
 
     def rename_and_be_overtaken(source: Path, target: Path) -> None:
@@ -598,7 +601,7 @@ def test_a_graph_about_to_be_put_on_record_is_not_dropped(indexed: Path, monkeyp
     with Gallery.open(indexed, background=False) as gallery:
         gallery.add(new_items(unit_rows(1, seed=3)))
         monkeypatch.setattr(os, "replace", rename_and_be_overtaken)
-        gallery.reindex(QUICK)
+        gallery.index.rebuild(QUICK)
     assert len(refusals) == 1
     with Gallery.open(indexed, background=False) as gallery:
         assert (gallery.info().search, len(gallery.search(unit_rows(1), 100)[0])) == ("graph", 81)
@@ -608,7 +611,7 @@ _REINDEX = """
 import sys
 from shitu_edge.gallery import Gallery, GraphParameters
 with Gallery.open(sys.argv[1], background=False) as gallery:
-    gallery.reindex(GraphParameters(m=8, ef_construction=60, ef=60))
+    gallery.index.rebuild(GraphParameters(m=8, ef_construction=60, ef=60))
 """
 
 
@@ -695,7 +698,7 @@ def test_an_item_removed_while_the_graph_is_built_is_not_found(indexed: Path) ->
         def remove(*_: object) -> None:
             other.remove([7])
 
-        gallery.reindex(QUICK, progress=remove)
+        gallery.index.rebuild(QUICK, progress=remove)
         assert gallery.info().dead == 1
         assert 7 not in {match.item_id for match in gallery.search(rows[6:7], 79)[0]}
 
@@ -771,7 +774,7 @@ def read_only(indexed: Path) -> Iterator[Path]:
 def test_reindex_in_a_read_only_folder_says_so_before_it_builds(read_only: Path) -> None:
     with Gallery.open(read_only, background=False) as gallery:
         with pytest.raises(GalleryError, match=r"the index cannot be written: (Permission denied|Read-only)"):
-            gallery.reindex(QUICK, progress=lambda *_: pytest.fail("builds"))
+            gallery.index.rebuild(QUICK, progress=lambda *_: pytest.fail("builds"))
         assert gallery.info().search == "graph"
 
 
@@ -782,7 +785,7 @@ def test_a_graph_that_cannot_be_written_is_named(indexed: Path, monkeypatch: pyt
     with Gallery.open(indexed, background=False) as gallery:
         monkeypatch.setattr(os, "replace", refuse)
         with pytest.raises(GalleryError, match=r"shop\.gallery: the index cannot be written: Permission denied"):
-            gallery.reindex(GraphParameters(m=4))
+            gallery.index.rebuild(GraphParameters(m=4))
     with Gallery.open(indexed, background=False) as gallery:
         assert gallery.info().search == "graph", "the old one is still on record"
     assert sorted(file.name for file in indexed.parent.iterdir()) == [indexed.name, _graph_of(indexed).name]
@@ -797,7 +800,7 @@ def test_a_closed_gallery_says_so(path: Path) -> None:
 
 def test_one_file_is_the_gallery_after_compacting(gallery: Gallery, path: Path, tmp_path: Path) -> None:
     gallery.add(new_items(unit_rows(3)))
-    gallery.compact()
+    gallery.history.compact()
     copy = tmp_path / "copy.gallery"
     copy.write_bytes(path.read_bytes())
     with Gallery.open(copy, background=False) as opened:
@@ -808,9 +811,9 @@ def test_pruning_gives_the_space_back(path: Path) -> None:
     with create(path, 512) as gallery:
         gallery.add(new_items(unit_rows(400, 512)))
         gallery.remove(range(1, 391))
-        gallery.compact()
+        gallery.history.compact()
         before = path.stat().st_size
-        assert gallery.prune(0) == (390, 390)
+        assert gallery.history.prune(0) == (390, 390)
         assert path.stat().st_size < before / 4
     with Gallery.open(path, background=False) as gallery:
         assert [entry.id for entry in gallery.items()] == list(range(391, 401))
@@ -821,7 +824,7 @@ def test_a_gallery_that_was_replaced_by_another_file_says_so(path: Path, tmp_pat
         other.add(new_items(unit_rows(1)))
     with create(path) as gallery:
         gallery.add(new_items(unit_rows(3)))
-        gallery.compact()
+        gallery.history.compact()
         os.replace(tmp_path / "other", path)
         for use in (
             lambda: gallery.search(unit_rows(1)),
@@ -854,7 +857,7 @@ def test_parameters_that_hnswlib_would_choke_on_are_refused(parameters: dict[str
 def test_no_threads_are_refused(gallery: Gallery) -> None:
     gallery.add(new_items(unit_rows(3)))
     with pytest.raises(GalleryError, match="expected 1 thread or more, found 0"):
-        gallery.reindex(threads=0)
+        gallery.index.rebuild(threads=0)
 
 
 def test_the_callers_own_errors_are_not_called_damage(gallery: Gallery) -> None:
@@ -864,9 +867,9 @@ def test_the_callers_own_errors_are_not_called_damage(gallery: Gallery) -> None:
         raise ValueError("mine")
 
     with pytest.raises(ValueError, match="mine"):
-        gallery.reindex(QUICK, progress=fail)
+        gallery.index.rebuild(QUICK, progress=fail)
     with pytest.raises(GalleryError, match="expected a revision's number, found 'a'"):
-        gallery.diff("a", 2)  # type: ignore[arg-type]
+        gallery.history.diff("a", 2)  # type: ignore[arg-type]
     with pytest.raises(GalleryError, match="expected ids in a list, found '12'"):
         gallery.remove("12")  # type: ignore[arg-type]
     assert len(gallery) == 3
@@ -879,7 +882,11 @@ def test_a_copy_is_the_gallery_with_its_graph(indexed: Path, tmp_path: Path) -> 
         with pytest.raises(GalleryError, match="copy: exists already"):
             gallery.copy(tmp_path / "copy")
         with Gallery.open(tmp_path / "copy", background=False) as copy:
-            assert (copy.id, copy.log(), copy.items()) == (gallery.id, gallery.log(), gallery.items())
+            assert (copy.history.id, copy.history.log(), copy.items()) == (
+                gallery.history.id,
+                gallery.history.log(),
+                gallery.items(),
+            )
             assert (copy.info().search, copy.info().dead) == ("graph", 1)
             assert copy.search(unit_rows(5, seed=9), 10) == gallery.search(unit_rows(5, seed=9), 10)
 
@@ -893,9 +900,9 @@ def test_a_thread_that_changes_a_gallery_does_not_wait_for_itself(path: Path) ->
             for other in (gallery, again):
                 actions: list[Callable[[], object]] = [
                     partial(other.add, new_items(unit_rows(1))),
-                    partial(other.prune, 0),
-                    partial(other.reindex, QUICK),
-                    other.drop_stale_graphs,
+                    partial(other.history.prune, 0),
+                    partial(other.index.rebuild, QUICK),
+                    other.index.drop_stale,
                     other.change().__enter__,
                 ]
                 for action in actions:
@@ -906,3 +913,11 @@ def test_a_thread_that_changes_a_gallery_does_not_wait_for_itself(path: Path) ->
             waiting.start()  # another thread waits until the change is done
         waiting.join()
         assert [entry.id for entry in gallery.items()] == [2, 3, 4]
+
+
+def test_gallery_keeps_to_twenty_public_names(path: Path) -> None:
+    with create(path) as gallery:
+        names = {name for name in dir(gallery) if not name.startswith("_")}
+        assert {"history", "index"} < names
+        assert len(names) <= 20, sorted(names)
+        assert str(gallery) == str(gallery.path)

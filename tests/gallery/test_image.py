@@ -212,7 +212,7 @@ def test_the_log_of_a_linked_gallery_lies_beside_the_file(tmp_path: Path, monkey
     path, link = tmp_path / "data" / "shop.gallery", tmp_path / "link.gallery"
     link.symlink_to(path)
     with create(path) as writer:
-        writer.compact()
+        writer.history.compact()
         writer.add(new_items(unit_rows(3)))
         monkeypatch.setattr("shitu_edge.gallery.store.store.open_live", lambda _: None)
         with Gallery.open(link, background=False) as reader:

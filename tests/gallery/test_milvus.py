@@ -17,6 +17,7 @@ from shitu_edge.errors import FingerprintError, GalleryError
 from shitu_edge.gallery import Gallery, NewGalleryItem
 from shitu_edge.gallery.milvus import MilvusGallery, Pushed, push
 from shitu_edge.gallery.milvus.collection import Collection
+from shitu_edge.gallery.protocol import require_extractor
 
 from .rows import (
     DIM,
@@ -26,6 +27,7 @@ from .rows import (
     create,
     new_items,
     older_labels,
+    relabel,
     run_python,
     skip_without_milvus,
     unit_rows,
@@ -136,7 +138,7 @@ def test_only_what_has_changed_is_sent(uri: str, gallery: Gallery, sent: list[in
 
     sent.clear()
     _add(gallery, rows[20:22], ["new 0", "new 1"])
-    gallery.relabel([3, 4], "renamed")
+    relabel(gallery, [3, 4], "renamed")
     gallery.remove([5])
     assert push(gallery, uri, NAME) == Pushed(4, 3, 5)
     assert sorted(sent) == [3, 3, 4, 4, 5, 21, 22], "a renamed item goes once by each name, a removed one to be marked"
@@ -144,11 +146,11 @@ def test_only_what_has_changed_is_sent(uri: str, gallery: Gallery, sent: list[in
     assert _labels(uri, rows[[2, 3, 20, 21]]) == ["renamed", "renamed", "new 0", "new 1"]
 
     sent.clear()
-    gallery.rollback(2)
+    gallery.history.rollback(2)
     assert push(gallery, uri, NAME) == Pushed(3, 4, 6)
     assert sorted(sent) == [3, 3, 4, 4, 5, 21, 22], "under their ids again"
     assert _all(uri, gallery) == _wanted(gallery)
-    gallery.relabel([3], "renamed")
+    relabel(gallery, [3], "renamed")
     assert push(gallery, uri, NAME) == Pushed(1, 1, 7)
     with closing(Collection(uri, NAME, "", 5)) as collection:
         assert sum(map(len, collection.read("key >= 0", []))) == 21, "what no search can ask for has gone"
@@ -157,9 +159,9 @@ def test_only_what_has_changed_is_sent(uri: str, gallery: Gallery, sent: list[in
 def test_where_history_is_forgotten_the_rows_are_compared(uri: str, gallery: Gallery, sent: list[int]) -> None:
     gallery.add(new_items(unit_rows(20)))
     push(gallery, uri, NAME)
-    gallery.relabel([3], "renamed")
+    relabel(gallery, [3], "renamed")
     gallery.remove([5, 6])
-    gallery.prune(0)
+    gallery.history.prune(0)
     sent.clear()
     assert push(gallery, uri, NAME) == Pushed(1, 3, 4)
     assert sorted(sent) == [3, 3, 5, 6]
@@ -195,7 +197,7 @@ def test_a_push_cut_short_is_unseen_and_can_be_repeated(
     for writes in range(8):
         before, revision_before = _wanted(gallery), gallery.revision
         _add(gallery, unit_rows(3, seed=writes), ["new"] * 3)
-        gallery.relabel([1, 2], f"renamed {writes}")
+        relabel(gallery, [1, 2], f"renamed {writes}")
         gallery.remove([entry.id for entry in gallery.items()[2:4]])
 
         with monkeypatch.context() as patch:
@@ -209,8 +211,8 @@ def test_a_push_cut_short_is_unseen_and_can_be_repeated(
         assert sorted((match.item_id, match.label) for match in matches) == sorted(before)
 
         if meanwhile:
-            gallery.rollback(revision_before)
-            gallery.relabel([2], f"renamed again {writes}")
+            gallery.history.rollback(revision_before)
+            relabel(gallery, [2], f"renamed again {writes}")
         push(gallery, uri, NAME, settle_s=0)
         assert _all(uri, gallery) == _wanted(gallery)
 
@@ -275,7 +277,7 @@ def test_a_search_beside_a_push_sees_one_revision(uri: str, gallery: Gallery) ->
     thread = threading.Thread(target=search)
     thread.start()
     for revision in range(3, 13):
-        gallery.relabel(range(1, 13), str(revision))
+        relabel(gallery, range(1, 13), str(revision))
         push(gallery, uri, NAME)
     done.set()
     thread.join()
@@ -288,7 +290,7 @@ def test_the_later_of_two_pushes_goes_on(uri: str, gallery: Gallery) -> None:
 
     def overtake(done: int, total: int) -> None:
         if done == 1000:
-            gallery.relabel([1], "coffee")
+            relabel(gallery, [1], "coffee")
             assert push(gallery, uri, NAME, settle_s=0) == Pushed(1500, 0, 3)
 
     with pytest.raises(GalleryError, match="another push has begun"):
@@ -346,15 +348,15 @@ def test_another_gallery_extractor_or_dimension_is_refused(uri: str, gallery: Ga
     assert _all(uri, gallery) == _wanted(gallery)
 
     with MilvusGallery.open(uri, NAME) as pushed:
-        pushed.require("renamed, but the same", "f" * 32)
+        require_extractor(pushed, "renamed, but the same", "f" * 32)
         with pytest.raises(FingerprintError, match=r"tiny \(ffffffff\), not with large \(aaaaaaaa\)"):
-            pushed.require("large", "a" * 32)
+            require_extractor(pushed, "large", "a" * 32)
 
 
 def test_only_a_copy_with_the_same_past_may_go_on(uri: str, gallery: Gallery, path: Path) -> None:
     rows = unit_rows(4)
     _add(gallery, rows[:2], ["tea", "coffee"])
-    gallery.compact()
+    gallery.history.compact()
     copy = path.with_name("copy.gallery")
     shutil.copy(path, copy)
     _add(gallery, rows[2:3], ["milk"])
@@ -366,7 +368,7 @@ def test_only_a_copy_with_the_same_past_may_go_on(uri: str, gallery: Gallery, pa
             _add(other, row[None], ["juice"])
             with pytest.raises(GalleryError, match="revision 3 was pushed from another copy"):
                 push(other, uri, NAME)
-    gallery.compact()
+    gallery.history.compact()
     shutil.copy(path, copy)
     with Gallery.open(copy) as other:
         other.remove([1])

@@ -28,7 +28,7 @@ from shitu_edge.gallery import Change, Gallery, GalleryItem, GraphParameters, Ne
 from shitu_edge.gallery.care.verify import verify
 from shitu_edge.gallery.live import live as live_module
 
-from .rows import DIM, Rows, create, unit_rows
+from .rows import DIM, Rows, create, relabel, unit_rows
 
 COMPLETE = GraphParameters(m=128, ef_construction=200, ef=5)
 """Every item is linked to every other among fewer than 128, so that a search is exact however little it looks at."""
@@ -290,7 +290,7 @@ class Machine(RuleBasedStateMachine):
         draft = Draft(self.model)
         ids = self._ids(picks, self.model.now)
         before = draft.relabel(ids, label)
-        assert self._by(opening).relabel(ids, label) == before
+        assert relabel(self._by(opening), ids, label) == before
         draft.commit()
 
     @precondition(_has_items)
@@ -353,11 +353,11 @@ class Machine(RuleBasedStateMachine):
         draft = Draft(self.model)
         draft.roll_back(revision)
         draft.commit("", f"rolled back to revision {revision}")
-        assert self._by(opening).rollback(revision) == self.model.revision
+        assert self._by(opening).history.rollback(revision) == self.model.revision
 
     @rule(opening=st.booleans(), keep=st.integers(0, 5))
     def prune(self, opening: bool, keep: int) -> None:
-        assert self._by(opening).prune(keep) == self.model.prune(keep)
+        assert self._by(opening).history.prune(keep) == self.model.prune(keep)
 
     @rule(opening=st.booleans(), good=ITEMS, bad=BAD_ITEMS, pick=Pick)
     def be_refused(self, opening: bool, good: NewGalleryItem, bad: NewGalleryItem, pick: int) -> None:
@@ -372,11 +372,11 @@ class Machine(RuleBasedStateMachine):
             lambda: gallery.remove(source="nowhere"),
             lambda: gallery.rename("nowhere", "tea"),
             lambda: gallery.replace("nowhere", [good]),
-            lambda: gallery.relabel([missing], "tea"),
-            lambda: gallery.rollback(model.revision + 1),
-            lambda: gallery.rollback(model.oldest - 1),
-            lambda: gallery.diff(model.oldest - 1, model.revision),
-            lambda: gallery.prune(-1),
+            lambda: relabel(gallery, [missing], "tea"),
+            lambda: gallery.history.rollback(model.revision + 1),
+            lambda: gallery.history.rollback(model.oldest - 1),
+            lambda: gallery.history.diff(model.oldest - 1, model.revision),
+            lambda: gallery.history.prune(-1),
             lambda: gallery.embeddings([missing]),
             lambda: gallery.search(QUERIES, 0),
         ]
@@ -385,14 +385,14 @@ class Machine(RuleBasedStateMachine):
             label = self._label(pick)
             refused += [
                 lambda: gallery.remove([chosen, missing]),
-                lambda: gallery.relabel([chosen, missing], "tea"),
-                lambda: gallery.relabel([chosen], " "),
+                lambda: relabel(gallery, [chosen, missing], "tea"),
+                lambda: relabel(gallery, [chosen], " "),
                 lambda: gallery.rename(label, WRONG),
                 lambda: gallery.rename(label, label),
                 lambda: gallery.replace(label, [good, bad]),
             ]
         else:
-            refused.append(gallery.reindex)
+            refused.append(gallery.index.rebuild)
         for refusal in refused:
             with pytest.raises(GalleryError):
                 refusal()
@@ -429,7 +429,7 @@ class Machine(RuleBasedStateMachine):
                 self._remove(other, self._ids([meanwhile], self.model.now))
                 self._add(other, [NewGalleryItem("late", "", STORED[meanwhile % len(STORED)])])
 
-        gallery.reindex(parameters, anew=anew, progress=progress)
+        gallery.index.rebuild(parameters, extend=not anew, progress=progress)
         self._check_search(gallery, 4)
         info = gallery.info()
         assert info.search == "graph"
@@ -481,7 +481,7 @@ class Machine(RuleBasedStateMachine):
             with pytest.raises(GalleryError, match=f"no item {number}"):
                 gallery.embeddings([number])
 
-        log = gallery.log()[::-1]
+        log = gallery.history.log()[::-1]
         assert [line.id for line in log] == list(range(1, model.revision + 1))
         assert [(line.added, line.removed) for line in log] == model.counts
         assert [(line.author, line.note) for line in log] == model.notes
@@ -492,7 +492,7 @@ class Machine(RuleBasedStateMachine):
         rng = np.random.default_rng(self.steps)
         for base, head in rng.integers(model.oldest, model.revision + 1, (2, 2)).tolist():
             before, after = set(model.contents[base - 1].values()), set(model.contents[head - 1].values())
-            diff = gallery.diff(base, head)
+            diff = gallery.history.diff(base, head)
             assert diff.removed == tuple(sorted(before - after, key=lambda entry: entry.id))
             assert diff.added == tuple(sorted(after - before, key=lambda entry: entry.id))
 
@@ -528,7 +528,7 @@ class Machine(RuleBasedStateMachine):
         pending, dead = len(self.model.now.keys() - held), len(held - self.model.now.keys())
         assert (info.search, info.pending, info.dead) == (("graph", pending, dead) if graph else ("exact", 0, 0))
         behind = graph is None or pending > 0.02 * len(self.model.now) or dead > 0.1 * len(held)
-        assert gallery.needs_graph() == (len(self.model.now) >= live_module.GRAPH_FROM and behind)
+        assert gallery.index.is_due() == (len(self.model.now) >= live_module.GRAPH_FROM and behind)
 
 
 def test_a_gallery_is_its_model(monkeypatch: pytest.MonkeyPatch) -> None:

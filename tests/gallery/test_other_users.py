@@ -53,7 +53,7 @@ def _as_user(user: int, what: str, *arguments: Any) -> Any:
 def use(path: str) -> int:
     """Do all that needs no right to write, and return how many items there are."""
     with Gallery.open(path, background=False) as gallery:
-        gallery.items(), gallery.log(), gallery.info()
+        gallery.items(), gallery.history.log(), gallery.info()
         assert len(gallery.search(unit_rows(1), 100)[0]) == len(gallery)
         assert verify(Path(path)).faults == ()
         return len(gallery)
@@ -82,9 +82,9 @@ def change_all_the_time(path: str, closing: str) -> None:
                 told = told or print("begun", flush=True) is None
                 gallery.remove([entry.id for entry in gallery.items()][:3])
                 if chance.random() < 0.1:
-                    gallery.prune(2)
+                    gallery.history.prune(2)
                 if chance.random() < 0.05:
-                    gallery.compact() if closing == "True" else gallery.rollback(gallery.revision - 1)
+                    gallery.history.compact() if closing == "True" else gallery.history.rollback(gallery.revision - 1)
 
 
 def follow(path: str, rounds: str) -> int:
@@ -159,7 +159,7 @@ def test_a_log_left_by_another_is_read_by_whoever_cannot_share_it(folder: Path) 
     """The log holds the newest revision, and nobody has it open."""
     path, used = folder / "shop.gallery", folder / "used.gallery"
     with create(used) as gallery:
-        gallery.compact()
+        gallery.history.compact()
         gallery.add(new_items(unit_rows(3)))
         shutil.copyfile(used, path)
         shutil.copyfile(f"{used}-wal", f"{path}-wal")
@@ -191,7 +191,7 @@ def test_files_left_by_another_are_named_with_the_remedy(folder: Path, suffix: s
 def test_a_log_with_changes_of_another_is_not_to_be_deleted(folder: Path) -> None:
     path, used = folder / "shop.gallery", folder / "used.gallery"
     with create(used) as gallery:
-        gallery.compact()
+        gallery.history.compact()
         gallery.add(new_items(unit_rows(3)))
         shutil.copyfile(used, path)
         shutil.copyfile(f"{used}-wal", f"{path}-wal")

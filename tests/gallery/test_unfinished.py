@@ -24,7 +24,7 @@ from tests.gallery.rows import create, new_items, unit_rows
 with unfinished(Path(sys.argv[1])) as partial:
     gallery = create(partial)
     gallery.add(new_items(unit_rows(9)))
-    gallery.reindex(GraphParameters(m=8, ef_construction=20, ef=20))
+    gallery.index.rebuild(GraphParameters(m=8, ef_construction=20, ef=20))
     gallery.add(new_items(unit_rows(1)))
     with _new_file(partial.with_name(partial.name + ".0123456789abcdef.hnsw")) as nested:
         connection = _created(nested)

@@ -58,14 +58,14 @@ def gallery_calls(gallery):
         "embeddings": lambda: gallery.embeddings([1]),
         "info": lambda: gallery.info(),
         "len": lambda: len(gallery),
-        "log": lambda: gallery.log(),
-        "graph_parameters": lambda: gallery.graph_parameters,
-        "needs_graph": lambda: gallery.needs_graph(),
-        "reindex": lambda: gallery.reindex(),
-        "drop_stale_graphs": lambda: gallery.drop_stale_graphs(),
-        "compact": lambda: gallery.compact(),
+        "log": lambda: gallery.history.log(),
+        "graph_parameters": lambda: gallery.index.parameters,
+        "needs_graph": lambda: gallery.index.is_due(),
+        "reindex": lambda: gallery.index.rebuild(),
+        "drop_stale_graphs": lambda: gallery.index.drop_stale(),
+        "compact": lambda: gallery.history.compact(),
         "copy": lambda: gallery.copy("copy.gallery"),
-        "prune": lambda: gallery.prune(1),
+        "prune": lambda: gallery.history.prune(1),
     }
 
 def opened():

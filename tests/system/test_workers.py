@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from shitu_edge.errors import EngineError
+from shitu_edge.errors import ClosedError, EngineError
 from shitu_edge.system.workers import Workers, require_threads
 
 
@@ -40,7 +40,7 @@ def test_workers_say_that_they_were_ended() -> None:
     workers = Workers(1)
     assert workers.submit(sum, [1, 2]).result() == 3
     workers.shutdown()
-    with pytest.raises(EngineError, match="the recognizer is closed"):
+    with pytest.raises(ClosedError, match="the recognizer is closed"):
         workers.submit(sum, [1, 2])
 
 

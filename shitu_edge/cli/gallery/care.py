@@ -55,9 +55,9 @@ def reindex(
     Example: shitu-edge gallery reindex shop.gallery
     """
     with Gallery.open(gallery, background=False) as opened, progress_bar() as report:
-        before = opened.graph_parameters or _DEFAULTS
+        before = opened.index.parameters or _DEFAULTS
         parameters = GraphParameters(m or before.m, ef_construction or before.ef_construction, ef or before.ef)
-        opened.reindex(parameters, threads=threads or read_cpu().threads, progress=partial(report, "index"))
+        opened.index.rebuild(parameters, threads=threads or read_cpu().threads, progress=partial(report, "index"))
         items = len(opened)
     print_line(f"{gallery}: {items} items indexed")
 

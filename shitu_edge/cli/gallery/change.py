@@ -62,5 +62,6 @@ def relabel(
     Example: shitu-edge gallery relabel shop.gallery "Oat milk 1 l" 17 18
     """
     with Gallery.open(gallery, background=False) as opened:
-        relabeled = opened.relabel(items, label, author=author_or_user(author), note=note)
+        with opened.change(author=author_or_user(author), note=note) as change:
+            relabeled = change.relabel(items, label)
         print_state(gallery, opened, f"{len(relabeled)} relabeled")

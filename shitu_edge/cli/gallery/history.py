@@ -27,7 +27,7 @@ def log(
     Example: shitu-edge gallery log shop.gallery -n 10
     """
     with Gallery.open(gallery, background=False) as opened:
-        revisions = opened.log()[:count]
+        revisions = opened.history.log()[:count]
     if as_json:
         print_json([asdict(revision) for revision in revisions])
         return
@@ -51,7 +51,7 @@ def diff(
     Example: shitu-edge gallery diff shop.gallery 7 9
     """
     with Gallery.open(gallery, background=False) as opened:
-        found = opened.diff(base, opened.revision if head is None else head)
+        found = opened.history.diff(base, opened.revision if head is None else head)
     if as_json:
         print_json(asdict(found))
     else:
@@ -70,8 +70,8 @@ def rollback(
     """
     with Gallery.open(gallery, background=False) as opened:
         before = opened.revision
-        new = opened.rollback(revision, author=author_or_user(author), note=note)
-        found = opened.diff(before, new)
+        new = opened.history.rollback(revision, author=author_or_user(author), note=note)
+        found = opened.history.diff(before, new)
     if new == before:
         print_line(f"{gallery}: is what it was at revision {revision} already")
     else:
@@ -89,7 +89,7 @@ def prune(
     """
     with Gallery.open(gallery, background=False) as opened:
         before = opened.info().bytes
-        _, items = opened.prune(keep)
+        _, items = opened.history.prune(keep)
         freed = before - opened.info().bytes
     print_line(f"{gallery}: {items} removed items forgotten, {max(0, freed) / 1e6:.1f} MB freed")
 

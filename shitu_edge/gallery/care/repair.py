@@ -28,7 +28,7 @@ class Repair:
 def repair(path: Path, meta: Meta | None = None, progress: Progress | None = None) -> Repair:
     """Put a gallery of all that is whole in the place of a damaged one, which is kept as `<name>.damaged`.
 
-    Nobody may have the gallery open. The graph is given up; `Gallery.reindex` makes it anew.
+    Nobody may have the gallery open. The graph is given up; `gallery.index.rebuild` makes it anew.
 
     Args:
         path: the gallery.

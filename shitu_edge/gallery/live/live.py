@@ -75,7 +75,7 @@ class Live:
         return self._needs_graph(self.view())
 
     def reindex(self, parameters: GraphParameters | None, anew: bool, threads: int, progress: Progress | None) -> None:
-        """Bring the graph up to date and search it from now on; see `Gallery.reindex`."""
+        """Bring the graph up to date and search it from now on; see `GalleryIndex.rebuild`."""
         self._store.home.require(self._store.path)
         with self._indexing:
             self.graphs.check_writable()

@@ -151,7 +151,7 @@ class _Turn:
 
 def _new_state(gallery: Gallery) -> State:
     meta = gallery.meta
-    return State(gallery.id, meta.extractor, meta.fingerprint, meta.dim, revision=0, digest="none", push=IDLE)
+    return State(gallery.history.id, meta.extractor, meta.fingerprint, meta.dim, revision=0, digest="none", push=IDLE)
 
 
 def _check_same(gallery: Gallery, target: Collection, state: State) -> None:
@@ -161,7 +161,7 @@ def _check_same(gallery: Gallery, target: Collection, state: State) -> None:
             f"{target.place}: expected {state.dim} numbers of the extractor {state.extractor} "
             f"({state.fingerprint[:8]}), found {meta.dim} of {meta.extractor} ({meta.fingerprint[:8]})"
         )
-    if state.gallery != gallery.id:
+    if state.gallery != gallery.history.id:
         raise GalleryError(f"{target.place}: holds another gallery; push to a collection of another name")
     if state.revision > gallery.revision:
         raise GalleryError(
@@ -172,7 +172,7 @@ def _check_same(gallery: Gallery, target: Collection, state: State) -> None:
 
 
 def _digests(gallery: Gallery) -> dict[int, str]:
-    return {revision.id: revision.digest for revision in gallery.log()}
+    return {revision.id: revision.digest for revision in gallery.history.log()}
 
 
 def _change(gallery: Gallery, target: Collection, base: int) -> _Change:
@@ -180,7 +180,7 @@ def _change(gallery: Gallery, target: Collection, base: int) -> _Change:
     head = gallery.revision
     if base:
         try:
-            difference = gallery.diff(base, head)
+            difference = gallery.history.diff(base, head)
         except GalleryError:
             pass
         else:

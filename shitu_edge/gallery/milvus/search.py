@@ -7,7 +7,7 @@ from types import TracebackType
 
 from ...errors import GalleryError
 from ...results import Match
-from ..gallery import require, unit_queries
+from ..gallery import unit_queries
 from ..index import Rows
 from ..store import Meta
 from .collection import Collection, State
@@ -58,6 +58,9 @@ class MilvusGallery:
     ) -> None:
         self.close()
 
+    def __str__(self) -> str:
+        return self._collection.place
+
     def close(self) -> None:
         """See `GallerySearch.close`."""
         self._collection.close()
@@ -66,10 +69,6 @@ class MilvusGallery:
     def meta(self) -> Meta:
         """The extractor's name and fingerprint, and the dimension."""
         return Meta(self._state.extractor, self._state.fingerprint, self._state.dim)
-
-    def require(self, extractor: str, fingerprint: str) -> None:
-        """See `GallerySearch.require`."""
-        require(self._collection.place, self.meta, extractor, fingerprint)
 
     def search_with_revision(
         self, queries: Rows, k: int = 5, workers: Executor | None = None

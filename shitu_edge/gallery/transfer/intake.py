@@ -9,6 +9,7 @@ from pathlib import Path
 from ...errors import GalleryError
 from ...system.unfinished import publish, unfinished
 from ..gallery import Gallery
+from ..protocol import require_extractor
 from ..store import Meta, NewGalleryItem
 
 
@@ -23,14 +24,14 @@ def take_in(path: Path, meta: Meta, items: Iterable[NewGalleryItem], *, author: 
     """
     if os.path.lexists(path):
         with Gallery.open(path, background=False) as gallery:
-            gallery.require(meta.extractor, meta.fingerprint)
+            require_extractor(gallery, meta.extractor, meta.fingerprint)
             return len(gallery.add(items, author=author, note=note))
     with unfinished(path) as partial:
         with Gallery.create(
             partial, extractor=meta.extractor, fingerprint=meta.fingerprint, dim=meta.dim, background=False
         ) as gallery:
             added = len(gallery.add(items, author=author, note=note))
-            gallery.compact()
+            gallery.history.compact()
         try:
             publish(partial, path)
         except OSError as error:

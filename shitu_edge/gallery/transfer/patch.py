@@ -72,10 +72,12 @@ def write_patch(gallery: Gallery, base: int, head: int, path: Path) -> PatchInfo
     """
     if is_gallery(path):
         raise GalleryError(f"{path}: is a gallery; give the patch another name")
-    recorded = gallery.record(base, head)
+    recorded = gallery.history.record(base, head)
     meta = gallery.meta
     items = tuple(recorded.vectors)
-    facts = _Head(gallery.id, meta.extractor, meta.fingerprint, meta.dim, base, recorded.lineage, recorded.steps, items)
+    facts = _Head(
+        gallery.history.id, meta.extractor, meta.fingerprint, meta.dim, base, recorded.lineage, recorded.steps, items
+    )
     text = json.dumps(asdict(facts), ensure_ascii=False, separators=(",", ":")).encode()
     size = len(_MAGIC) + _DIGEST_BYTES
     if len(text) > _MAX_HEAD_BYTES or size + _LENGTH.size + len(text) + 4 * meta.dim * len(items) > _MAX_BYTES:
@@ -115,9 +117,9 @@ def apply_patch(gallery: Gallery, path: Path) -> PatchInfo | None:
     recorded = Replay(facts.base, facts.lineage, facts.steps, vectors)
     try:
         head, lineage = leads_to(recorded)
-        if gallery.lineage(head) == lineage:
+        if gallery.history.hash(head) == lineage:
             return None
-        gallery.repeat(recorded)
+        gallery.history.repeat(recorded)
     except MisfitError as error:
         raise GalleryError(f"{path}: does not fit {gallery.path}: {error}") from error
     except (OverflowError, ValueError) as error:  # numbers and characters that no gallery could have written
@@ -153,7 +155,7 @@ def _read_head(stream: BufferedReader, path: Path) -> tuple[_Head, int]:
 
 
 def _require_fit(facts: _Head, gallery: Gallery, path: Path) -> None:
-    if facts.gallery != gallery.id:
+    if facts.gallery != gallery.history.id:
         raise GalleryError(f"{path}: is for another gallery ({facts.gallery[:8]!r}), not for a copy of {gallery.path}")
     if (facts.fingerprint, facts.dim) != (gallery.meta.fingerprint, gallery.meta.dim):
         raise GalleryError(f"{path}: holds embeddings of another extractor ({facts.extractor!r:.80})")

@@ -19,6 +19,7 @@ from shitu_edge.errors import DamagedError, GalleryError
 from shitu_edge.gallery import Gallery
 from shitu_edge.gallery.care.repair import Repair, repair
 from shitu_edge.gallery.care.verify import verify
+from shitu_edge.gallery.protocol import require_extractor
 from shitu_edge.gallery.store import Meta
 from shitu_edge.gallery.store.schema import PAGE_BYTES
 from shitu_edge.gallery.transfer.patch import apply_patch, write_patch
@@ -97,7 +98,7 @@ def test_the_history_is_kept_when_nothing_of_it_is_lost(path: Path, name: str) -
     assert repair(path).rescue.history
     assert all_that_counts(path) == before
     with Gallery.open(path, background=False) as gallery:
-        gallery.rollback(3)
+        gallery.history.rollback(3)
         assert gallery.items("tea")[0].id == 2
 
 
@@ -116,12 +117,12 @@ def test_where_something_is_lost_the_log_goes_on(path: Path) -> None:
     assert (done.rescue.kept, done.rescue.history) == (len(ITEMS) - 1, False)
     assert len(done.rescue.lost) == 1
     with Gallery.open(path, background=False) as gallery:
-        log = gallery.log()
+        log = gallery.history.log()
         assert [line.id for line in log] == [7, 6, 5, 4, 3, 2, 1]
         assert log[0].note == "repaired: 1 items lost"
         assert [(line.author, line.note) for line in log[4:6]] == [("", ""), ("ann", "from the shelf")]
         with pytest.raises(GalleryError, match="expected a revision from 7 to 7, found 6"):
-            gallery.rollback(6)
+            gallery.history.rollback(6)
 
 
 def test_a_repaired_gallery_takes_no_patch_that_fits_no_more(path: Path, tmp_path: Path) -> None:
@@ -142,35 +143,35 @@ def test_copies_follow_a_gallery_whose_repair_lost_nothing(path: Path, tmp_path:
         gallery.add(new_items(unit_rows(1, seed=8), "last"))
         gallery.copy(tmp_path / "copy")
         gallery.remove([13])
-        gallery.prune(0)
+        gallery.history.prune(0)
     assert repair(path).rescue.history
     with Gallery.open(path, background=False) as gallery, Gallery.open(tmp_path / "copy") as follower:
         assert gallery.add(new_items(unit_rows(1, seed=9), "newer")) == [14]
         follower.remove([13], note="")
-        assert follower.log()[0].digest == gallery.log()[1].digest
+        assert follower.history.log()[0].digest == gallery.history.log()[1].digest
         with pytest.raises(GalleryError, match="expected a revision from 8 to 9, found 7"):
             write_patch(gallery, 7, 9, tmp_path / "patch")
 
 
 def test_a_pruned_gallery_with_a_history(path: Path) -> None:
     with Gallery.open(path, background=False) as gallery:
-        gallery.prune(2)
-        state = gallery.items(), gallery.log(), gallery.diff(4, 6)
+        gallery.history.prune(2)
+        state = gallery.items(), gallery.history.log(), gallery.history.diff(4, 6)
     assert repair(path).rescue.history
     with Gallery.open(path, background=False) as gallery:
-        assert (gallery.items(), gallery.log(), gallery.diff(4, 6)) == state
+        assert (gallery.items(), gallery.history.log(), gallery.history.diff(4, 6)) == state
     assert verify(path).faults == ()
 
 
 def test_the_graph_is_given_up_and_can_be_made_anew(path: Path) -> None:
     with Gallery.open(path, background=False) as gallery:
-        gallery.reindex()
+        gallery.index.rebuild()
     assert len(list(path.parent.glob("*.hnsw"))) == 1
     repair(path)
     assert list(path.parent.glob("*.hnsw")) == []
     with Gallery.open(path, background=False) as gallery:
         assert gallery.info().search == "exact"
-        gallery.reindex()
+        gallery.index.rebuild()
     assert verify(path).recall == 1
 
 
@@ -270,7 +271,7 @@ def test_a_gallery_that_does_not_say_what_it_is_for(path: Path) -> None:
     assert repair(path, META).rescue.kept == 11
     assert content(path) == before
     with Gallery.open(path) as gallery:
-        gallery.require("tiny", "f" * 32)
+        require_extractor(gallery, "tiny", "f" * 32)
 
 
 @pytest.mark.parametrize("dim", ["15", "0", "-16", "x", "1e3", str(10**30), str(1 << 62)])

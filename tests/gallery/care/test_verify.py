@@ -75,7 +75,7 @@ def test_an_empty_gallery_is_sound(tmp_path: Path) -> None:
 def test_one_item_with_a_graph(tmp_path: Path) -> None:
     with create(tmp_path / "shop") as gallery:
         gallery.add(new_items(unit_rows(1)))
-        gallery.reindex(QUICK)
+        gallery.index.rebuild(QUICK)
     assert verify(tmp_path / "shop") == Verification(2, 1, None, ())
 
 
@@ -88,7 +88,7 @@ def test_a_sound_gallery_is_left_as_it_is(path: Path) -> None:
 
 def test_progress_comes_to_its_end(path: Path) -> None:
     with Gallery.open(path, background=False) as gallery:
-        gallery.reindex(QUICK)
+        gallery.index.rebuild(QUICK)
     seen: list[tuple[str, int, int]] = []
     assert verify(path, lambda *step: seen.append(step)).recall == 1
     last = {name: (done, total) for name, done, total in seen}
@@ -122,9 +122,9 @@ def test_opening_altered_rows_raises_nothing_else(path: Path, damage: Damage) ->
     try:
         with Gallery.open(path, background=False) as gallery:
             gallery.search(unit_rows(2), 20)
-            gallery.log()
+            gallery.history.log()
             gallery.items()
-            gallery.diff(1, 2)
+            gallery.history.diff(1, 2)
             gallery.add(new_items(unit_rows(1, seed=3)))
     except GalleryError as error:
         assert "\n" not in str(error)  # noqa: PT017
@@ -171,7 +171,7 @@ def test_pages_overwritten(path: Path) -> None:
 @pytest.fixture
 def indexed(path: Path) -> Path:
     with Gallery.open(path, background=False) as gallery:
-        gallery.reindex(QUICK)
+        gallery.index.rebuild(QUICK)
     return path
 
 
@@ -218,7 +218,7 @@ def test_altered_graph_files_never_reach_hnswlib(
 ) -> None:
     with Gallery.open(path, background=False) as gallery, monkeypatch.context() as patch:
         patch.setattr(index_module, "_new_graph", _real_new_graph)
-        gallery.reindex(QUICK)
+        gallery.index.rebuild(QUICK)
     damage(_graph_of(path))
     found = verify(path)
     assert [fault[:7] for fault in found.faults] == ["graph: "]
@@ -279,7 +279,7 @@ def test_a_graph_of_another_dimension(indexed: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     with create(other, 24) as gallery:
         gallery.add(new_items(unit_rows(11, 24)))
-        gallery.reindex(QUICK)
+        gallery.index.rebuild(QUICK)
     _graph_of(indexed).unlink()
     shutil.move(_graph_of(other), indexed.with_name("graph"))
     _put_on_record(indexed, indexed.with_name("graph"))
@@ -314,9 +314,9 @@ def test_a_poor_graph_is_shown(tmp_path: Path) -> None:
     poor = GraphParameters(m=2, ef_construction=2, ef=10)
     with create(tmp_path / "shop", 64) as gallery:
         gallery.add(new_items(unit_rows(3000, 64)))
-        gallery.reindex(poor)
+        gallery.index.rebuild(poor)
         bad = verify(tmp_path / "shop")
-        gallery.reindex(replace(poor, m=32, ef_construction=200, ef=256))
+        gallery.index.rebuild(replace(poor, m=32, ef_construction=200, ef=256))
         good = verify(tmp_path / "shop")
     assert (bad.faults, good.faults) == ((), ())
     assert bad.recall is not None

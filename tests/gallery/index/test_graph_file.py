@@ -276,7 +276,7 @@ def shop(tmp_path: Path) -> Path:
     path = tmp_path / "shop.gallery"
     with create(path) as gallery:
         gallery.add(new_items(unit_rows(300)))
-        gallery.reindex(QUICK)
+        gallery.index.rebuild(QUICK)
     return path
 
 
@@ -335,7 +335,7 @@ def test_forged_graph_is_named_and_searches_are_exact(
     with Gallery.open(shop, background=False) as gallery:
         assert gallery.search(new, 1)[0][0].item_id == 301, "its id is no longer to come"
         assert gallery.info().search == "exact"
-        gallery.reindex(anew=False)
+        gallery.index.rebuild(extend=True)
         assert gallery.info().search == "graph"
         assert gallery.info().pending == 0
     assert verify(shop).faults == ()
@@ -349,7 +349,7 @@ def test_forged_graph_of_another_process_does_not_take_the_place_of_a_sound_one(
         gallery._live.upkeep.wait()
         assert gallery.info().search == "graph"
         assert [matches[0].item_id for matches in gallery.search(rows, 1)] == list(range(1, 301))
-        assert gallery.graph_parameters is None
+        assert gallery.index.parameters is None
 
 
 _FORGE = """
@@ -409,7 +409,7 @@ def test_graph_in_a_folder_that_is_not_named_in_utf8(tmp_path: Path) -> None:
     rows = unit_rows(300)
     with create(path) as gallery:
         gallery.add(new_items(rows))
-        gallery.reindex(QUICK)
+        gallery.index.rebuild(QUICK)
     with Gallery.open(path, background=False) as gallery:
         assert gallery.info().search == "graph"
         order, _ = brute_force(rows, unit(rows[:5]), 1)

@@ -156,12 +156,12 @@ items = [NewGalleryItem(str(i), "", row) for i, row in enumerate(rows)]
 quick = GraphParameters(8, 40, 40)
 with Gallery.create(path, extractor="e", fingerprint="f", dim=32) as gallery:
     gallery.add(items[:200])
-    gallery.reindex(quick)
+    gallery.index.rebuild(quick)
     before = sorted(file.name for file in path.parent.glob("*.hnsw"))
     gallery.add(items[200:])
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
     try:
-        gallery.reindex(quick)
+        gallery.index.rebuild(quick)
         error = None
     except GalleryError as failure:
         error = str(failure)

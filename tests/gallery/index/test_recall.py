@@ -44,7 +44,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Shop:
     path = tmp_path_factory.mktemp("shop") / "shop.gallery"
     with create(path, DIM) as gallery:
         gallery.add(NewGalleryItem(f"product {cluster}", "", row) for cluster, row in zip(clusters, rows, strict=True))
-        gallery.reindex()
+        gallery.index.rebuild()
     return Shop(path, rows, clusters, queries.reshape(len(sizes), 8, DIM))
 
 
@@ -94,7 +94,7 @@ def test_recall_when_a_third_was_replaced_by_new_items(
     assert _recall(gallery, queries, ids, rows) >= 0.99
 
     monkeypatch.setattr(live_module, "_DEAD_SHARE", 0.5)
-    gallery.reindex(anew=False)
+    gallery.index.rebuild(extend=True)
     assert _state(gallery) == ("graph", 0, len(gone))
     assert _recall(gallery, queries, ids, rows) >= 0.99
 
@@ -105,17 +105,17 @@ def test_recall_when_a_third_was_brought_back(built: Shop, gallery: Gallery) -> 
     queries, ids = built.queries[:, 1], np.arange(1, len(built.rows) + 1)
 
     gallery.remove(gone.tolist())
-    gallery.rollback(2)
+    gallery.history.rollback(2)
     assert _state(gallery) == ("graph", 0, 0)
     assert _recall(gallery, queries, ids, built.rows) >= 0.99
 
     gallery.remove(gone.tolist())
-    gallery.reindex()
-    gallery.rollback(2)
+    gallery.index.rebuild()
+    gallery.history.rollback(2)
     assert _state(gallery) == ("graph", len(gone), 0)
     assert _recall(gallery, queries, ids, built.rows) >= 0.99
 
-    gallery.reindex(anew=False)
+    gallery.index.rebuild(extend=True)
     assert _state(gallery) == ("graph", 0, 0)
     assert _recall(gallery, queries, ids, built.rows) >= 0.99
 
@@ -131,7 +131,7 @@ def test_the_next_neighbors_come_where_the_nearest_label_was_removed(built: Shop
         assert _state(gallery) == ("graph", 0, size)
         kept = np.flatnonzero(built.clusters != number)
         recalls.append(_recall(gallery, built.queries[number], kept + 1, built.rows[kept]))
-        gallery.rollback(2)
+        gallery.history.rollback(2)
     assert np.mean(recalls) >= 0.99
 
 

@@ -41,7 +41,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = clustered_rows(COUNT, DIM)
     with create(path, DIM) as gallery:
         gallery.add(new_items(rows[:60]))
-        gallery.reindex(SLOW)
+        gallery.index.rebuild(SLOW)
         gallery.add(new_items(rows[60:]))
     return path
 

@@ -20,7 +20,7 @@ from shitu_edge.gallery import Gallery, NewGalleryItem
 from shitu_edge.gallery.care.verify import verify
 from shitu_edge.gallery.transfer.folder import export_folder, import_folder
 from shitu_edge.inputs.sources import find_images
-from tests.gallery.rows import DIM, create, new_items, older_labels, unit_rows
+from tests.gallery.rows import DIM, create, new_items, older_labels, relabel, unit_rows
 
 Facts = list[tuple[str, str, bytes]]
 
@@ -103,7 +103,7 @@ def test_a_gallery_survives_the_way_there_and_back(tmp_path: Path, seed: int) ->
     path = _gallery(tmp_path / "shop", texts, seed)
     with Gallery.open(path, background=False) as gallery:
         gallery.remove([3, 7, 50])
-        gallery.relabel([4], "renamed")
+        relabel(gallery, [4], "renamed")
     assert _exported(path, tmp_path / "folder") == 0
     assert import_folder(tmp_path / "folder", tmp_path / "new") == 47
     assert _facts(tmp_path / "new") == _facts(path)
@@ -181,7 +181,7 @@ def test_into_a_gallery_that_is_there(folder: Path, tmp_path: Path) -> None:
     assert import_folder(folder, path, author="ann") == 6
     assert _facts(path) == before + _facts(tmp_path / "shop")
     with Gallery.open(path, background=False) as gallery:
-        line = gallery.log()[0]
+        line = gallery.history.log()[0]
     assert (line.id, line.author, line.note, line.added) == (3, "ann", "imported from folder", 6)
 
 

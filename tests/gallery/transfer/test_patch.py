@@ -28,7 +28,7 @@ from shitu_edge.gallery.store.structure import Guarded
 from shitu_edge.gallery.transfer import patch as patches
 from shitu_edge.gallery.transfer.patch import apply_patch, write_patch
 from tests.gallery.operations import Model, check_content, choose, do
-from tests.gallery.rows import DIM, create, new_items, older_labels, run_python, unit_rows
+from tests.gallery.rows import DIM, create, new_items, older_labels, relabel, run_python, unit_rows
 
 MAGIC = b"shitu-edge gallery patch 1\n"
 CHANGES = ("add", "remove", "rename", "replace", "change", "rollback")
@@ -45,11 +45,11 @@ def tables(path: Path) -> Tables:
 
 def _same(master: Gallery, follower: Gallery) -> None:
     """What a copy must share with the gallery that it follows."""
-    assert follower.id == master.id
+    assert follower.history.id == master.history.id
     assert follower.revision == master.revision
     assert follower.items() == master.items()
-    assert follower.log() == master.log()
-    assert follower.lineage(follower.revision) == master.lineage(master.revision)
+    assert follower.history.log() == master.history.log()
+    assert follower.history.hash(follower.revision) == master.history.hash(master.revision)
     ids = [entry.id for entry in master.items()]
     np.testing.assert_array_equal(follower.embeddings(ids), master.embeddings(ids))
     queries = unit_rows(3, DIM, seed=77)
@@ -91,7 +91,7 @@ def test_copies_follow_a_random_history(tmp_path: Path, seed: int, duplicate: st
                 model = model.after(operation)
             if chance.random() < 0.5 and master.revision > base:
                 keep = master.revision - base
-                master.prune(keep)
+                master.history.prune(keep)
                 model = model.after(["prune", keep])
             _follow(master, names["leaps"], [(base, master.revision)])
             _follow(master, names["steps"], [(n, n + 1) for n in range(base, master.revision)])
@@ -127,11 +127,11 @@ def test_a_copy_that_followed_rolls_back_as_the_master_does(tmp_path: Path, clos
     with Gallery.open(closed, background=False) as master, Gallery.open(_based(closed, 2, other)) as follower:
         write_patch(master, 2, 6, tmp_path / "patch")
         apply_patch(follower, tmp_path / "patch")
-        assert [follower.diff(n, 6) for n in range(2, 7)] == [master.diff(n, 6) for n in range(2, 7)]
+        assert [follower.history.diff(n, 6) for n in range(2, 7)] == [master.history.diff(n, 6) for n in range(2, 7)]
         for gallery in (master, follower):
-            gallery.rollback(3)
+            gallery.history.rollback(3)
         assert follower.items() == master.items()
-        assert follower.log()[0].digest == master.log()[0].digest
+        assert follower.history.log()[0].digest == master.history.log()[0].digest
 
 
 @pytest.fixture
@@ -143,7 +143,7 @@ def closed(tmp_path: Path) -> Path:
         gallery.rename("label 1", "tea", author="ann", note="as on the shelf")
         gallery.replace("label 2", new_items(unit_rows(2, seed=2), "牛奶"))
         gallery.remove([1, 7])
-        gallery.rollback(3)
+        gallery.history.rollback(3)
     return path
 
 
@@ -245,9 +245,9 @@ def test_equal_content_by_another_way_is_another_base(closed: Path, tmp_path: Pa
     """Its numbers may mean other items: here only the times and the notes differ."""
     diverged = _based(closed, 5, tmp_path / "diverged")
     with Gallery.open(diverged, background=False) as gallery:
-        gallery.rollback(3, note="by hand")
+        gallery.history.rollback(3, note="by hand")
         with Gallery.open(closed, background=False) as master:
-            assert gallery.log()[0].digest == master.log()[0].digest
+            assert gallery.history.log()[0].digest == master.history.log()[0].digest
             assert gallery.items() == master.items()
             master.remove([5])
             write_patch(master, 6, 7, tmp_path / "from 6")
@@ -268,7 +268,7 @@ def test_equal_content_by_another_way_is_another_base(closed: Path, tmp_path: Pa
 )
 def test_revisions_that_are_not_there(closed: Path, tmp_path: Path, revisions: tuple[int, int], reason: str) -> None:
     with Gallery.open(closed, background=False) as gallery:
-        gallery.prune(2)
+        gallery.history.prune(2)
         with pytest.raises(GalleryError, match=reason):
             write_patch(gallery, *revisions, tmp_path / "patch")
     assert not (tmp_path / "patch").exists()
@@ -276,7 +276,7 @@ def test_revisions_that_are_not_there(closed: Path, tmp_path: Path, revisions: t
 
 def test_a_pruned_copy_takes_a_patch(closed: Path, base: Path, patch: Path) -> None:
     with Gallery.open(base, background=False) as follower, Gallery.open(closed, background=False) as master:
-        follower.prune(0)
+        follower.history.prune(0)
         apply_patch(follower, patch)
         _same(master, follower)
     assert verify(base).faults == ()
@@ -294,8 +294,8 @@ def test_only_what_changed_is_in_the_file(tmp_path: Path) -> None:
         gallery.remove([2])
         gallery.add(new_items(rows[20:21]))
         gallery.remove([21])
-        gallery.rollback(2)
-        gallery.rollback(5)
+        gallery.history.rollback(2)
+        gallery.history.rollback(5)
 
         def size(base: int, head: int) -> int:
             return write_patch(gallery, base, head, tmp_path / "patch").bytes
@@ -624,8 +624,8 @@ def test_text_of_the_log_is_taken_as_it_is_or_not_at_all(base: Path, patch: Path
                 assert tables(copied) == before
             else:
                 assert apply_patch(gallery, patch) is None, repr(value)
-                assert gallery.log()[2].id == 4
-                assert getattr(gallery.log()[2], field) == value
+                assert gallery.history.log()[2].id == 4
+                assert getattr(gallery.history.log()[2], field) == value
 
 
 def test_steps_dropped_repeated_and_moved(patch: Path, attack: Callable[..., None]) -> None:
@@ -677,7 +677,7 @@ def _forged(base: Path, head: Head, vectors: bytes) -> bytes:
     with Gallery.open(base, background=False) as gallery:
         entries = {entry.id: (entry.label, entry.source) for entry in gallery.items()}
         rows = {item: gallery.embeddings([item]).tobytes() for item in entries} | rows
-        content = ContentDigest(bytes.fromhex(gallery.log()[0].digest))
+        content = ContentDigest(bytes.fromhex(gallery.history.log()[0].digest))
     for step in head["steps"]:
         for item in step["removed"]:
             content.remove(entry_digest(item, *entries.pop(item), rows[item]))
@@ -759,7 +759,7 @@ def test_copies_of_an_older_gallery_follow_what_happens_to_its_labels(tmp_path: 
         changes: list[Callable[[], object]] = [
             lambda: center.add([NewGalleryItem(label, "", unit_rows(1, seed=5)[0])]),
             lambda: center.remove([1, 3]),
-            lambda: center.rollback(3),
+            lambda: center.history.rollback(3),
             lambda: center.rename(label, "cola"),
         ]
         for change in changes:
@@ -783,7 +783,7 @@ def test_a_label_that_is_new_and_odd_is_refused_until_the_center_renames_it(
         write_patch(center, base, center.revision, patch)
         assert f"item 2: its label h{'as' if len(label) > 200 else 'olds'} " in _refusal(kiosk, patch)
         assert f"relabel it where the patch was made, and patch from revision {base} again" in _refusal(kiosk, patch)
-        center.relabel([2], "cola")
+        relabel(center, [2], "cola")
         _follow(center, kiosk, [(base, center.revision)])
 
 

@@ -1,0 +1,145 @@
+"""A bundle's networks and a gallery, opened and warm: the parts of a recognizer."""
+
+from __future__ import annotations
+
+import logging
+import os
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .bundle import Bundle, InputSpec, Manifest
+from .bundle.networks import cache_folder, open_bundle, open_network
+from .bundle.profile import Profile
+from .calibration import Calibrator
+from .engines import EngineName, Resources
+from .gallery import Gallery, GallerySearch
+from .gallery.protocol import require_extractor
+from .imaging.opencv import opencv, opencv_version
+from .imaging.resize import resizer
+from .imaging.rgb import PILLOW
+from .results import EngineInfo
+from .stages.deadline import Clock
+from .stages.detect import Detector
+from .stages.extract import Extractor
+from .system.cpu import read_cpu
+from .system.memory import release_freed_memory
+from .system.workers import Workers
+
+_log = logging.getLogger(__name__)
+
+_MAX_STREAMS = 4
+_WARM_UP_WAVES = 3
+# A JPEG may be decoded at reduced scale as long as its shorter side keeps twice the pixels that the detector takes, and
+# enough for objects of a sixth of that side to fill the extractor's input.
+_SHARPER_THAN_DETECTOR = 2
+_CROPS_PER_SIDE = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Opened and warm parts. `wave_ms` are the milliseconds of a wave of crops; `resources` closes what was opened."""
+
+    bundle: Bundle
+    detector: Detector
+    extractor: Extractor
+    gallery: GallerySearch | None
+    calibrator: Calibrator | None
+    threads: int
+    wave_ms: float
+    resources: ExitStack
+
+
+def open_parts(
+    bundle: str | os.PathLike[str] | None,
+    gallery: GallerySearch | str | os.PathLike[str] | None,
+    engine: EngineName,
+    precision: str | tuple[str, str] | None,
+    threads: int | None,
+    profile: Profile | str | os.PathLike[str] | None,
+    cache: str | os.PathLike[str] | None,
+) -> Parts:
+    """Open a bundle's networks and, at the same time, a gallery; see `Recognizer.open`."""
+    opened = open_bundle(bundle)
+    manifest = opened.manifest
+    if profile is not None:
+        profile = profile if isinstance(profile, Profile) else Profile.read(profile)
+        profile.require(opened)
+        engine, precision, threads = profile.complete(engine, precision, threads)
+    of_detector, of_extractor = precision if isinstance(precision, tuple) else (precision, precision)
+    threads = threads or read_cpu().threads
+    streams = min(threads, _MAX_STREAMS)
+    folder = cache_folder(cache)
+    # The gallery is read while the networks are compiled; left in this order, it is closed however that ends.
+    with ExitStack() as stack, Workers(1) as beside:
+        opening = beside.submit(_opened, gallery, stack)
+        session = open_network(
+            opened, manifest.extractor.network, engine, of_extractor, Resources(threads, streams, folder)
+        )
+        extractor = Extractor(session, manifest.extractor, streams)
+        stack.callback(extractor.close)
+        session = open_network(opened, manifest.detector.network, engine, of_detector, Resources(threads, 1, folder))
+        detector = Detector(session, manifest.detector, extractor.workers)
+        found = opening.result()
+        if found is not None:
+            require_extractor(found, manifest.extractor.network.name, manifest.extractor.fingerprint)
+        wave_ms = _warm_up(opened, detector, extractor)
+        release_freed_memory()
+        calibrator = Calibrator(found, folder) if isinstance(found, Gallery) else None
+        if calibrator is not None:
+            stack.callback(calibrator.close)
+        parts = Parts(opened, detector, extractor, found, calibrator, threads, wave_ms, stack.pop_all())
+    _log_parts(parts)
+    return parts
+
+
+def enough_side(manifest: Manifest) -> int:
+    """Return the pixels of an image's shorter side from which on recognition hardly gains."""
+    image, crop = (max(part.network.input.shape()[1:]) for part in (manifest.detector, manifest.extractor))
+    return max(_SHARPER_THAN_DETECTOR * image, _CROPS_PER_SIDE * crop)
+
+
+def _opened(gallery: GallerySearch | str | os.PathLike[str] | None, stack: ExitStack) -> GallerySearch | None:
+    """Open a gallery that is named by its file, to be closed with the rest."""
+    if isinstance(gallery, (str, os.PathLike)):
+        return stack.enter_context(Gallery.open(gallery))
+    return gallery
+
+
+def _warm_up(bundle: Bundle, detector: Detector, extractor: Extractor) -> float:
+    """Run the networks, whose first inference is the slowest; return the milliseconds of a wave of crops when warm."""
+    detector.detect(_noise(bundle.manifest.detector.network.input))
+    crops = [_noise(bundle.manifest.extractor.network.input)] * extractor.workers.count
+    times = []
+    for _ in range(_WARM_UP_WAVES):
+        clock = Clock()
+        extractor.embed_crops(crops)
+        times.append(clock.elapsed_ms())
+    return min(times)
+
+
+def _noise(spec: InputSpec) -> NDArray[np.uint8]:
+    return np.random.default_rng(0).integers(0, 256, (spec.height, spec.width, 3), np.uint8)
+
+
+def _log_parts(parts: Parts) -> None:
+    """Log what was opened, a line per part."""
+    bundle, cv2 = parts.bundle, opencv()
+    _log.info("bundle %s (%s) from %s", bundle.manifest.name, bundle.digest[:12], bundle.folder)
+    _log.info("detector: %s", _engine(parts.detector.engine))
+    _log.info("extractor: %s", _engine(parts.extractor.engine))
+    decoders = PILLOW if cv2 is None else f"{opencv_version(cv2)} (plain JPEGs) and {PILLOW}"
+    _log.info("images are decoded by %s and resized by %s", decoders, resizer())
+    gallery = parts.gallery
+    if gallery is None:
+        _log.info("no gallery: detects and embeds only")
+    elif isinstance(gallery, Gallery):
+        _log.info("gallery %s: revision %d, items: %d", gallery, gallery.revision, len(gallery))
+    else:
+        _log.info("gallery %s", gallery)
+
+
+def _engine(info: EngineInfo) -> str:
+    return f"{info.engine} {info.version}, {info.precision}, threads: {info.threads}"

@@ -1,0 +1,214 @@
+"""A gallery's calibration through its changes, restarts and copies."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from shitu_edge.calibration import Calibrator, calibrator, estimated_threshold, unknown_scores
+from shitu_edge.errors import OptionError
+from shitu_edge.gallery import Gallery, NewGalleryItem
+from tests.gallery.rows import create, unit
+
+DIM = 16
+PHOTOS = 5
+
+
+def photos(products: int, seed: int = 0, label: str = "label", each: int = PHOTOS) -> list[NewGalleryItem]:
+    """Return items of products, five photos each."""
+    rng = np.random.default_rng(seed)
+    rows = unit(np.repeat(rng.normal(size=(products, DIM)), each, 0) + 0.3 * rng.normal(size=(products * each, DIM)))
+    return [NewGalleryItem(f"{label} {place // each}", "", row) for place, row in enumerate(rows)]
+
+
+@pytest.fixture
+def gallery(tmp_path: Path) -> Iterator[Gallery]:
+    """60 products with five photos each."""
+    with create(tmp_path / "shop.gallery", DIM) as opened:
+        opened.add(photos(60))
+        yield opened
+
+
+@pytest.fixture
+def keeper(gallery: Gallery, tmp_path: Path) -> Iterator[Calibrator]:
+    opened = Calibrator(gallery, tmp_path / "cache")
+    yield opened
+    opened.close()
+
+
+def until(condition: Callable[[], object]) -> None:
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_threshold_is_the_estimate_of_the_gallerys_own_items(gallery: Gallery, keeper: Calibrator) -> None:
+    found = keeper.at(0.1)
+    items = gallery.items()
+    rows = gallery.embeddings([item.id for item in items])
+    labels = np.unique([item.label for item in items], return_inverse=True)[1]
+    expected = estimated_threshold(unknown_scores(rows, labels, [(rows, labels)]), 0.1)
+    assert (found.state, found.products, found.revision) == ("calibrated", 60, gallery.revision)
+    assert found.threshold == pytest.approx(expected, abs=1e-6)
+    assert (keeper.at(0.2).threshold or 2) < expected
+
+
+def test_rate_below_what_the_products_tell_is_thin_or_refused(keeper: Calibrator) -> None:
+    assert keeper.at(0.01).state == "thin"
+    with pytest.raises(OptionError, match=r"from 60 products: .* more are needed"):
+        keeper.at(0.01, 0.9)
+    sure = keeper.at(0.1, 0.9)
+    assert sure.state == "calibrated"
+    assert sure.threshold is not None
+    assert sure.threshold > (keeper.at(0.1).threshold or 2)
+
+
+@pytest.mark.parametrize("count", [0, 1, 19 * 5])
+def test_few_products_are_uncalibrated(tmp_path: Path, count: int) -> None:
+    with create(tmp_path / "small.gallery", DIM) as small:
+        small.add(photos(19)[:count])
+        found = Calibrator(small, None).at(0.05)
+    assert (found.state, found.threshold, found.products) == ("uncalibrated", None, -(-count // 5))
+
+
+def test_thousand_photos_of_one_label_are_one_product(tmp_path: Path) -> None:
+    with create(tmp_path / "one.gallery", DIM) as one:
+        one.add(photos(1, each=1000))
+        assert Calibrator(one, None).at(0.05).state == "uncalibrated"
+
+
+def test_doubled_gallery_is_stale_until_it_is_calibrated_again(gallery: Gallery, keeper: Calibrator) -> None:
+    first = keeper.at(0.1)
+    held = threading.Event()
+    update = keeper._update
+    keeper._update = lambda pause: (held.wait(30), update(pause))[1]  # type: ignore[method-assign]
+    gallery.add(photos(60, 7, "new"))
+    assert keeper.at(0.1).state == "stale"
+    assert keeper.at(0.1).threshold == first.threshold
+    held.set()
+    until(lambda: keeper.at(0.1).state == "calibrated")
+    again = keeper.at(0.1)
+    assert (again.products, again.revision) == (120, gallery.revision)
+    assert again.threshold != first.threshold
+
+
+def test_few_changes_of_a_large_gallery_leave_the_calibration(
+    gallery: Gallery, keeper: Calibrator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = keeper.at(0.1)
+    monkeypatch.setattr(calibrator, "_AT_ONCE", 0)  # as if it were large
+    gallery.remove([1])
+    assert keeper.at(0.1, wait=True) == first
+    gallery.rename("label 3", "other")
+    gallery.remove(list(range(2, 40)))
+    assert keeper.at(0.1, wait=True).revision == gallery.revision
+
+
+def test_rollback_and_a_copy_have_the_same_calibration_without_work(
+    gallery: Gallery, keeper: Calibrator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, revision = keeper.at(0.1), gallery.revision
+    gallery.add(photos(60, 7, "new"))
+    second = keeper.at(0.1, wait=True)
+    assert second.threshold != first.threshold
+    gallery.history.rollback(revision)
+    gallery.copy(tmp_path / "copy.gallery")
+
+    def at_work(*_: object) -> None:
+        raise AssertionError("derived again")
+
+    monkeypatch.setattr(calibrator, "unknown_scores", at_work)
+    assert keeper.at(0.1, wait=True).threshold == first.threshold
+    with Gallery.open(tmp_path / "copy.gallery") as copy:
+        assert Calibrator(copy, tmp_path / "cache").at(0.1).threshold == first.threshold
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 no archive", b"x" * (2 << 20)])
+def test_damaged_cache_is_derived_again(gallery: Gallery, tmp_path: Path, damage: bytes) -> None:
+    first = Calibrator(gallery, tmp_path / "cache").at(0.1)
+    (stored,) = (tmp_path / "cache" / "calibration").glob("*.npz")
+    stored.write_bytes(damage)
+    assert Calibrator(gallery, tmp_path / "cache").at(0.1) == first
+
+
+def test_cached_scores_that_are_not_numbers_are_not_taken(gallery: Gallery, tmp_path: Path) -> None:
+    first = Calibrator(gallery, tmp_path / "cache").at(0.1)
+    (stored,) = (tmp_path / "cache" / "calibration").glob("*.npz")
+    np.savez(stored, scores=np.full(300, np.nan), products=np.zeros(300, np.int64))
+    assert Calibrator(gallery, tmp_path / "cache").at(0.1) == first
+
+
+def test_cache_that_cannot_be_written_does_not_matter(gallery: Gallery, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    assert Calibrator(gallery, tmp_path / "file").at(0.1).state == "calibrated"
+
+
+def test_cache_is_bounded(gallery: Gallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibrator, "_MOST_FILES", 3)
+    for number in range(6):
+        gallery.remove([number + 1])
+        Calibrator(gallery, tmp_path / "cache").at(0.1)
+    assert len(list((tmp_path / "cache" / "calibration").iterdir())) == 3
+
+
+def test_large_gallery_is_calibrated_in_the_background(
+    gallery: Gallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calibrator, "_AT_ONCE", 100)
+    opened = Calibrator(gallery, None)
+    try:
+        assert opened.at(0.1).state == "uncalibrated"
+        until(lambda: opened.at(0.1).state == "calibrated")
+    finally:
+        opened.close()
+    assert "shitu-calibration" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_closing_does_not_wait_for_the_end_of_a_calibration(
+    gallery: Gallery, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(calibrator, "_AT_ONCE", 0)
+    monkeypatch.setattr(calibrator, "_ROWS", 1)
+    monkeypatch.setattr(Gallery, "embeddings", _slow(Gallery.embeddings))
+    opened = Calibrator(gallery, None)
+    opened.at(0.1)
+    begun = time.monotonic()
+    opened.close()
+    assert time.monotonic() - begun < 20, "all blocks would take 60 s"
+    assert caplog.messages == []
+
+
+def _slow(embeddings: Callable[..., object]) -> Callable[..., object]:
+    def slow(*arguments: object) -> object:
+        time.sleep(0.2)
+        return embeddings(*arguments)
+
+    return slow
+
+
+def test_gallery_that_cannot_be_read_is_a_warning_and_no_endless_try(
+    gallery: Gallery, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(calibrator, "_AT_ONCE", 0)
+    opened = Calibrator(gallery, None)
+    calls = []
+
+    def fails(*_: object) -> None:
+        calls.append(1)
+        raise OSError("disk on fire")
+
+    monkeypatch.setattr(Gallery, "items", fails)
+    with caplog.at_level(logging.WARNING):
+        opened.at(0.1)
+        until(lambda: opened._seen == gallery.revision)
+        assert opened.at(0.1).state == "uncalibrated"
+    opened.close()
+    assert len(calls) == 1
+    assert "disk on fire" in caplog.text
