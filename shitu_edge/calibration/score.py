@@ -7,7 +7,7 @@ the nearest label: a softmax over the neighborhood (as NAC, Vareto et al. 2023, 
 similarity because alone it forgets how near the nearest item is. An unknown object resembles several products about
 equally; an enrolled one resembles its own.
 
-`benchmarks.scores` compares it with the plain similarity and with others.
+`benchmarks.calibration` compares it with the plain similarity.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..calibration import Calibrator
 from ..errors import GalleryError, ImageError
 from ..gallery import Gallery, GalleryItem
 from ..gallery.protocol import require_extractor
@@ -95,13 +96,22 @@ class BoxReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Threshold:
+    """The value, and whether it is a calibrated one, on the score, or the bundle's, on the similarity."""
+
+    value: float
+    calibrated: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Evaluation:
     """All metrics.
 
     Attributes:
         kind: `queries`, or `leave_one_out`: each gallery item asks the others; known if its label has another item, and
             asks once more without its label, as an unknown object.
-        working: what the recognizer's threshold does to the queries' nearest items.
+        threshold: that the recognizer names products by, as do `targets` and `curve`.
+        working: what this threshold does to the queries' nearest items.
         targets: the operating points at 1, 2, 5 and 10 % false accepts.
         attractors: gallery items that draw queries of other labels, worst first.
         worst: known queries that the nearest item misnames, most similar first.
@@ -119,6 +129,7 @@ class Evaluation:
     unknown: int
     sampled: bool
     retrieval: Retrieval
+    threshold: Threshold
     working: OperatingPoint
     targets: tuple[tuple[float, OperatingPoint], ...]
     curve: tuple[OperatingPoint, ...]
@@ -170,6 +181,7 @@ def evaluate(
         GalleryError: no image can be read, or the gallery is empty.
     """
     items, rows, numbers = _content(recognizer, gallery)
+    threshold = _threshold(recognizer, gallery)
     seen: list[_Seen] = []
     skipped: list[Skipped] = []
     for done, photo in enumerate(photos, 1):
@@ -191,7 +203,7 @@ def evaluate(
     ranks = rank(asked.rows, query_numbers, rows, _numbers_of(items, numbers), progress=_step(progress, "ranks"))
     boxed = [one for one in seen if one.photo.boxes is not None]
     return _evaluation(
-        recognizer, gallery, "queries", False, items, asked, ranks, _answers(ranks),
+        recognizer, gallery, "queries", False, items, asked, ranks, _answers(ranks, threshold), threshold,
         boxes=_box_report(boxed, set(numbers)) if boxed else None,
         baskets=compare_baskets([_basket(one, set(numbers)) for one in boxed]) if boxed else None,
         skipped=tuple(skipped),
@@ -215,6 +227,7 @@ def leave_one_out(
         GalleryError: the gallery is empty.
     """
     items, rows, numbers = _content(recognizer, gallery)
+    threshold = _threshold(recognizer, gallery)
     own = _numbers_of(items, numbers)
     chosen = np.arange(len(items))
     if len(items) > most_queries:
@@ -232,15 +245,26 @@ def leave_one_out(
 
     ranks = rank(asked.rows, own[chosen], rows, own, exclude=itself, progress=_step(progress, "ranks"))
     foreign = rank(asked.rows, own[chosen], rows, own, exclude=its_label, progress=_step(progress, "unknown"))
-    known = _answers(ranks)
-    unknown = _answers(foreign)
+    known = _answers(ranks, threshold)
+    unknown = _answers(foreign, threshold)
     answers = Answers(
         np.concatenate([known.scores[known.known], unknown.scores]),
         np.concatenate([known.right[known.known], unknown.right]),
         np.concatenate([known.known[known.known], unknown.known]),
     )
     sampled = len(chosen) < len(items)
-    return _evaluation(recognizer, gallery, "leave_one_out", sampled, items, asked, ranks, answers)
+    return _evaluation(recognizer, gallery, "leave_one_out", sampled, items, asked, ranks, answers, threshold)
+
+
+def _threshold(recognizer: Recognizer, gallery: Gallery) -> Threshold:
+    """Return what a recognizer with this gallery names products by."""
+    policy = recognizer.policy
+    if policy.max_false_accept is not None:
+        calibrator = Calibrator(gallery, None)
+        found = calibrator.at(policy.max_false_accept, policy.confidence, wait=True).threshold
+        if found is not None:
+            return Threshold(found, calibrated=True)
+    return Threshold(policy.similarity_threshold, calibrated=False)
 
 
 def _step(progress: Progress, name: str) -> Callable[[int, int], None]:
@@ -262,9 +286,10 @@ def _numbers_of(items: Sequence[GalleryItem], numbers: dict[str, int]) -> Ids:
     return np.array([numbers[item.label] for item in items], np.int64)
 
 
-def _answers(ranks: Ranks) -> Answers:
-    """Return the nearest items as answers, scored by their similarity."""
-    return Answers(np.nan_to_num(ranks.similarity, nan=-1.0), ranks.own_rank == 1, ranks.known)
+def _answers(ranks: Ranks, threshold: Threshold) -> Answers:
+    """Return the nearest items as answers, scored by what the threshold is compared with."""
+    scores = ranks.score if threshold.calibrated else np.nan_to_num(ranks.similarity, nan=-1.0)
+    return Answers(scores, ranks.own_rank == 1, ranks.known)
 
 
 # -- labeled photos
@@ -354,14 +379,14 @@ def _evaluation(
     asked: _Asked,
     ranks: Ranks,
     answers: Answers,
+    threshold: Threshold,
     *,
     boxes: BoxReport | None = None,
     baskets: Baskets | None = None,
     skipped: tuple[Skipped, ...] = (),
 ) -> Evaluation:
-    threshold = recognizer.bundle.manifest.policy.similarity_threshold
     names = np.array([label or "" for label in asked.labels])
-    own = _answers(ranks)
+    own = _answers(ranks, threshold)
     of_known = Answers(own.scores[ranks.known], own.right[ranks.known], own.known[ranks.known])
     queries = [_query(asked, ranks, int(place), items) for place in np.flatnonzero(ranks.known)]
     wrong = [query for query in queries if query.own_rank != 1]
@@ -378,10 +403,11 @@ def _evaluation(
         unknown=int((~answers.known).sum()),
         sampled=sampled,
         retrieval=ranks.retrieval(),
-        working=answers.at(threshold),
+        threshold=threshold,
+        working=answers.at(threshold.value),
         targets=tuple((target, answers.at_false_accepts(target)) for target in TARGETS),
         curve=answers.curve(),
-        spread=spread(of_known, names[ranks.known], threshold),
+        spread=spread(of_known, names[ranks.known], threshold.value),
         confusions=tuple(Confusion(*labels, count) for labels, count in pairs.most_common(_LISTED)),
         attractors=_attractors(queries, items),
         worst=tuple(sorted(wrong, key=lambda query: -query.similarity)[:_LISTED]),

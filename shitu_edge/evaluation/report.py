@@ -43,7 +43,8 @@ def tables(evaluation: Evaluation) -> Iterator[Table]:
     )
     rows = [_point("threshold in use", evaluation.working)]
     rows += [_point(f"at most {target:.0%} false accepts", point) for target, point in evaluation.targets]
-    yield Table("Names", ("", "similarity from", "right", "wrong", "false accepts"), tuple(rows))
+    scale = "score from" if evaluation.threshold.calibrated else "similarity from"
+    yield Table("Names", ("", scale, "right", "wrong", "false accepts"), tuple(rows))
     spread = evaluation.spread
     if spread.labels:
         worst = [(label, _percent(rate)) for label, rate in spread.worst if rate < spread.mean]

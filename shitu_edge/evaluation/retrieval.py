@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..calibration import NEIGHBORS, scores_of
+
 Rows = NDArray[np.float32]
 Ids = NDArray[np.int64]
 
@@ -42,6 +44,7 @@ class Ranks:
         rival: cosine to the nearest item of another label than the nearest item's, 0 if that is lower or there is none.
         own_rank: rank of the nearest item of the query's own label, from 1; 0 if not known.
         average_precision: 0..1, NaN if not known.
+        score: what a calibrated threshold is compared with, -1 if none may answer.
     """
 
     known: NDArray[np.bool_]
@@ -50,6 +53,7 @@ class Ranks:
     rival: Rows
     own_rank: Ids
     average_precision: NDArray[np.float64]
+    score: NDArray[np.float64]
 
     def retrieval(self) -> Retrieval:
         """Return the means over known queries; NaN if there are none."""
@@ -85,6 +89,7 @@ def rank(
         rival=np.zeros(count, np.float32),
         own_rank=np.zeros(count, np.int64),
         average_precision=np.full(count, np.nan),
+        score=np.full(count, -1.0),
     )
     step = max(1, _CHUNK_BYTES // (16 * max(1, len(gallery))))
     for start in range(0, count, step):
@@ -111,6 +116,7 @@ def _rank_into(ranks: Ranks, part: slice, similarities: Rows, query_labels: Ids,
         place = others.argmax(axis=1)
         rival = np.take_along_axis(ordered, place[:, None], axis=1)[:, 0]
         ranks.rival[part] = np.where(others.any(axis=1), np.maximum(rival, 0), 0)
+    ranks.score[part] = scores_of(ordered[:, :NEIGHBORS], labels[:, :NEIGHBORS])
     hits = allowed & (labels == query_labels[:, None])
     known = hits.any(axis=1)
     ranks.known[part] = known

@@ -12,6 +12,7 @@ from ..calibration import NEIGHBORS, score_of
 from ..imaging.geometry import suppress
 from ..results import SIMILARITY_ROUNDING, Box, Decision, Dropped, DropReason, Match, RecognizedItem
 
+_NEVER = 2.0
 _WHOLE_PIXELS = 1.0
 """PaddleClas counts pixels, not distances, when it suppresses recognized items."""
 
@@ -33,6 +34,7 @@ class _Verdict:
     decision: Decision
     label: str | None
     similarity: float | None
+    score: float | None = None
 
 
 def asked_neighbors(policy: DecisionPolicy) -> int:
@@ -65,7 +67,7 @@ def decide(
     standing.sort(key=lambda i: _rank(candidates[i], verdicts[i]), reverse=True)
     boxes = np.array([candidate.box_xyxy for candidate in candidates], np.float32).reshape(-1, 4)
     kept = suppress(boxes, np.array(standing, np.intp), policy.suppression_iou, pixel=_WHOLE_PIXELS)
-    items = tuple(_item(candidates[i], verdicts[i], policy, least_score) for i in kept)
+    items = tuple(_item(candidates[i], verdicts[i], policy) for i in kept)
     dropped = tuple(
         Dropped(
             candidate.box_xyxy,
@@ -85,21 +87,22 @@ def _judge(matches: tuple[Match, ...], policy: DecisionPolicy, least_score: floa
         return _Verdict("unknown", None, None)
     best: dict[str, float] = {}
     votes: dict[str, float] = {}
-    if least_score is None:
-        threshold = min(
-            policy.similarity_threshold, 1 - SIMILARITY_ROUNDING
-        )  # a copy's similarity is 1 but for rounding
+    score = None if least_score is None else score_of(matches)
+    if score is None or least_score is None:
+        # A copy's similarity is 1 but for rounding.
+        threshold = min(policy.similarity_threshold, 1 - SIMILARITY_ROUNDING)
     else:
-        threshold = -1.0 if score_of(matches) >= least_score else 2.0
+        threshold = -1.0 if score >= least_score else _NEVER
     for place, match in enumerate(matches):
         best.setdefault(match.label, match.similarity)
         if place < policy.neighbors and match.similarity >= threshold:
             votes[match.label] = votes.get(match.label, 0.0) + match.similarity
     if not votes:
-        return _Verdict("unknown", None, matches[0].similarity)
+        return _Verdict("unknown", None, matches[0].similarity, score)
     label = max(votes, key=votes.__getitem__) if policy.vote else matches[0].label
     lead = best[label] - max((similarity for other, similarity in best.items() if other != label), default=-1.0)
-    return _Verdict("ambiguous" if policy.margin > 0 and lead < policy.margin else "accepted", label, best[label])
+    decision: Decision = "ambiguous" if policy.margin > 0 and lead < policy.margin else "accepted"
+    return _Verdict(decision, label, best[label], score)
 
 
 def _stands(candidate: Candidate, verdict: _Verdict, textured: Callable[[], bool]) -> bool:
@@ -116,7 +119,7 @@ def _rank(candidate: Candidate, verdict: _Verdict) -> tuple[bool, float]:
     return True, verdict.similarity or 0.0
 
 
-def _item(candidate: Candidate, verdict: _Verdict, policy: DecisionPolicy, least_score: float | None) -> RecognizedItem:
+def _item(candidate: Candidate, verdict: _Verdict, policy: DecisionPolicy) -> RecognizedItem:
     return RecognizedItem(
         candidate.box_xyxy,
         verdict.decision,
@@ -124,5 +127,5 @@ def _item(candidate: Candidate, verdict: _Verdict, policy: DecisionPolicy, least
         verdict.similarity,
         candidate.detection_score,
         candidate.matches[: policy.neighbors],
-        None if least_score is None or not candidate.matches else score_of(candidate.matches),
+        verdict.score,
     )
