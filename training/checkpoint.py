@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -10,15 +9,13 @@ from typing import Any
 import torch
 from torch import nn
 
+from shitu_edge.system.files import open_aside
+
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write a checkpoint; what was there before stays until the new one is whole on disk."""
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("wb") as file:
+    with open_aside(path) as file:
         torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
 
 
 def load_checkpoint(path: Path, kind: str) -> dict[str, Any]:
