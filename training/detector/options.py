@@ -24,13 +24,12 @@ class Source:
     Attributes:
         folder: holds `images/` and `labels/`.
         weight: share of the pictures drawn, relative to the other sources'.
-        held_out: what is kept for measuring: a fraction of the photos (`split_photos`) or a text file of names, one a
-            line.
+        held_out: share of the photos that is kept for measuring (`split_photos`).
     """
 
     folder: Path
     weight: float = 1.0
-    held_out: float | Path = 0.0
+    held_out: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,9 +141,7 @@ def test_a_student_comes_to_see_as_its_teachers(taught: DistilOptions, tmp_path:
     assert load_extractor(options.out / CHECKPOINT).stages == 5
 
 
-def test_an_interrupted_run_ends_as_an_uninterrupted_one(
-    taught: DistilOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_run_ends_as_an_uninterrupted_one(taught: DistilOptions, tmp_path: Path) -> None:
     class Interrupted(Exception):
         pass
 
@@ -151,8 +149,7 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(
         if done == 7:
             raise Interrupted
 
-    monkeypatch.setattr("training.extractor.distil._SAVE_EVERY", 5)
-    whole, parted = replace(taught, out=tmp_path / "whole"), replace(taught, out=tmp_path / "parted")
+    whole, parted = (replace(taught, out=tmp_path / name, save_every=5) for name in ("whole", "parted"))
     distil(whole, ignore)
     with pytest.raises(Interrupted):
         distil(parted, stop)
