@@ -9,8 +9,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from .detector.options import DetectorOptions
     from .extractor.options import DistilOptions, ExtractorOptions
 
-    Options = DetectorOptions | DistilOptions | ExtractorOptions
+    Options: TypeAlias = DetectorOptions | DistilOptions | ExtractorOptions
 
 NetworkT = TypeVar("NetworkT", bound=nn.Module)
 

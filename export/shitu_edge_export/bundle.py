@@ -24,6 +24,7 @@ from shitu_edge.bundle import (
     Precision,
     write_manifest,
 )
+from shitu_edge.imaging.resample import Pixels
 from shitu_edge.results import Detections
 
 from .calibration import Calibration
@@ -33,7 +34,7 @@ from .endtoend import Agreement, best_boxes, cut_crops, measure_agreement
 from .folders import appearing, scratch_folder
 from .images import image_files, load_sample, spread, synthetic_samples
 from .kinds import Extractor, PicoDet
-from .measure import Form, Pixels
+from .measure import Form
 from .networks import MAX_BOXES, SCORE_THRESHOLD, Converted, convert_detector, convert_extractor
 from .progress import Progress
 from .quantize import Quantization, halve_detector, halve_extractor, quantize_detector, quantize_extractor

@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 
 from shitu_edge.bundle import DetectorSpec, ExtractorSpec
 from shitu_edge.imaging.preprocess import InputBuilder
+from shitu_edge.imaging.resample import Pixels
 from shitu_edge.results import Detections
 
 from .convert import Route
 from .forms import simplify_onnx
 from .kinds import Extractor, PicoDet
-from .measure import Form, Pixels, detect_all, embed_all, most_boxes, unit_rows
+from .measure import Form, detect_all, embed_all, most_boxes, unit_rows
 from .networks import Converted
 from .parity import BoxParity, RowParity, compare_boxes, compare_rows
 from .progress import Progress

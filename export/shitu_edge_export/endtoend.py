@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shitu_edge.bundle import DetectorSpec, ExtractorSpec
+from shitu_edge.imaging.resample import Pixels
 from shitu_edge.results import Detections
 from shitu_edge.stages.extract import crop
 
-from .measure import Form, Pixels, detect_all, embed_all
+from .measure import Form, detect_all, embed_all
 from .parity import match_boxes
 
 _SAME_THING = 0.5

@@ -14,13 +14,14 @@ from openvino._offline_transformations import compress_quantize_weights_transfor
 
 from shitu_edge.bundle import DetectorSpec, ExtractorSpec, Network
 from shitu_edge.imaging.preprocess import InputBuilder
+from shitu_edge.imaging.resample import Pixels
 
 from . import int8
 from .calibration import Calibration, crops_of
 from .forms import halve_ir, halve_onnx
 from .gate import BoxLoss, Limits, RowLoss, box_loss, row_loss
 from .images import Sample, spread
-from .measure import Form, Pixels, detect_all, embed_all, time_forms
+from .measure import Form, detect_all, embed_all, time_forms
 from .progress import Progress
 
 _LOW_SCORE = 0.05

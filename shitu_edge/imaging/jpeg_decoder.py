@@ -13,15 +13,13 @@ from typing import Any
 from zlib import crc32
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import JpegImagePlugin
 
 from .decode_limits import DecodeLimits
 from .files import Jpeg, RefusedError, TruncatedError, examine
 from .files.jpeg import LOOKAHEAD
+from .resample import Pixels
 from .rgb import rgb_pixels
-
-_Pixels = NDArray[np.uint8]
 
 _REDUCED = 4
 """How many times the limit of pixels a JPEG may have that is decoded at reduced scale: all of it takes time."""
@@ -42,7 +40,7 @@ class _Whole(BytesIO):
         return data
 
 
-def jpeg_pixels(file: Jpeg, enough_side: int | None, limits: DecodeLimits, cv2: Any | None) -> _Pixels:
+def jpeg_pixels(file: Jpeg, enough_side: int | None, limits: DecodeLimits, cv2: Any | None) -> Pixels:
     """Return a JPEG's upright pixels (h, w, 3) uint8, perhaps at reduced scale; see `decode.decode`.
 
     Raises:
@@ -74,14 +72,14 @@ def _scale(file: Jpeg, enough_side: int | None, limits: DecodeLimits) -> int:
     return scale
 
 
-def _with_zeros(file: Jpeg, decoded: Callable[[bytes], _Pixels]) -> _Pixels:
+def _with_zeros(file: Jpeg, decoded: Callable[[bytes], Pixels]) -> Pixels:
     """Decode a JPEG of one scan with many zeros in its data, if these are either a part of the image or padding.
 
     A plain image with Huffman tables of its own has such, and is not whole without its last bytes; padding it does not
     need at all. Where zeros came for image data that a camera lost, too few bytes are there, or some are left.
     """
 
-    def attempt(content: bytes) -> _Pixels | None:
+    def attempt(content: bytes) -> Pixels | None:
         try:
             return decoded(content)
         except Exception:  # Pillow has many for bad files
@@ -100,7 +98,7 @@ def _with_zeros(file: Jpeg, decoded: Callable[[bytes], _Pixels]) -> _Pixels:
     return pixels
 
 
-def _decoded(file: Jpeg, scale: int, cv2: Any | None, content: bytes) -> _Pixels:
+def _decoded(file: Jpeg, scale: int, cv2: Any | None, content: bytes) -> Pixels:
     is_plain = scale == 1 and file.orientation == 1 and file.channels != 4 and file.single_scan
     if is_plain and (pixels := _by_opencv(file, cv2, content)) is not None:
         return pixels
@@ -112,7 +110,7 @@ def _decoded(file: Jpeg, scale: int, cv2: Any | None, content: bytes) -> _Pixels
         return rgb_pixels(image, file.orientation)
 
 
-def _by_opencv(file: Jpeg, cv2: Any | None, content: bytes) -> _Pixels | None:
+def _by_opencv(file: Jpeg, cv2: Any | None, content: bytes) -> Pixels | None:
     """Decode by OpenCV; None where that cannot be, for Pillow to do it or say why."""
     if cv2 is None or not hasattr(cv2, "IMREAD_COLOR_RGB"):  # before 4.11 it ignores this and answers blue first
         return None
@@ -130,10 +128,10 @@ def _refuses_a_cut_frame(cv2: Any) -> bool:
     return _imdecode(cv2, encoded[: len(encoded) // 2]) is None
 
 
-def _imdecode(cv2: Any, content: bytes) -> _Pixels | None:
+def _imdecode(cv2: Any, content: bytes) -> Pixels | None:
     try:
         as_stored = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
-        pixels: _Pixels | None = cv2.imdecode(np.frombuffer(content, np.uint8), as_stored)
+        pixels: Pixels | None = cv2.imdecode(np.frombuffer(content, np.uint8), as_stored)
     except cv2.error:
         return None
     return pixels

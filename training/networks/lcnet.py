@@ -30,15 +30,23 @@ ahead of the others. Untrained, 27 layers of it leave embeddings in which little
 
 
 class ConvBN(nn.Module):
-    """Convolution, batch normalization and h-swish."""
+    """Convolution, batch normalization and an activation, by default h-swish."""
 
-    def __init__(self, channels_in: int, channels_out: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
+    def __init__(
+        self,
+        channels_in: int,
+        channels_out: int,
+        kernel: int,
+        stride: int = 1,
+        groups: int = 1,
+        act: nn.Module | None = None,
+    ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(channels_in, channels_out, kernel, stride, kernel // 2, groups=groups, bias=False)
         self.bn = nn.BatchNorm2d(channels_out)
-        self.act = nn.Hardswish()
-        nn.init.kaiming_normal_(self.conv.weight, mode="fan_in", nonlinearity="relu")
-        nn.init.constant_(self.bn.bias, FIRST_BIAS)
+        self.act = act or nn.Hardswish()
+        nn.init.kaiming_normal_(self.conv.weight, mode="fan_out" if act else "fan_in", nonlinearity="relu")
+        nn.init.constant_(self.bn.bias, 0.0 if act else FIRST_BIAS)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to (N, C', H', W')."""
@@ -48,17 +56,17 @@ class ConvBN(nn.Module):
 class SqueezeExcitation(nn.Module):
     """Channels weighted by what the whole picture holds."""
 
-    def __init__(self, channels: int, reduction: int = 4) -> None:
+    def __init__(self, channels: int, gate: nn.Module | None = None, reduction: int = 4) -> None:
         super().__init__()
         self.avg_pool = nn.AdaptiveAvgPool2d(1)
         self.conv1 = nn.Conv2d(channels, channels // reduction, 1)
         self.relu = nn.ReLU(inplace=True)
         self.conv2 = nn.Conv2d(channels // reduction, channels, 1)
-        self.hardsigmoid = nn.Hardsigmoid()
+        self.gate = gate or nn.Hardsigmoid()
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to the same shape."""
-        return x * self.hardsigmoid(self.conv2(self.relu(self.conv1(self.avg_pool(x)))))
+        return x * self.gate(self.conv2(self.relu(self.conv1(self.avg_pool(x)))))
 
 
 class DepthwiseSeparable(nn.Module):

@@ -8,12 +8,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from shitu_edge.imaging.resample import Pixels
+
 from ..detector.photos import read_rgb
 from ..progress import Progress
 from .masks import (
     CONVEX,
     Mask,
-    Pixels,
     Plane,
     color_distance,
     convexity,

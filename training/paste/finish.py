@@ -5,7 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from .masks import Pixels, Plane
+from shitu_edge.imaging.resample import Pixels
+
+from .masks import Plane
 
 
 def camera(rng: np.random.Generator, pixels_rgb: Plane) -> Pixels:

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Pixels = NDArray[np.uint8]
+from shitu_edge.imaging.resample import Pixels
+
 Plane = NDArray[np.float32]
 
 EDGES = (3.0, 4.5, 6.5, 9.0, 13.0)

@@ -9,12 +9,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from shitu_edge.imaging.resample import Pixels
+
 from ..detector.photos import read_rgb
 from ..progress import Progress
 from .compose import SHARPEST, Canvas, Pose, place
 from .cutouts import Cutout, load_catalog, load_photographed
 from .finish import camera
-from .masks import Pixels
 from .yolo import write_picture
 
 LEAST_VISIBLE = 0.3

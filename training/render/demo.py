@@ -7,7 +7,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+
+from shitu_edge.imaging.resample import Pixels
 
 from . import surfaces
 from .camera import developed
@@ -18,7 +19,6 @@ from .product import Product
 from .sprite import Sprite, View
 from .stage import Stage
 
-Pixels = NDArray[np.uint8]
 _SIDE = 320
 
 

@@ -10,7 +10,8 @@ from typing import TypeVar
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+
+from shitu_edge.imaging.resample import Pixels
 
 from ..progress import Progress
 from .crop import draw_crop
@@ -18,7 +19,6 @@ from .product import Product
 from .scene import draw_scene
 from .surfaces import load_surfaces
 
-Pixels = NDArray[np.uint8]
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 _SEEDS = 1_000_000

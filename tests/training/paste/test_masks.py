@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from training.paste.masks import Mask, Pixels, fault, find_object, find_on_white
+from shitu_edge.imaging.resample import Pixels
+from training.paste.masks import Mask, fault, find_object, find_on_white
 
 from .drawn import board, bottle, photo
 
