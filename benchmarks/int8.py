@@ -18,8 +18,8 @@ from typing import Any
 
 import openvino as ov
 from shitu_edge_export.calibration import Calibration, crops_of
-from shitu_edge_export.measure import Form, detect_all, time_forms
-from shitu_edge_export.quantize import box_judge, network_feed, row_judge
+from shitu_edge_export.measure import Form, detect_all, network_feed, time_forms
+from shitu_edge_export.quantize import box_judge, row_judge
 
 from shitu_edge.bundle import Bundle
 

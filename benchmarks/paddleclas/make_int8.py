@@ -20,7 +20,7 @@ from openvino._offline_transformations import compress_quantize_weights_transfor
 from shitu_edge_export.images import image_files, load_sample, spread
 from shitu_edge_export.int8 import make_plan
 from shitu_edge_export.int8.rewrite import apply_plan
-from shitu_edge_export.quantize import network_feed
+from shitu_edge_export.measure import network_feed
 
 from shitu_edge import Bundle
 from shitu_edge.bundle import Network, NetworkFile, write_manifest

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from shitu_edge.bundle import DetectorSpec, ExtractorSpec, Network, PicoDetLevels
 from shitu_edge.engines import EngineName, Model, ModelFiles, Resources, Session, open_session
+from shitu_edge.imaging.preprocess import InputBuilder
 from shitu_edge.imaging.resample import Pixels
 from shitu_edge.results import Detections
 from shitu_edge.stages.detect import Detector
@@ -20,6 +21,8 @@ from shitu_edge.stages.extract import Extractor
 from shitu_edge.system.cpu import read_cpu
 
 from .errors import ExportError
+
+Feed = dict[str, NDArray[np.float32]]
 
 _ROUNDS = 15
 
@@ -82,6 +85,13 @@ def embed_all(form: Form, spec: ExtractorSpec, crops: Sequence[Pixels]) -> NDArr
         return extractor.embed_crops(list(crops))
     finally:
         extractor.close()
+
+
+def network_feed(network: Network, pixels_rgb: Pixels) -> Feed:
+    """Return a network's input for an image (H, W, 3) uint8 RGB."""
+    tensor = np.empty(network.input.shape(), np.float32)
+    InputBuilder(network.input).fill(tensor[0], pixels_rgb)
+    return {network.input.name: tensor}
 
 
 def time_forms(forms: Sequence[Form], network: Network, rounds: int = _ROUNDS) -> Mapping[Form, float]:

@@ -7,13 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import openvino as ov
-from numpy.typing import NDArray
 from openvino._offline_transformations import compress_quantize_weights_transformation
 
 from shitu_edge.bundle import DetectorSpec, ExtractorSpec, Network
-from shitu_edge.imaging.preprocess import InputBuilder
 from shitu_edge.imaging.resample import Pixels
 
 from . import int8
@@ -21,7 +18,7 @@ from .calibration import Calibration, crops_of
 from .forms import halve_ir, halve_onnx
 from .gate import BoxLoss, Limits, RowLoss, box_loss, row_loss
 from .images import Sample, spread
-from .measure import Form, detect_all, embed_all, time_forms
+from .measure import Feed, Form, detect_all, embed_all, network_feed, time_forms
 from .progress import Progress
 
 _LOW_SCORE = 0.05
@@ -31,7 +28,6 @@ _WORTH = 1.05
 
 Loss = BoxLoss | RowLoss
 Judge = Callable[[Form], Loss]
-Feed = dict[str, NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,50 +76,32 @@ class Quantization:
                 yield f"Layers that harm most when they alone are quantized (relative squared error): {worst}."
 
 
-def halve_detector(
-    spec: DetectorSpec, forms: Sequence[Form], work: Path, images: Sequence[Pixels], progress: Progress
+def halve(
+    network: Network, halved: Sequence[Form], work: Path, judge: Judge, progress: Progress
 ) -> list[tuple[Form, Quantization]]:
-    """Store a detector's weights in half precision and judge each form on the images."""
-    samples = [Sample("", pixels) for pixels in images]
-    made = [_halve(form, work) for form in forms]
-    return _judge(made, forms, spec.network, box_judge(spec, samples, forms[0]), progress)
+    """Store the weights of float32 forms in half precision and judge each."""
+    return _judge([_halve(form, work) for form in halved], halved, network, judge, progress)
 
 
-def halve_extractor(
-    spec: ExtractorSpec, forms: Sequence[Form], work: Path, crops: Sequence[Pixels], progress: Progress
-) -> list[tuple[Form, Quantization]]:
-    """Store an extractor's weights in half precision and judge each form on the crops."""
-    made = [_halve(form, work) for form in forms]
-    return _judge(made, forms, spec.network, row_judge(spec, crops, None, forms[0]), progress)
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What INT8 is made and judged by: inputs to choose ranges, and two judges on images that share none."""
+
+    feeds: Sequence[Feed]
+    search: Judge
+    judge: Judge
 
 
-def quantize_detector(
-    spec: DetectorSpec, forms: Sequence[Form], work: Path, calibration: Calibration, progress: Progress
-) -> list[tuple[Form, Quantization]]:
-    """Make INT8 forms of a detector, steered by its own boxes, and judge them on images kept for that.
-
-    Args:
-        spec: of the detector.
-        forms: its float32 forms, one of them IR.
-        work: folder for the files.
-        calibration: the user's images.
-        progress: for the user.
-    """
-    search = box_judge(spec, calibration.search, forms[0])
-    judge = box_judge(spec, calibration.judge, forms[0])
-    feeds = [network_feed(spec.network, sample.pixels_rgb) for sample in calibration.ranges]
-    return _quantize(spec.network, forms, work, feeds, search, judge, progress)
+def detector_trial(spec: DetectorSpec, calibration: Calibration, plain: Form) -> Trial:
+    """Return a trial of a detector by the boxes that its float32 form `plain` finds on the user's images."""
+    search, judge = (box_judge(spec, samples, plain) for samples in (calibration.search, calibration.judge))
+    return Trial([network_feed(spec.network, sample.pixels_rgb) for sample in calibration.ranges], search, judge)
 
 
-def quantize_extractor(
-    spec: ExtractorSpec,
-    forms: Sequence[Form],
-    work: Path,
-    detector: tuple[Form, DetectorSpec],
-    calibration: Calibration,
-    progress: Progress,
-) -> list[tuple[Form, Quantization]]:
-    """Make INT8 forms of an extractor, from crops that the detector finds, and judge them; see `quantize_detector`."""
+def extractor_trial(
+    spec: ExtractorSpec, detector: tuple[Form, DetectorSpec], calibration: Calibration, plain: Form
+) -> Trial:
+    """Return a trial of an extractor by crops that the detector finds, and by products if the user gave some."""
 
     def crops(samples: Sequence[Sample]) -> list[Pixels]:
         form, detector_spec = detector
@@ -132,44 +110,44 @@ def quantize_extractor(
 
     if calibration.products:  # every other one to search with, the rest to judge by
         products, labels = calibration.products, calibration.labels
-        search = row_judge(spec, products[0::2], labels[0::2], forms[0])
-        judge = row_judge(spec, products[1::2], labels[1::2], forms[0])
+        search, judge = (row_judge(spec, products[n::2], labels[n::2], plain) for n in (0, 1))
     else:
-        search = row_judge(spec, crops(calibration.search), None, forms[0])
-        judge = row_judge(spec, crops(calibration.judge), None, forms[0])
+        search, judge = (row_judge(spec, crops(part), None, plain) for part in (calibration.search, calibration.judge))
     ranges = spread(crops(calibration.ranges), len(calibration.ranges))
-    feeds = [network_feed(spec.network, crop) for crop in ranges]
-    return _quantize(spec.network, forms, work, feeds, search, judge, progress)
+    return Trial([network_feed(spec.network, crop) for crop in ranges], search, judge)
 
 
-def _quantize(
-    network: Network,
-    forms: Sequence[Form],
-    work: Path,
-    feeds: Sequence[Feed],
-    search: Judge,
-    judge: Judge,
-    progress: Progress,
+def quantize(
+    network: Network, forms: Sequence[Form], work: Path, trial: Trial, progress: Progress
 ) -> list[tuple[Form, Quantization]]:
+    """Make INT8 forms, steered by the trial's search, and judge them.
+
+    Args:
+        network: described.
+        forms: its float32 forms, one of them IR.
+        work: folder for the files.
+        trial: see `Trial`.
+        progress: for the user.
+    """
     ir = next((form for form in forms if form.format == "openvino"), None)
     if ir is None:
         progress.note("no INT8: there is no OpenVINO IR to make it from")
         return []
     model = ov.Core().read_model(str(ir.file))
     model.reshape({network.input.name: list(network.input.shape())})
-    trial = Form(work / "trial.xml", "openvino", "int8")
+    attempt = Form(work / "trial.xml", "openvino", "int8")
 
     def holds(candidate: ov.Model, kept_float: int) -> bool:
-        ov.save_model(candidate, trial.file, compress_to_fp16=False)
-        loss = search(trial)
+        ov.save_model(candidate, attempt.file, compress_to_fp16=False)
+        loss = trial.search(attempt)
         safe = loss.is_safe(Limits())
         progress.note(f"  {kept_float} layers in float32: {loss}: {'enough' if safe else 'not enough'}")
         return safe
 
-    with progress.step(f"INT8 from {len(feeds)} images: ranges"):
-        plan = int8.make_plan(model, feeds)
+    with progress.step(f"INT8 from {len(trial.feeds)} images: ranges"):
+        plan = int8.make_plan(model, trial.feeds)
     with progress.step(f"INT8: the harm of each of {len(plan.layers)} layers"):
-        harm = int8.measure_sensitivity(model, plan, feeds)
+        harm = int8.measure_sensitivity(model, plan, trial.feeds)
     with progress.step("INT8: as few layers in float32 as the gate needs"):
         found = int8.search(model, plan, harm, holds)
     kept = Form(work / "int8.xml", "openvino", "int8")
@@ -177,16 +155,11 @@ def _quantize(
     ov.save_model(found.model, kept.file, compress_to_fp16=False)
     ranking = sorted(harm.items(), key=lambda entry: -entry[1])[:_TOP_LAYERS]
     facts = {"layers": len(plan.layers), "kept_float": tuple(found.kept_float), "sensitivity": tuple(ranking)}
-    return _judge([kept], forms, network, judge, progress, **facts)
+    return _judge([kept], forms, network, trial.judge, progress, **facts)
 
 
 def _judge(
-    made: Sequence[Form],
-    forms: Sequence[Form],
-    network: Network,
-    judge: Judge,
-    progress: Progress,
-    **facts: Any,
+    made: Sequence[Form], forms: Sequence[Form], network: Network, judge: Judge, progress: Progress, **facts: Any
 ) -> list[tuple[Form, Quantization]]:
     """Judge forms and time each beside the float32 form of its engine."""
     answers = []
@@ -195,18 +168,8 @@ def _judge(
         with progress.step(f"{form.precision} on {form.engine}: losses and times"):
             loss = judge(form)
             times = time_forms([plain, form], network)
-        figures = Quantization(
-            form.precision,
-            form.engine,
-            form.format,
-            form.bytes,
-            loss,
-            loss.reasons(Limits()),
-            times[form],
-            times[plain],
-            **facts,
-        )
-        answers.append((form, figures))
+        facts |= {"loss": loss, "reasons": loss.reasons(Limits()), "ms": times[form], "float_ms": times[plain]}
+        answers.append((form, Quantization(form.precision, form.engine, form.format, form.bytes, **facts)))
     return answers
 
 
@@ -232,10 +195,3 @@ def _halve(form: Form, work: Path) -> Form:
     target = work / f"half{form.file.suffix}"
     (halve_ir if form.format == "openvino" else halve_onnx)(form.file, target)
     return Form(target, form.engine, "fp16")
-
-
-def network_feed(network: Network, pixels_rgb: Pixels) -> Feed:
-    """Return a network's input for an image (H, W, 3) uint8 RGB."""
-    tensor = np.empty(network.input.shape(), np.float32)
-    InputBuilder(network.input).fill(tensor[0], pixels_rgb)
-    return {network.input.name: tensor}
