@@ -27,6 +27,7 @@ from .paddle.parcel import Network
 from .paddle.weights import export_weights, import_weights
 from .paste.pseudo_labels import grocery_photos, label_photos
 from .paste.scenes import paste_scenes
+from .paste.teacher import open_localizer
 from .progress import bar
 from .render.demo import draw_demo
 from .render.files import render_crops, render_scenes
@@ -84,18 +85,15 @@ def focus_teacher(
 def teach_pack(
     packed: Annotated[Path, typer.Argument(metavar="PACK")],
     model: Annotated[Path, typer.Option(help="Network that embeds uint8 RGB pictures, of a format OpenVINO reads.")],
+    focus: Annotated[Path, typer.Option(help="File of `focus`; the same for all packs.")],
     views: Annotated[int, typer.Option(min=1, help="Views of each picture.")] = 4,
-    focus: Annotated[
-        Path | None, typer.Option(help="What of it to teach, from `focus`; the same for all packs.")
-    ] = None,
 ) -> None:
     """Keep what a teacher says beside a pack, to distil from.
 
-    Example: python -m training teach build/products --model mobilenet_v1_embedding.tflite
+    Example: python -m training teach build/products --model mobilenet_v1_embedding.tflite --focus build/focus.npz
     """
-    of_interest = Focus.load(focus) if focus else None
     with bar("Asking the teacher") as progress:
-        vectors = teach(Pack.open(packed), model, views, progress, of_interest)
+        vectors = teach(Pack.open(packed), model, views, progress, Focus.load(focus))
     print(f"{packed}: {vectors.shape[0]} × {views} vectors of {vectors.shape[2]} numbers")
 
 
@@ -241,7 +239,8 @@ def label(out: Out, shared: Shared) -> None:
     Example: python -m training label-photos --out build/grocery --shared ../shared
     """
     with bar("Labeling photos") as progress:
-        label_photos(grocery_photos(shared), out, shared, progress)
+        localizer = open_localizer(shared / "models/mobile_object_localizer.onnx")
+        label_photos(grocery_photos(shared), out, localizer, progress)
 
 
 @app.command("draw-demo")

@@ -16,7 +16,6 @@ from shitu_edge.stages.detect import Detector
 
 from ..detector.photos import read_rgb
 from ..progress import Progress
-from .teacher import open_localizer
 from .yolo import write_picture
 
 LONGEST_SIDE = 448
@@ -49,20 +48,19 @@ LOOSE = Trust(score=0.85, agreement=0.85, rival=0.25, extent=0.72)
 """For fruit and vegetables: a crate of them gives a large box with a score of up to 0.84."""
 
 
-def label_photos(photos: Sequence[Path], out: Path, shared: Path, progress: Progress = lambda done, total: None) -> int:
+def label_photos(photos: Sequence[Path], out: Path, teacher: Detector, progress: Progress) -> int:
     """Write the photos whose one product the object localizer finds for sure, cropped around it, in YOLO's layout.
 
     Photos that are not trusted are left out: an empty label would say that there is nothing.
 
     Args:
         photos: of the grocery set: its folder `Packages` has other thresholds than fruit and vegetables.
-        shared: the folder with `models/mobile_object_localizer.onnx`.
+        teacher: see `open_localizer`.
         progress: told how many photos are done, of how many.
 
     Returns:
         How many photos were written.
     """
-    teacher = open_localizer(shared / "models/mobile_object_localizer.onnx")
     written = 0
     for done, photo in enumerate(photos, 1):
         pixels = read_rgb(photo)

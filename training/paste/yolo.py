@@ -17,8 +17,12 @@ def write_picture(out: Path, name: str, pixels_rgb: NDArray[np.uint8], boxes_xyx
     labels.parent.mkdir(parents=True, exist_ok=True)
     if not cv2.imwrite(str(picture), np.ascontiguousarray(pixels_rgb[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, 92]):
         raise OSError(f"cannot write {picture}")
-    lines = [
+    labels.write_text(label_lines(boxes_xyxy, width, height), encoding="utf-8")
+
+
+def label_lines(boxes_xyxy: NDArray[np.float32], width: int, height: int) -> str:
+    """Return the content of a label file."""
+    return "".join(
         f"0 {(x0 + x1) / 2 / width:.6f} {(y0 + y1) / 2 / height:.6f} {(x1 - x0) / width:.6f} {(y1 - y0) / height:.6f}\n"
         for x0, y0, x1, y1 in boxes_xyxy.tolist()
-    ]
-    labels.write_text("".join(lines), encoding="utf-8")
+    )

@@ -201,7 +201,8 @@ def _checkout(rng: np.random.Generator, everything: Sequence[Sample]) -> Stage:
     return stage
 
 
-SCENES: dict[str, Callable[[np.random.Generator, Sequence[Sample]], Stage]] = {
+Compose = Callable[[np.random.Generator, Sequence[Sample]], Stage]
+SCENES: dict[str, Compose] = {
     "kitchen": _kitchen,
     "counter": _marble_counter,
     "shelf": _shelves,

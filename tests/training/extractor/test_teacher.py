@@ -43,6 +43,14 @@ def write_teacher(path: Path, halves: bool = True, mixing: NDArray[Any] | None =
     ov.save_model(ov.Model([ops.reduce_mean(features, np.array([2, 3]))], [picture]), path, compress_to_fp16=False)
 
 
+def projections() -> Focus:
+    """Return a focus of three channels that keeps the vector as it is, and random mixtures of the maps."""
+    parts: list[NDArray[np.float64]] = [np.eye(3), np.zeros(3)]
+    for depth in MAP_DEPTHS:
+        parts += [np.random.default_rng(depth).standard_normal((depth, 3)) / depth**0.5, np.zeros(depth)]
+    return Focus(*parts)
+
+
 @pytest.fixture(scope="module")
 def pack(tmp_path_factory: pytest.TempPathFactory) -> Pack:
     """Two products of two pictures, taught in three views."""
@@ -50,7 +58,7 @@ def pack(tmp_path_factory: pytest.TempPathFactory) -> Pack:
     write_products(folder / "products", range(2), range(2))
     write_teacher(folder / "teacher.xml")
     made = pack_pictures([folder / "products"], folder / "pack", 64, False, ignore)
-    teach(made, folder / "teacher.xml", 3, ignore)
+    teach(made, folder / "teacher.xml", 3, ignore, projections())
     return made
 
 
@@ -62,8 +70,7 @@ def test_vectors_and_maps_are_those_of_their_views(pack: Pack) -> None:
         seen = cut(pack.pixels_rgb[row], part_of(row, view), SIDE).astype(np.float32)
         np.testing.assert_allclose(lessons.vectors[row, view], seen.mean((0, 1)), rtol=2e-3)
         places = seen.reshape(7, 8, 7, 8, 3).mean((1, 3)).transpose(2, 0, 1)
-        projection = np.random.default_rng(MAP_DEPTHS[0]).standard_normal((MAP_DEPTHS[0], 3)) / MAP_DEPTHS[0] ** 0.5
-        expected = np.einsum("dc,chw->dhw", projection, places)
+        expected = np.einsum("dc,chw->dhw", projections().coarse, places)
         np.testing.assert_allclose(lessons.maps[row, view, : MAP_DEPTHS[0]], expected, atol=0.3)
 
 
@@ -87,7 +94,7 @@ def test_what_is_taught_has_its_mean(pack: Pack) -> None:
 def test_a_teacher_without_maps_is_refused(pack: Pack, tmp_path: Path) -> None:
     write_teacher(tmp_path / "other.xml", halves=False)
     with pytest.raises(ValueError, match="halves its maps' resolution"):
-        teach(pack, tmp_path / "other.xml", 1, ignore)
+        teach(pack, tmp_path / "other.xml", 1, ignore, projections())
 
 
 def test_a_focus_is_what_tells_products_apart(tmp_path: Path) -> None:

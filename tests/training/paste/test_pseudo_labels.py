@@ -14,7 +14,6 @@ from shitu_edge.imaging.geometry import iou
 from shitu_edge.results import Detections
 from shitu_edge.stages.detect import Detector
 from training.detector.photos import read_photos, read_rgb
-from training.paste import pseudo_labels
 from training.paste.pseudo_labels import LOOSE, PACKAGES, grocery_photos, label_photos, trusted_box
 from training.paste.teacher import open_localizer
 
@@ -90,14 +89,13 @@ def test_loose_goods_must_be_surer_and_smaller() -> None:
     assert trusted_box(teacher((0.9,)), shop(crate), LOOSE) is None
 
 
-def test_trusted_photos_are_written_around_their_box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trusted_photos_are_written_around_their_box(tmp_path: Path) -> None:
     photos = [tmp_path / f"in/Packages/Milk/{number}.jpg" for number in range(3)]
     large = shop((300, 900, 500, 1300), height=1600, width=1200)
     for photo, picture in zip(photos, (shop(MILK), shop(), large), strict=True):
         write_rgb(photo, picture)
-    monkeypatch.setattr(pseudo_labels, "open_localizer", lambda file: teacher())
     told: list[tuple[int, int]] = []
-    written = label_photos(photos, tmp_path / "out", tmp_path, lambda done, total: told.append((done, total)))
+    written = label_photos(photos, tmp_path / "out", teacher(), lambda done, total: told.append((done, total)))
     assert written == 2
     assert told == [(1, 3), (2, 3), (3, 3)]
     assert sorted(path.name for path in (tmp_path / "out/labels").iterdir()) == ["000000.txt", "000002.txt"]
