@@ -1,4 +1,4 @@
-"""`python -m training`: one command a step, from folders of pictures to networks."""
+"""`python -m training`: one command a step, from folders of images to networks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .detector.train import train_detector
 from .extractor.distil import distil
 from .extractor.evaluate import evaluate
 from .extractor.options import DistilOptions, ExtractorOptions
-from .extractor.packs import Pack, pack_pictures
+from .extractor.packs import Pack, pack_images
 from .extractor.refit import refit
 from .extractor.teaching import Focus, find_focus, teach
 from .extractor.train import CHECKPOINT, load_extractor, train_extractor
@@ -50,20 +50,20 @@ Shared = Annotated[Path, typer.Option(help="Folder that holds the data sets.")]
 
 @app.command()
 def pack(
-    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Pictures, a subfolder per product.")],
+    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Images, a subfolder per product.")],
     out: Out,
-    side: Annotated[int, typer.Option(min=32, help="Pixels a side of the stored pictures.")] = 192,
+    side: Annotated[int, typer.Option(min=32, help="Pixels a side of the stored images.")] = 192,
     each_its_own: Annotated[
-        bool, typer.Option("--each-its-own", help="Every picture is a thing of its own, whatever its folder.")
+        bool, typer.Option("--each-its-own", help="Every image is a thing of its own, whatever its folder.")
     ] = False,
 ) -> None:
-    """Read pictures once into a pack that training draws from.
+    """Read images once into a pack that training draws from.
 
     Example: python -m training pack products/ --out build/products
     """
-    with bar("Reading pictures") as progress:
-        made = pack_pictures(folders, out, side, each_its_own, progress)
-    print(f"{out}: {len(made)} pictures of {len(made.names)} things")
+    with bar("Reading images") as progress:
+        made = pack_images(folders, out, side, each_its_own, progress)
+    print(f"{out}: {len(made)} images of {len(made.names)} things")
 
 
 @app.command("focus")
@@ -84,9 +84,9 @@ def focus_teacher(
 @app.command("teach")
 def teach_pack(
     packed: Annotated[Path, typer.Argument(metavar="PACK")],
-    model: Annotated[Path, typer.Option(help="Network that embeds uint8 RGB pictures, of a format OpenVINO reads.")],
+    model: Annotated[Path, typer.Option(help="Network that embeds uint8 RGB images, of a format OpenVINO reads.")],
     focus: Annotated[Path, typer.Option(help="File of `focus`; the same for all packs.")],
-    views: Annotated[int, typer.Option(min=1, help="Views of each picture.")] = 4,
+    views: Annotated[int, typer.Option(min=1, help="Views of each image.")] = 4,
 ) -> None:
     """Keep what a teacher says beside a pack, to distil from.
 
@@ -125,7 +125,7 @@ def refit_extractor(
     products: Products,
     out: Out,
     side: Annotated[int, typer.Option(min=32, help="Pixels a side.")] = 160,
-    views: Annotated[int, typer.Option(min=0, help="Of each picture, besides the whole.")] = 1,
+    views: Annotated[int, typer.Option(min=0, help="Of each image, besides the whole.")] = 1,
     stages: Annotated[
         int | None,
         typer.Option(min=1, help="How many of the backbone's last stages to look at.", show_default="as before"),
@@ -192,7 +192,7 @@ def detector(
 def draw_crops(
     out: Out,
     identities: Annotated[int, typer.Option(min=1, help="Products; four in a row are one brand.")] = 1600,
-    views: Annotated[int, typer.Option(min=1, help="Pictures a product.")] = 10,
+    views: Annotated[int, typer.Option(min=1, help="Images a product.")] = 10,
     size: Annotated[int, typer.Option(min=32, help="Pixels a side.")] = 176,
     surfaces: Surfaces = None,
     seed: Seed = 1,
@@ -245,7 +245,7 @@ def label(out: Out, shared: Shared) -> None:
 
 @app.command("draw-demo")
 def demo(out: Out, seed: Seed = 1) -> None:
-    """Draw the pictures of `shitu-edge demo`.
+    """Draw the images of `shitu-edge demo`.
 
     Example: python -m training draw-demo --out examples/samples
     """
@@ -261,15 +261,13 @@ def weights(
     width: Annotated[
         int | None, typer.Option(min=32, help="Of an input that is not square: --side is its height.")
     ] = None,
-    pictures: Annotated[
-        list[Path] | None, typer.Option(help="Photos to compare the networks on, beside noise.")
-    ] = None,
+    images: Annotated[list[Path] | None, typer.Option(help="Photos to compare the networks on, beside noise.")] = None,
 ) -> None:
     """Write weights, and answers to check them by, for `python -m training.paddle`.
 
     Example: python -m training export-weights extractor build/extractor/extractor.pt --out build/parcel --side 176
     """
-    export_weights(kind.value, checkpoint, out, side, width or side, pictures or ())
+    export_weights(kind.value, checkpoint, out, side, width or side, images or ())
 
 
 @app.command("import-weights")

@@ -34,7 +34,7 @@ from .checks import Comparison, compare_detector, compare_extractor
 from .endtoend import Agreement, best_boxes, cut_crops, measure_agreement
 from .folders import appearing, scratch_folder
 from .images import Sample, image_files, load_sample, spread, synthetic_samples
-from .measure import Form
+from .measure import Variant
 from .networks import MAX_BOXES, SCORE_THRESHOLD, Converted, convert_detector, convert_extractor
 from .progress import Progress
 from .quantize import Judge, Trial, box_judge, detector_trial, extractor_trial, halve, quantize, row_judge
@@ -92,9 +92,9 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class _Measured:
-    """A converted network, measured: the forms to store by precision, and its part of the receipt."""
+    """A converted network, measured: the variants to store by precision, and its part of the receipt."""
 
-    forms: Mapping[str, tuple[Form, ...]]
+    variants: Mapping[str, tuple[Variant, ...]]
     receipt: NetworkReceipt
     default: Precision
 
@@ -128,7 +128,7 @@ def export_bundle(detector: Path, extractor: Path, out: Path, options: Options, 
         crops = cut_crops(images, [best_boxes(one, boxes.spec.max_boxes) for one in reference]) + images
         comparison, reference_rows = compare_extractor(rows, crops, options.tolerances, progress.of("Extractor"))
         judge = partial(row_judge, rows.spec, crops, None)
-        detects = (found.forms["fp32"][0], boxes.spec)
+        detects = (found.variants["fp32"][0], boxes.spec)
         trial = partial(extractor_trial, rows.spec, detects, calibration) if calibration else None
         embedded = _measure(rows, comparison, work / "extractor", options, judge, trial)
         agreement = _agree(images, reference, reference_rows, (boxes.spec, found), (rows.spec, embedded), progress)
@@ -171,30 +171,32 @@ def _measure(
     comparison: Comparison,
     work: Path,
     options: Options,
-    judge: Callable[[Form], Judge],
-    trial: Callable[[Form], Trial] | None,
+    judge: Callable[[Variant], Judge],
+    trial: Callable[[Variant], Trial] | None,
 ) -> _Measured:
-    """Check the forms, make those of other precisions and keep what the gate accepts.
+    """Check the variants, make those of other precisions and keep what the gate accepts.
 
     INT8 that pays becomes the default, and float32 stays for engines without it. A compact bundle has IR alone in half
     precision.
     """
     described, progress = network.spec.network, comparison.progress
     checks = comparison.check_routes()
-    forms, simplified = comparison.simplify(checks, work)
+    variants, simplified = comparison.simplify(checks, work)
     made = []
-    if halved := [form for form in forms if options.half and (form.format == "openvino" or not options.compact)]:
+    if halved := [
+        variant for variant in variants if options.half and (variant.format == "openvino" or not options.compact)
+    ]:
         made += halve(described, halved, work, judge(halved[0]), progress)
     if trial:
-        made += quantize(described, forms, work, trial(forms[0]), progress)
+        made += quantize(described, variants, work, trial(variants[0]), progress)
     checks += simplified
     if options.compact:
-        forms, read = comparison.onnx_for_both(forms)
+        variants, read = comparison.onnx_for_both(variants)
         checks += read
-    kept: dict[str, tuple[Form, ...]] = {"fp32": forms}
-    for form, figures in made:
+    kept: dict[str, tuple[Variant, ...]] = {"fp32": variants}
+    for variant, figures in made:
         if figures.accepted:
-            kept[figures.precision] = (*kept.get(figures.precision, ()), form)
+            kept[figures.precision] = (*kept.get(figures.precision, ()), variant)
     pays = any(one.precision == "int8" and one.pays for _, one in made)
     receipt = NetworkReceipt(
         role=network.role,
@@ -219,26 +221,26 @@ def _agree(
     best = [best_boxes(boxes, spec.max_boxes) for boxes in reference]
     crops = sum(map(len, best))
     answers = []
-    for precision, forms in measured.forms.items():
-        others = {form.engine: form for form in extractor[1].forms.get(precision, ())}
-        for form in forms:
-            if form.engine in others:
-                with progress.step(f"The whole way in {precision} on {form.engine}"):
-                    pair = (others[form.engine], extractor[0])
+    for precision, variants in measured.variants.items():
+        others = {variant.engine: variant for variant in extractor[1].variants.get(precision, ())}
+        for variant in variants:
+            if variant.engine in others:
+                with progress.step(f"The whole way in {precision} on {variant.engine}"):
+                    pair = (others[variant.engine], extractor[0])
                     rows = (reference_rows[:crops], reference_rows[crops:])
-                    answers.append(measure_agreement(images, best, *rows, (form, spec), pair))
+                    answers.append(measure_agreement(images, best, *rows, (variant, spec), pair))
     return tuple(answers)
 
 
 def _store(spec: SpecT, measured: _Measured, role: str, folder: Path) -> SpecT:
-    """Copy the forms' files into the bundle and describe them."""
+    """Copy the variants' files into the bundle and describe them."""
     files: dict[str, dict[str, tuple[NetworkFile, ...]]] = {}
-    for precision, forms in measured.forms.items():
+    for precision, variants in measured.variants.items():
         stem = role if precision == "fp32" else f"{role}.{precision}"
-        for form in forms:
-            names = [f"{stem}{file.suffix}" for file in form.files]
-            for file, name in zip(form.files, names, strict=True):
+        for variant in variants:
+            names = [f"{stem}{file.suffix}" for file in variant.files]
+            for file, name in zip(variant.files, names, strict=True):
                 shutil.copyfile(file, folder / name)
-            files.setdefault(precision, {})[form.format] = tuple(NetworkFile(name, "") for name in names)
+            files.setdefault(precision, {})[variant.format] = tuple(NetworkFile(name, "") for name in names)
     network: Network = replace(spec.network, files=files, default_precision=measured.default)
     return replace(spec, network=network)

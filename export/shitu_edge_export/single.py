@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from shitu_edge.bundle import InputSpec, Network
 
 from .bundle import load_images
-from .checks import Comparison, forms_of
+from .checks import Comparison, variants_of
 from .convert import Part, convert
 from .errors import ModelError
 from .folders import appearing, scratch_folder
 from .kinds import PicoDet, image_input, recognize
-from .measure import Feed, Form, network_feed, open_form
+from .measure import Feed, Variant, network_feed, open_variant
 from .networks import fixed_sides, make_part, network_facts
 from .parity import RowParity, compare_rows
 from .preparation import DETECTOR, read_preparation
@@ -61,8 +61,8 @@ def convert_single(
             sources = run_source(part.path, part.weights, feeds)
             reference = [_flat(dict(zip(part.outputs, arrays, strict=True))) for arrays in sources]
 
-        def measure(form: Form) -> RowParity:
-            return compare_rows(np.stack(reference), np.stack(_run(form, part, network, feeds)))
+        def measure(variant: Variant) -> RowParity:
+            return compare_rows(np.stack(reference), np.stack(_run(variant, part, network, feeds)))
 
         checks = Comparison("Outputs", routes, measure, tolerances, progress).check_routes()
         chosen = next(route for route in routes if route.ir)
@@ -80,8 +80,8 @@ def convert_single(
             ),
         )
         receipt.require()
-        for form in forms_of(chosen):
-            for file in form.files:
+        for variant in variants_of(chosen):
+            for file in variant.files:
                 shutil.copyfile(file, folder / f"network{file.suffix}")
         receipt.write(folder)
     return receipt
@@ -107,8 +107,8 @@ def _part(model: Model, input_size: int | None, work: Path) -> tuple[Part, Netwo
     return part, Network(model.path.stem, str(model.path), "", {}, entry)
 
 
-def _run(form: Form, part: Part, network: Network, feeds: Sequence[Feed]) -> list[NDArray[np.float32]]:
-    session = open_form(form, network)
+def _run(variant: Variant, part: Part, network: Network, feeds: Sequence[Feed]) -> list[NDArray[np.float32]]:
+    session = open_variant(variant, network)
     answers = (session.run(feed) for feed in feeds)
     return [_flat({name: outputs[name] for name in part.outputs}) for outputs in answers]
 

@@ -54,8 +54,8 @@ def train_detector(options: DetectorOptions, progress: Progress) -> PicoDet:
     loaded = iter(DataLoader(batches, None, sampler=range(run.first, options.steps), num_workers=options.workers))
 
     def losses_at(_: int, learner: nn.Module) -> dict[str, Tensor]:
-        images, boxes, picture = (part.to(device) for part in next(loaded))
-        return detection_losses(learner(normalize(images)), boxes, picture)
+        images, boxes, image = (part.to(device) for part in next(loaded))
+        return detection_losses(learner(normalize(images)), boxes, image)
 
     run.learn(
         losses_at,

@@ -25,7 +25,7 @@ class Course:
     """A pack and what is learnt from it.
 
     Attributes:
-        pack: the pictures.
+        pack: the images.
         share: of a batch, relative to the other packs'.
         per_label: K, the views of one label in a batch.
         classify: whether labels are products to be told apart by ArcMargin; else they only bind views together.
@@ -47,7 +47,7 @@ class Course:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Pictures and what is known of them.
+    """Images and what is known of them.
 
     Attributes:
         images: uint8 (N, 3, side, side).
@@ -75,9 +75,9 @@ class Batches:
 
     Args:
         courses: the packs; those to be classified come first in every batch.
-        size: pictures a batch.
+        size: images a batch.
         seed: decides, with a step's number and the rank, what a batch holds.
-        rank: which of several processes this is; each draws other pictures.
+        rank: which of several processes this is; each draws other images.
     """
 
     def __init__(self, courses: Sequence[Course], size: int, seed: int, rank: int = 0) -> None:
@@ -93,7 +93,7 @@ class Batches:
         self.teacher_dim = len(self._center[0])
 
     def batch(self, step: int, side: int) -> Batch:
-        """Return the batch of a step, with pictures of `side` pixels."""
+        """Return the batch of a step, with images of `side` pixels."""
         rng = np.random.default_rng((self._seed, step, self._rank))
         images: list[NDArray[np.uint8]] = []
         vectors: list[NDArray[np.float16]] = []
@@ -159,7 +159,7 @@ class Batches:
 
 
 def _draw(rng: np.random.Generator, rows: NDArray[np.int64], views: int, count: int) -> list[tuple[int, int]]:
-    """Draw (row, view) pairs: different pictures as far as there are any, and never a pair twice."""
+    """Draw (row, view) pairs: different images as far as there are any, and never a pair twice."""
     chosen: list[tuple[int, int]] = []
     order = rng.permutation(rows)
     while len(chosen) < min(count, views * len(rows)):

@@ -1,6 +1,6 @@
 """Distillation from teachers that are asked as the student learns: no view is seen twice. It wants a GPU.
 
-Where `teach` keeps a few views' answers for a training on a CPU, here pictures, views, teachers and student are all on
+Where `teach` keeps a few views' answers for a training on a CPU, here images, views, teachers and student are all on
 the device. A student that is shown the very views that its teachers see, for long enough, comes to see as they do
 (Beyer et al., "Knowledge distillation: A good teacher is patient and consistent", arXiv:2106.05237). Labels have no
 part in it but for the focus.
@@ -84,13 +84,13 @@ class _Student(nn.Module):
 
 
 class Views:
-    """Pictures on a device, of which views are drawn.
+    """Images on a device, of which views are drawn.
 
     Args:
         packs: each with its share.
         batch: how many at once.
         mixed: share of the views in which a box shows another's.
-        device: where the pictures are kept.
+        device: where the images are kept.
     """
 
     def __init__(self, packs: Sequence[tuple[Pack, float]], batch: int, mixed: float, device: torch.device) -> None:
@@ -167,7 +167,7 @@ def _open_teachers(options: DistilOptions) -> tuple[Teachers, int]:
     networks = [read_teacher(model) for model in options.models]
     maps, sides = [find_maps(network) for network in networks], {side_of(network) for network in networks}
     if len(sides) != 1:
-        raise ValueError(f"teachers: expected networks that look at pictures of one size, found {sorted(sides)}")
+        raise ValueError(f"teachers: expected networks that look at images of one size, found {sorted(sides)}")
     focus = Focus.load(options.focus)
     focus.check([sum(int(found[kind].get_shape()[1]) for found in maps) for kind in range(2)], options.focus)
     return Teachers([Converted(*pair) for pair in zip(networks, maps, strict=True)], focus), sides.pop()

@@ -1,4 +1,4 @@
-"""Asking a teacher: its vectors and feature maps of views of a pack's pictures, kept beside the pack.
+"""Asking a teacher: its vectors and feature maps of views of a pack's images, kept beside the pack.
 
 A small student cannot learn all that a large teacher sees, and need not: of the maps it is shown the directions that
 tell products apart (`Focus`). Random ones teach less (`shitu_small/README.md`).
@@ -26,7 +26,7 @@ from .teacher import MAP_DEPTHS, MAP_SIDE, MAPS, VECTORS
 from .views import cut, part_of
 
 Answers = Sequence[NDArray[np.float32]]
-"""Of a network's outputs, in their order, to one picture."""
+"""Of a network's outputs, in their order, to one image."""
 Key = TypeVar("Key")
 
 _CONFIG = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"}
@@ -84,7 +84,7 @@ def find_focus(packs: Sequence[tuple[Pack, float]], models: Sequence[Path], prog
     """Return what of teachers' maps tells products apart, of all teachers' maps side by side.
 
     Args:
-        packs: pictures of products, several of each, and each pack's share.
+        packs: images of products, several of each, and each pack's share.
         models: the teachers; see `teach`.
         progress: called with the answers there are and in all.
 
@@ -115,11 +115,11 @@ def teach(pack: Pack, model: Path, views: int, progress: Progress, focus: Focus)
     """Write and return a teacher's vectors, float16 (N, views, T); beside them its maps (N, views, M, 7, 7).
 
     Args:
-        pack: the pictures.
-        model: a convolutional network that OpenVINO reads, with one picture (1, S, S, 3) of uint8 RGB in and one
+        pack: the images.
+        model: a convolutional network that OpenVINO reads, with one image (1, S, S, 3) of uint8 RGB in and one
             vector out.
-        views: how many views (`views.part_of`) of each picture.
-        progress: called with the pictures done and in all.
+        views: how many views (`views.part_of`) of each image.
+        progress: called with the images done and in all.
         focus: what of the maps to keep.
 
     Raises:
@@ -153,7 +153,7 @@ def teach(pack: Pack, model: Path, views: int, progress: Progress, focus: Focus)
 
 
 def _look_at(network: ov.Model, pack: Pack, asked: Callable[[], None]) -> list[Features]:
-    """Return, of every output but the first, the answers (N, C) to a pack's whole pictures."""
+    """Return, of every output but the first, the answers (N, C) to a pack's whole images."""
     side = side_of(network)
     answers = [np.empty((len(pack), int(output.shape[1]))) for output in network.outputs[1:]]
 
@@ -161,7 +161,7 @@ def _look_at(network: ov.Model, pack: Pack, asked: Callable[[], None]) -> list[F
         for rows, answer in zip(answers, found[1:], strict=True):
             rows[row] = answer.reshape(-1)
 
-    whole = ((row, cv2.resize(picture, (side, side))) for row, picture in enumerate(pack.pixels_rgb))
+    whole = ((row, cv2.resize(image, (side, side))) for row, image in enumerate(pack.pixels_rgb))
     _ask(network, whole, keep, lambda _: asked())
     return answers
 
@@ -182,19 +182,19 @@ def _new(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.float
 
 def _ask(
     network: ov.Model,
-    pictures: Iterable[tuple[Key, NDArray[np.uint8]]],
+    images: Iterable[tuple[Key, NDArray[np.uint8]]],
     keep: Callable[[Key, Answers], None],
     asked: Callable[[Key], None],
 ) -> None:
-    """Show pictures (S, S, 3) to a network, several at a time, and give `keep` its answers as they come."""
+    """Show images (S, S, 3) to a network, several at a time, and give `keep` its answers as they come."""
     queue = ov.AsyncInferQueue(ov.Core().compile_model(network, "CPU", _CONFIG))
 
     def answered(request: Any, key: Key) -> None:
         keep(key, [request.get_output_tensor(number).data for number in range(len(network.outputs))])
 
     queue.set_callback(answered)
-    for key, picture in pictures:
-        queue.start_async({0: picture[None]}, key)
+    for key, image in images:
+        queue.start_async({0: image[None]}, key)
         asked(key)
     queue.wait_all()
 

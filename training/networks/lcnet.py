@@ -22,7 +22,7 @@ _STEM_CHANNELS = 16
 FIRST_BIAS = 1.0
 """What batch norms before an h-swish shift their numbers to at first, rather than 0.
 
-H-swish halves small numbers and keeps large ones, so around 0 each layer doubles what a picture of high contrast is
+H-swish halves small numbers and keeps large ones, so around 0 each layer doubles what an image of high contrast is
 ahead of the others. Untrained, 27 layers of it leave embeddings in which little but that is left (an effective rank of
 2.5 of 256 on groceries), and training takes thousands of steps to recover; around 1 the rank is 38, and recall@1 after
 200 steps was 23 % instead of under 8 % after 400.
@@ -54,7 +54,7 @@ class ConvBN(nn.Module):
 
 
 class SqueezeExcitation(nn.Module):
-    """Channels weighted by what the whole picture holds."""
+    """Channels weighted by what the whole image holds."""
 
     def __init__(self, channels: int, gate: nn.Module | None = None, reduction: int = 4) -> None:
         super().__init__()
@@ -108,7 +108,7 @@ class LCNet(nn.Module):
             self.channels[name] = channels
 
     def features(self, x: Tensor) -> dict[str, Tensor]:
-        """Return each stage's output for pictures (N, 3, H, W), by the stage's name."""
+        """Return each stage's output for images (N, 3, H, W), by the stage's name."""
         x = self.conv1(x)
         outputs = {}
         for name in STAGES:
@@ -121,7 +121,7 @@ class LCNet(nn.Module):
         return list(self.channels.values())
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Map pictures (N, 3, H, W) to each stage's features (N, C, H', W'), first to last."""
+        """Map images (N, 3, H, W) to each stage's features (N, C, H', W'), first to last."""
         return list(self.features(x).values())
 
 

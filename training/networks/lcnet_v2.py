@@ -52,7 +52,7 @@ class LCNetV2(nn.Module):
         self.stage_channels = [round_channels(width * scale) for _, width, *_ in _STAGES]
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Map pictures (N, 3, H, W) to each stage's features (N, C, H', W'), first to last."""
+        """Map images (N, 3, H, W) to each stage's features (N, C, H', W'), first to last."""
         x = self.stem(x)
         features = []
         for stage in self.stages:

@@ -16,7 +16,7 @@ from shitu_edge.stages.detect import Detector
 
 from ..detector.photos import read_rgb
 from ..progress import Progress
-from .yolo import write_picture
+from .yolo import write_image
 
 LONGEST_SIDE = 448
 CONTEXT = 0.4
@@ -67,8 +67,8 @@ def label_photos(photos: Sequence[Path], out: Path, teacher: Detector, progress:
         box = trusted_box(teacher, pixels, PACKAGES if "Packages" in photo.parts else LOOSE)
         if box is not None:
             x0, y0, x1, y1 = around(box, CONTEXT, pixels)
-            picture, box = _shrunk(pixels[y0:y1, x0:x1], box - np.array([x0, y0, x0, y0], np.float32))
-            write_picture(out, f"{done - 1:06d}", picture, box[None])
+            image, box = _shrunk(pixels[y0:y1, x0:x1], box - np.array([x0, y0, x0, y0], np.float32))
+            write_image(out, f"{done - 1:06d}", image, box[None])
             written += 1
         progress(done, len(photos))
     return written
@@ -107,7 +107,7 @@ def _stands_alone(found: Detections, trust: Trust) -> bool:
 
 
 def around(box_xyxy: Boxes, context: float, pixels_rgb: NDArray[np.uint8]) -> tuple[int, int, int, int]:
-    """Return x0, y0, x1, y1 of a box (4,) grown by `context` of its longer side, as far as the picture goes."""
+    """Return x0, y0, x1, y1 of a box (4,) grown by `context` of its longer side, as far as the image goes."""
     grow = context * (box_xyxy[2:] - box_xyxy[:2]).max()
     low = np.maximum(np.floor(box_xyxy[:2] - grow), 0).astype(int)
     high = np.minimum(np.ceil(box_xyxy[2:] + grow), pixels_rgb.shape[1::-1]).astype(int)

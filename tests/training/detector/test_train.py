@@ -94,7 +94,7 @@ def test_refuses_a_side_that_does_not_divide(drawn: Path, tmp_path: Path) -> Non
         replace(options(drawn, tmp_path), side=100)
 
 
-def test_small_pictures_first_and_a_rate_that_rises_and_falls(drawn: Path, tmp_path: Path) -> None:
+def test_small_images_first_and_a_rate_that_rises_and_falls(drawn: Path, tmp_path: Path) -> None:
     course = DetectorOptions((Source(drawn),), tmp_path, side=320, steps=1000, learning_rate=1.0)
     assert course.sides(0) == [224, 256, 288]
     assert course.sides(999) == [288, 320, 352]

@@ -16,31 +16,31 @@ from numpy.typing import NDArray
 from openvino import opset13 as ops
 
 from training.extractor.discriminant import Scatter, discriminant
-from training.extractor.packs import Pack, pack_pictures
+from training.extractor.packs import Pack, pack_images
 from training.extractor.teacher import MAP_DEPTHS, Lessons, center
 from training.extractor.teaching import Focus, find_focus, teach
 from training.extractor.views import cut, part_of
 
-from .pictures import write_products
+from .images import write_products
 from .test_packs import ignore
 
 SIDE = 56
 
 
 def write_teacher(path: Path, halves: bool = True, mixing: NDArray[Any] | None = None) -> None:
-    """Write a network whose maps average 4 × 4 and 8 × 8 pixels, and whose vector is the picture's mean color.
+    """Write a network whose maps average 4 × 4 and 8 × 8 pixels, and whose vector is the image's mean color.
 
     `mixing` (C, 3) gives it more channels than colors.
     """
-    picture = ops.parameter([1, SIDE, SIDE, 3], np.uint8)
-    features = ops.transpose(ops.convert(picture, np.float32), np.array([0, 3, 1, 2]))
+    image = ops.parameter([1, SIDE, SIDE, 3], np.uint8)
+    features = ops.transpose(ops.convert(image, np.float32), np.array([0, 3, 1, 2]))
     if mixing is not None:
         features = ops.convolution(features, mixing[:, :, None, None], [1, 1], [0, 0], [0, 0], [1, 1])
     same = np.eye(3 if mixing is None else len(mixing), dtype=np.float32)
     for size in (4, 2 if halves else 14):
         kernel = same[:, :, None, None] * np.full((size, size), 1 / size**2, np.float32)
         features = ops.convolution(features, kernel, [size, size], [0, 0], [0, 0], [1, 1])
-    ov.save_model(ov.Model([ops.reduce_mean(features, np.array([2, 3]))], [picture]), path, compress_to_fp16=False)
+    ov.save_model(ov.Model([ops.reduce_mean(features, np.array([2, 3]))], [image]), path, compress_to_fp16=False)
 
 
 def projections() -> Focus:
@@ -53,11 +53,11 @@ def projections() -> Focus:
 
 @pytest.fixture(scope="module")
 def pack(tmp_path_factory: pytest.TempPathFactory) -> Pack:
-    """Two products of two pictures, taught in three views."""
+    """Two products of two images, taught in three views."""
     folder = tmp_path_factory.mktemp("taught")
     write_products(folder / "products", range(2), range(2))
     write_teacher(folder / "teacher.xml")
-    made = pack_pictures([folder / "products"], folder / "pack", 64, False, ignore)
+    made = pack_images([folder / "products"], folder / "pack", 64, False, ignore)
     teach(made, folder / "teacher.xml", 3, ignore, projections())
     return made
 
@@ -101,13 +101,13 @@ def test_a_focus_is_what_tells_products_apart(tmp_path: Path) -> None:
     """Of maps with 256 channels that are mixtures of three colors, against discriminant analysis of mean colors."""
     mixing = np.random.default_rng(3).standard_normal((256, 3), np.float32) / np.float32(16)
     write_teacher(tmp_path / "teacher.xml", mixing=mixing)
-    made = pack_pictures(
+    made = pack_images(
         [write_products(tmp_path / "products", range(12), range(3))], tmp_path / "pack", 64, False, ignore
     )
     steps: list[tuple[int, int]] = []
     focus = find_focus([(made, 1.0)], [tmp_path / "teacher.xml"], lambda *step: steps.append(step))
     assert steps[-1] == (len(made), len(made))
-    colors = np.stack([cv2.resize(picture, (SIDE, SIDE)).mean((0, 1)) for picture in made.pixels_rgb])
+    colors = np.stack([cv2.resize(image, (SIDE, SIDE)).mean((0, 1)) for image in made.pixels_rgb])
     matrix, offset = discriminant(Scatter.of(colors @ mixing.T, made.labels), 256, 0.1)
     own = np.abs((colors @ mixing.T) @ focus.vector.T + focus.vector_offset)
     np.testing.assert_allclose(own, np.abs(colors @ mixing.T @ matrix.T + offset), atol=2e-3)
@@ -131,7 +131,7 @@ def test_several_teachers_are_one_of_all_their_channels(tmp_path: Path) -> None:
     for name, rows in (("whole", slice(None)), ("upper", slice(200)), ("lower", slice(200, None))):
         write_teacher(tmp_path / f"{name}.xml", mixing=mixing[rows])
     products = write_products(tmp_path / "products", range(8), range(3))
-    made = pack_pictures([products], tmp_path / "pack", 64, False, ignore)
+    made = pack_images([products], tmp_path / "pack", 64, False, ignore)
     one = find_focus([(made, 1.0)], [tmp_path / "whole.xml"], ignore)
     several = find_focus([(made, 1.0)], [tmp_path / "upper.xml", tmp_path / "lower.xml"], ignore)
     colors = mixing @ np.random.default_rng(5).uniform(0, 255, (3, 20))

@@ -19,12 +19,12 @@ from training.checkpoint import load_checkpoint, save_checkpoint
 from training.extractor.evaluate import evaluate
 from training.extractor.losses import triplet_angular_margin
 from training.extractor.options import ExtractorOptions
-from training.extractor.packs import Pack, pack_pictures
+from training.extractor.packs import Pack, pack_images
 from training.extractor.train import CHECKPOINT, LOG, load_extractor, train_extractor
 from training.networks.extractor import Extractor
 from training.options import Share
 
-from .pictures import write_products
+from .images import write_products
 from .test_packs import ignore
 
 CHECKOUT = Path(__file__).resolve().parents[3]
@@ -39,7 +39,7 @@ def packs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("gallery", range(50, 58), range(3)),
         ("queries", range(50, 58), range(3, 8)),
     ):
-        pack_pictures([write_products(folder / "pictures" / name, products, views)], folder / name, 40, False, ignore)
+        pack_images([write_products(folder / "pictures" / name, products, views)], folder / name, 40, False, ignore)
     return folder
 
 
