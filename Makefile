@@ -1,4 +1,4 @@
-# make demo: set up and see it work.  make test: set up and pass the tests.  make check: what CI runs.
+# make demo: set up the runtime alone and see it work.  make test: set up all and pass the tests.  make check: what CI runs.
 # make exporter: set up shitu-edge-export, with Paddle, in an environment of its own (build/export).
 # make trainer: set up the training, with PyTorch, in the same environment.
 # make check-floors: the runtime's tests with the oldest versions that pyproject.toml allows.
@@ -11,6 +11,7 @@ EXPORT_PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
+RUNTIME := $(if $(wildcard $(STAMP)),$(STAMP),$(VENV)/runtime)
 EXPORT := build/export
 FLOORS := build/floors
 UV := build/lock/bin/uv
@@ -34,11 +35,11 @@ define environment
 	$1/bin/python $(PIP_LOCAL) --editable .
 endef
 
-demo: $(STAMP)
+demo: $(RUNTIME)
 	$(BIN)/shitu-edge demo --out build/demo
 
 # Real photos, which are not part of the project.
-demo-drinks: $(STAMP)
+demo-drinks: $(RUNTIME)
 	mkdir -p build/drinks
 	$(BIN)/shitu-edge gallery build $(SHARED)/data/drinks/gallery/drink_label_all.txt build/drinks/drinks.gallery --replace
 	$(BIN)/shitu-edge recognize $(SHARED)/data/drinks/queries --gallery build/drinks/drinks.gallery --draw build/drinks/seen
@@ -113,6 +114,10 @@ test-training: $(EXPORT)/trainer
 $(EXPORT)/trainer: training/requirements.txt $(EXPORT)/installed
 	$(EXPORT)/bin/python -m pip install --quiet --no-cache-dir --requirement $<
 	$(EXPORT)/bin/python -m pip install --quiet --no-cache-dir --no-deps paddleclas==2.6.0 paddledet==2.6.0
+	touch $@
+
+$(VENV)/runtime: pyproject.toml requirements/build.lock requirements/runtime.lock
+	$(call environment,$(VENV),$(PYTHON),requirements/runtime.lock)
 	touch $@
 
 $(STAMP): pyproject.toml requirements/build.lock requirements/dev.lock

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from stand_in_bundles import make_bundles
 
 from shitu_edge import Bundle, Recognizer
-from training.detector.evaluation import Found, evaluate_ap
+from training.detector.evaluation import evaluate_ap
 from training.detector.photos import Photo, read_photos
 from training.detector.split import split_photos
 from training.extractor.evaluate import Retrieval, retrieval
@@ -102,10 +102,7 @@ def describe_detection(recognizer: Recognizer, folder: Path) -> str:
 
 def measure_detection(recognizer: Recognizer, photos: Sequence[Photo]) -> float:
     """Return AP50."""
-    found = []
-    for photo in photos:
-        detections = recognizer.detect(photo.pixels_rgb, detection_threshold=0.01, max_boxes=100)
-        found.append(Found(detections.boxes_xyxy, detections.scores))
+    found = [recognizer.detect(photo.pixels_rgb, detection_threshold=0.01, max_boxes=100) for photo in photos]
     return evaluate_ap(found, [photo.boxes_xyxy for photo in photos])
 
 

@@ -1,4 +1,4 @@
-"""A bundle's INT8 forms against float32 once more, and beside NNCF's post-training quantization.
+"""A bundle's INT8 variants against float32 once more, and beside NNCF's post-training quantization.
 
     python -m benchmarks.int8 BUNDLE --calibrate DIR [--calibrate DIR ...] [--nncf]
 
@@ -18,14 +18,14 @@ from typing import Any
 
 import openvino as ov
 from shitu_edge_export.calibration import Calibration, crops_of
-from shitu_edge_export.measure import Form, detect_all, time_forms
-from shitu_edge_export.quantize import box_judge, network_feed, row_judge
+from shitu_edge_export.measure import Variant, detect_all, network_feed, time_variants
+from shitu_edge_export.quantize import box_judge, row_judge
 
 from shitu_edge.bundle import Bundle
 
 
 def main() -> None:
-    """Judge every INT8 form and print a line for each."""
+    """Judge every INT8 variant and print a line for each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--calibrate", type=Path, action="append", required=True)
@@ -37,30 +37,30 @@ def main() -> None:
     images = Calibration.load(args.calibrate, None)
     print(f"{args.bundle.name}, ONEDNN_MAX_CPU_ISA={os.environ.get('ONEDNN_MAX_CPU_ISA', 'native')}")
     with tempfile.TemporaryDirectory() as scratch:
-        plain = Form(bundle.folder / "detector.xml", "openvino")
+        plain = Variant(bundle.folder / "detector.xml", "openvino")
         judge = box_judge(detector, images.judge, plain)
         feeds = [network_feed(detector.network, sample.pixels_rgb) for sample in images.ranges]
-        for name, form in forms(bundle.folder / "detector.int8.xml", plain, feeds, args.nncf, Path(scratch)):
-            times = time_forms([plain, form], detector.network)
-            print(f"detector, {name}: {judge(form)}; {times[plain] / times[form]:.2f} x", flush=True)
+        for name, variant in variants(bundle.folder / "detector.int8.xml", plain, feeds, args.nncf, Path(scratch)):
+            times = time_variants([plain, variant], detector.network)
+            print(f"detector, {name}: {judge(variant)}; {times[plain] / times[variant]:.2f} x", flush=True)
         found = detect_all(plain, detector, [sample.pixels_rgb for sample in images.judge], detector.score_threshold)
-        plain = Form(bundle.folder / "extractor.xml", "openvino")
+        plain = Variant(bundle.folder / "extractor.xml", "openvino")
         row_judged = row_judge(extractor, crops_of(images.judge, found), None, plain)
         feeds = [network_feed(extractor.network, sample.pixels_rgb) for sample in images.ranges]
-        for name, form in forms(bundle.folder / "extractor.int8.xml", plain, feeds, args.nncf, Path(scratch)):
-            times = time_forms([plain, form], extractor.network)
-            print(f"extractor, {name}: {row_judged(form)}; {times[plain] / times[form]:.2f} x", flush=True)
+        for name, variant in variants(bundle.folder / "extractor.int8.xml", plain, feeds, args.nncf, Path(scratch)):
+            times = time_variants([plain, variant], extractor.network)
+            print(f"extractor, {name}: {row_judged(variant)}; {times[plain] / times[variant]:.2f} x", flush=True)
 
 
-def forms(own: Path, plain: Form, feeds: list[Any], nncf: bool, scratch: Path) -> Iterator[tuple[str, Form]]:
-    """Yield the bundle's INT8 form, if it has one, and NNCF's."""
+def variants(own: Path, plain: Variant, feeds: list[Any], nncf: bool, scratch: Path) -> Iterator[tuple[str, Variant]]:
+    """Yield the bundle's INT8 variant, if it has one, and NNCF's."""
     if own.is_file():
-        yield "this", Form(own, "openvino", "int8")
+        yield "this", Variant(own, "openvino", "int8")
     for preset in ("MIXED", "PERFORMANCE") if nncf else ():
         yield f"NNCF {preset}", quantize_by_nncf(plain, feeds, preset, scratch)
 
 
-def quantize_by_nncf(plain: Form, feeds: list[Any], preset: str, scratch: Path) -> Form:
+def quantize_by_nncf(plain: Variant, feeds: list[Any], preset: str, scratch: Path) -> Variant:
     """Quantize as NNCF's documentation does, with the overflow fix for CPUs without VNNI."""
     os.environ["CI"] = "true"  # else NNCF reports its use to a telemetry server
     import nncf
@@ -76,7 +76,7 @@ def quantize_by_nncf(plain: Form, feeds: list[Any], preset: str, scratch: Path) 
     )
     target = scratch / f"{plain.file.stem}.{preset}.xml"
     ov.save_model(quantized, target, compress_to_fp16=False)
-    return Form(target, "openvino", "int8")
+    return Variant(target, "openvino", "int8")
 
 
 if __name__ == "__main__":

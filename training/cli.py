@@ -1,4 +1,4 @@
-"""`python -m training`: one command a step, from folders of pictures to networks."""
+"""`python -m training`: one command a step, from folders of images to networks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .detector.train import train_detector
 from .extractor.distil import distil
 from .extractor.evaluate import evaluate
 from .extractor.options import DistilOptions, ExtractorOptions
-from .extractor.packs import Pack, pack_pictures
+from .extractor.packs import Pack, pack_images
 from .extractor.refit import refit
 from .extractor.teaching import Focus, find_focus, teach
 from .extractor.train import CHECKPOINT, load_extractor, train_extractor
@@ -27,6 +27,7 @@ from .paddle.parcel import Network
 from .paddle.weights import export_weights, import_weights
 from .paste.pseudo_labels import grocery_photos, label_photos
 from .paste.scenes import paste_scenes
+from .paste.teacher import open_localizer
 from .progress import bar
 from .render.demo import draw_demo
 from .render.files import render_crops, render_scenes
@@ -49,20 +50,20 @@ Shared = Annotated[Path, typer.Option(help="Folder that holds the data sets.")]
 
 @app.command()
 def pack(
-    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Pictures, a subfolder per product.")],
+    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Images, a subfolder per product.")],
     out: Out,
-    side: Annotated[int, typer.Option(min=32, help="Pixels a side of the stored pictures.")] = 192,
+    side: Annotated[int, typer.Option(min=32, help="Pixels a side of the stored images.")] = 192,
     each_its_own: Annotated[
-        bool, typer.Option("--each-its-own", help="Every picture is a thing of its own, whatever its folder.")
+        bool, typer.Option("--each-its-own", help="Every image is a thing of its own, whatever its folder.")
     ] = False,
 ) -> None:
-    """Read pictures once into a pack that training draws from.
+    """Read images once into a pack that training draws from.
 
     Example: python -m training pack products/ --out build/products
     """
-    with bar("Reading pictures") as progress:
-        made = pack_pictures(folders, out, side, each_its_own, progress)
-    print(f"{out}: {len(made)} pictures of {len(made.names)} things")
+    with bar("Reading images") as progress:
+        made = pack_images(folders, out, side, each_its_own, progress)
+    print(f"{out}: {len(made)} images of {len(made.names)} things")
 
 
 @app.command("focus")
@@ -83,19 +84,16 @@ def focus_teacher(
 @app.command("teach")
 def teach_pack(
     packed: Annotated[Path, typer.Argument(metavar="PACK")],
-    model: Annotated[Path, typer.Option(help="Network that embeds uint8 RGB pictures, of a format OpenVINO reads.")],
-    views: Annotated[int, typer.Option(min=1, help="Views of each picture.")] = 4,
-    focus: Annotated[
-        Path | None, typer.Option(help="What of it to teach, from `focus`; the same for all packs.")
-    ] = None,
+    model: Annotated[Path, typer.Option(help="Network that embeds uint8 RGB images, of a format OpenVINO reads.")],
+    focus: Annotated[Path, typer.Option(help="File of `focus`; the same for all packs.")],
+    views: Annotated[int, typer.Option(min=1, help="Views of each image.")] = 4,
 ) -> None:
     """Keep what a teacher says beside a pack, to distil from.
 
-    Example: python -m training teach build/products --model mobilenet_v1_embedding.tflite
+    Example: python -m training teach build/products --model mobilenet_v1_embedding.tflite --focus build/focus.npz
     """
-    of_interest = Focus.load(focus) if focus else None
     with bar("Asking the teacher") as progress:
-        vectors = teach(Pack.open(packed), model, views, progress, of_interest)
+        vectors = teach(Pack.open(packed), model, views, progress, Focus.load(focus))
     print(f"{packed}: {vectors.shape[0]} × {views} vectors of {vectors.shape[2]} numbers")
 
 
@@ -127,7 +125,7 @@ def refit_extractor(
     products: Products,
     out: Out,
     side: Annotated[int, typer.Option(min=32, help="Pixels a side.")] = 160,
-    views: Annotated[int, typer.Option(min=0, help="Of each picture, besides the whole.")] = 1,
+    views: Annotated[int, typer.Option(min=0, help="Of each image, besides the whole.")] = 1,
     stages: Annotated[
         int | None,
         typer.Option(min=1, help="How many of the backbone's last stages to look at.", show_default="as before"),
@@ -194,7 +192,7 @@ def detector(
 def draw_crops(
     out: Out,
     identities: Annotated[int, typer.Option(min=1, help="Products; four in a row are one brand.")] = 1600,
-    views: Annotated[int, typer.Option(min=1, help="Pictures a product.")] = 10,
+    views: Annotated[int, typer.Option(min=1, help="Images a product.")] = 10,
     size: Annotated[int, typer.Option(min=32, help="Pixels a side.")] = 176,
     surfaces: Surfaces = None,
     seed: Seed = 1,
@@ -241,12 +239,13 @@ def label(out: Out, shared: Shared) -> None:
     Example: python -m training label-photos --out build/grocery --shared ../shared
     """
     with bar("Labeling photos") as progress:
-        label_photos(grocery_photos(shared), out, shared, progress)
+        localizer = open_localizer(shared / "models/mobile_object_localizer.onnx")
+        label_photos(grocery_photos(shared), out, localizer, progress)
 
 
 @app.command("draw-demo")
 def demo(out: Out, seed: Seed = 1) -> None:
-    """Draw the pictures of `shitu-edge demo`.
+    """Draw the images of `shitu-edge demo`.
 
     Example: python -m training draw-demo --out examples/samples
     """
@@ -262,15 +261,13 @@ def weights(
     width: Annotated[
         int | None, typer.Option(min=32, help="Of an input that is not square: --side is its height.")
     ] = None,
-    pictures: Annotated[
-        list[Path] | None, typer.Option(help="Photos to compare the networks on, beside noise.")
-    ] = None,
+    images: Annotated[list[Path] | None, typer.Option(help="Photos to compare the networks on, beside noise.")] = None,
 ) -> None:
     """Write weights, and answers to check them by, for `python -m training.paddle`.
 
     Example: python -m training export-weights extractor build/extractor/extractor.pt --out build/parcel --side 176
     """
-    export_weights(kind.value, checkpoint, out, side, width or side, pictures or ())
+    export_weights(kind.value, checkpoint, out, side, width or side, images or ())
 
 
 @app.command("import-weights")

@@ -1,4 +1,4 @@
-"""Give a bundle of the seeded official networks INT8 forms, to see how fast they would be.
+"""Give a bundle of the seeded official networks INT8 variants, to see how fast they would be.
 
     build/export/bin/python -m benchmarks.paddleclas.make_int8 --out build/ppshitu/v2-int8
     build/export/bin/python -m benchmarks.paddleclas.make_int8 --bundle build/ppshitu/v2-416 \\
@@ -20,7 +20,7 @@ from openvino._offline_transformations import compress_quantize_weights_transfor
 from shitu_edge_export.images import image_files, load_sample, spread
 from shitu_edge_export.int8 import make_plan
 from shitu_edge_export.int8.rewrite import apply_plan
-from shitu_edge_export.quantize import network_feed
+from shitu_edge_export.measure import network_feed
 
 from shitu_edge import Bundle
 from shitu_edge.bundle import Network, NetworkFile, write_manifest
@@ -38,8 +38,8 @@ def main() -> None:
 
     receipt = json.loads((TRAINED / "receipt.json").read_text(encoding="utf-8"))
     for network in receipt["networks"]:
-        for form in network["precisions"]:
-            if form["precision"] == "int8" and (form["reasons"] or form["kept_float"]):
+        for variant in network["precisions"]:
+            if variant["precision"] == "int8" and (variant["reasons"] or variant["kept_float"]):
                 raise SystemExit(f"{TRAINED}: the gate did not accept a network with every layer in integers")
     shutil.copytree(args.bundle, args.out)
     manifest = Bundle.open(args.out).manifest
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def quantize(network: Network, folder: Path, images: Path) -> Network:
-    """Write a network's INT8 form beside its others; return the network with it, and as its default."""
+    """Write a network's INT8 variant beside its others; return the network with it, and as its default."""
     print(f"{network.name}: ranges from {IMAGES} images of {images}", flush=True)
     formats = network.files["fp32"]
     source = (formats.get("openvino") or formats["onnx"])[0]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -24,20 +25,20 @@ from shitu_edge.bundle import (
     Precision,
     write_manifest,
 )
+from shitu_edge.imaging.resample import Pixels
 from shitu_edge.results import Detections
 
 from .calibration import Calibration
 from .card import write_card
-from .checks import check_detector, check_extractor, onnx_for_both, simplify
+from .checks import Comparison, compare_detector, compare_extractor
 from .endtoend import Agreement, best_boxes, cut_crops, measure_agreement
 from .folders import appearing, scratch_folder
-from .images import image_files, load_sample, spread, synthetic_samples
-from .kinds import Extractor, PicoDet
-from .measure import Form, Pixels
+from .images import Sample, image_files, load_sample, spread, synthetic_samples
+from .measure import Variant
 from .networks import MAX_BOXES, SCORE_THRESHOLD, Converted, convert_detector, convert_extractor
 from .progress import Progress
-from .quantize import Quantization, halve_detector, halve_extractor, quantize_detector, quantize_extractor
-from .receipt import Check, NetworkReceipt, Receipt, Tolerances
+from .quantize import Judge, Trial, box_judge, detector_trial, extractor_trial, halve, quantize, row_judge
+from .receipt import NetworkReceipt, Receipt, Tolerances
 from .tools import tool_versions
 
 _IMAGES = 16
@@ -91,9 +92,9 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class _Measured:
-    """A converted network, measured: the forms to store by precision, and its part of the receipt."""
+    """A converted network, measured: the variants to store by precision, and its part of the receipt."""
 
-    forms: Mapping[str, tuple[Form, ...]]
+    variants: Mapping[str, tuple[Variant, ...]]
     receipt: NetworkReceipt
     default: Precision
 
@@ -120,11 +121,16 @@ def export_bundle(detector: Path, extractor: Path, out: Path, options: Options, 
         spec = replace(boxes.spec, score_threshold=options.score_threshold, max_boxes=options.max_boxes)
         boxes = replace(boxes, spec=spec)
         rows = convert_extractor(extractor, work / "extractor", options.crop_size, progress.of("Extractor"))
-        found, reference = _measure_detector(boxes, images, calibration, work, options, progress.of("Detector"))
-        crops = cut_crops(images, [best_boxes(one, boxes.spec.max_boxes) for one in reference])
-        embedded, reference_rows = _measure_extractor(
-            rows, crops + images, (boxes, found), calibration, work, options, progress.of("Extractor")
-        )
+        comparison, reference = compare_detector(boxes, images, options.tolerances, progress.of("Detector"))
+        judge = partial(box_judge, boxes.spec, [Sample("", pixels) for pixels in images])
+        trial = partial(detector_trial, boxes.spec, calibration) if calibration else None
+        found = _measure(boxes, comparison, work / "detector", options, judge, trial)
+        crops = cut_crops(images, [best_boxes(one, boxes.spec.max_boxes) for one in reference]) + images
+        comparison, reference_rows = compare_extractor(rows, crops, options.tolerances, progress.of("Extractor"))
+        judge = partial(row_judge, rows.spec, crops, None)
+        detects = (found.variants["fp32"][0], boxes.spec)
+        trial = partial(extractor_trial, rows.spec, detects, calibration) if calibration else None
+        embedded = _measure(rows, comparison, work / "extractor", options, judge, trial)
         agreement = _agree(images, reference, reference_rows, (boxes.spec, found), (rows.spec, embedded), progress)
         receipt = Receipt(
             made_with=tool_versions(boxes.routes + rows.routes),
@@ -160,69 +166,37 @@ def load_images(folders: Sequence[Path]) -> tuple[list[Pixels], str]:
     return [load_sample(path).pixels_rgb for path in paths], f"{len(paths)} images of {names}"
 
 
-def _measure_detector(
-    network: Converted[DetectorSpec, PicoDet],
-    images: Sequence[Pixels],
-    calibration: Calibration | None,
-    work: Path,
-    options: Options,
-    progress: Progress,
-) -> tuple[_Measured, list[Detections]]:
-    checks, reference = check_detector(network, images, options.tolerances, progress)
-    forms, simplified = simplify(network, checks, work / "detector", reference, images, options.tolerances, progress)
-    made = []
-    if halved := _to_halve(forms, options):
-        made += halve_detector(network.spec, halved, work / "detector", images, progress)
-    if calibration:
-        made += quantize_detector(network.spec, forms, work / "detector", calibration, progress)
-    checks += simplified
-    if options.compact:
-        forms, read = onnx_for_both(network, forms, reference, images, options.tolerances, progress)
-        checks += read
-    return _measured(network, forms, checks, made), reference
-
-
-def _measure_extractor(
-    network: Converted[ExtractorSpec, Extractor],
-    crops: Sequence[Pixels],
-    detector: tuple[Converted[DetectorSpec, PicoDet], _Measured],
-    calibration: Calibration | None,
-    work: Path,
-    options: Options,
-    progress: Progress,
-) -> tuple[_Measured, NDArray[np.float32]]:
-    checks, reference = check_extractor(network, crops, options.tolerances, progress)
-    forms, simplified = simplify(network, checks, work / "extractor", reference, crops, options.tolerances, progress)
-    made = []
-    if halved := _to_halve(forms, options):
-        made += halve_extractor(network.spec, halved, work / "extractor", crops, progress)
-    if calibration:
-        boxes = (detector[1].forms["fp32"][0], detector[0].spec)
-        made += quantize_extractor(network.spec, forms, work / "extractor", boxes, calibration, progress)
-    checks += simplified
-    if options.compact:
-        forms, read = onnx_for_both(network, forms, reference, crops, options.tolerances, progress)
-        checks += read
-    return _measured(network, forms, checks, made), reference
-
-
-def _to_halve(forms: Sequence[Form], options: Options) -> Sequence[Form]:
-    """Return the forms to store in half precision too; of a compact bundle the IR alone."""
-    kept = forms if options.half else ()
-    return [form for form in kept if form.format == "openvino" or not options.compact]
-
-
-def _measured(
+def _measure(
     network: Converted[Any, Any],
-    forms: tuple[Form, ...],
-    checks: tuple[Check, ...],
-    made: Sequence[tuple[Form, Quantization]],
+    comparison: Comparison,
+    work: Path,
+    options: Options,
+    judge: Callable[[Variant], Judge],
+    trial: Callable[[Variant], Trial] | None,
 ) -> _Measured:
-    """Keep what the gate accepts; INT8 that pays becomes the default, and float32 stays for engines without it."""
-    kept: dict[str, tuple[Form, ...]] = {"fp32": forms}
-    for form, figures in made:
+    """Check the variants, make those of other precisions and keep what the gate accepts.
+
+    INT8 that pays becomes the default, and float32 stays for engines without it. A compact bundle has IR alone in half
+    precision.
+    """
+    described, progress = network.spec.network, comparison.progress
+    checks = comparison.check_routes()
+    variants, simplified = comparison.simplify(checks, work)
+    made = []
+    if halved := [
+        variant for variant in variants if options.half and (variant.format == "openvino" or not options.compact)
+    ]:
+        made += halve(described, halved, work, judge(halved[0]), progress)
+    if trial:
+        made += quantize(described, variants, work, trial(variants[0]), progress)
+    checks += simplified
+    if options.compact:
+        variants, read = comparison.onnx_for_both(variants)
+        checks += read
+    kept: dict[str, tuple[Variant, ...]] = {"fp32": variants}
+    for variant, figures in made:
         if figures.accepted:
-            kept[figures.precision] = (*kept.get(figures.precision, ()), form)
+            kept[figures.precision] = (*kept.get(figures.precision, ()), variant)
     pays = any(one.precision == "int8" and one.pays for _, one in made)
     receipt = NetworkReceipt(
         role=network.role,
@@ -247,26 +221,26 @@ def _agree(
     best = [best_boxes(boxes, spec.max_boxes) for boxes in reference]
     crops = sum(map(len, best))
     answers = []
-    for precision, forms in measured.forms.items():
-        others = {form.engine: form for form in extractor[1].forms.get(precision, ())}
-        for form in forms:
-            if form.engine in others:
-                with progress.step(f"The whole way in {precision} on {form.engine}"):
-                    pair = (others[form.engine], extractor[0])
+    for precision, variants in measured.variants.items():
+        others = {variant.engine: variant for variant in extractor[1].variants.get(precision, ())}
+        for variant in variants:
+            if variant.engine in others:
+                with progress.step(f"The whole way in {precision} on {variant.engine}"):
+                    pair = (others[variant.engine], extractor[0])
                     rows = (reference_rows[:crops], reference_rows[crops:])
-                    answers.append(measure_agreement(images, best, *rows, (form, spec), pair))
+                    answers.append(measure_agreement(images, best, *rows, (variant, spec), pair))
     return tuple(answers)
 
 
 def _store(spec: SpecT, measured: _Measured, role: str, folder: Path) -> SpecT:
-    """Copy the forms' files into the bundle and describe them."""
+    """Copy the variants' files into the bundle and describe them."""
     files: dict[str, dict[str, tuple[NetworkFile, ...]]] = {}
-    for precision, forms in measured.forms.items():
+    for precision, variants in measured.variants.items():
         stem = role if precision == "fp32" else f"{role}.{precision}"
-        for form in forms:
-            names = [f"{stem}{file.suffix}" for file in form.files]
-            for file, name in zip(form.files, names, strict=True):
+        for variant in variants:
+            names = [f"{stem}{file.suffix}" for file in variant.files]
+            for file, name in zip(variant.files, names, strict=True):
                 shutil.copyfile(file, folder / name)
-            files.setdefault(precision, {})[form.format] = tuple(NetworkFile(name, "") for name in names)
+            files.setdefault(precision, {})[variant.format] = tuple(NetworkFile(name, "") for name in names)
     network: Network = replace(spec.network, files=files, default_precision=measured.default)
     return replace(spec, network=network)

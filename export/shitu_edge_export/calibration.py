@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from shitu_edge.imaging.resample import Pixels
 from shitu_edge.inputs.sources import find_images
 from shitu_edge.results import Detections
 from shitu_edge.stages.decode import decode
@@ -16,7 +17,6 @@ from shitu_edge.stages.decode import decode
 from .endtoend import best_boxes, cut_crops
 from .errors import ExportError
 from .images import Sample, image_files, load_sample, spread
-from .measure import Pixels
 
 LEAST = 30
 """Images; fewer neither calibrate nor judge."""

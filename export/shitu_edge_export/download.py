@@ -1,11 +1,9 @@
-"""Files from the network: written aside, checked and renamed into place, so that no half of one is ever found."""
+"""Files from the network: written aside, checked and renamed into place, so that half of one is never found."""
 
 from __future__ import annotations
 
 import logging
-import os
 import re
-import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 from shitu_edge.system.digest import file_sha256
+from shitu_edge.system.files import open_aside
 
 from .errors import ExportError
 from .progress import Report
@@ -30,7 +29,7 @@ _ELSEWHERE = "try another server (--mirror) or a folder that holds the file (--f
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """A file that has been loaded whole: where from, where it is, its size in bytes and SHA-256 in hexadecimal."""
+    """A file that has been loaded whole: its address, its place, its size in bytes and SHA-256 in hexadecimal."""
 
     url: str
     path: Path
@@ -57,7 +56,7 @@ def download(
     Args:
         url: http or https; proxies are those of the environment.
         target: where the file goes; an existing file is replaced when the new one is complete.
-        sha256: what the digest has to be, in hexadecimal.
+        sha256: expected digest in hexadecimal.
         report: called with the bytes loaded so far and of all, None while that is not known.
         max_bytes: a larger file is refused.
         timeout_s: how long a server may say nothing.
@@ -71,35 +70,25 @@ def download(
     sha256 = sha256.lower() if sha256 else None
     if sha256 and target.is_file() and file_sha256(target) == sha256:
         return Download(url, target, target.stat().st_size, sha256)
-    aside = target.with_name(f"{target.name}.{secrets.token_hex(4)}.partial")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with aside.open("xb") as stream:
+        with open_aside(target) as stream:
             _load_patiently(url, stream, report, max_bytes, timeout_s, sleep)
             size = stream.tell()
             stream.flush()
-            os.fsync(stream.fileno())
-        found = file_sha256(aside)
-        if sha256 not in (None, found):
-            raise ExportError(
-                f"{url}: wrong SHA-256: expected {sha256}, found {found}; pass that as --detector-sha256 or "
-                f"--extractor-sha256 if you trust it, or {_ELSEWHERE}"
-            )
-        os.replace(aside, target)
+            found = file_sha256(Path(stream.name))
+            if sha256 not in (None, found):
+                raise ExportError(
+                    f"{url}: wrong SHA-256: expected {sha256}, found {found}; pass that as --detector-sha256 or "
+                    f"--extractor-sha256 if you trust it, or {_ELSEWHERE}"
+                )
     except OSError as error:
         raise ExportError(f"{target} cannot be written: {error.strerror or error}") from error
-    finally:
-        aside.unlink(missing_ok=True)
     return Download(url, target, size, found)
 
 
 def _load_patiently(
-    url: str,
-    stream: BinaryIO,
-    report: Report,
-    max_bytes: int,
-    timeout_s: float,
-    sleep: Callable[[float], None],
+    url: str, stream: BinaryIO, report: Report, max_bytes: int, timeout_s: float, sleep: Callable[[float], None]
 ) -> None:
     """Load all of a file; a server that names its version is asked for the rest after a broken connection."""
     version: str | None = None

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shitu_edge.bundle import DetectorSpec, ExtractorSpec
+from shitu_edge.imaging.resample import Pixels
 from shitu_edge.results import Detections
 from shitu_edge.stages.extract import crop
 
-from .measure import Form, Pixels, detect_all, embed_all
+from .measure import Variant, detect_all, embed_all
 from .parity import match_boxes
 
 _SAME_THING = 0.5
@@ -45,8 +46,8 @@ def measure_agreement(
     reference: Sequence[Detections],
     reference_crops: NDArray[np.float32],
     reference_wholes: NDArray[np.float32],
-    detector: tuple[Form, DetectorSpec],
-    extractor: tuple[Form, ExtractorSpec],
+    detector: tuple[Variant, DetectorSpec],
+    extractor: tuple[Variant, ExtractorSpec],
 ) -> Agreement:
     """Compare top-1: each box is looked up among the images themselves, embedded as wholes, but for its own.
 
@@ -54,10 +55,10 @@ def measure_agreement(
         images: (H, W, 3) uint8 RGB.
         reference: the source's best boxes of each image.
         reference_crops, reference_wholes: the source's unit rows of these boxes, in order, and of the images.
-        detector, extractor: a form of each network, and its description.
+        detector, extractor: a variant of each network, and its description.
     """
-    form, spec = detector
-    found = [best_boxes(boxes, spec.max_boxes) for boxes in detect_all(form, spec, images, spec.score_threshold)]
+    variant, spec = detector
+    found = [best_boxes(boxes, spec.max_boxes) for boxes in detect_all(variant, spec, images, spec.score_threshold)]
     crops = embed_all(*extractor, cut_crops(images, found))
     wholes = embed_all(*extractor, images)
     boxes = agreed = offset = other_offset = 0
@@ -70,7 +71,7 @@ def measure_agreement(
                 answer = _nearest(crops[other_offset + matches[position]], wholes, number)
                 agreed += bool(expected & answer)
         offset, other_offset = offset + len(one), other_offset + len(other)
-    return Agreement(form.engine, form.precision, boxes, agreed)
+    return Agreement(variant.engine, variant.precision, boxes, agreed)
 
 
 def _nearest(row: NDArray[np.float32], gallery: NDArray[np.float32], own: int) -> set[int]:

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from shitu_edge.bundle import DetectorSpec, ExtractorSpec, Network, PicoDetLevels
 from shitu_edge.engines import EngineName, Model, ModelFiles, Resources, Session, open_session
+from shitu_edge.imaging.preprocess import InputBuilder
+from shitu_edge.imaging.resample import Pixels
 from shitu_edge.results import Detections
 from shitu_edge.stages.detect import Detector
 from shitu_edge.stages.extract import Extractor
@@ -20,14 +22,14 @@ from shitu_edge.system.cpu import read_cpu
 
 from .errors import ExportError
 
-Pixels = NDArray[np.uint8]
+Feed = dict[str, NDArray[np.float32]]
 
 _ROUNDS = 15
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
-    """One stored form of a network: its file (of an IR the .xml), and the engine that runs it."""
+class Variant:
+    """One stored variant of a network: its file (of an IR the .xml), and the engine that runs it."""
 
     file: Path
     engine: EngineName
@@ -49,25 +51,25 @@ class Form:
         return sum(path.stat().st_size for path in self.files)
 
 
-def open_form(form: Form, network: Network) -> Session:
-    """Open a form on its engine, with all threads that this process may use, compiled anew.
+def open_variant(variant: Variant, network: Network) -> Session:
+    """Open a variant on its engine, with all threads that this process may use, compiled anew.
 
     Raises:
         EngineError: the engine refuses it.
     """
     model = Model(
         network.name,
-        form.precision,
-        (form.format,),
-        lambda _: ModelFiles(form.files, ""),
+        variant.precision,
+        (variant.format,),
+        lambda _: ModelFiles(variant.files, ""),
         {network.input.name: network.input.shape()},
     )
-    return open_session(model, form.engine, Resources(read_cpu().threads))
+    return open_session(model, variant.engine, Resources(read_cpu().threads))
 
 
-def detect_all(form: Form, spec: DetectorSpec, images: Sequence[Pixels], threshold: float) -> list[Detections]:
+def detect_all(variant: Variant, spec: DetectorSpec, images: Sequence[Pixels], threshold: float) -> list[Detections]:
     """Detect things in images (H, W, 3) uint8 RGB, down to a score of `threshold`, as many as the head keeps."""
-    detector = Detector(open_form(form, spec.network), spec)
+    detector = Detector(open_variant(variant, spec.network), spec)
     return [detector.detect(pixels, score_threshold=threshold, max_boxes=most_boxes(spec)) for pixels in images]
 
 
@@ -76,29 +78,36 @@ def most_boxes(spec: DetectorSpec) -> int:
     return spec.head.keep_top_k if isinstance(spec.head, PicoDetLevels) else spec.max_boxes
 
 
-def embed_all(form: Form, spec: ExtractorSpec, crops: Sequence[Pixels]) -> NDArray[np.float32]:
+def embed_all(variant: Variant, spec: ExtractorSpec, crops: Sequence[Pixels]) -> NDArray[np.float32]:
     """Embed crops (h, w, 3) uint8 RGB as unit rows (N, D)."""
-    extractor = Extractor(open_form(form, spec.network), spec, streams=1)
+    extractor = Extractor(open_variant(variant, spec.network), spec, streams=1)
     try:
         return extractor.embed_crops(list(crops))
     finally:
         extractor.close()
 
 
-def time_forms(forms: Sequence[Form], network: Network, rounds: int = _ROUNDS) -> Mapping[Form, float]:
-    """Return the median milliseconds of one inference of each form, taken in turns so that a noisy machine is fair."""
+def network_feed(network: Network, pixels_rgb: Pixels) -> Feed:
+    """Return a network's input for an image (H, W, 3) uint8 RGB."""
+    tensor = np.empty(network.input.shape(), np.float32)
+    InputBuilder(network.input).fill(tensor[0], pixels_rgb)
+    return {network.input.name: tensor}
+
+
+def time_variants(variants: Sequence[Variant], network: Network, rounds: int = _ROUNDS) -> Mapping[Variant, float]:
+    """Return each variant's median ms per inference, taken in turns so that a noisy machine is fair."""
     generator = np.random.default_rng(0)
     feed = {network.input.name: generator.normal(size=network.input.shape()).astype(np.float32)}
-    sessions = {form: open_form(form, network) for form in forms}
-    times: dict[Form, list[float]] = {form: [] for form in forms}
+    sessions = {variant: open_variant(variant, network) for variant in variants}
+    times: dict[Variant, list[float]] = {variant: [] for variant in variants}
     for number in range(rounds + 2):
-        for form, session in sessions.items():
+        for variant, session in sessions.items():
             begun = time.perf_counter_ns()
             session.run(feed)
             elapsed = (time.perf_counter_ns() - begun) / 1e6
             if number >= 2:  # the first runs warm up
-                times[form].append(elapsed)
-    return {form: statistics.median(values) for form, values in times.items()}
+                times[variant].append(elapsed)
+    return {variant: statistics.median(values) for variant, values in times.items()}
 
 
 def unit_rows(rows: NDArray[np.float32], what: str) -> NDArray[np.float32]:

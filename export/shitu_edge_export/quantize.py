@@ -7,21 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import openvino as ov
-from numpy.typing import NDArray
 from openvino._offline_transformations import compress_quantize_weights_transformation
 
 from shitu_edge.bundle import DetectorSpec, ExtractorSpec, Network
-from shitu_edge.imaging.preprocess import InputBuilder
+from shitu_edge.imaging.resample import Pixels
 
 from . import int8
 from .calibration import Calibration, crops_of
-from .forms import halve_ir, halve_onnx
 from .gate import BoxLoss, Limits, RowLoss, box_loss, row_loss
 from .images import Sample, spread
-from .measure import Form, Pixels, detect_all, embed_all, time_forms
+from .measure import Feed, Variant, detect_all, embed_all, network_feed, time_variants
 from .progress import Progress
+from .variants import halve_ir, halve_onnx
 
 _LOW_SCORE = 0.05
 """From here on detections count for average precision."""
@@ -29,8 +27,7 @@ _TOP_LAYERS = 12
 _WORTH = 1.05
 
 Loss = BoxLoss | RowLoss
-Judge = Callable[[Form], Loss]
-Feed = dict[str, NDArray[np.float32]]
+Judge = Callable[[Variant], Loss]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +39,7 @@ class Quantization:
         reasons: what exceeds the limits; none: accepted.
         ms, float_ms: one inference, in turns, on this machine.
         layers, kept_float: how many layers there are, and which stayed in float32.
-        sensitivity: the layers that harm most when they alone are quantized: relative squared error of the outputs.
+        sensitivity: the most sensitive layers, with the relative squared error of each alone in INT8.
     """
 
     precision: str
@@ -75,166 +72,133 @@ class Quantization:
         if self.reasons:
             yield f"REFUSED: {self.precision} on {self.engine} {'; '.join(self.reasons)}."
             if self.sensitivity:
-                worst = ", ".join(f"{name} {harm:.2g}" for name, harm in self.sensitivity)
-                yield f"Layers that harm most when they alone are quantized (relative squared error): {worst}."
+                worst = ", ".join(f"{name} {error:.2g}" for name, error in self.sensitivity)
+                yield f"Most sensitive layers (relative squared error with that layer alone in INT8): {worst}."
 
 
-def halve_detector(
-    spec: DetectorSpec, forms: Sequence[Form], work: Path, images: Sequence[Pixels], progress: Progress
-) -> list[tuple[Form, Quantization]]:
-    """Store a detector's weights in half precision and judge each form on the images."""
-    samples = [Sample("", pixels) for pixels in images]
-    made = [_halve(form, work) for form in forms]
-    return _judge(made, forms, spec.network, box_judge(spec, samples, forms[0]), progress)
+def halve(
+    network: Network, halved: Sequence[Variant], work: Path, judge: Judge, progress: Progress
+) -> list[tuple[Variant, Quantization]]:
+    """Store the weights of float32 variants in half precision and judge each."""
+    return _judge([_halve(variant, work) for variant in halved], halved, network, judge, progress)
 
 
-def halve_extractor(
-    spec: ExtractorSpec, forms: Sequence[Form], work: Path, crops: Sequence[Pixels], progress: Progress
-) -> list[tuple[Form, Quantization]]:
-    """Store an extractor's weights in half precision and judge each form on the crops."""
-    made = [_halve(form, work) for form in forms]
-    return _judge(made, forms, spec.network, row_judge(spec, crops, None, forms[0]), progress)
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What INT8 is made and judged by: inputs to choose ranges, and two judges on images that share none."""
+
+    feeds: Sequence[Feed]
+    search: Judge
+    judge: Judge
 
 
-def quantize_detector(
-    spec: DetectorSpec, forms: Sequence[Form], work: Path, calibration: Calibration, progress: Progress
-) -> list[tuple[Form, Quantization]]:
-    """Make INT8 forms of a detector, steered by its own boxes, and judge them on images kept for that.
-
-    Args:
-        spec: of the detector.
-        forms: its float32 forms, one of them IR.
-        work: folder for the files.
-        calibration: the user's images.
-        progress: for the user.
-    """
-    search = box_judge(spec, calibration.search, forms[0])
-    judge = box_judge(spec, calibration.judge, forms[0])
-    feeds = [network_feed(spec.network, sample.pixels_rgb) for sample in calibration.ranges]
-    return _quantize(spec.network, forms, work, feeds, search, judge, progress)
+def detector_trial(spec: DetectorSpec, calibration: Calibration, plain: Variant) -> Trial:
+    """Return a trial of a detector by the boxes that its float32 variant `plain` finds on the user's images."""
+    search, judge = (box_judge(spec, samples, plain) for samples in (calibration.search, calibration.judge))
+    return Trial([network_feed(spec.network, sample.pixels_rgb) for sample in calibration.ranges], search, judge)
 
 
-def quantize_extractor(
-    spec: ExtractorSpec,
-    forms: Sequence[Form],
-    work: Path,
-    detector: tuple[Form, DetectorSpec],
-    calibration: Calibration,
-    progress: Progress,
-) -> list[tuple[Form, Quantization]]:
-    """Make INT8 forms of an extractor, from crops that the detector finds, and judge them; see `quantize_detector`."""
+def extractor_trial(
+    spec: ExtractorSpec, detector: tuple[Variant, DetectorSpec], calibration: Calibration, plain: Variant
+) -> Trial:
+    """Return a trial of an extractor by crops that the detector finds, and by products if the user gave some."""
 
     def crops(samples: Sequence[Sample]) -> list[Pixels]:
-        form, detector_spec = detector
+        variant, detector_spec = detector
         images = [sample.pixels_rgb for sample in samples]
-        return crops_of(samples, detect_all(form, detector_spec, images, detector_spec.score_threshold))
+        return crops_of(samples, detect_all(variant, detector_spec, images, detector_spec.score_threshold))
 
     if calibration.products:  # every other one to search with, the rest to judge by
         products, labels = calibration.products, calibration.labels
-        search = row_judge(spec, products[0::2], labels[0::2], forms[0])
-        judge = row_judge(spec, products[1::2], labels[1::2], forms[0])
+        search, judge = (row_judge(spec, products[n::2], labels[n::2], plain) for n in (0, 1))
     else:
-        search = row_judge(spec, crops(calibration.search), None, forms[0])
-        judge = row_judge(spec, crops(calibration.judge), None, forms[0])
+        search, judge = (row_judge(spec, crops(part), None, plain) for part in (calibration.search, calibration.judge))
     ranges = spread(crops(calibration.ranges), len(calibration.ranges))
-    feeds = [network_feed(spec.network, crop) for crop in ranges]
-    return _quantize(spec.network, forms, work, feeds, search, judge, progress)
+    return Trial([network_feed(spec.network, crop) for crop in ranges], search, judge)
 
 
-def _quantize(
-    network: Network,
-    forms: Sequence[Form],
-    work: Path,
-    feeds: Sequence[Feed],
-    search: Judge,
-    judge: Judge,
-    progress: Progress,
-) -> list[tuple[Form, Quantization]]:
-    ir = next((form for form in forms if form.format == "openvino"), None)
+def quantize(
+    network: Network, variants: Sequence[Variant], work: Path, trial: Trial, progress: Progress
+) -> list[tuple[Variant, Quantization]]:
+    """Make INT8 variants, steered by the trial's search, and judge them.
+
+    Args:
+        network: described.
+        variants: its float32 variants, one of them IR.
+        work: folder for the files.
+        trial: see `Trial`.
+        progress: for the user.
+    """
+    ir = next((variant for variant in variants if variant.format == "openvino"), None)
     if ir is None:
         progress.note("no INT8: there is no OpenVINO IR to make it from")
         return []
     model = ov.Core().read_model(str(ir.file))
     model.reshape({network.input.name: list(network.input.shape())})
-    trial = Form(work / "trial.xml", "openvino", "int8")
+    attempt = Variant(work / "trial.xml", "openvino", "int8")
 
     def holds(candidate: ov.Model, kept_float: int) -> bool:
-        ov.save_model(candidate, trial.file, compress_to_fp16=False)
-        loss = search(trial)
+        ov.save_model(candidate, attempt.file, compress_to_fp16=False)
+        loss = trial.search(attempt)
         safe = loss.is_safe(Limits())
         progress.note(f"  {kept_float} layers in float32: {loss}: {'enough' if safe else 'not enough'}")
         return safe
 
-    with progress.step(f"INT8 from {len(feeds)} images: ranges"):
-        plan = int8.make_plan(model, feeds)
-    with progress.step(f"INT8: the harm of each of {len(plan.layers)} layers"):
-        harm = int8.measure_sensitivity(model, plan, feeds)
+    with progress.step(f"INT8 from {len(trial.feeds)} images: ranges"):
+        plan = int8.make_plan(model, trial.feeds)
+    with progress.step(f"INT8: the sensitivity of each of {len(plan.layers)} layers"):
+        sensitivity = int8.measure_sensitivity(model, plan, trial.feeds)
     with progress.step("INT8: as few layers in float32 as the gate needs"):
-        found = int8.search(model, plan, harm, holds)
-    kept = Form(work / "int8.xml", "openvino", "int8")
+        found = int8.search(model, plan, sensitivity, holds)
+    kept = Variant(work / "int8.xml", "openvino", "int8")
     compress_quantize_weights_transformation(found.model)  # stores integers where it rounds: a quarter of the size
     ov.save_model(found.model, kept.file, compress_to_fp16=False)
-    ranking = sorted(harm.items(), key=lambda entry: -entry[1])[:_TOP_LAYERS]
+    ranking = sorted(sensitivity.items(), key=lambda entry: -entry[1])[:_TOP_LAYERS]
     facts = {"layers": len(plan.layers), "kept_float": tuple(found.kept_float), "sensitivity": tuple(ranking)}
-    return _judge([kept], forms, network, judge, progress, **facts)
+    return _judge([kept], variants, network, trial.judge, progress, **facts)
 
 
 def _judge(
-    made: Sequence[Form],
-    forms: Sequence[Form],
+    made: Sequence[Variant],
+    variants: Sequence[Variant],
     network: Network,
     judge: Judge,
     progress: Progress,
     **facts: Any,
-) -> list[tuple[Form, Quantization]]:
-    """Judge forms and time each beside the float32 form of its engine."""
+) -> list[tuple[Variant, Quantization]]:
+    """Judge variants and time each beside the float32 variant of its engine."""
     answers = []
-    for form in made:
-        plain = next(other for other in forms if other.engine == form.engine)
-        with progress.step(f"{form.precision} on {form.engine}: losses and times"):
-            loss = judge(form)
-            times = time_forms([plain, form], network)
-        figures = Quantization(
-            form.precision,
-            form.engine,
-            form.format,
-            form.bytes,
-            loss,
-            loss.reasons(Limits()),
-            times[form],
-            times[plain],
-            **facts,
+    for variant in made:
+        plain = next(other for other in variants if other.engine == variant.engine)
+        with progress.step(f"{variant.precision} on {variant.engine}: losses and times"):
+            loss = judge(variant)
+            times = time_variants([plain, variant], network)
+        facts |= {"loss": loss, "reasons": loss.reasons(Limits()), "ms": times[variant], "float_ms": times[plain]}
+        answers.append(
+            (variant, Quantization(variant.precision, variant.engine, variant.format, variant.bytes, **facts))
         )
-        answers.append((form, figures))
     return answers
 
 
-def box_judge(spec: DetectorSpec, samples: Sequence[Sample], plain: Form) -> Judge:
-    """Return what measures a detector's form against its float32 form `plain` on some images."""
+def box_judge(spec: DetectorSpec, samples: Sequence[Sample], plain: Variant) -> Judge:
+    """Return what measures a detector's variant against its float32 variant `plain` on some images."""
     images = [sample.pixels_rgb for sample in samples]
     reference = detect_all(plain, spec, images, _LOW_SCORE)
 
-    def judge(form: Form) -> Loss:
-        found = detect_all(form, spec, images, _LOW_SCORE)
+    def judge(variant: Variant) -> Loss:
+        found = detect_all(variant, spec, images, _LOW_SCORE)
         return box_loss(samples, reference, found, spec.score_threshold, Limits())
 
     return judge
 
 
-def row_judge(spec: ExtractorSpec, crops: Sequence[Pixels], labels: Sequence[str] | None, plain: Form) -> Judge:
-    """Return what measures an extractor's form against its float32 form `plain` on crops, of products if labeled."""
+def row_judge(spec: ExtractorSpec, crops: Sequence[Pixels], labels: Sequence[str] | None, plain: Variant) -> Judge:
+    """Return what measures an extractor's variant against its float32 variant `plain`, by products if labeled."""
     reference = embed_all(plain, spec, crops)
-    return lambda form: row_loss(reference, embed_all(form, spec, crops), labels)
+    return lambda variant: row_loss(reference, embed_all(variant, spec, crops), labels)
 
 
-def _halve(form: Form, work: Path) -> Form:
-    target = work / f"half{form.file.suffix}"
-    (halve_ir if form.format == "openvino" else halve_onnx)(form.file, target)
-    return Form(target, form.engine, "fp16")
-
-
-def network_feed(network: Network, pixels_rgb: Pixels) -> Feed:
-    """Return a network's input for an image (H, W, 3) uint8 RGB."""
-    tensor = np.empty(network.input.shape(), np.float32)
-    InputBuilder(network.input).fill(tensor[0], pixels_rgb)
-    return {network.input.name: tensor}
+def _halve(variant: Variant, work: Path) -> Variant:
+    target = work / f"half{variant.file.suffix}"
+    (halve_ir if variant.format == "openvino" else halve_onnx)(variant.file, target)
+    return Variant(target, variant.engine, "fp16")

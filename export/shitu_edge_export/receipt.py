@@ -28,7 +28,7 @@ _MOST_TIES = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Tolerances:
-    """What float32 may differ from the source, in each of its forms.
+    """What float32 may differ from the source, in each of its variants.
 
     Attributes:
         max_px, max_score: of boxes found again at the working threshold; none may be missed or extra, and of no more
@@ -51,7 +51,7 @@ class Tolerances:
         require_number("min_cosine", self.min_cosine, -1, 1)
 
     def accepts(self, parity: BoxParity | RowParity) -> bool:
-        """Say whether a float32 form is close enough to its source."""
+        """Say whether a float32 variant is close enough to its source."""
         if isinstance(parity, RowParity):
             return parity.min_cosine >= self.min_cosine
         exact = parity.max_px <= self.max_px and parity.max_score <= self.max_score
@@ -60,7 +60,7 @@ class Tolerances:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One stored form on one engine against the source itself."""
+    """One stored variant on one engine against the source itself."""
 
     route: str
     engine: str
@@ -73,7 +73,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class NetworkReceipt:
-    """A network: what it was, what the routes made of it, how each form compares, what quantizing cost."""
+    """A network: what it was, what the routes made of it, how each variant compares, what quantizing cost."""
 
     role: str
     facts: Mapping[str, Any]
@@ -157,12 +157,12 @@ def print_receipt(receipt: Receipt) -> None:
         console.print(Text(f"{network.role}: {network.facts['kind']}", style="bold"))
         for fact in _facts(network):
             console.print(Text(f"  {fact}"), soft_wrap=True)
-        table = _table("route", "engine", "form", "MB", "against the source", "")
+        table = _table("route", "engine", "variant", "MB", "against the source", "")
         for check in network.checks:
             verdict = "ok" if check.passed else "MISSED"
-            form = f"{check.precision} {check.format}"
+            variant = f"{check.precision} {check.format}"
             size = f"{check.bytes / 1e6:.1f}"
-            table.add_row(*map(Text, (check.route, check.engine, form, size, describe(check.parity), verdict)))
+            table.add_row(*map(Text, (check.route, check.engine, variant, size, describe(check.parity), verdict)))
         console.print(table)
         for precision in network.precisions:
             for line in precision.lines():

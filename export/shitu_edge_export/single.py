@@ -10,20 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shitu_edge.bundle import InputSpec, Network
-from shitu_edge.imaging.preprocess import InputBuilder
 
 from .bundle import load_images
-from .checks import check, forms_of
-from .convert import Part, Route, convert
+from .checks import Comparison, variants_of
+from .convert import Part, convert
 from .errors import ModelError
 from .folders import appearing, scratch_folder
 from .kinds import PicoDet, image_input, recognize
-from .measure import Form, open_form
+from .measure import Feed, Variant, network_feed, open_variant
 from .networks import fixed_sides, make_part, network_facts
-from .parity import compare_rows
+from .parity import RowParity, compare_rows
 from .preparation import DETECTOR, read_preparation
 from .progress import Progress
-from .receipt import RECEIPT, Check, NetworkReceipt, Receipt, Tolerances
+from .receipt import RECEIPT, NetworkReceipt, Receipt, Tolerances
 from .reference import run_source
 from .source import Model, find_configuration, open_model
 from .tools import tool_versions
@@ -56,15 +55,20 @@ def convert_single(
         model = open_model(place)
         part, network = _part(model, input_size, work)
         routes = tuple(filter(None, convert(part, work, progress)))
-        tensors, origin = _tensors(network.input, images)
+        pixels, origin = load_images(images)
+        feeds = [network_feed(network, one) for one in pixels[:_IMAGES]]
         with progress.step("The source's outputs"):
-            sources = run_source(part.path, part.weights, [{network.input.name: tensor} for tensor in tensors])
+            sources = run_source(part.path, part.weights, feeds)
             reference = [_flat(dict(zip(part.outputs, arrays, strict=True))) for arrays in sources]
-        checks = _check(routes, part, network, tensors, reference, tolerances, progress)
+
+        def measure(variant: Variant) -> RowParity:
+            return compare_rows(np.stack(reference), np.stack(_run(variant, part, network, feeds)))
+
+        checks = Comparison("Outputs", routes, measure, tolerances, progress).check_routes()
         chosen = next(route for route in routes if route.ir)
         receipt = Receipt(
             made_with=tool_versions(routes),
-            images=origin,
+            images=f"{len(feeds)} of {origin}",
             tolerances=tolerances,
             networks=(
                 NetworkReceipt(
@@ -76,8 +80,8 @@ def convert_single(
             ),
         )
         receipt.require()
-        for form in forms_of(chosen):
-            for file in form.files:
+        for variant in variants_of(chosen):
+            for file in variant.files:
                 shutil.copyfile(file, folder / f"network{file.suffix}")
         receipt.write(folder)
     return receipt
@@ -103,38 +107,9 @@ def _part(model: Model, input_size: int | None, work: Path) -> tuple[Part, Netwo
     return part, Network(model.path.stem, str(model.path), "", {}, entry)
 
 
-def _tensors(entry: InputSpec, folders: Sequence[Path]) -> tuple[list[NDArray[np.float32]], str]:
-    images, origin = load_images(folders)
-    builder = InputBuilder(entry)
-    tensors = []
-    for pixels in images[:_IMAGES]:
-        tensor = np.empty(entry.shape(), np.float32)
-        builder.fill(tensor[0], pixels)
-        tensors.append(tensor)
-    return tensors, f"{len(tensors)} of {origin}"
-
-
-def _check(
-    routes: Sequence[Route],
-    part: Part,
-    network: Network,
-    tensors: Sequence[NDArray[np.float32]],
-    reference: Sequence[NDArray[np.float32]],
-    tolerances: Tolerances,
-    progress: Progress,
-) -> tuple[Check, ...]:
-    checks = []
-    for route in routes:
-        for form in forms_of(route):
-            with progress.step(f"Outputs by {route.name} on {form.engine}"):
-                found = _run(form, part, network, tensors)
-            checks.append(check(route.name, form, compare_rows(np.stack(reference), np.stack(found)), tolerances))
-    return tuple(checks)
-
-
-def _run(form: Form, part: Part, network: Network, tensors: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
-    session = open_form(form, network)
-    answers = (session.run({network.input.name: tensor}) for tensor in tensors)
+def _run(variant: Variant, part: Part, network: Network, feeds: Sequence[Feed]) -> list[NDArray[np.float32]]:
+    session = open_variant(variant, network)
+    answers = (session.run(feed) for feed in feeds)
     return [_flat({name: outputs[name] for name in part.outputs}) for outputs in answers]
 
 

@@ -13,17 +13,16 @@ from typing import Any
 from zlib import crc32
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import JpegImagePlugin
 
 from .decode_limits import DecodeLimits
 from .files import Jpeg, RefusedError, TruncatedError, examine
 from .files.jpeg import LOOKAHEAD
 from .opencv import opencv_version
+from .resample import Pixels
 from .rgb import PILLOW, rgb_pixels
 
-_Pixels = NDArray[np.uint8]
-_Decoded = tuple[_Pixels, str]
+_Decoded = tuple[Pixels, str]
 """Pixels, and what decoded them."""
 
 _REDUCED = 4
@@ -115,7 +114,7 @@ def _decoded(file: Jpeg, scale: int, cv2: Any | None, content: bytes) -> _Decode
         return rgb_pixels(image, file.orientation), PILLOW
 
 
-def _by_opencv(file: Jpeg, cv2: Any | None, content: bytes) -> _Pixels | None:
+def _by_opencv(file: Jpeg, cv2: Any | None, content: bytes) -> Pixels | None:
     """Decode by OpenCV; None where that cannot be, for Pillow to do it or say why."""
     if cv2 is None or not hasattr(cv2, "IMREAD_COLOR_RGB"):  # before 4.11 it ignores this and answers blue first
         return None
@@ -133,10 +132,10 @@ def _refuses_a_cut_frame(cv2: Any) -> bool:
     return _imdecode(cv2, encoded[: len(encoded) // 2]) is None
 
 
-def _imdecode(cv2: Any, content: bytes) -> _Pixels | None:
+def _imdecode(cv2: Any, content: bytes) -> Pixels | None:
     try:
         as_stored = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
-        pixels: _Pixels | None = cv2.imdecode(np.frombuffer(content, np.uint8), as_stored)
+        pixels: Pixels | None = cv2.imdecode(np.frombuffer(content, np.uint8), as_stored)
     except cv2.error:
         return None
     return pixels

@@ -25,6 +25,7 @@ from ..imaging.jpeg_decoder import jpeg_pixels
 from ..imaging.opencv import opencv
 from ..imaging.readers import FORMATS as FORMATS
 from ..imaging.readers import reader
+from ..imaging.resample import Pixels
 from ..imaging.rgb import PILLOW, is_sideways, rgb_pixels
 from ..system.files import read_bounded
 
@@ -32,7 +33,6 @@ Encoded: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | 
 Source: TypeAlias = "Encoded | Image.Image | NDArray[np.uint8]"
 DecodeMode = Literal["auto", "exact"]
 
-_Pixels = NDArray[np.uint8]
 
 _EXIF_ORIENTATION = 0x0112
 _DECODER_ERRORS = Exception
@@ -105,7 +105,7 @@ def _errors_of(name: str) -> Iterator[None]:
         raise ImageError(f"{name}: cannot be decoded: {reason}") from error
 
 
-def _from_array(array: _Pixels, limits: DecodeLimits) -> DecodedImage:
+def _from_array(array: Pixels, limits: DecodeLimits) -> DecodedImage:
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
         raise ImageError(f"expected a uint8 RGB array of shape (H, W, 3), found {array.dtype} {array.shape}")
     height, width = array.shape[:2]
@@ -138,7 +138,7 @@ def _from_file(content: bytes, enough_side: int | None, limits: DecodeLimits) ->
         return _unscaled(rgb_pixels(image, _orientation(image) if file.orientation is None else file.orientation))
 
 
-def _unscaled(pixels_rgb: _Pixels) -> DecodedImage:
+def _unscaled(pixels_rgb: Pixels) -> DecodedImage:
     height, width = pixels_rgb.shape[:2]
     return DecodedImage(pixels_rgb, width, height, PILLOW)
 

@@ -9,7 +9,7 @@ import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from io import BufferedReader
+from io import BufferedReader, BufferedWriter
 from pathlib import Path
 from typing import Any
 
@@ -129,12 +129,19 @@ def write_aside(path: str | os.PathLike[str], content: bytes) -> None:
         if os.path.exists(path) and not os.path.isfile(path):
             Path(path).write_bytes(content)
             return
-        with _aside(path) as aside:
-            with aside.open("xb") as stream:
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(aside, os.path.realpath(path))
+        with open_aside(path) as stream:
+            stream.write(content)
+
+
+@contextmanager
+def open_aside(path: str | os.PathLike[str]) -> Iterator[BufferedWriter]:
+    """Open a new file for writing that replaces another when the block ends, and is removed when the block fails."""
+    with _aside(path) as aside:
+        with aside.open("xb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(aside, os.path.realpath(path))
 
 
 @contextmanager

@@ -8,13 +8,9 @@ import os
 import random
 import resource
 import shutil
-import stat
-import struct
 import subprocess
 import tarfile
 import tracemalloc
-import warnings
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,7 +20,7 @@ from shitu_edge_export.archive import extract
 from shitu_edge_export.errors import ExportError
 
 FILES = {"model/a": b"12345" * 200, "model/empty": b"", "d" * 120: b"last", "e/图": random.Random(1).randbytes(5000)}
-KINDS = ("tar", "tar.gz", "zip")
+KINDS = ("tar", "tar.gz")
 
 
 def tar_of(*members: tuple[str, bytes], type: bytes = tarfile.REGTYPE, format: int = tarfile.PAX_FORMAT) -> bytes:
@@ -39,22 +35,8 @@ def tar_of(*members: tuple[str, bytes], type: bytes = tarfile.REGTYPE, format: i
     return stream.getvalue()
 
 
-def zip_of(*members: tuple[str, bytes], mode: int = 0, compression: int = zipfile.ZIP_DEFLATED) -> bytes:
-    """Return a zip of these members, all of this mode."""
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w") as archive, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a name that is there twice is meant
-        for name, content in members:
-            info = zipfile.ZipInfo(name)
-            info.create_system, info.external_attr = 3, mode << 16
-            archive.writestr(info, content, compression)
-    return stream.getvalue()
-
-
 def archive_of(kind: str, *members: tuple[str, bytes]) -> bytes:
     members = members or tuple(FILES.items())
-    if kind == "zip":
-        return zip_of(*members)
     return gzip.compress(tar_of(*members), mtime=0) if kind == "tar.gz" else tar_of(*members)
 
 
@@ -100,7 +82,7 @@ def test_what_the_system_s_tar_writes(unpack: Unpack, tmp_path: Path, format: st
     assert unpack(written) == {name: content for name, content in FILES.items() if "/" in name}
 
 
-@pytest.mark.parametrize("name", ["../evil", "a/../../evil", "/evil", "//evil", "C:/evil", "c:evil", "../" * 50 + "\n"])
+@pytest.mark.parametrize("name", ["../evil", "a/../../evil", "/evil", "//evil", "../" * 50 + "\n"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_names_that_lead_elsewhere(unpack: Unpack, name: str, kind: str) -> None:
     with pytest.raises(ExportError, match="leads out of the folder") as told:
@@ -108,11 +90,12 @@ def test_names_that_lead_elsewhere(unpack: Unpack, name: str, kind: str) -> None
     assert str(told.value).isprintable()
 
 
-def test_backslashes_and_nuls(unpack: Unpack) -> None:
-    nul = tar_of(("图_", b"")).replace("path=图_".encode(), "path=图\0".encode())
-    for content in (tar_of(("..\\x", b"")), zip_of(("..\\x", b"")), nul, zip_of(("a_b", b"")).replace(b"a_b", b"a\0b")):
-        with pytest.raises(ExportError, match="has a NUL or a backslash"):
-            unpack(content)
+def test_names_that_mean_something_elsewhere(unpack: Unpack) -> None:
+    """Plain names here; on Windows the filter refuses them."""
+    for name in ("..\\x", "C:/evil", "c:evil"):
+        assert unpack(tar_of((name, b"x"))) == {name: b"x"}
+    with pytest.raises(ExportError, match="damaged"):
+        unpack(tar_of(("图_", b"")).replace("path=图_".encode(), "path=图\0".encode()))
 
 
 @pytest.mark.parametrize(
@@ -122,12 +105,6 @@ def test_backslashes_and_nuls(unpack: Unpack) -> None:
 def test_links_and_devices_are_refused(unpack: Unpack, type: bytes, format: int) -> None:
     with pytest.raises(ExportError, match="'link' is neither a file nor a folder"):
         unpack(tar_of(("x", b""), ("link", b""), type=type, format=format))
-
-
-@pytest.mark.parametrize("mode", [stat.S_IFLNK, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK])
-def test_links_and_devices_in_a_zip_are_refused(unpack: Unpack, mode: int) -> None:
-    with pytest.raises(ExportError, match="'link' is neither a file nor a folder"):
-        unpack(zip_of(("link", b"/etc/passwd"), mode=mode | 0o777))
 
 
 @pytest.mark.parametrize("name", ["x", "./x", ".//x"])
@@ -152,17 +129,10 @@ def test_members_and_bytes_have_limits(unpack: Unpack, kind: str) -> None:
 
 
 def test_bombs(unpack: Unpack) -> None:
-    zeros = ("zeros", bytes(30 << 20))
-    small = zip_of(zeros).replace(struct.pack("<I", 30 << 20), struct.pack("<I", 1000))  # says it is
-    for content, why in (
-        (archive_of("tar.gz", zeros), "more bytes than the limit"),
-        (zip_of(zeros), "more bytes than the limit"),
-        (small, "damaged"),
-        (zip_of(zeros, compression=zipfile.ZIP_BZIP2), "another way than deflate"),
-    ):
-        assert len(content) < 100_000
-        with pytest.raises(ExportError, match=why):
-            unpack(content, limit_bytes=10_000_000)
+    content = archive_of("tar.gz", ("zeros", bytes(30 << 20)))
+    assert len(content) < 100_000
+    with pytest.raises(ExportError, match="more bytes than the limit"):
+        unpack(content, limit_bytes=10_000_000)
 
 
 def block(kind: bytes, content: bytes, said: int | None = None) -> bytes:
@@ -204,23 +174,8 @@ def test_headers_take_no_memory(unpack: Unpack, name: str, packed: bool) -> None
     content = TOO_LONG[name]()
     content = gzip.compress(content, 1, mtime=0) if packed else content
     tracemalloc.start()
-    with pytest.raises(ExportError, match=r"is too long|a name or facts of \d+ bytes"):
+    with pytest.raises(ExportError, match=r"is too long|cut off"):
         unpack(content)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 8 << 20
-
-
-def test_the_list_of_a_zip_takes_no_memory(unpack: Unpack) -> None:
-    """50 000 members, each of which `zipfile` would hold as an object."""
-    content = zip_of(("x", b"x"))
-    start = content.index(b"PK\1\2")
-    entry, end = content[start : content.index(b"PK\5\6")], bytearray(content[content.index(b"PK\5\6") :])
-    entries = entry * 50_000
-    struct.pack_into("<HHL", end, 8, 50_000, 50_000, len(entries))
-    tracemalloc.start()
-    with pytest.raises(ExportError, match="is too long"):
-        unpack(content[:start] + entries + bytes(end))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 8 << 20
@@ -228,7 +183,7 @@ def test_the_list_of_a_zip_takes_no_memory(unpack: Unpack) -> None:
 
 def test_the_longest_names_there_are(unpack: Unpack) -> None:
     deep = "/".join(["d" * 200] * 15)
-    for content in (tar_of((deep, b"x")), tar_of((deep, b"x"), format=tarfile.GNU_FORMAT), zip_of((deep, b"x"))):
+    for content in (tar_of((deep, b"x")), tar_of((deep, b"x"), format=tarfile.GNU_FORMAT)):
         assert unpack(content) == {deep: b"x"}
 
 
@@ -269,7 +224,7 @@ def test_bytes_that_flip(unpack: Unpack, kind: str) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"PK\3\4", b"\x1f\x8b", gzip.compress(b"text" * 999), b"<html>" * 999])
 def test_what_is_no_archive(unpack: Unpack, content: bytes) -> None:
-    with pytest.raises(ExportError, match=r"damaged, cut off or not a \.tar, \.tar\.gz or \.zip archive .*load it"):
+    with pytest.raises(ExportError, match=r"damaged, cut off or not a \.tar or \.tar\.gz archive .*load it"):
         unpack(content)
     with pytest.raises(ExportError, match="holds no files"):
         unpack(bytes(10240))

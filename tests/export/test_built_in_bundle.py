@@ -1,4 +1,4 @@
-"""The built-in bundle answers what the Paddle inference models answer that it was made of, in every form of it."""
+"""The built-in bundle answers what the Paddle inference models answer that it was made of, in every variant of it."""
 
 from __future__ import annotations
 

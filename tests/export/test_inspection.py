@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from shitu_edge_export.checks import check_detector
+from shitu_edge_export.checks import compare_detector
 from shitu_edge_export.errors import ConversionError, ModelError
 from shitu_edge_export.images import image_files, load_sample
 from shitu_edge_export.inspection import inspect
@@ -164,7 +164,8 @@ def test_trained_detectors_convert(shared: Path, tmp_path: Path, quiet: Progress
     outputs = network.facts["outputs"]
     assert [outputs[score][1 if head.scores_order == "CN" else -1] for score in head.scores] == [80] * 4
     images = [load_sample(path).pixels_rgb for path in image_files([shared / "data" / "drinks" / "queries"])]
-    checks, reference = check_detector(network, images, Tolerances(), quiet)
+    comparison, reference = compare_detector(network, images, Tolerances(), quiet)
+    checks = comparison.check_routes()
     assert [check.engine for check in checks] == ["openvino", "onnxruntime"]
     assert all(check.passed for check in checks), [check.parity for check in checks]
     assert all(isinstance(check.parity, BoxParity) and check.parity.boxes > 10 for check in checks)

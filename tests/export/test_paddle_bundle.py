@@ -107,7 +107,7 @@ def test_what_is_in_it(made: Path) -> None:
     assert opened.verify() == 12
     assert (opened.manifest.name, opened.manifest.license) == ("mine", "CC0")
     receipt = json.loads((made / "receipt.json").read_text(encoding="utf-8"))
-    assert receipt["schema_version"] == 1
+    assert receipt["schema_version"] == 2
     assert {"paddlepaddle", "paddle2onnx", "openvino", "onnxruntime", "onnx opset"} <= set(receipt["made_with"])
     for network in receipt["networks"]:
         assert {check["engine"] for check in network["checks"]} == set(ENGINES)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 from shitu_edge_export import isolate
-from shitu_edge_export.checks import check_detector, check_extractor
+from shitu_edge_export.checks import compare_detector, compare_extractor
 from shitu_edge_export.convert import FRONTEND_ROUTE, ONNX_ROUTE
 from shitu_edge_export.errors import ConversionError, ModelError
 from shitu_edge_export.images import load_sample, synthetic_samples
@@ -78,7 +78,8 @@ def test_structure(paddle_models: Models, tmp_path: Path, built: Detector, file_
 @pytest.mark.parametrize("built", DECODED, ids=lambda built: built.name)
 def test_boxes(paddle_models: Models, tmp_path: Path, built: Detector, file_format: Format) -> None:
     found = convert_detector(paddle_models[file_format] / built.name, tmp_path, 128 if built.dynamic else None, SILENT)
-    checks, reference = check_detector(found, IMAGES, EXACT, SILENT)
+    comparison, reference = compare_detector(found, IMAGES, EXACT, SILENT)
+    checks = comparison.check_routes()
     assert sum(map(len, reference)) > 20, "there is something to compare"
     assert routes_of(checks) == expected_routes(file_format)
     for check in checks:
@@ -90,7 +91,8 @@ def test_another_input_size(paddle_models: Models, tmp_path: Path, file_format: 
     """A loop decodes whatever its head answers, so that Paddle can say what another size should give."""
     found = convert_detector(paddle_models[file_format] / "while_s2_c3_r11_96", tmp_path, 160, SILENT)
     assert found.spec.network.input.shape() == (1, 3, 160, 160)
-    checks, _ = check_detector(found, IMAGES, EXACT, SILENT)
+    comparison, _ = compare_detector(found, IMAGES, EXACT, SILENT)
+    checks = comparison.check_routes()
     for check in checks:
         assert check.passed, (check.route, check.engine, check.parity)
 
@@ -101,7 +103,8 @@ def test_embeddings(paddle_models: Models, tmp_path: Path, built: Extractor, fil
     found = convert_extractor(paddle_models[file_format] / built.name, tmp_path, None, SILENT)
     assert found.kind.dim == found.spec.dim == built.dim
     assert built.style.upper() in found.kind.kind
-    checks, rows = check_extractor(found, IMAGES, EXACT, SILENT)
+    comparison, rows = compare_extractor(found, IMAGES, EXACT, SILENT)
+    checks = comparison.check_routes()
     assert rows.shape == (len(IMAGES), built.dim)
     assert routes_of(checks) == expected_routes(file_format)
     assert all(check.passed for check in checks), checks
@@ -143,7 +146,8 @@ def test_one_route_stands_in_for_the_other(
     found = convert_detector(paddle_models["pdmodel"] / "while_s2_c3_r11_96", tmp_path, None, SILENT)
     assert found.best.name == FRONTEND_ROUTE
     assert [route.error for route in found.routes] == ["paddle2onnx crashed with SIGSEGV: nothing", None]
-    checks, _ = check_detector(found, IMAGES, EXACT, SILENT)
+    comparison, _ = compare_detector(found, IMAGES, EXACT, SILENT)
+    checks = comparison.check_routes()
     assert routes_of(checks) == {(FRONTEND_ROUTE, "openvino")}
     assert all(check.passed for check in checks)
 
@@ -170,7 +174,8 @@ def test_the_official_detector(official: Path, shared: Path, tmp_path: Path, inp
     """Cut, by both routes, against the uncut graph with its loop, on photos, at its own size and at another."""
     photos = sorted((shared / "data" / "drinks" / "queries").iterdir())[:3]
     found = convert_detector(official / "det_mainbody", tmp_path, input_size, SILENT)
-    checks, reference = check_detector(found, [load_sample(path).pixels_rgb for path in photos], EXACT, SILENT)
+    comparison, reference = compare_detector(found, [load_sample(path).pixels_rgb for path in photos], EXACT, SILENT)
+    checks = comparison.check_routes()
     assert sum(map(len, reference)) > 50
     assert routes_of(checks) == expected_routes("pdmodel")
     for check in checks:
@@ -186,7 +191,8 @@ def test_the_official_extractors(official: Path, shared: Path, tmp_path: Path, n
     photos = sorted((shared / "data" / "drinks" / "queries").iterdir())[:3]
     found = convert_extractor(official / name, tmp_path, None, SILENT)
     assert name[-2:].upper() in found.kind.kind
-    checks, _ = check_extractor(found, [load_sample(path).pixels_rgb for path in photos], EXACT, SILENT)
+    comparison, _ = compare_extractor(found, [load_sample(path).pixels_rgb for path in photos], EXACT, SILENT)
+    checks = comparison.check_routes()
     assert routes_of(checks) == expected_routes("pdmodel")
     for check in checks:
         assert isinstance(check.parity, RowParity)

@@ -23,56 +23,56 @@ _NEVER = 1e8
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """P positive anchors: `picture` (P,), `anchor` (P,), `thing` (P,) index of its box, `quality` (P,) its IoU."""
+    """P positive anchors: `image` (P,), `anchor` (P,), `thing` (P,) index of its box, `quality` (P,) its IoU."""
 
-    picture: Tensor
+    image: Tensor
     anchor: Tensor
     thing: Tensor
     quality: Tensor
 
 
 @torch.no_grad()
-def assign(predictions: Predictions, boxes: Tensor, picture: Tensor) -> Assignment:
+def assign(predictions: Predictions, boxes: Tensor, image: Tensor) -> Assignment:
     """Give every thing its anchors.
 
     Args:
-        predictions: of N pictures.
-        boxes: (M, 4) of all things in all pictures.
-        picture: (M,) which picture a thing is in.
+        predictions: of N images.
+        boxes: (M, 4) of all things in all images.
+        image: (M,) which image a thing is in.
     """
     if not len(boxes):
         none = torch.zeros(0, dtype=torch.long, device=boxes.device)
         return Assignment(none, none, none, torch.zeros(0, device=boxes.device))
     decoded = decode_boxes(predictions.bins, predictions.centers, predictions.strides)
-    iou = overlap(decoded[picture], boxes[:, None])[0]
-    cost = _costs(predictions, boxes, picture, iou)
+    iou = overlap(decoded[image], boxes[:, None])[0]
+    cost = _costs(predictions, boxes, image, iou)
     count = min(_CANDIDATES, iou.shape[1])
     wanted = iou.topk(count, dim=1).values.sum(dim=1).int().clamp(min=1)
     cheapest, anchors = cost.topk(count, dim=1, largest=False)
     chosen = (torch.arange(count, device=boxes.device) < wanted[:, None]) & (cheapest < _NEVER)
     thing, place = chosen.nonzero(as_tuple=True)
-    return _without_rivals(cheapest[thing, place], anchors[thing, place], thing, picture, iou)
+    return _without_rivals(cheapest[thing, place], anchors[thing, place], thing, image, iou)
 
 
-def _costs(predictions: Predictions, boxes: Tensor, picture: Tensor, iou: Tensor) -> Tensor:
+def _costs(predictions: Predictions, boxes: Tensor, image: Tensor, iou: Tensor) -> Tensor:
     """Return what each anchor costs each thing (M, A)."""
     centers, strides = predictions.centers, predictions.strides
     inside = torch.cat([centers - boxes[:, None, :2], boxes[:, None, 2:] - centers], dim=-1).amin(dim=-1) > 0
     middle = (boxes[:, :2] + boxes[:, 2:]) / 2
     near = (centers - middle[:, None]).abs().amax(dim=-1) < _CENTER_RADIUS * strides
-    logits = predictions.logits[picture]
+    logits = predictions.logits[image]
     error = functional.binary_cross_entropy_with_logits(logits, iou, reduction="none")
     cost = error * (iou - logits.sigmoid()).square() - _IOU_WEIGHT * (iou + 1e-7).log()
     cost = cost + _OUTSIDE * ~(inside & near)
     return cost.masked_fill(~(inside | near), _NEVER)
 
 
-def _without_rivals(cost: Tensor, anchor: Tensor, thing: Tensor, picture: Tensor, iou: Tensor) -> Assignment:
+def _without_rivals(cost: Tensor, anchor: Tensor, thing: Tensor, image: Tensor, iou: Tensor) -> Assignment:
     """Leave an anchor that several things want to the one for which it is cheapest."""
-    place = picture[thing] * iou.shape[1] + anchor
+    place = image[thing] * iou.shape[1] + anchor
     order = cost.argsort(stable=True)
     order = order[place[order].argsort(stable=True)]
     first = torch.ones_like(order, dtype=torch.bool)
     first[1:] = place[order][1:] != place[order][:-1]
     order = order[first]
-    return Assignment(picture[thing[order]], anchor[order], thing[order], iou[thing[order], anchor[order]])
+    return Assignment(image[thing[order]], anchor[order], thing[order], iou[thing[order], anchor[order]])

@@ -1,4 +1,4 @@
-"""Photos → one training picture: crop or expansion, turns, mosaic in a single warp a photo; color, blur, noise."""
+"""Photos → one training image: crop or expansion, turns, mosaic in a single warp a photo; color, blur, noise."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ DecodedImage = tuple[NDArray[np.uint8], Boxes]
 
 
 def augment(photos: Sequence[Photo], size: int, random: np.random.Generator) -> DecodedImage:
-    """Make a picture of `size` × `size` out of one photo, two side by side, or four.
+    """Make an image of `size` × `size` out of one photo, two side by side, or four.
 
-    Things of which less than a third remains visible lose their box. As in PP-ShiTu the picture's sides are stretched
+    Things of which less than a third remains visible lose their box. As in PP-ShiTu the image's sides are stretched
     to the square.
     """
     canvas = np.empty((size, size, 3), np.uint8)

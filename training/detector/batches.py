@@ -16,7 +16,7 @@ _TILES = (1, 2, 4)
 _TILE_SHARES = (0.65, 0.15, 0.2)
 
 Batch = tuple[Tensor, Tensor, Tensor]
-"""Pictures (N, S, S, 3) uint8 RGB, boxes (M, 4) float32, the boxes' picture (M,) int64."""
+"""Images (N, S, S, 3) uint8 RGB, boxes (M, 4) float32, the boxes' image (M,) int64."""
 
 
 class Batches(Dataset[Batch]):
@@ -25,10 +25,10 @@ class Batches(Dataset[Batch]):
     Args:
         folders: photos of each source.
         weights: the sources' shares of what is drawn, relative to one another.
-        size: pictures a batch.
-        sides: gives the sides that a step's pictures may have.
+        size: images a batch.
+        sides: gives the sides that a step's images may have.
         seed: decides, with a step's number and the rank, what a batch holds.
-        rank: which of several processes this is; each draws other pictures.
+        rank: which of several processes this is; each draws other images.
     """
 
     def __init__(
@@ -51,11 +51,11 @@ class Batches(Dataset[Batch]):
         # One side for all processes: they wait for one another.
         side = int(np.random.default_rng((self._seed, step)).choice(self._sides(step)))
         random = np.random.default_rng((self._seed, step, self._rank))
-        pixels, boxes = zip(*(self._picture(side, random) for _ in range(self._size)), strict=True)
-        picture = np.repeat(np.arange(self._size), [len(part) for part in boxes])
-        return torch.from_numpy(np.stack(pixels)), torch.from_numpy(np.concatenate(boxes)), torch.from_numpy(picture)
+        pixels, boxes = zip(*(self._image(side, random) for _ in range(self._size)), strict=True)
+        image = np.repeat(np.arange(self._size), [len(part) for part in boxes])
+        return torch.from_numpy(np.stack(pixels)), torch.from_numpy(np.concatenate(boxes)), torch.from_numpy(image)
 
-    def _picture(self, side: int, random: np.random.Generator) -> DecodedImage:
+    def _image(self, side: int, random: np.random.Generator) -> DecodedImage:
         tiles = int(random.choice(_TILES, p=_TILE_SHARES))
         chosen = [self._folders[index] for index in random.choice(len(self._folders), size=tiles, p=self._shares)]
         return augment([photos[int(random.integers(len(photos)))] for photos in chosen], side, random)

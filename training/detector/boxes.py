@@ -14,7 +14,7 @@ _EPSILON = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """The head's outputs for all A anchors of N pictures, level after level, row after row.
+    """The head's outputs for all A anchors of N images, level after level, row after row.
 
     `logits` (N, A), `bins` (N, A, 4, REG_MAX + 1), `centers` (A, 2) in pixels, `strides` (A,).
     """
@@ -33,11 +33,11 @@ def gather_predictions(outputs: HeadOutputs) -> Predictions:
         y, x = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
         centers.append((torch.stack([x, y], dim=-1).reshape(-1, 2) + 0.5) * stride)
         strides.append(torch.full((rows * columns,), float(stride)))
-    device, pictures = outputs.logits[0].device, len(outputs.logits[0])
+    device, images = outputs.logits[0].device, len(outputs.logits[0])
     return Predictions(
         torch.cat([level.float().flatten(1) for level in outputs.logits], dim=1),
         torch.cat([level.float().flatten(2).transpose(1, 2) for level in outputs.bins], dim=1).reshape(
-            pictures, -1, 4, REG_MAX + 1
+            images, -1, 4, REG_MAX + 1
         ),
         torch.cat(centers).to(device),
         torch.cat(strides).to(device),

@@ -14,22 +14,22 @@ _BOX_WEIGHT = 2.0
 _DISTRIBUTION_WEIGHT = 0.25
 
 
-def detection_losses(outputs: HeadOutputs, boxes: Tensor, picture: Tensor) -> dict[str, Tensor]:
+def detection_losses(outputs: HeadOutputs, boxes: Tensor, image: Tensor) -> dict[str, Tensor]:
     """Compare the head's outputs with what is there.
 
     Args:
-        outputs: for N pictures.
-        boxes: (M, 4) of all things in all pictures, in pixels of the input.
-        picture: (M,) which picture a thing is in.
+        outputs: for N images.
+        boxes: (M, 4) of all things in all images, in pixels of the input.
+        image: (M,) which image a thing is in.
 
     Returns:
         `score`, `box` and `distribution`, weighted: a training minimizes their sum.
     """
     predictions = gather_predictions(outputs)
-    assignment = assign(predictions, boxes, picture)
+    assignment = assign(predictions, boxes, image)
     positives = max(1, len(assignment.anchor))
     targets = torch.zeros_like(predictions.logits)
-    targets[assignment.picture, assignment.anchor] = assignment.quality
+    targets[assignment.image, assignment.anchor] = assignment.quality
     score = varifocal(predictions.logits, targets) / positives
     box, distribution = _box_terms(predictions, assignment, boxes)
     return {
@@ -61,7 +61,7 @@ def distribution_focal(bins: Tensor, distances: Tensor) -> Tensor:
 
 def _box_terms(predictions: Predictions, assignment: Assignment, boxes: Tensor) -> tuple[Tensor, Tensor]:
     """Return the positives' box and distribution losses (P,)."""
-    bins = predictions.bins[assignment.picture, assignment.anchor]
+    bins = predictions.bins[assignment.image, assignment.anchor]
     centers, strides = predictions.centers[assignment.anchor], predictions.strides[assignment.anchor]
     wanted = boxes[assignment.thing]
     generalized = overlap(decode_boxes(bins, centers, strides), wanted)[1]

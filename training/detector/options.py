@@ -23,14 +23,13 @@ class Source:
 
     Attributes:
         folder: holds `images/` and `labels/`.
-        weight: share of the pictures drawn, relative to the other sources'.
-        held_out: what is kept for measuring: a fraction of the photos (`split_photos`) or a text file of names, one a
-            line.
+        weight: share of the images drawn, relative to the other sources'.
+        held_out: share of the photos that is kept for measuring (`split_photos`).
     """
 
     folder: Path
     weight: float = 1.0
-    held_out: float | Path = 0.0
+    held_out: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +67,7 @@ class DetectorOptions:
             raise ValueError("sources: expected at least one folder")
 
     def sides(self, step: int) -> list[int]:
-        """Return the sides that a step's pictures may have: smaller ones first, which is faster, then about `side`."""
+        """Return the sides that a step's images may have: smaller ones first, which is faster, then about `side`."""
         share = _SMALL if step < _SMALL_STEPS * self.steps else 1.0
         middle = round(self.side * share / SIDE_STEP) * SIDE_STEP
         return [max(SIDE_STEP, middle + offset) for offset in (-SIDE_STEP, 0, SIDE_STEP)]

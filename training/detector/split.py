@@ -40,13 +40,13 @@ def split_photos(folder: Path, fraction: float, seed: int = 0) -> tuple[list[str
     return [name for name in names if name not in held_out], sorted(held_out)
 
 
-def near_duplicates(pictures_rgb: Sequence[NDArray[np.uint8]]) -> list[list[int]]:
-    """Group pictures whose middles correlate as gray thumbnails, also turned or mirrored; alone where none does.
+def near_duplicates(images_rgb: Sequence[NDArray[np.uint8]]) -> list[list[int]]:
+    """Group images whose middles correlate as gray thumbnails, also turned or mirrored; alone where none does.
 
     Returns:
         Every index once; groups and their indices in ascending order.
     """
-    small = [_small_gray(picture) for picture in pictures_rgb]
+    small = [_small_gray(image) for image in images_rgb]
     upright = _middles(small, 0)
     alike = np.eye(len(small), dtype=bool)
     for angle in range(0, 360, _TURN):
@@ -62,20 +62,20 @@ def near_duplicates(pictures_rgb: Sequence[NDArray[np.uint8]]) -> list[list[int]
         group = joined
 
 
-def _small_gray(picture_rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
-    small = cv2.resize(picture_rgb, (_SMALL, _SMALL), interpolation=cv2.INTER_AREA)
+def _small_gray(image_rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+    small = cv2.resize(image_rgb, (_SMALL, _SMALL), interpolation=cv2.INTER_AREA)
     gray: NDArray[np.float32] = small.mean(axis=2, dtype=np.float32)
     return gray
 
 
-def _middles(pictures: Sequence[NDArray[np.float32]], angle: float) -> NDArray[np.float32]:
-    """Return thumbnails (N, 16, 16) of mean 0 and norm 1, of the square that is in the picture however it is turned."""
+def _middles(images: Sequence[NDArray[np.float32]], angle: float) -> NDArray[np.float32]:
+    """Return thumbnails (N, 16, 16) of mean 0 and norm 1, of the square that is in the image however it is turned."""
     turn = cv2.getRotationMatrix2D(((_SMALL - 1) / 2, (_SMALL - 1) / 2), angle, 1)
     edge = round(_SMALL * (1 - 0.5**0.5) / 2)
     inside = slice(edge, _SMALL - edge)
-    turned = [cv2.warpAffine(picture, turn, (_SMALL, _SMALL))[inside, inside] for picture in pictures]
+    turned = [cv2.warpAffine(image, turn, (_SMALL, _SMALL))[inside, inside] for image in images]
     size = (_THUMBNAIL, _THUMBNAIL)
-    middles = np.stack([cv2.resize(picture, size, interpolation=cv2.INTER_AREA) for picture in turned])
+    middles = np.stack([cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in turned])
     middles -= middles.mean(axis=(1, 2), keepdims=True)
     thumbnails: NDArray[np.float32] = middles / np.linalg.norm(middles, axis=(1, 2), keepdims=True).clip(1e-6)
     return thumbnails

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,23 +9,22 @@ from pathlib import Path
 import cv2
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
-from ..checkpoint import load_checkpoint, resume_run, save_run
-from ..learning import decay_groups, follow, join_processes, log_line
+from ..checkpoint import load_checkpoint
+from ..learning import Run, join_processes
 from ..networks.picodet import PicoDet, PicoDetConfig
 from ..progress import Progress
 from .batches import Batches
 from .evaluation import detect, evaluate_ap, normalize
 from .losses import detection_losses
 from .options import DetectorOptions, Source
-from .photos import Photo, photo_names, read_photos
+from .photos import Photo, read_photos
 from .split import split_photos
 
 CHECKPOINT, LOG = "detector.pt", "detector.jsonl"
 _WEIGHT_DECAY = 0.05
-_GRADIENT_NORM = 10.0
+_LONGEST_GRADIENT = 10.0
 
 
 def train_detector(options: DetectorOptions, progress: Progress) -> PicoDet:
@@ -51,35 +48,24 @@ def train_detector(options: DetectorOptions, progress: Progress) -> PicoDet:
         load_backbone(network, options.backbone)
     if options.initial is not None:
         start_from(network, options.initial)
-    average = copy.deepcopy(network)
-    optimizer = torch.optim.AdamW(decay_groups(network, _WEIGHT_DECAY), options.learning_rate)
-    options.out.mkdir(parents=True, exist_ok=True)
-    first = resume_run(options.out / CHECKPOINT, "detector", options.facts(), network, average, optimizer)
-    learner = DistributedDataParallel(network) if world > 1 else network
+    run = Run.start("detector", options, network, network, _WEIGHT_DECAY, config=asdict(network.config))
     weights = [source.weight for source in options.sources]
     batches = Batches(folders, weights, options.batch // world, options.sides, options.seed, rank)
-    loader = DataLoader(batches, None, sampler=range(first, options.steps), num_workers=options.workers)
+    loaded = iter(DataLoader(batches, None, sampler=range(run.first, options.steps), num_workers=options.workers))
 
-    started, seen, sums = time.perf_counter(), first, dict[str, Tensor]()
-    for step, (images, boxes, picture) in enumerate(loader, first):
-        for group in optimizer.param_groups:
-            group["lr"] = options.rate(step)
-        losses = _learn(learner.train(), optimizer, (images.to(device), boxes.to(device), picture.to(device)))
-        follow(average, network, step)
-        sums = {name: sums.get(name, 0) + loss for name, loss in losses.items()}
-        done = step + 1
-        if rank:
-            continue
-        progress(done, options.steps)
-        if done % options.eval_every == 0 or done == options.steps:
-            speed = (done - seen) * options.batch / (time.perf_counter() - started)
-            figures = {name: round(float(total) / (done - seen), 4) for name, total in sums.items()}
-            measured = _measure(average, held_out, options.side)
-            log_line(options.out / LOG, {"step": done, **figures, "pictures_per_s": round(speed, 1), **measured})
-            _save(options, network, average, optimizer, done)
-            started, seen, sums = time.perf_counter(), done, {}
-    average.eval()
-    return average
+    def losses_at(_: int, learner: nn.Module) -> dict[str, Tensor]:
+        images, boxes, image = (part.to(device) for part in next(loaded))
+        return detection_losses(learner(normalize(images)), boxes, image)
+
+    run.learn(
+        losses_at,
+        progress,
+        log_every=options.eval_every,
+        save_every=options.eval_every,
+        longest_gradient=_LONGEST_GRADIENT,
+        measure=lambda average: _measure(average, held_out, options.side),
+    )
+    return run.average.eval()
 
 
 def load_detector(path: Path) -> PicoDet:
@@ -123,31 +109,11 @@ def start_from(network: PicoDet, path: Path) -> None:
     network.load_state_dict(trained.state_dict())
 
 
-def held_out_names(source: Source) -> tuple[list[str], list[str]]:
-    """Return the names of a source's photos to train with, and of those held out."""
-    if not isinstance(source.held_out, Path):
-        return split_photos(source.folder, source.held_out)
-    kept = source.held_out.read_text("utf-8").split("\n")
-    names = photo_names(source.folder)
-    return [name for name in names if name not in kept], [name for name in names if name in kept]
-
-
-def _learn(learner: nn.Module, optimizer: torch.optim.Optimizer, batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
-    """Take one step; return each loss."""
-    images, boxes, picture = batch
-    losses = detection_losses(learner(normalize(images)), boxes, picture)
-    optimizer.zero_grad()
-    torch.stack(list(losses.values())).sum().backward()
-    nn.utils.clip_grad_norm_(learner.parameters(), _GRADIENT_NORM)
-    optimizer.step()
-    return {name: loss.detach() for name, loss in losses.items()}
-
-
 def _read(sources: Sequence[Source]) -> tuple[list[list[Photo]], list[Photo]]:
     folders: list[list[Photo]] = []
     held_out: list[Photo] = []
     for source in sources:
-        names, kept = held_out_names(source)
+        names, kept = split_photos(source.folder, source.held_out)
         folders.append(read_photos(source.folder, names))
         held_out += read_photos(source.folder, kept)
     return folders, held_out
@@ -158,10 +124,3 @@ def _measure(network: PicoDet, held_out: Sequence[Photo], side: int) -> dict[str
         return {}
     found = detect(network, held_out, side)
     return {"ap50": round(evaluate_ap(found, [photo.boxes_xyxy for photo in held_out]), 4)}
-
-
-def _save(
-    options: DetectorOptions, network: PicoDet, average: PicoDet, optimizer: torch.optim.Optimizer, step: int
-) -> None:
-    facts, config = options.facts(), asdict(network.config)
-    save_run(options.out / CHECKPOINT, "detector", facts, network, average, optimizer, step, config=config)

@@ -1,1 +1,1 @@
-"""Training of the extractor: pictures → packs → batches of views → losses → weights."""
+"""Training of the extractor: images → packs → batches of views → losses → weights."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -25,11 +25,10 @@ class Course:
     """A pack and what is learnt from it.
 
     Attributes:
-        pack: the pictures.
+        pack: the images.
         share: of a batch, relative to the other packs'.
         per_label: K, the views of one label in a batch.
         classify: whether labels are products to be told apart by ArcMargin; else they only bind views together.
-        shallow: whether labels teach the last layer alone, and the backbone nothing but what a teacher says.
         lessons: what a teacher says of it, or None.
     """
 
@@ -37,25 +36,23 @@ class Course:
     share: float
     per_label: int
     classify: bool
-    shallow: bool
     lessons: Lessons | None
 
     @classmethod
-    def open(cls, folder: Path, share: float, *, classify: bool, distil: bool, shallow: bool = False) -> Course:
+    def open(cls, folder: Path, share: float, *, classify: bool, distil: bool) -> Course:
         """Open a pack with what a teacher says of it, if there is any and it is wanted."""
         pack = Pack.open(folder)
-        return cls(pack, share, 4 if classify else 2, classify, shallow, Lessons.open(folder) if distil else None)
+        return cls(pack, share, 4 if classify else 2, classify, Lessons.open(folder) if distil else None)
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Pictures and what is known of them.
+    """Images and what is known of them.
 
     Attributes:
         images: uint8 (N, 3, side, side).
         labels: int64 (N,), distinct over all packs.
         classes: of the first rows, which are to be classified: int64 (C,).
-        shallow: whether a row's label teaches the last layer alone, bool (N,).
         taught: the rows of which a teacher says something, int64 (T,).
         vectors: float32 (T, D), the teacher's, centerd over all packs.
         maps: float32 (T, M, S, S), the same of its feature maps.
@@ -64,10 +61,13 @@ class Batch:
     images: Tensor
     labels: Tensor
     classes: Tensor
-    shallow: Tensor
     taught: Tensor
     vectors: Tensor
     maps: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """Return it on a device."""
+        return Batch(*(getattr(self, one.name).to(device) for one in fields(self)))
 
 
 class Batches:
@@ -75,9 +75,9 @@ class Batches:
 
     Args:
         courses: the packs; those to be classified come first in every batch.
-        size: pictures a batch.
+        size: images a batch.
         seed: decides, with a step's number and the rank, what a batch holds.
-        rank: which of several processes this is; each draws other pictures.
+        rank: which of several processes this is; each draws other images.
     """
 
     def __init__(self, courses: Sequence[Course], size: int, seed: int, rank: int = 0) -> None:
@@ -93,13 +93,12 @@ class Batches:
         self.teacher_dim = len(self._center[0])
 
     def batch(self, step: int, side: int) -> Batch:
-        """Return the batch of a step, with pictures of `side` pixels."""
+        """Return the batch of a step, with images of `side` pixels."""
         rng = np.random.default_rng((self._seed, step, self._rank))
         images: list[NDArray[np.uint8]] = []
         vectors: list[NDArray[np.float16]] = []
         maps: list[NDArray[np.float16]] = []
         labels: list[int] = []
-        shallow: list[bool] = []
         taught: list[int] = []
         classified = 0
         for course, rows, groups, offset in zip(
@@ -115,14 +114,12 @@ class Batches:
                         maps.append(course.lessons.maps[row, view])
                     images.append(cut(course.pack.pixels_rgb[row], part_of(row, view), side))
                     labels.append(int(offset + label))
-                    shallow.append(course.shallow)
                 classified += len(chosen) * course.classify
         numbers = torch.tensor(np.array(labels))
         return Batch(
             torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2),
             numbers,
             numbers[:classified],
-            torch.tensor(shallow),
             torch.tensor(taught, dtype=torch.int64),
             _centerd(vectors, self._center[0]),
             _centerd(maps, self._center[1]),
@@ -162,7 +159,7 @@ class Batches:
 
 
 def _draw(rng: np.random.Generator, rows: NDArray[np.int64], views: int, count: int) -> list[tuple[int, int]]:
-    """Draw (row, view) pairs: different pictures as far as there are any, and never a pair twice."""
+    """Draw (row, view) pairs: different images as far as there are any, and never a pair twice."""
     chosen: list[tuple[int, int]] = []
     order = rng.permutation(rows)
     while len(chosen) < min(count, views * len(rows)):

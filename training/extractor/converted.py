@@ -26,7 +26,7 @@ class _Step:
 
 
 class Converted(nn.Module):
-    """A network's way from pictures to some of its features.
+    """A network's way from images to some of its features.
 
     It calculates in the type that its buffers are moved to, such as `half()`; quantized activations keep their range
     but not their steps.

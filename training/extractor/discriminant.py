@@ -48,7 +48,7 @@ def discriminant(scatter: Scatter, dim: int, shrinkage: float) -> tuple[Features
     Args:
         scatter: of features with C numbers.
         dim: how many directions, those first that tell least apart.
-        shrinkage: of the mean variance within products, added to every direction: few pictures do not measure the small
+        shrinkage: of the mean variance within products, added to every direction: few images do not measure the small
             ones.
     """
     count = len(scatter.within)

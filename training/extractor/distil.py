@@ -1,6 +1,6 @@
 """Distillation from teachers that are asked as the student learns: no view is seen twice. It wants a GPU.
 
-Where `teach` keeps a few views' answers for a training on a CPU, here pictures, views, teachers and student are all on
+Where `teach` keeps a few views' answers for a training on a CPU, here images, views, teachers and student are all on
 the device. A student that is shown the very views that its teachers see, for long enough, comes to see as they do
 (Beyer et al., "Knowledge distillation: A good teacher is patient and consistent", arXiv:2106.05237). Labels have no
 part in it but for the focus.
@@ -8,8 +8,6 @@ part in it but for the focus.
 
 from __future__ import annotations
 
-import copy
-import time
 from collections.abc import Sequence
 from dataclasses import asdict
 
@@ -17,10 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.parallel import DistributedDataParallel
 
-from ..checkpoint import resume_run, save_run
-from ..learning import cosine_rate, decay_groups, follow, join_processes, log_line
+from ..learning import Run, join_processes
 from ..networks.extractor import Extractor
 from ..progress import Progress
 from .converted import Converted
@@ -29,10 +25,10 @@ from .options import DistilOptions
 from .packs import Pack
 from .teacher import MAP_DEPTHS, MAP_SIDE
 from .teaching import Focus, find_maps, read_teacher, side_of
-from .train import CHECKPOINT, LOG, start_from
+from .train import LONGEST_GRADIENT, start_from
 from .views import cut_all, draw_boxes, draw_parts, in_new_light
 
-_SAVE_EVERY, _LOG_EVERY = 500, 100
+_LOG_EVERY = 100
 _CENTERD_BY = 8
 """Batches that the teachers' mean answers are taken from."""
 _BESIDE = (0.3, 0.7)
@@ -88,13 +84,13 @@ class _Student(nn.Module):
 
 
 class Views:
-    """Pictures on a device, of which views are drawn.
+    """Images on a device, of which views are drawn.
 
     Args:
         packs: each with its share.
         batch: how many at once.
         mixed: share of the views in which a box shows another's.
-        device: where the pictures are kept.
+        device: where the images are kept.
     """
 
     def __init__(self, packs: Sequence[tuple[Pack, float]], batch: int, mixed: float, device: torch.device) -> None:
@@ -145,43 +141,25 @@ def distil(options: DistilOptions, progress: Progress) -> Extractor:
     student = _Student(options, center_vectors.shape[1]).to(device, memory_format=torch.channels_last)
     if options.initial is not None:
         start_from(student.extractor, options.initial)
-    average = copy.deepcopy(student.extractor)
-    optimizer = torch.optim.AdamW(decay_groups(student, options.weight_decay), options.learning_rate, fused=True)
-    options.out.mkdir(parents=True, exist_ok=True)
-    facts = options.facts()
-    first = resume_run(options.out / CHECKPOINT, "extractor", facts, student, average, optimizer)
-    wrapped = DistributedDataParallel(student) if world > 1 else student
-    wrapped.train()
+    run = Run.start("extractor", options, student, student.extractor, options.weight_decay)
 
-    started, sums = time.perf_counter(), torch.zeros(2, device=device)
-    for step in range(first, options.steps):
-        for group in optimizer.param_groups:
-            group["lr"] = cosine_rate(step, options.steps, options.learning_rate)
+    def losses_at(step: int, wrapped: nn.Module) -> dict[str, Tensor]:
         seen = views.draw((options.seed, step, rank), teacher_side)
         vectors, maps = teachers(seen)
         smaller = functional.interpolate(seen, (options.side, options.side), mode="bilinear", antialias=True)
         images = in_new_light(smaller, (options.seed, step, rank))
         with torch.autocast(device.type, torch.bfloat16, enabled=fast):
-            losses = wrapped(images, vectors.flatten(1) - center_vectors, maps - center_maps)
-        loss = torch.stack(list(losses.values()))
-        optimizer.zero_grad()
-        loss.sum().backward()
-        nn.utils.clip_grad_norm_(student.parameters(), 5.0)
-        optimizer.step()
-        follow(average, student.extractor, step)
-        sums += loss.detach()
-        done = step + 1
-        if rank == 0:
-            progress(done, options.steps)
-            if done % _LOG_EVERY == 0 or done == options.steps:
-                count = (done - first - 1) % _LOG_EVERY + 1
-                speed = count * options.batch / (time.perf_counter() - started)
-                figures = {name: round(value / count, 4) for name, value in zip(losses, sums.tolist(), strict=True)}
-                log_line(options.out / LOG, {"step": done, **figures, "pictures_per_s": round(speed, 1)})
-                started, sums = time.perf_counter(), torch.zeros_like(sums)
-            if done % _SAVE_EVERY == 0 or done == options.steps:
-                save_run(options.out / CHECKPOINT, "extractor", facts, student, average, optimizer, done)
-    return average
+            losses: dict[str, Tensor] = wrapped(images, vectors.flatten(1) - center_vectors, maps - center_maps)
+        return losses
+
+    run.learn(
+        losses_at,
+        progress,
+        log_every=_LOG_EVERY,
+        save_every=options.save_every,
+        longest_gradient=LONGEST_GRADIENT,
+    )
+    return run.average
 
 
 def _open_teachers(options: DistilOptions) -> tuple[Teachers, int]:
@@ -189,7 +167,7 @@ def _open_teachers(options: DistilOptions) -> tuple[Teachers, int]:
     networks = [read_teacher(model) for model in options.models]
     maps, sides = [find_maps(network) for network in networks], {side_of(network) for network in networks}
     if len(sides) != 1:
-        raise ValueError(f"teachers: expected networks that look at pictures of one size, found {sorted(sides)}")
+        raise ValueError(f"teachers: expected networks that look at images of one size, found {sorted(sides)}")
     focus = Focus.load(options.focus)
     focus.check([sum(int(found[kind].get_shape()[1]) for found in maps) for kind in range(2)], options.focus)
     return Teachers([Converted(*pair) for pair in zip(networks, maps, strict=True)], focus), sides.pop()

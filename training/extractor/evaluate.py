@@ -52,11 +52,11 @@ def retrieval(
 
 @torch.no_grad()
 def embed_pack(network: nn.Module, pack: Pack, side: int) -> NDArray[np.float32]:
-    """Return unit rows (N, D) of a pack's pictures, seen whole at `side` pixels, resized as the runtime does."""
+    """Return unit rows (N, D) of a pack's images, seen whole at `side` pixels, resized as the runtime does."""
     network.eval()
     rows = []
     for start in range(0, len(pack), _ROWS):
-        pixels = [cv2.resize(picture, (side, side)) for picture in pack.pixels_rgb[start : start + _ROWS]]
+        pixels = [cv2.resize(image, (side, side)) for image in pack.pixels_rgb[start : start + _ROWS]]
         rows.append(nn.functional.normalize(network(as_input(pixels))))
     return torch.cat(rows).numpy()
 

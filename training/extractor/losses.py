@@ -87,7 +87,7 @@ class Distillation(nn.Module):
 class MapDistillation(nn.Module):
     """How far linear maps of a backbone's feature maps are from a teacher's: 1 - cosine, place by place.
 
-    A picture teaches 49 times what its one vector does (Romero et al., "FitNets", arXiv:1412.6550).
+    An image teaches 49 times what its one vector does (Romero et al., "FitNets", arXiv:1412.6550).
 
     Args:
         channels: of the backbone's maps.

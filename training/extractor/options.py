@@ -28,20 +28,15 @@ Batch = Annotated[int, typer.Option(min=8, help="Images per step, over all proce
 class ExtractorOptions:
     """What the extractor is trained with.
 
-    The labels of `shallow` packs teach the last layer alone. The backbone learns only what a teacher says of them: it
-    would learn a few images by heart.
-
     Attributes:
         final_share: share of the steps that see images of `final_side`.
         weight_decay: of AdamW.
         margin: ArcMargin's angle, reached after a quarter of the steps.
+        save_every: steps between checkpoints.
     """
 
     out: Out
     products: Annotated[tuple[Share, ...], shares("Packs of products to tell apart.")]
-    shallow: Annotated[
-        tuple[Share, ...], shares("Packs of products that teach the backbone through a teacher alone.")
-    ] = ()
     varied: Annotated[tuple[Share, ...], shares("Packs in which each image is its own thing.")] = ()
     initial: Initial = None
     gallery: Annotated[Path | None, typer.Option(help="Pack to measure against, with --queries.")] = None
@@ -65,6 +60,7 @@ class ExtractorOptions:
     eval_every: EvalEvery = 250
     seed: Seed = 1
     threads: Threads = field(default=None, compare=False)
+    save_every: int = field(default=200, compare=False)
 
     def schedule(self) -> list[int]:
         """Return the pixels a side of every step."""
@@ -85,12 +81,17 @@ class ExtractorOptions:
 
     def facts(self) -> dict[str, Any]:
         """Return, as JSON, the options that decide what a run computes."""
-        return facts_of(self, "out", "threads", "eval_every", "eval_side", "gallery", "queries")
+        return facts_of(self, "out", "threads", "eval_every", "save_every", "eval_side", "gallery", "queries")
 
 
 @dataclass(frozen=True, slots=True)
 class DistilOptions:
-    """What a student is taught with; `weight_decay` is AdamW's."""
+    """Options of `distil`.
+
+    Attributes:
+        weight_decay: of AdamW.
+        save_every: steps between checkpoints.
+    """
 
     out: Out
     packs: Annotated[
@@ -117,7 +118,12 @@ class DistilOptions:
     learning_rate: LearningRate = 3e-3
     weight_decay: float = 0.03
     seed: Seed = 1
+    save_every: int = field(default=500, compare=False)
+
+    def rate(self, step: int) -> float:
+        """Return a step's learning rate."""
+        return cosine_rate(step, self.steps, self.learning_rate)
 
     def facts(self) -> dict[str, Any]:
         """Return, as JSON, the options that decide what a run computes."""
-        return facts_of(self, "out")
+        return facts_of(self, "out", "save_every")

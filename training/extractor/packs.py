@@ -1,4 +1,4 @@
-"""A pack: pictures decoded once, squeezed to squares of one size, with a label each, as two arrays on disk."""
+"""A pack: images decoded once, squeezed to squares of one size, with a label each, as two arrays on disk."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PIXELS, LABELS, NAMES = "crops.npy", "labels.npy", "names.json"
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """Pictures and what they show.
+    """Images and what they show.
 
     Attributes:
         folder: where it lies.
@@ -41,11 +41,11 @@ class Pack:
             ValueError: the folder holds none, or its arrays do not belong together.
         """
         if not (folder / PIXELS).is_file():
-            raise ValueError(f"{folder}: no pack of pictures: {PIXELS} is missing; `python -m training pack` makes one")
+            raise ValueError(f"{folder}: no pack of images: {PIXELS} is missing; `python -m training pack` makes one")
         pixels = np.load(folder / PIXELS, mmap_mode="r")
         labels = np.load(folder / LABELS)
         if pixels.ndim != 4 or pixels.shape[0] != len(labels) or pixels.dtype != np.uint8:
-            raise ValueError(f"{folder}: {len(labels)} labels for pictures of shape {pixels.shape}")
+            raise ValueError(f"{folder}: {len(labels)} labels for images of shape {pixels.shape}")
         names = json.loads((folder / NAMES).read_bytes()) if (folder / NAMES).is_file() else ()
         return cls(folder, pixels, labels, tuple(names))
 
@@ -60,7 +60,7 @@ class Pack:
 
 
 def image_files(folders: Sequence[Path]) -> list[tuple[Path, str]]:
-    """Return the pictures below folders by name, and for each the name of the folder that it lies in: its product.
+    """Return the images below folders by name, and for each the name of the folder that it lies in: its product.
 
     Raises:
         ValueError: a folder holds none.
@@ -69,23 +69,23 @@ def image_files(folders: Sequence[Path]) -> list[tuple[Path, str]]:
     for folder in folders:
         inside = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
         if not inside:
-            raise ValueError(f"{folder}: no pictures in this folder")
+            raise ValueError(f"{folder}: no images in this folder")
         found += [(path, path.parent.name) for path in inside]
     return found
 
 
-def pack_pictures(folders: Sequence[Path], out: Path, side: int, each_its_own: bool, progress: Progress) -> Pack:
-    """Read the pictures of folders into a pack.
+def pack_images(folders: Sequence[Path], out: Path, side: int, each_its_own: bool, progress: Progress) -> Pack:
+    """Read the images of folders into a pack.
 
     Args:
-        folders: a subfolder per product, of any depth; a product may have pictures in several folders.
+        folders: a subfolder per product, of any depth; a product may have images in several folders.
         out: the pack's folder.
-        side: pixels a side; pictures are squeezed to it without regard to their aspect ratio, as PP-ShiTu does.
-        each_its_own: take every picture for a thing of its own instead of its folder's product.
-        progress: called with the pictures done and in all.
+        side: pixels a side; images are squeezed to it without regard to their aspect ratio, as PP-ShiTu does.
+        each_its_own: take every image for a thing of its own instead of its folder's product.
+        progress: called with the images done and in all.
 
     Raises:
-        ValueError: there are no pictures, or one cannot be read.
+        ValueError: there are no images, or one cannot be read.
     """
     found = image_files(folders)
     names = [str(path) for path, _ in found] if each_its_own else sorted({name for _, name in found})
@@ -94,10 +94,10 @@ def pack_pictures(folders: Sequence[Path], out: Path, side: int, each_its_own: b
     pixels = np.lib.format.open_memmap(out / PIXELS, "w+", np.uint8, (len(found), side, side, 3))
     labels = np.empty(len(found), np.int32)
     for index, (path, name) in enumerate(found):
-        picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
-        if picture is None:
-            raise ValueError(f"{path}: cannot be read as a picture")
-        pixels[index] = cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA)[..., ::-1]
+        image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        if image is None:
+            raise ValueError(f"{path}: cannot be read as an image")
+        pixels[index] = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)[..., ::-1]
         labels[index] = number[str(path) if each_its_own else name]
         progress(index + 1, len(found))
     pixels.flush()

@@ -1,6 +1,6 @@
 """The last layer in closed form: what a trained backbone sees of products, by linear discriminant analysis.
 
-Gradients fit the last layer to the pictures of the training as closely as they fit the backbone. Here it follows from
+Gradients fit the last layer to the images of the training as closely as they fit the backbone. Here it follows from
 two covariances of the backbone's features alone: within products and between them. It takes minutes, so that a shop can
 fit a trained network to its own products without training it.
 """
@@ -40,12 +40,12 @@ def refit(
 
     Args:
         extractor: trained.
-        packs: pictures of products, several of each, and each pack's share in the covariances.
-        side: pixels a side at which the pictures are seen.
-        views: of each picture (`views.part_of`), besides the whole.
-        progress: called with the pictures done and in all.
+        packs: images of products, several of each, and each pack's share in the covariances.
+        side: pixels a side at which the images are seen.
+        views: of each image (`views.part_of`), besides the whole.
+        progress: called with the images done and in all.
         stages: how many of the backbone's last stages the new layer looks at; None keeps the number.
-        mirrored: whether it looks at pictures and their mirror images; None leaves that as it is.
+        mirrored: whether it looks at images and their mirror images; None leaves that as it is.
 
     Raises:
         ValueError: the extractor's embeddings have more numbers than its backbone's features.
@@ -78,13 +78,13 @@ def _rebuilt(extractor: Extractor, **facts: Any) -> Extractor:
 
 @torch.no_grad()
 def _features(extractor: Extractor, pack: Pack, rows: Sequence[int], side: int, views: int) -> Features:
-    """Return a picture's averaged features, of the whole and its views, one after the other."""
+    """Return an image's averaged features, of the whole and its views, one after the other."""
     extractor.eval()
     pixels = []
     for row in rows:
-        picture = pack.pixels_rgb[row]
-        pixels.append(cv2.resize(picture, (side, side)))
-        pixels += [cut(picture, part_of(row, view), side) for view in range(views)]
+        image = pack.pixels_rgb[row]
+        pixels.append(cv2.resize(image, (side, side)))
+        pixels += [cut(image, part_of(row, view), side) for view in range(views)]
     averages: Features = extractor.look_at(as_input(pixels)).flatten(1).double().numpy()
     return averages
 

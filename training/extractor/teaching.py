@@ -1,7 +1,7 @@
-"""Asking a teacher: its vectors and feature maps of views of a pack's pictures, kept beside the pack.
+"""Asking a teacher: its vectors and feature maps of views of a pack's images, kept beside the pack.
 
 A small student cannot learn all that a large teacher sees, and need not: of the maps it is shown the directions that
-tell products apart (`Focus`), or, without products to find them by, random ones.
+tell products apart (`Focus`). Random ones teach less (`shitu_small/README.md`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .teacher import MAP_DEPTHS, MAP_SIDE, MAPS, VECTORS
 from .views import cut, part_of
 
 Answers = Sequence[NDArray[np.float32]]
-"""Of a network's outputs, in their order, to one picture."""
+"""Of a network's outputs, in their order, to one image."""
 Key = TypeVar("Key")
 
 _CONFIG = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"}
@@ -84,7 +84,7 @@ def find_focus(packs: Sequence[tuple[Pack, float]], models: Sequence[Path], prog
     """Return what of teachers' maps tells products apart, of all teachers' maps side by side.
 
     Args:
-        packs: pictures of products, several of each, and each pack's share.
+        packs: images of products, several of each, and each pack's share.
         models: the teachers; see `teach`.
         progress: called with the answers there are and in all.
 
@@ -111,39 +111,38 @@ def find_focus(packs: Sequence[tuple[Pack, float]], models: Sequence[Path], prog
     return Focus(*parts)
 
 
-def teach(pack: Pack, model: Path, views: int, progress: Progress, focus: Focus | None = None) -> NDArray[np.float16]:
+def teach(pack: Pack, model: Path, views: int, progress: Progress, focus: Focus) -> NDArray[np.float16]:
     """Write and return a teacher's vectors, float16 (N, views, T); beside them its maps (N, views, M, 7, 7).
 
     Args:
-        pack: the pictures.
-        model: a convolutional network that OpenVINO reads, with one picture (1, S, S, 3) of uint8 RGB in and one
+        pack: the images.
+        model: a convolutional network that OpenVINO reads, with one image (1, S, S, 3) of uint8 RGB in and one
             vector out.
-        views: how many views (`views.part_of`) of each picture.
-        progress: called with the pictures done and in all.
-        focus: what of the maps to keep; else the network's own vectors, and random projections of the maps.
+        views: how many views (`views.part_of`) of each image.
+        progress: called with the images done and in all.
+        focus: what of the maps to keep.
 
     Raises:
         ValueError: the network has no maps to learn from, or the focus is of others.
     """
     network = read_teacher(model)
     coarse, fine = find_maps(network)
-    if focus is None:
-        kept = [
-            _reduced(found, *_random(found, depth)) for found, depth in zip((coarse, fine), MAP_DEPTHS, strict=True)
+    focus.check([int(found.get_shape()[1]) for found in (coarse, fine)], model)
+    average = ops.reduce_mean(coarse, np.array([2, 3]), True).output(0)
+    network.add_outputs(
+        [
+            _projected(average, focus.vector, focus.vector_offset),
+            _reduced(coarse, focus.coarse, focus.coarse_offset),
+            _reduced(fine, focus.fine, focus.fine_offset),
         ]
-    else:
-        focus.check([int(found.get_shape()[1]) for found in (coarse, fine)], model)
-        kept = [_reduced(coarse, focus.coarse, focus.coarse_offset), _reduced(fine, focus.fine, focus.fine_offset)]
-        average = ops.reduce_mean(coarse, np.array([2, 3]), True).output(0)
-        kept.append(_projected(average, focus.vector, focus.vector_offset))
-    network.add_outputs(kept)
-    side, own = side_of(network), 0 if focus is None else 3  # the output that is a vector
-    vectors = _new(pack.folder / VECTORS, (len(pack), views, int(network.output(own).shape[1])))
+    )
+    side = side_of(network)
+    vectors = _new(pack.folder / VECTORS, (len(pack), views, int(network.output(1).shape[1])))
     maps = _new(pack.folder / MAPS, (len(pack), views, sum(MAP_DEPTHS), MAP_SIDE, MAP_SIDE))
 
     def keep(place: tuple[int, int], answers: Answers) -> None:
-        vectors[place] = answers[own].reshape(-1)
-        maps[place] = np.concatenate([answers[1][0], answers[2][0]])
+        vectors[place] = answers[1].reshape(-1)
+        maps[place] = np.concatenate([answers[2][0], answers[3][0]])
 
     places = ((row, view) for row in range(len(pack)) for view in range(views))
     seen = ((place, cut(pack.pixels_rgb[place[0]], part_of(*place), side)) for place in places)
@@ -154,7 +153,7 @@ def teach(pack: Pack, model: Path, views: int, progress: Progress, focus: Focus 
 
 
 def _look_at(network: ov.Model, pack: Pack, asked: Callable[[], None]) -> list[Features]:
-    """Return, of every output but the first, the answers (N, C) to a pack's whole pictures."""
+    """Return, of every output but the first, the answers (N, C) to a pack's whole images."""
     side = side_of(network)
     answers = [np.empty((len(pack), int(output.shape[1]))) for output in network.outputs[1:]]
 
@@ -162,7 +161,7 @@ def _look_at(network: ov.Model, pack: Pack, asked: Callable[[], None]) -> list[F
         for rows, answer in zip(answers, found[1:], strict=True):
             rows[row] = answer.reshape(-1)
 
-    whole = ((row, cv2.resize(picture, (side, side))) for row, picture in enumerate(pack.pixels_rgb))
+    whole = ((row, cv2.resize(image, (side, side))) for row, image in enumerate(pack.pixels_rgb))
     _ask(network, whole, keep, lambda _: asked())
     return answers
 
@@ -183,19 +182,19 @@ def _new(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.float
 
 def _ask(
     network: ov.Model,
-    pictures: Iterable[tuple[Key, NDArray[np.uint8]]],
+    images: Iterable[tuple[Key, NDArray[np.uint8]]],
     keep: Callable[[Key, Answers], None],
     asked: Callable[[Key], None],
 ) -> None:
-    """Show pictures (S, S, 3) to a network, several at a time, and give `keep` its answers as they come."""
+    """Show images (S, S, 3) to a network, several at a time, and give `keep` its answers as they come."""
     queue = ov.AsyncInferQueue(ov.Core().compile_model(network, "CPU", _CONFIG))
 
     def answered(request: Any, key: Key) -> None:
         keep(key, [request.get_output_tensor(number).data for number in range(len(network.outputs))])
 
     queue.set_callback(answered)
-    for key, picture in pictures:
-        queue.start_async({0: picture[None]}, key)
+    for key, image in images:
+        queue.start_async({0: image[None]}, key)
         asked(key)
     queue.wait_all()
 
@@ -217,12 +216,6 @@ def find_maps(network: ov.Model) -> list[ov.Output]:
     if 2 * coarse not in last:
         raise ValueError("the teacher: expected a network that halves its maps' resolution before it averages them")
     return [last[coarse], last[2 * coarse]]
-
-
-def _random(features: ov.Output, depth: int) -> tuple[Features, Features]:
-    """Return a random projection, which keeps distances (Johnson and Lindenstrauss, 1984): the same for every pack."""
-    channels = features.get_shape()[1]
-    return np.random.default_rng(depth).standard_normal((depth, channels)) / depth**0.5, np.zeros(depth)
 
 
 def _reduced(features: ov.Output, matrix: Features, offset: Features) -> ov.Output:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import copy
-import time
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
-from ..checkpoint import load_checkpoint, resume_run, save_run
-from ..learning import decay_groups, follow, join_processes, log_line
+from ..checkpoint import load_checkpoint
+from ..learning import Run, join_processes
 from ..networks.extractor import Extractor
 from ..progress import Progress
 from .batches import Batch, Batches, Course
@@ -23,7 +20,7 @@ from .teacher import MAP_DEPTHS
 from .views import in_new_light
 
 CHECKPOINT, LOG = "extractor.pt", "extractor.jsonl"
-_SAVE_EVERY = 200
+LONGEST_GRADIENT = 5.0
 _FACTS = ("backbone", "scale", "dim", "last_stride", "stages", "mirrored")
 
 
@@ -42,10 +39,9 @@ class _Learner(nn.Module):
     def forward(self, images: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Return each loss, weighted."""
         features = self.extractor.backbone(images)
-        averages = self.extractor.average(features)
         # The neck has centerd what all losses see: before it a common offset makes all cosines nearly 1, and their
         # gradients nothing.
-        after = self.extractor.embed(torch.where(batch.shallow[:, None, None, None], averages.detach(), averages))
+        after = self.extractor.embed(self.extractor.average(features))
         losses = {}
         if self.arc is not None:
             losses["arc"] = self._options.classify * self.arc(after[: len(batch.classes)], batch.classes)
@@ -75,62 +71,31 @@ def train_extractor(options: ExtractorOptions, progress: Progress) -> Extractor:
     device, rank, world = join_processes()
     distil = options.distil > 0
     courses = [Course.open(path, share, classify=True, distil=distil) for path, share in options.products]
-    courses += [Course.open(*pair, classify=True, distil=distil, shallow=True) for pair in options.shallow]
     courses += [Course.open(*pair, classify=False, distil=distil) for pair in options.varied]
     batches = Batches(courses, options.batch // world, options.seed, rank)
     learner = _Learner(options, batches.classes, batches.teacher_dim).to(device, memory_format=torch.channels_last)
     if options.initial is not None:
         start_from(learner.extractor, options.initial)
-    average = copy.deepcopy(learner.extractor)
-    optimizer = torch.optim.AdamW(decay_groups(learner, options.weight_decay), options.learning_rate, fused=True)
-    options.out.mkdir(parents=True, exist_ok=True)
-    facts = options.facts()
-    first = resume_run(options.out / CHECKPOINT, "extractor", facts, learner, average, optimizer)
-    wrapped = DistributedDataParallel(learner) if world > 1 else learner
+    run = Run.start("extractor", options, learner, learner.extractor, options.weight_decay)
+    ahead = batches.ahead(run.first, options.steps, options.schedule())
 
-    started, seen = time.perf_counter(), first
-    sums: dict[str, float] = {}
-    for step, batch in batches.ahead(first, options.steps, options.schedule()):
-        for group in optimizer.param_groups:
-            group["lr"] = options.rate(step)
+    def losses_at(step: int, wrapped: nn.Module) -> dict[str, Tensor]:
         if learner.arc is not None:
             learner.arc.margin = options.margin_at(step)
-        wrapped.train()
+        _, batch = next(ahead)
         images = in_new_light(batch.images.float(), (options.seed, step, rank), options.light_at(step)).to(device)
-        losses = wrapped(images, _to(batch, device))
-        optimizer.zero_grad()
-        torch.stack(list(losses.values())).sum().backward()
-        nn.utils.clip_grad_norm_(learner.parameters(), 5.0)
-        optimizer.step()
-        follow(average, learner.extractor, step)
-        for name, loss in losses.items():
-            sums[name] = sums.get(name, 0.0) + float(loss.detach())
-        done = step + 1
-        if rank == 0:
-            progress(done, options.steps)
-            if done % options.eval_every == 0 or done == options.steps:
-                speed = (done - seen) * options.batch / (time.perf_counter() - started)
-                figures = {name: round(value / (done - seen), 4) for name, value in sums.items()}
-                log_line(
-                    options.out / LOG,
-                    {"step": done, **figures, "pictures_per_s": round(speed, 1), **_measure(average, options)},
-                )
-                started, seen, sums = time.perf_counter(), done, {}
-            if done % _SAVE_EVERY == 0 or done == options.steps:
-                save_run(options.out / CHECKPOINT, "extractor", facts, learner, average, optimizer, done)
-    return average
+        losses: dict[str, Tensor] = wrapped(images, batch.to(device))
+        return losses
 
-
-def _to(batch: Batch, device: torch.device) -> Batch:
-    return Batch(
-        batch.images,
-        batch.labels.to(device),
-        batch.classes.to(device),
-        batch.shallow.to(device),
-        batch.taught.to(device),
-        batch.vectors.to(device),
-        batch.maps.to(device),
+    run.learn(
+        losses_at,
+        progress,
+        log_every=options.eval_every,
+        save_every=options.save_every,
+        longest_gradient=LONGEST_GRADIENT,
+        measure=lambda network: _measure(network, options),
     )
+    return run.average
 
 
 def _measure(extractor: Extractor, options: ExtractorOptions) -> dict[str, float]:

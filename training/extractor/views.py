@@ -1,4 +1,4 @@
-"""Views of a picture: which part is seen, turned how, under which light.
+"""Views of an image: which part is seen, turned how, under which light.
 
 What is seen (`part_of`) is fixed by numbers alone, so that a teacher's vector of a view can be kept and the student
 sees the same view at another size. Light (`relight`) is drawn anew each time.
@@ -32,7 +32,7 @@ def part_of(row: int, view: int) -> Affine:
 
 
 def draw_parts(rng: np.random.Generator, count: int) -> Affine:
-    """Return matrices (N, 2, 3) that map a view's unit square to a picture's: crop, stretch, turn and mirror."""
+    """Return matrices (N, 2, 3) that map a view's unit square to an image's: crop, stretch, turn and mirror."""
     area, aspect = rng.uniform(*_AREA, count), _ASPECT ** rng.uniform(-1, 1, count)
     width, height = np.minimum(1.1, np.sqrt(area * aspect)), np.minimum(1.1, np.sqrt(area / aspect))
     center_x = 0.5 + rng.uniform(-1, 1, count) * np.maximum(0.0, 1 - width) / 2
@@ -47,7 +47,7 @@ def draw_parts(rng: np.random.Generator, count: int) -> Affine:
 
 
 def cut(pixels_rgb: NDArray[np.uint8], part: Affine, side: int) -> NDArray[np.uint8]:
-    """Return a view of a picture (S, S, 3) as pixels (side, side, 3); beyond the picture its edge is mirrored."""
+    """Return a view of an image (S, S, 3) as pixels (side, side, 3); beyond the image its edge is mirrored."""
     size = pixels_rgb.shape[0]
     matrix = part.copy()
     matrix[:, :2] *= size / side
@@ -58,9 +58,9 @@ def cut(pixels_rgb: NDArray[np.uint8], part: Affine, side: int) -> NDArray[np.ui
 
 
 def cut_all(images: Tensor, parts: Tensor, side: int) -> Tensor:
-    """Return views (N, 3, side, side) of pictures (N, 3, S, S) by matrices (N, 2, 3), on the device where they are.
+    """Return views (N, 3, side, side) of images (N, 3, S, S) by matrices (N, 2, 3), on the device where they are.
 
-    As `cut` does it; where the picture ends its edge is mirrored with its last pixel, though, and there is no rounding.
+    As `cut` does it; where the image ends its edge is mirrored with its last pixel, though, and there is no rounding.
     """
     linear, shift = parts[:, :, :2], parts[:, :, 2:]
     # PyTorch speaks of -1..1 where a part speaks of 0..1.
@@ -75,13 +75,13 @@ def normalize(images: Tensor) -> Tensor:
 
 
 def as_input(pixels_rgb: Sequence[NDArray[np.uint8]]) -> Tensor:
-    """Return pictures (S, S, 3) as what the networks eat: (N, 3, S, S), channels last in memory."""
+    """Return images (S, S, 3) as what the networks eat: (N, 3, S, S), channels last in memory."""
     images = torch.from_numpy(np.stack(pixels_rgb)).permute(0, 3, 1, 2).float()
     return normalize(images).contiguous(memory_format=torch.channels_last)
 
 
 def in_new_light(images: Tensor, seed: tuple[int, int, int], strength: float = 1.0) -> Tensor:
-    """Return pictures (N, 3, H, W) in 0..255, relit, as what the networks eat.
+    """Return images (N, 3, H, W) in 0..255, relit, as what the networks eat.
 
     Args:
         images: see there.
@@ -94,10 +94,10 @@ def in_new_light(images: Tensor, seed: tuple[int, int, int], strength: float = 1
 
 
 def relight(images: Tensor, generator: torch.Generator, strength: float = 1.0) -> Tensor:
-    """Change light, color and sharpness of pictures (N, 3, H, W) in 0..255, and hide parts of some.
+    """Change light, color and sharpness of images (N, 3, H, W) in 0..255, and hide parts of some.
 
-    Saturation, contrast and gain are linear in a pixel's color, so that one matrix a picture does them all.
-    `strength` 0 leaves pictures as they are, 1 changes them as much as shops do. `generator` is of their device.
+    Saturation, contrast and gain are linear in a pixel's color, so that one matrix an image does them all.
+    `strength` 0 leaves images as they are, 1 changes them as much as shops do. `generator` is of their device.
     """
     count, _, height, width = images.shape
     device = images.device
@@ -122,7 +122,7 @@ def relight(images: Tensor, generator: torch.Generator, strength: float = 1.0) -
 
 
 def _hide(images: Tensor, chosen: Tensor, generator: torch.Generator) -> Tensor:
-    """Cover a rectangle of the chosen pictures with one color, as hands and other products do."""
+    """Cover a rectangle of the chosen images with one color, as hands and other products do."""
     drawn = torch.rand(len(images), 7, generator=generator, device=images.device)[chosen]
     inside = draw_boxes(drawn[:, :4], (0.1, 0.5), images.shape[2:])
     images[chosen] = torch.where(inside, drawn[:, 4:7, None, None] * 255, images[chosen])
@@ -130,11 +130,11 @@ def _hide(images: Tensor, chosen: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def draw_boxes(drawn: Tensor, reach: tuple[float, float], size: Sequence[int]) -> Tensor:
-    """Return whether a pixel is in a picture's box, bool (N, 1, H, W).
+    """Return whether a pixel is in an image's box, bool (N, 1, H, W).
 
     Args:
         drawn: (N, 4) in 0..1, that decide a box's height, width, top and left.
-        reach: its least and greatest height and width, of the picture's.
+        reach: its least and greatest height and width, of the image's.
         size: H and W.
     """
     spans = drawn[:, :2] * (reach[1] - reach[0]) + reach[0]

@@ -1,10 +1,10 @@
 """The extractor: a backbone, PP-ShiTu V2's end of it, and the batch-normalized neck.
 
-V2's end (`PPLCNetV2_base_ShiTu` in PaddleClas): features are averaged over the picture and mapped by one linear layer
+V2's end (`PPLCNetV2_base_ShiTu` in PaddleClas): features are averaged over the image and mapped by one linear layer
 with bias, without activation and classifier; the neck (Luo et al., "Bag of Tricks", arXiv:1903.07071) normalizes each
 number over the training set. Ours may look at the averages of earlier stages, too: they know colors and textures that
 the last one of a small network has given up ("hypercolumns", Hariharan et al., arXiv:1411.5752), and cost nothing.
-And it may look at each picture twice, as it is and mirrored, and take the mean of what it sees, at twice the price.
+And it may look at each image twice, as it is and mirrored, and take the mean of what it sees, at twice the price.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Backbone = Literal["lcnet", "lcnet_v2"]
 
 
 class Extractor(nn.Module):
-    """Pictures to embeddings.
+    """Images to embeddings.
 
     Args:
         scale: width of the backbone.
@@ -30,7 +30,7 @@ class Extractor(nn.Module):
         last_stride: stride of the backbone's last stage.
         backbone: PP-LCNet or PP-LCNetV2.
         stages: how many of the backbone's last stages the embedding is made of.
-        mirrored: whether an embedding is of a picture and its mirror image.
+        mirrored: whether an embedding is of an image and its mirror image.
 
     Raises:
         ValueError: the backbone has fewer stages.
@@ -65,11 +65,11 @@ class Extractor(nn.Module):
         self.neck = nn.BatchNorm1d(dim)
 
     def average(self, features: Sequence[Tensor]) -> Tensor:
-        """Average the last of all stages' features (N, C_i, H_i, W_i) over the picture, and join them: (N, C, 1, 1)."""
+        """Average the last of all stages' features (N, C_i, H_i, W_i) over the image, and join them: (N, C, 1, 1)."""
         return torch.cat([self.avg_pool(feature) for feature in features[-self.stages :]], 1)
 
     def look_at(self, images: Tensor) -> Tensor:
-        """Return the joined averages (N, C, 1, 1) of pictures (N, 3, H, W), of their mirror images too where wanted."""
+        """Return the joined averages (N, C, 1, 1) of images (N, 3, H, W), of their mirror images too where wanted."""
         if not self.mirrored:
             return self.average(self.backbone(images))
         both = self.average(self.backbone(torch.cat([images, images.flip(3)])))
@@ -81,5 +81,5 @@ class Extractor(nn.Module):
         return embeddings
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return embeddings (N, D), not normalized, of pictures (N, 3, H, W)."""
+        """Return embeddings (N, D), not normalized, of images (N, 3, H, W)."""
         return self.embed(self.look_at(images))

@@ -55,7 +55,7 @@ class HeadOutputs:
 
 
 class PicoDet(nn.Module):
-    """Pictures to the four levels of scores and distances."""
+    """Images to the four levels of scores and distances."""
 
     def __init__(self, config: PicoDetConfig) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class PicoDet(nn.Module):
         self.head = PicoHead(config.channels, config.head_convs)
 
     def forward(self, images: Tensor) -> HeadOutputs:
-        """Map pictures (N, 3, H, W), normalized, H and W multiples of 32, to the head's outputs."""
+        """Map images (N, 3, H, W), normalized, H and W multiples of 32, to the head's outputs."""
         features = self.backbone.features(images)
         outputs: HeadOutputs = self.head(self.neck([features[stage] for stage in _STAGES]))
         return outputs

@@ -55,7 +55,7 @@ class JoinedStages(paddle.nn.Layer):
         first: its layer before the stages.
         stages: its stages, first to last.
         count: how many of the last ones to join.
-        mirrored: whether to take the mean over pictures and their mirror images.
+        mirrored: whether to take the mean over images and their mirror images.
     """
 
     def __init__(self, network: Any, first: Any, stages: Sequence[Any], count: int, mirrored: bool) -> None:
@@ -67,7 +67,7 @@ class JoinedStages(paddle.nn.Layer):
         self._in_order = (first, *stages)  # a tuple, so that Paddle does not take them for layers once more
 
     def forward(self, x: Any) -> Any:
-        """Map pictures (N, 3, H, W) to embeddings (N, dim)."""
+        """Map images (N, 3, H, W) to embeddings (N, dim)."""
         features = []
         if self._mirrored:
             x = paddle.concat([x, paddle.flip(x, [3])])
@@ -89,7 +89,7 @@ def build_extractor(
         backbone, scale, dim, last_stride, stages, mirrored: as of `training.networks.extractor.Extractor`.
 
     Returns:
-        A Paddle layer: pictures (N, 3, H, W) to embeddings (N, dim).
+        A Paddle layer: images (N, 3, H, W) to embeddings (N, dim).
     """
     with _definitions_alone():
         from paddleclas.ppcls.arch.backbone.legendary_models.pp_lcnet import PPLCNet
@@ -127,11 +127,11 @@ class Detector(paddle.nn.Layer):
         self.backbone, self.neck, self.head = backbone, neck, head
 
     def forward(self, image: Any, scale_factor: Any) -> Any:
-        """Map a picture (1, 3, H, W) and its scale (1, 2) to rows (M, 6) of class, score and box, and their number."""
+        """Map an image (1, 3, H, W) and its scale (1, 2) to rows (M, 6) of class, score and box, and their number."""
         return self.head.post_process(self.head(self.neck(self.backbone({"image": image}))), scale_factor)
 
     def levels(self, image: Any) -> Any:
-        """Return what the head says of a picture: per level scores (1, A, 1) and distances (1, A, 4 (REG_MAX + 1))."""
+        """Return what the head says of an image: per level scores (1, A, 1) and distances (1, A, 4 (REG_MAX + 1))."""
         return self.head(self.neck(self.backbone({"image": image})), export_post_process=False)
 
 

@@ -28,14 +28,14 @@ def save(network: Any, inputs: Mapping[str, Sequence[int | None]], folder: Path)
 
 
 def run_extractor(folder: Path, images: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-    """Return what a saved extractor answers to pictures (N, 3, H, W): `embedding` (N, D)."""
+    """Return what a saved extractor answers to images (N, 3, H, W): `embedding` (N, D)."""
     with _loaded(folder) as (executor, program, outputs):
         (rows,) = executor.run(program, {"x": images}, outputs)
     return {"embedding": rows}
 
 
 def run_detector(folder: Path, images: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-    """Return what the head inside a saved detector says of pictures (N, 3, H, W): see `Parcel.answers`."""
+    """Return what the head inside a saved detector says of images (N, 3, H, W): see `Parcel.answers`."""
     with _loaded(folder) as (executor, program, outputs):
         ops = program.global_block().ops
         scores = [op.output("Out")[0] for op in ops if op.type == "sigmoid"]

@@ -35,13 +35,13 @@ class Parcel:
     Attributes:
         kind: of the network.
         facts: what it is built from: arguments of `Extractor`, or the fields of `PicoDetConfig`.
-        pictures: what each of `images` shows.
+        images: what each of `images` shows.
         made_with: versions.
         weights: parameters and statistics, by PyTorch's names.
         images: (N, 3, H, W) float32, as the network eats them.
         answers: to `images`, computed in float64. Of an extractor `embedding` (N, D); of a detector `scores` (N, A) in
             0..1 and `distances` (N, A, 4 · (REG_MAX + 1)), logits, over all anchors, finest level first.
-        rounding: per answer and picture, (N,), the most that PyTorch's own float32 is off.
+        rounding: per answer and image, (N,), the most that PyTorch's own float32 is off.
     """
 
     kind: Kind

@@ -39,10 +39,10 @@ def export_weights(
         checkpoint: of `train_extractor` or `train_detector`.
         out: folder of the parcel.
         height, width: of the network's input, in pixels.
-        pictures: files to compare the networks on, beside drawn noise.
+        images: files to compare the networks on, beside drawn noise.
 
     Raises:
-        ValueError: the checkpoint is none of that kind, or a picture cannot be decoded.
+        ValueError: the checkpoint is none of that kind, or an image cannot be decoded.
     """
     resize = cv2.INTER_LINEAR if kind == "extractor" else cv2.INTER_CUBIC  # as the runtime resizes
     photos = [cv2.resize(read_rgb(path), (width, height), interpolation=resize) for path in pictures]
@@ -109,7 +109,7 @@ def import_weights(kind: Kind, parcel: Path, out: Path) -> None:
 
 
 def _noise(height: int, width: int) -> list[NDArray[np.uint8]]:
-    """Return pictures (height, width, 3) of colored blocks, from a few large ones to one each pixel."""
+    """Return images (height, width, 3) of colored blocks, from a few large ones to one each pixel."""
     rng = np.random.default_rng(0)
     drawn = [rng.integers(0, 256, (grain or height, grain or width, 3), np.uint8) for grain in _GRAINS]
     return [cv2.resize(blocks, (width, height), interpolation=cv2.INTER_NEAREST) for blocks in drawn]

@@ -1,1 +1,1 @@
-"""Detector training data from real pictures: pasted scenes, and boxes by a teacher network."""
+"""Detector training data from real images: pasted scenes, and boxes by a teacher network."""

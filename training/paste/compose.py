@@ -8,8 +8,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from shitu_edge.imaging.resample import Pixels
+
 from .cutouts import BOARD, Cutout
-from .masks import Pixels, Plane
+from .masks import Plane
 
 SHARPEST = 2.4
 """How much a cut-out may be magnified at most."""

@@ -1,4 +1,4 @@
-"""Single objects cut out of photos taken on a plain, light board and of catalog pictures."""
+"""Single objects cut out of photos taken on a plain, light board and of catalog images."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from shitu_edge.imaging.resample import Pixels
+
 from ..detector.photos import read_rgb
 from ..progress import Progress
 from .masks import (
     CONVEX,
     Mask,
-    Pixels,
     Plane,
     color_distance,
     convexity,
@@ -25,7 +26,7 @@ from .masks import (
 )
 
 FOLDERS = ("glass", "metal", "plastic", "trash")
-"""Those of TrashNet that show products. Its `cardboard` and `paper` are mostly surfaces that fill the picture."""
+"""Those of TrashNet that show products. Its `cardboard` and `paper` are mostly surfaces that fill the image."""
 
 SEE_THROUGH = ("glass", "plastic")
 
@@ -68,9 +69,9 @@ def load_photographed(shared: Path, progress: Progress) -> list[Cutout]:
 
 
 def load_catalog(shared: Path) -> list[Cutout]:
-    """Cut out the products of the grocery catalog pictures below `shared`."""
-    pictures = sorted((shared / "data/grocery/images/iconic").rglob("*.jpg"))
-    cutouts = [cut_out_of_catalog(read_rgb(file), is_package="Packages" in file.parts) for file in pictures]
+    """Cut out the products of the grocery catalog images below `shared`."""
+    images = sorted((shared / "data/grocery/images/iconic").rglob("*.jpg"))
+    cutouts = [cut_out_of_catalog(read_rgb(file), is_package="Packages" in file.parts) for file in images]
     return [cutout for cutout in cutouts if cutout is not None]
 
 
@@ -85,12 +86,12 @@ def cut_out(photo_rgb: Pixels, see_through: bool = False) -> Cutout | None:
     return _cutout(np.rot90(photo_rgb, quarters), Mask(inside, board), see_through, _upright(inside), bool(sides))
 
 
-def cut_out_of_catalog(picture_rgb: Pixels, is_package: bool) -> Cutout | None:
-    """Cut out of a catalog picture (H, W, 3) uint8 RGB; None for several objects, which have no convex outline."""
-    mask = find_on_white(picture_rgb, convex=is_package)
+def cut_out_of_catalog(image_rgb: Pixels, is_package: bool) -> Cutout | None:
+    """Cut out of a catalog image (H, W, 3) uint8 RGB; None for several objects, which have no convex outline."""
+    mask = find_on_white(image_rgb, convex=is_package)
     if mask is None or convexity(mask.inside) < CONVEX:
         return None
-    return _cutout(picture_rgb, mask, see_through=False, upright_deg=0.0, is_cut=False)
+    return _cutout(image_rgb, mask, see_through=False, upright_deg=0.0, is_cut=False)
 
 
 def _upright(inside: Pixels) -> float:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from .masks import Pixels, Plane
+from shitu_edge.imaging.resample import Pixels
+
+from .masks import Plane
 
 
 def camera(rng: np.random.Generator, pixels_rgb: Plane) -> Pixels:
-    """Take the picture of a scene (H, W, 3) float32 RGB 0..255; sizes stay, so boxes do.
+    """Take the image of a scene (H, W, 3) float32 RGB 0..255; sizes stay, so boxes do.
 
     Uneven light, white balance, exposure, blur (out of focus or moved), noise, JPEG at quality 45 to 95.
     """
@@ -18,14 +20,14 @@ def camera(rng: np.random.Generator, pixels_rgb: Plane) -> Pixels:
     slope = rng.normal(0, 0.1, 2)
     light = 1 + slope[0] * x + slope[1] * y - rng.uniform(0, 0.15) * (x * x + y * y)
     balance = rng.normal(1, 0.05, 3) * rng.uniform(0.65, 1.15)
-    picture = np.clip(pixels_rgb * (light[..., None] * balance).astype(np.float32) / 255, 0, 1)
-    picture = 255 * cv2.pow(picture, float(rng.uniform(0.8, 1.25)))
+    image = np.clip(pixels_rgb * (light[..., None] * balance).astype(np.float32) / 255, 0, 1)
+    image = 255 * cv2.pow(image, float(rng.uniform(0.8, 1.25)))
     if rng.random() < 0.3:
-        picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.4, 1.6))
+        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.6))
     elif rng.random() < 0.2:
-        picture = cv2.filter2D(picture, -1, _motion(rng))
-    picture += np.float32(rng.uniform(0.5, 7)) * rng.standard_normal(picture.shape, np.float32)
-    bgr = np.clip(picture, 0, 255).astype(np.uint8)[..., ::-1]
+        image = cv2.filter2D(image, -1, _motion(rng))
+    image += np.float32(rng.uniform(0.5, 7)) * rng.standard_normal(image.shape, np.float32)
+    bgr = np.clip(image, 0, 255).astype(np.uint8)[..., ::-1]
     encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(45, 96))])[1]
     decoded: Pixels = cv2.cvtColor(cv2.imdecode(encoded, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
     return decoded

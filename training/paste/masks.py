@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Pixels = NDArray[np.uint8]
+from shitu_edge.imaging.resample import Pixels
+
 Plane = NDArray[np.float32]
 
 EDGES = (3.0, 4.5, 6.5, 9.0, 13.0)
@@ -21,7 +22,7 @@ CLEAR = 5.0
 """Slope, in levels per pixel, of a clear step."""
 
 GAP, PAD = 2, 4
-"""Half the widest gap of an outline, and what is put around a picture so that the border can be walked; pixels."""
+"""Half the widest gap of an outline, and what is put around an image so that the border can be walked; pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +51,15 @@ def find_object(photo_rgb: Pixels) -> Mask | None:
     return Mask(found[int(np.argmax(clarity))], board) if finest else None
 
 
-def find_on_white(picture_rgb: Pixels, convex: bool) -> Mask | None:
-    """Segment a catalog picture, whose ground is white itself; a package, white at its edges too, by its hull."""
-    ground = cv2.copyMakeBorder(picture_rgb, PAD, PAD, PAD, PAD, cv2.BORDER_CONSTANT, value=(255, 255, 255))
+def find_on_white(image_rgb: Pixels, convex: bool) -> Mask | None:
+    """Segment a catalog image, whose ground is white itself; a package, white at its edges too, by its hull."""
+    ground = cv2.copyMakeBorder(image_rgb, PAD, PAD, PAD, PAD, cv2.BORDER_CONSTANT, value=(255, 255, 255))
     inside = _largest(cv2.morphologyEx((ground.min(axis=2) < 240).astype(np.uint8), cv2.MORPH_CLOSE, _disc(5)))
     if not inside.any():
         return None
     if convex:
         cv2.fillConvexPoly(inside, cv2.convexHull(outline_of(inside)), 1)
-    return Mask(inside[PAD:-PAD, PAD:-PAD], np.full(picture_rgb.shape, 255, np.float32))
+    return Mask(inside[PAD:-PAD, PAD:-PAD], np.full(image_rgb.shape, 255, np.float32))
 
 
 def fault(photo_rgb: Pixels, mask: Mask) -> str | None:
@@ -81,7 +82,7 @@ def fault(photo_rgb: Pixels, mask: Mask) -> str | None:
 
 
 def touched_sides(inside: Pixels) -> list[int]:
-    """Return which sides of the picture an object touches: 0 bottom, 1 left, 2 top, 3 right."""
+    """Return which sides of the image an object touches: 0 bottom, 1 left, 2 top, 3 right."""
     edges = (inside[-1], inside[:, 0], inside[0], inside[:, -1])
     return [side for side, edge in enumerate(edges) if edge.sum() > 2]
 
@@ -159,7 +160,7 @@ def _step(photo_rgb: Pixels) -> Plane:
 
 
 def _shadow(photo_rgb: Pixels, board: Plane) -> NDArray[np.bool_]:
-    """Return where the picture (H, W) is the board darkened, its hue unchanged."""
+    """Return where the image (H, W) is the board darkened, its hue unchanged."""
     ratio = cv2.blur(photo_rgb, (3, 3)).astype(np.float32) / np.maximum(board, 1)
     dark = ratio.mean(axis=2)
     shadow: NDArray[np.bool_] = (dark > 0.25) & (dark < 0.93) & (np.ptp(ratio, axis=2) < 0.1 * dark + 0.02)

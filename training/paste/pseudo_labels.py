@@ -16,8 +16,7 @@ from shitu_edge.stages.detect import Detector
 
 from ..detector.photos import read_rgb
 from ..progress import Progress
-from .teacher import open_localizer
-from .yolo import write_picture
+from .yolo import write_image
 
 LONGEST_SIDE = 448
 CONTEXT = 0.4
@@ -49,28 +48,27 @@ LOOSE = Trust(score=0.85, agreement=0.85, rival=0.25, extent=0.72)
 """For fruit and vegetables: a crate of them gives a large box with a score of up to 0.84."""
 
 
-def label_photos(photos: Sequence[Path], out: Path, shared: Path, progress: Progress = lambda done, total: None) -> int:
+def label_photos(photos: Sequence[Path], out: Path, teacher: Detector, progress: Progress) -> int:
     """Write the photos whose one product the object localizer finds for sure, cropped around it, in YOLO's layout.
 
     Photos that are not trusted are left out: an empty label would say that there is nothing.
 
     Args:
         photos: of the grocery set: its folder `Packages` has other thresholds than fruit and vegetables.
-        shared: the folder with `models/mobile_object_localizer.onnx`.
+        teacher: see `open_localizer`.
         progress: told how many photos are done, of how many.
 
     Returns:
         How many photos were written.
     """
-    teacher = open_localizer(shared / "models/mobile_object_localizer.onnx")
     written = 0
     for done, photo in enumerate(photos, 1):
         pixels = read_rgb(photo)
         box = trusted_box(teacher, pixels, PACKAGES if "Packages" in photo.parts else LOOSE)
         if box is not None:
             x0, y0, x1, y1 = around(box, CONTEXT, pixels)
-            picture, box = _shrunk(pixels[y0:y1, x0:x1], box - np.array([x0, y0, x0, y0], np.float32))
-            write_picture(out, f"{done - 1:06d}", picture, box[None])
+            image, box = _shrunk(pixels[y0:y1, x0:x1], box - np.array([x0, y0, x0, y0], np.float32))
+            write_image(out, f"{done - 1:06d}", image, box[None])
             written += 1
         progress(done, len(photos))
     return written
@@ -109,7 +107,7 @@ def _stands_alone(found: Detections, trust: Trust) -> bool:
 
 
 def around(box_xyxy: Boxes, context: float, pixels_rgb: NDArray[np.uint8]) -> tuple[int, int, int, int]:
-    """Return x0, y0, x1, y1 of a box (4,) grown by `context` of its longer side, as far as the picture goes."""
+    """Return x0, y0, x1, y1 of a box (4,) grown by `context` of its longer side, as far as the image goes."""
     grow = context * (box_xyxy[2:] - box_xyxy[:2]).max()
     low = np.maximum(np.floor(box_xyxy[:2] - grow), 0).astype(int)
     high = np.minimum(np.ceil(box_xyxy[2:] + grow), pixels_rgb.shape[1::-1]).astype(int)

@@ -1,4 +1,4 @@
-"""Scenes with exact boxes: cut-outs of real objects on pictures of real surfaces."""
+"""Scenes with exact boxes: cut-outs of real objects on images of real surfaces."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from shitu_edge.imaging.resample import Pixels
+
 from ..detector.photos import read_rgb
 from ..progress import Progress
 from .compose import SHARPEST, Canvas, Pose, place
 from .cutouts import Cutout, load_catalog, load_photographed
 from .finish import camera
-from .masks import Pixels
-from .yolo import write_picture
+from .yolo import write_image
 
 LEAST_VISIBLE = 0.3
 """An object that shows less of itself than this gets no box."""
@@ -30,7 +31,7 @@ class Material:
 
     Attributes:
         whole, cut: objects, and those that their photo cuts off.
-        packages: catalog pictures, upright.
+        packages: catalog images, upright.
         surfaces: textures (H, W, 3) uint8 RGB.
         rooms: photos of a shop.
     """
@@ -49,7 +50,7 @@ class Material:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A picture (H, W, 3) uint8 RGB and the visible extent (N, 4) xyxy of each object, in pixels."""
+    """An image (H, W, 3) uint8 RGB and the visible extent (N, 4) xyxy of each object, in pixels."""
 
     pixels_rgb: Pixels
     boxes_xyxy: NDArray[np.float32]
@@ -65,7 +66,7 @@ def paste_scenes(out: Path, count: int, seed: int, shared: Path, progress: Progr
     material = load_material(shared, progress)
     for number in range(count):
         scene = make_scene(np.random.default_rng([seed, number]), material)
-        write_picture(out, f"{number:06d}", scene.pixels_rgb, scene.boxes_xyxy)
+        write_image(out, f"{number:06d}", scene.pixels_rgb, scene.boxes_xyxy)
         progress(number + 1, count)
 
 
@@ -96,7 +97,7 @@ def make_scene(rng: np.random.Generator, material: Material) -> Scene:
 
 
 def _scatter(rng: np.random.Generator, canvas: Canvas, material: Material) -> None:
-    """Lay one to ten objects down, some of them several times in a row, some cut off by the picture's edge."""
+    """Lay one to ten objects down, some of them several times in a row, some cut off by the image's edge."""
     height, width = canvas.pixels.shape[:2]
     count = int(rng.integers(1, 11))
     typical = rng.uniform(0.8, 1.3) * 0.7 * (height * width / (count + 0.7)) ** 0.5
@@ -166,7 +167,7 @@ def _from_above(rng: np.random.Generator, surface: Pixels, height: int, width: i
 
 def _counter(rng: np.random.Generator, surface: Pixels, room: Pixels, height: int, width: int, horizon: int) -> Pixels:
     """Return a blurred room (height, width, 3) with a surface below the horizon that narrows away from the viewer."""
-    picture = cv2.GaussianBlur(cv2.resize(room, (width, height)), (0, 0), rng.uniform(9, 25))
+    image = cv2.GaussianBlur(cv2.resize(room, (width, height)), (0, 0), rng.uniform(9, 25))
     turned = np.rot90(surface, int(rng.integers(4)))
     deep, wide = turned.shape[0], turned.shape[1]
     inset = rng.uniform(0.05, 0.3) * wide
@@ -174,15 +175,15 @@ def _counter(rng: np.random.Generator, surface: Pixels, room: Pixels, height: in
     plane = _warped(turned, corners, height - horizon, width)
     edge = np.clip((np.arange(height) - horizon) / rng.uniform(1, 8) + 0.5, 0, 1)[:, None, None]
     below = np.concatenate([np.repeat(plane[:1], horizon, axis=0), plane])
-    mixed: Pixels = (picture * (1 - edge) + below * edge).astype(np.uint8)
+    mixed: Pixels = (image * (1 - edge) + below * edge).astype(np.uint8)
     return mixed
 
 
-def _warped(picture: Pixels, corners: NDArray[np.float64], height: int, width: int) -> Pixels:
-    """Return the quadrilateral (4, 2) of a picture as (height, width, 3); what lies outside is mirrored."""
+def _warped(image: Pixels, corners: NDArray[np.float64], height: int, width: int) -> Pixels:
+    """Return the quadrilateral (4, 2) of an image as (height, width, 3); what lies outside is mirrored."""
     target = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
     matrix = cv2.getPerspectiveTransform(corners.astype(np.float32), target)
     warped: Pixels = cv2.warpPerspective(
-        np.ascontiguousarray(picture), matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
+        np.ascontiguousarray(image), matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
     )
     return warped

@@ -8,12 +8,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from shitu_edge.imaging.resample import Pixels
+
 from . import label
 from .colors import BLACK, WHITE, Color, mix
 from .design import Design
 from .sprite import Light, Sprite, View
 
-Pixels = NDArray[np.uint8]
 Points = NDArray[np.float64]
 _ROWS = 380
 _DISTANCE = 4.5
@@ -45,9 +46,8 @@ def faces_of(design: Design, scale: float = 1.0) -> tuple[Face, ...]:
         drawn = {"front": label.front, "back": label.back, "ground": label.ground}[kind](design, *size)
         if kind == "ground" and not _has_cap(design):
             x, y = size[0] // 8, size[1] // 5
-            label.write(
-                drawn, design.brand, design.brand_font, x, y, size[0] - 2 * x, size[1] - 2 * y, design.brand_ink
-            )
+            rect = (x, y, size[0] - 2 * x, size[1] - 2 * y)
+            label.write(drawn, design.brand, design.brand_font, rect, design.brand_ink)
         return _halved(drawn)
 
     front, side = texture("front", 2 * w, 1 - top), texture("back", 2 * d, 1 - top)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-Pixels = NDArray[np.uint8]
+from shitu_edge.imaging.resample import Pixels
 
 
 def photographed(rng: np.random.Generator, image: Pixels, strength: float = 1.0) -> Pixels:

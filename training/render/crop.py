@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+
+from shitu_edge.imaging.resample import Pixels
 
 from .camera import photographed
 from .design import VARIETIES
@@ -14,7 +15,6 @@ from .product import Product
 from .sprite import Light, Sprite, View, lay
 from .surfaces import Surfaces, backdrop, surface
 
-Pixels = NDArray[np.uint8]
 _STRANGERS = 48
 """How many foreign products stand about as neighbors; few, so that their labels are drawn once."""
 

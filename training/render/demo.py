@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+
+from shitu_edge.imaging.resample import Pixels
 
 from . import surfaces
 from .camera import developed
-from .demo_products import samples
-from .demo_scenes import FINE, HEIGHT, SCENES, TEXTURES, WIDTH, friendly_light
+from .demo_products import Sample, samples
+from .demo_scenes import FINE, HEIGHT, SCENES, TEXTURES, WIDTH, Compose, friendly_light
 from .placing import cast_shadow, ground_shadow, pose
 from .product import Product
 from .sprite import Sprite, View
 from .stage import Stage
 
-Pixels = NDArray[np.uint8]
 _SIDE = 320
 
 
-def draw_demo(out: Path, seed: int) -> None:
+def draw_demo(
+    out: Path, seed: int, everything: Sequence[Sample] = samples(), scenes: Mapping[str, Compose] = SCENES
+) -> None:
     """Draw the sample pictures of the demo into a folder.
 
     Writes `gallery/<name>/1.jpg` to `3.jpg` (320 px: alone on white, lying, standing on a counter) for each of a dozen
@@ -32,8 +35,8 @@ def draw_demo(out: Path, seed: int) -> None:
     Args:
         out: folder, made where it is missing.
         seed: decides light, grain and small turns.
+        everything, scenes: the products, and by name what draws each scene of them.
     """
-    everything = samples()
     names = {sample.product.seed: sample.name for sample in everything}
     for number, sample in enumerate(everything):
         if sample.name is not None:
@@ -44,7 +47,7 @@ def draw_demo(out: Path, seed: int) -> None:
                 _write(folder / f"{view + 1}.jpg", draw(rng, sample.product), 85)
     (out / "scenes").mkdir(parents=True, exist_ok=True)
     shown: dict[str, list[dict[str, object]]] = {}
-    for number, (name, compose) in enumerate(SCENES.items()):
+    for number, (name, compose) in enumerate(scenes.items()):
         rng = np.random.default_rng((seed, 100 + number))
         stage = compose(rng, everything)
         _write(out / "scenes" / f"{name}.jpg", _photo(rng, stage.canvas, (WIDTH, HEIGHT)), 82)

@@ -33,6 +33,11 @@ class Sample:
     name: str | None
     product: Product
 
+    @property
+    def printed(self) -> str:
+        """Brand and variety, as its label says them."""
+        return f"{self.product.design.brand} {self.product.design.variety}".replace("\n", " ")
+
 
 def samples() -> tuple[Sample, ...]:
     """Return the demo's products: a dozen that are enrolled, then those that are not."""

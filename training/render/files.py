@@ -10,15 +10,16 @@ from typing import TypeVar
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from shitu_edge.imaging.resample import Pixels
+
+from ..paste.yolo import label_lines
 from ..progress import Progress
 from .crop import draw_crop
 from .product import Product
 from .scene import draw_scene
 from .surfaces import load_surfaces
 
-Pixels = NDArray[np.uint8]
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 _SEEDS = 1_000_000
@@ -119,11 +120,7 @@ def _scene_of(job: tuple[int, int, Path | None]) -> tuple[bytes, str]:
     products = [Product.of(seed * _SEEDS + _NEW_A_SCENE * k + int(n)) for n in choice]
     scene = draw_scene(rng, products, width, height, _surfaces(folder))
     _, coded = cv2.imencode(".jpg", cv2.cvtColor(scene.image_rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 90])
-    lines = [
-        f"0 {(x1 + x2) / 2 / width:.6f} {(y1 + y2) / 2 / height:.6f} {(x2 - x1) / width:.6f} {(y2 - y1) / height:.6f}\n"
-        for x1, y1, x2, y2 in scene.boxes_xyxy
-    ]
-    return coded.tobytes(), "".join(lines)
+    return coded.tobytes(), label_lines(scene.boxes_xyxy, width, height)
 
 
 @lru_cache(maxsize=1)

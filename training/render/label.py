@@ -6,14 +6,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from shitu_edge.imaging.resample import Pixels
+
 from .colors import BLACK, WHITE, Color, ink_on, luminance, mix
 from .design import Design, Slot
 from .pictures import logo, picture
 from .words import sentence
 from .writing import text_mask
 
-Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
+Rect = tuple[int, int, int, int]
+"""Left, top, width and height in px."""
 
 
 def front(design: Design, width: int, height: int) -> Pixels:
@@ -98,9 +101,9 @@ def _fill_slot(canvas: Pixels, design: Design, slot: Slot, rng: np.random.Genera
     x, y = round(slot.x * width), round(slot.y * height)
     w, h = max(4, round(slot.width * width)), max(4, round(slot.height * height))
     if slot.role == "brand":
-        _brand(canvas, design, x, y, w, h)
+        _brand(canvas, design, (x, y, w, h))
     elif slot.role == "variety":
-        _variety(canvas, design, x, y, w, h)
+        _variety(canvas, design, (x, y, w, h))
     elif slot.role in ("picture", "logo"):
         side = min(w, h)
         if slot.role == "logo":
@@ -111,55 +114,49 @@ def _fill_slot(canvas: Pixels, design: Design, slot: Slot, rng: np.random.Genera
         for shift in (-0.62, 0.62, 0.0) if several else (0.0,):
             paste(canvas, drawn, x + round((w - side) / 2 + shift * side), y + (h - side) // 2)
     elif slot.role == "badge":
-        side = w
         mark = mix(design.accent, BLACK, 0.1)
-        cv2.circle(canvas, (x + side // 2, y + side // 2), side // 2, mark, -1, cv2.LINE_AA)
+        cv2.circle(canvas, (x + w // 2, y + w // 2), w // 2, mark, -1, cv2.LINE_AA)
         text = ("BIO", "0%", "NEW", "+C", "1 L", "100%", "XXL", "eco")[design.logo_seed % 8]
-        write(
-            canvas,
-            text,
-            "DejaVuSans-Bold.ttf",
-            x + side // 8,
-            y + side // 4,
-            side * 3 // 4,
-            side // 2,
-            ink_on(mark, WHITE),
-        )
+        inside = (x + w // 8, y + w // 4, w * 3 // 4, w // 2)
+        write(canvas, text, "DejaVuSans-Bold.ttf", inside, ink_on(mark, WHITE))
     else:
-        small_print(canvas, design, rng, x, y, w, h)
+        small_print(canvas, design, rng, (x, y, w, h))
 
 
-def _brand(canvas: Pixels, design: Design, x: int, y: int, w: int, h: int) -> None:
+def _brand(canvas: Pixels, design: Design, rect: Rect) -> None:
+    x, y, w, h = rect
     ink, paper = design.brand_ink, design.paper
     if design.plaque and not design.upright:
         paper = design.second
         ink = ink_on(paper, design.paper)
-        _plaque(canvas, design.plaque, paper, x, y, w, h)
-        x, y, w, h = x + w // 10, y + h // 7, w - w // 5, h - 2 * (h // 7)
+        _plaque(canvas, design.plaque, paper, rect)
+        rect = x + w // 10, y + h // 7, w - w // 5, h - 2 * (h // 7)
     else:
         under = canvas[max(0, y) : y + h, max(0, x) : x + w].reshape(-1, 3).mean(0)
         ink = ink_on((round(under[0]), round(under[1]), round(under[2])), ink)
     mask = text_mask(design.brand, design.brand_font)
     mask = np.ascontiguousarray(np.rot90(mask)) if design.upright else _bent(mask, design.slant, design.arch)
     edge = mix(ink, WHITE if luminance(ink) < 128 else BLACK, 0.85) if design.edge else None
-    _fit(canvas, mask, x, y, w, h, ink, edge)
+    _fit(canvas, mask, rect, ink, edge)
 
 
-def _variety(canvas: Pixels, design: Design, x: int, y: int, w: int, h: int) -> None:
+def _variety(canvas: Pixels, design: Design, rect: Rect) -> None:
+    x, y, w, h = rect
     ink = design.brand_ink
     style = design.logo_seed % 3
     if style == 0:
         cv2.rectangle(canvas, (x, y), (x + w, y + h), design.accent, -1)
         ink = ink_on(design.accent, WHITE)
-        x, y, w, h = x + w // 16, y + h // 8, w - w // 8, h - 2 * (h // 8)
+        rect = x + w // 16, y + h // 8, w - w // 8, h - 2 * (h // 8)
     else:
         under = canvas[max(0, y) : y + h, max(0, x) : x + w].reshape(-1, 3).mean(0)
         wish = design.accent if style == 1 else design.brand_ink
         ink = ink_on((round(under[0]), round(under[1]), round(under[2])), wish)
-    write(canvas, design.variety, design.variety_font, x, y, w, h, ink)
+    write(canvas, design.variety, design.variety_font, rect, ink)
 
 
-def _plaque(canvas: Pixels, kind: str, color: Color, x: int, y: int, w: int, h: int) -> None:
+def _plaque(canvas: Pixels, kind: str, color: Color, rect: Rect) -> None:
+    x, y, w, h = rect
     if kind == "ellipse":
         cv2.ellipse(canvas, (x + w // 2, y + h // 2), (w // 2, h // 2), 0, 0, 360, color, -1, cv2.LINE_AA)
     elif kind == "band":
@@ -191,12 +188,13 @@ def _bent(mask: Pixels, slant: float, arch: float) -> Pixels:
     return mask
 
 
-def write(canvas: Pixels, text: str, font: str, x: int, y: int, w: int, h: int, ink: Color) -> None:
+def write(canvas: Pixels, text: str, font: str, rect: Rect, ink: Color) -> None:
     """Write one or more lines as large as they fit into a rectangle, in its middle."""
-    _fit(canvas, text_mask(text, font), x, y, w, h, ink, None)
+    _fit(canvas, text_mask(text, font), rect, ink, None)
 
 
-def _fit(canvas: Pixels, mask: Pixels, x: int, y: int, w: int, h: int, ink: Color, edge: Color | None) -> None:
+def _fit(canvas: Pixels, mask: Pixels, rect: Rect, ink: Color, edge: Color | None) -> None:
+    x, y, w, h = rect
     if min(w, h) < 3:
         return
     scale_x = scale_y = min(w / mask.shape[1], h / mask.shape[0])
@@ -236,8 +234,9 @@ def paste(canvas: Pixels, drawn: Pixels, x: int, y: int, strength: float = 1.0) 
     canvas[y1:y2, x1:x2] = (part + share * (piece[..., :3] - part)).astype(np.uint8)
 
 
-def small_print(canvas: Pixels, design: Design, rng: np.random.Generator, x: int, y: int, w: int, h: int) -> None:
+def small_print(canvas: Pixels, design: Design, rng: np.random.Generator, rect: Rect) -> None:
     """Write a few lines of small invented print."""
+    x, y, w, h = rect
     under = canvas[max(0, y) : y + h, max(0, x) : x + w].reshape(-1, 3)
     paper = under.mean(0) if len(under) else np.array(design.paper)
     ink = ink_on((round(paper[0]), round(paper[1]), round(paper[2])), design.brand_ink)
@@ -245,7 +244,7 @@ def small_print(canvas: Pixels, design: Design, rng: np.random.Generator, x: int
     for top in range(y, y + h - line + 1, line * 3 // 2)[:9]:
         length = int(rng.integers(6, 20))
         text = sentence(rng, design.script, length)
-        write(canvas, text, design.small_font, x, top, w, line, ink)
+        write(canvas, text, design.small_font, (x, top, w, line), ink)
 
 
 def back(design: Design, width: int, height: int) -> Pixels:
@@ -256,17 +255,9 @@ def back(design: Design, width: int, height: int) -> Pixels:
     x1, x2 = width // 10, width - width // 10
     if design.logo_seed % 2:
         canvas[round(0.3 * height) : round(0.94 * height), x1:x2] = pale
-    write(
-        canvas,
-        design.brand,
-        design.brand_font,
-        x1,
-        round(0.06 * height),
-        x2 - x1,
-        round(0.1 * height),
-        design.brand_ink,
-    )
-    small_print(canvas, design, rng, x1 + 3, round(0.33 * height), x2 - x1 - 6, round(0.22 * height))
+    heading = (x1, round(0.06 * height), x2 - x1, round(0.1 * height))
+    write(canvas, design.brand, design.brand_font, heading, design.brand_ink)
+    small_print(canvas, design, rng, (x1 + 3, round(0.33 * height), x2 - x1 - 6, round(0.22 * height)))
     ink = ink_on(pale, BLACK)
     for row in range(6):
         y = round((0.58 + 0.028 * row) * height)

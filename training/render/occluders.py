@@ -6,11 +6,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from shitu_edge.imaging.resample import Pixels
+
 from .colors import BLACK, WHITE, Color, from_hsv, mix
 from .label import write
 from .sprite import Sprite
 
-Pixels = NDArray[np.uint8]
 Box = tuple[int, int, int, int]
 
 
@@ -107,25 +108,12 @@ def price_tag(rng: np.random.Generator, height: int, width: int) -> Sprite:
     tag = np.empty((max(6, height), max(8, width), 3), np.uint8)
     tag[:] = paper
     h, w = tag.shape[:2]
-    write(
-        tag,
-        f"{int(rng.integers(0, 30))}.{int(rng.integers(0, 10))}9",
-        "DejaVuSansCondensed-Bold.ttf",
-        w // 2,
-        h // 8,
-        w * 9 // 20,
-        h * 3 // 4,
-        ink,
-    )
+    price = f"{int(rng.integers(0, 30))}.{int(rng.integers(0, 10))}9"
+    write(tag, price, "DejaVuSansCondensed-Bold.ttf", (w // 2, h // 8, w * 9 // 20, h * 3 // 4), ink)
     for row in range(3):
         y = h * (2 + 2 * row) // 8
-        cv2.line(
-            tag,
-            (w // 12, y),
-            (w // 12 + int(w * float(rng.uniform(0.2, 0.35))), y),
-            mix(ink, paper, 0.4),
-            max(1, h // 14),
-        )
+        end = w // 12 + int(w * float(rng.uniform(0.2, 0.35)))
+        cv2.line(tag, (w // 12, y), (end, y), mix(ink, paper, 0.4), max(1, h // 14))
     opaque = np.full((h, w), 255, np.uint8)
     return Sprite(tag, np.zeros_like(tag), opaque)
 

@@ -7,10 +7,11 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from shitu_edge.imaging.resample import Pixels
+
 from .colors import BLACK, WHITE, Color, mix
 from .pen import Pen
 
-Pixels = NDArray[np.uint8]
 _GREEN: Color = (62, 138, 52)
 
 

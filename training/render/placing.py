@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+
+from shitu_edge.imaging.resample import Pixels
 
 from .product import Product
 from .sprite import Light, Sprite, View, mask_box
-
-Pixels = NDArray[np.uint8]
 
 
 def pose(

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+
+from shitu_edge.imaging.resample import Pixels
 
 from . import label
 from .colors import from_hsv, ink_on
 from .words import SCRIPTS, sentence, word
 from .writing import FONTS
-
-Pixels = NDArray[np.uint8]
 
 
 def write_poster(rng: np.random.Generator, canvas: Pixels) -> None:
@@ -30,4 +29,4 @@ def write_poster(rng: np.random.Generator, canvas: Pixels) -> None:
     for line in range(lines):
         text = word(rng, script, alphabet, 2) if rng.random() < 0.6 else sentence(rng, script, 24)
         share = float(rng.uniform(0.5, 1.0))
-        label.write(canvas, text, font, x, y + line * high, round(share * wide), round(0.8 * high), ink)
+        label.write(canvas, text, font, (x, y + line * high, round(share * wide), round(0.8 * high)), ink)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+
+from shitu_edge.imaging.resample import Pixels
 
 from .camera import photographed
 from .design import VARIETIES
@@ -18,15 +20,19 @@ from .sprite import Light, View
 from .stage import Scene, Stage
 from .surfaces import Surfaces, backdrop, counter, surface
 
-Pixels = NDArray[np.uint8]
+
+class Shot(NamedTuple):
+    """What a photo shows, its size in px, its light, and photos of surfaces if there are any."""
+
+    products: Sequence[Product]
+    width: int
+    height: int
+    light: Light
+    surfaces: Surfaces | None = None
 
 
 def draw_scene(
-    rng: np.random.Generator,
-    products: Sequence[Product],
-    width: int,
-    height: int,
-    surfaces: Surfaces | None = None,
+    rng: np.random.Generator, products: Sequence[Product], width: int, height: int, surfaces: Surfaces | None = None
 ) -> Scene:
     """Draw a photo of products: standing on a counter, side by side near the camera, lying, on a shelf, or in a hand.
 
@@ -46,32 +52,16 @@ def draw_scene(
     """
     if not products:
         raise ValueError("expected one product or more, found none")
-    light = Light.draw(rng)
-    kind = str(rng.choice(["counter", "row", "lying", "shelf", "hand"], p=[0.3, 0.25, 0.13, 0.2, 0.12]))
-    if kind == "counter":
-        stage = _counter(rng, products, width, height, light, surfaces)
-    elif kind == "row":
-        stage = _row(rng, products, width, height, light, surfaces)
-    elif kind == "lying":
-        stage = _lying(rng, products, width, height, light, surfaces)
-    elif kind == "shelf":
-        stage = shelf(rng, products, width, height, light, surfaces)
-    else:
-        stage = _in_hand(rng, products[0], width, height, light, surfaces)
+    shot = Shot(products, width, height, Light.draw(rng), surfaces)
+    stage = _KINDS[str(rng.choice(list(_KINDS), p=[0.3, 0.25, 0.13, 0.2, 0.12]))](rng, shot)
     if rng.random() < 0.25:
         stage.tilt(float(rng.normal(0, 0.12)))
     return stage.scene(photographed(rng, stage.canvas))
 
 
-def _counter(
-    rng: np.random.Generator,
-    products: Sequence[Product],
-    width: int,
-    height: int,
-    light: Light,
-    surfaces: Surfaces | None,
-) -> Stage:
+def _counter(rng: np.random.Generator, shot: Shot) -> Stage:
     """Stand products on a table; those farther away are smaller, higher in the picture, and painted first."""
+    products, width, height, light, surfaces = shot
     pitch = float(rng.uniform(0.05, 0.6))
     edge = float(np.clip(0.62 - 0.75 * pitch + rng.normal(0, 0.08), 0.0, 0.8))
     stage = Stage(counter(rng, height, width, surfaces, edge) if edge > 0.05 else surface(rng, height, width, surfaces))
@@ -108,15 +98,9 @@ def _places(rng: np.random.Generator, n: int, edge: float) -> list[tuple[float, 
     return sorted(places, key=lambda place: place[1])
 
 
-def _row(
-    rng: np.random.Generator,
-    products: Sequence[Product],
-    width: int,
-    height: int,
-    light: Light,
-    surfaces: Surfaces | None,
-) -> Stage:
+def _row(rng: np.random.Generator, shot: Shot) -> Stage:
     """Stand narrow products side by side before the camera, as an advertisement does: apart, touching, overlapping."""
+    products, width, height, light, surfaces = shot
     pitch, foot = float(rng.uniform(0.0, 0.3)), float(rng.uniform(0.72, 1.02))
     stage = Stage(_out_of_focus(rng, counter(rng, height, width, surfaces, foot - float(rng.uniform(0.08, 0.4)))))
     if rng.random() < 0.3:
@@ -160,15 +144,9 @@ def _out_of_focus(rng: np.random.Generator, picture: Pixels) -> Pixels:
     return bright
 
 
-def _lying(
-    rng: np.random.Generator,
-    products: Sequence[Product],
-    width: int,
-    height: int,
-    light: Light,
-    surfaces: Surfaces | None,
-) -> Stage:
+def _lying(rng: np.random.Generator, shot: Shot) -> Stage:
     """Lay products on a table that is seen from above, turned any way."""
+    products, width, height, light, surfaces = shot
     stage = Stage(surface(rng, height, width, surfaces))
     unit = min(width, height) * float(np.clip(1.1 / len(products) ** 0.45 * rng.uniform(0.7, 1.2), 0.14, 0.7))
     for product, (x, y) in zip(products, _places(rng, len(products), -0.3), strict=True):
@@ -182,15 +160,9 @@ def _lying(
     return stage
 
 
-def shelf(
-    rng: np.random.Generator,
-    products: Sequence[Product],
-    width: int,
-    height: int,
-    light: Light,
-    surfaces: Surfaces | None,
-) -> Stage:
+def shelf(rng: np.random.Generator, shot: Shot) -> Stage:
     """Fill the boards of a shelf from left to right, the same product several times side by side."""
+    products, width, height, _, surfaces = shot
     rows = 1 if len(products) < 3 else int(rng.integers(1, 4))
     stage = Stage(backdrop(rng, height, width, surfaces))
     dark = float(rng.uniform(0.25, 0.8))
@@ -202,21 +174,13 @@ def shelf(
         foot = round((row + 1 + start * 0.7) * board)
         if foot - board > height:
             break
-        turn = _board(stage, rng, products, turn, light, foot, board)
+        turn = _board(stage, rng, shot, turn, foot, board)
     return stage
 
 
-def _board(
-    stage: Stage,
-    rng: np.random.Generator,
-    products: Sequence[Product],
-    turn: int,
-    light: Light,
-    foot: int,
-    board: float,
-) -> int:
+def _board(stage: Stage, rng: np.random.Generator, shot: Shot, turn: int, foot: int, board: float) -> int:
     """Fill one board; return how many kinds have been set up so far."""
-    width = stage.canvas.shape[1]
+    products, light, width = shot.products, shot.light, stage.canvas.shape[1]
     pitch = float(rng.uniform(0.0, 0.22))
     tight = float(rng.uniform(0.0, 0.12))
     edge = max(6, round(board * float(rng.uniform(0.06, 0.12))))
@@ -241,9 +205,9 @@ def _board(
     return turn
 
 
-def _in_hand(
-    rng: np.random.Generator, product: Product, width: int, height: int, light: Light, surfaces: Surfaces | None
-) -> Stage:
+def _in_hand(rng: np.random.Generator, shot: Shot) -> Stage:
+    """Hold the first product in a hand."""
+    (product, *_), width, height, light, surfaces = shot
     stage = Stage(backdrop(rng, height, width, surfaces))
     view = View(float(rng.normal(0, 0.4)), float(rng.uniform(-0.15, 0.4)), light)
     sprite = pose(
@@ -261,3 +225,6 @@ def _in_hand(
     if rng.random() < 0.1:
         stage.put(None, price_tag(rng, height // 14, width // 7), int(rng.integers(width)), int(rng.integers(height)))
     return stage
+
+
+_KINDS = {"counter": _counter, "row": _row, "lying": _lying, "shelf": shelf, "hand": _in_hand}

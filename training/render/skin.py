@@ -8,11 +8,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from shitu_edge.imaging.resample import Pixels
+
 from . import label
 from .colors import BLACK, WHITE, luminance, mix
 from .design import Design
 
-Pixels = NDArray[np.uint8]
 _ROWS = 420
 _METAL = (196, 198, 200)
 
@@ -122,16 +123,8 @@ def _bottle(skin: Skin, design: Design) -> None:
             skin.color[y1:y2] = label.ground(design, columns, y2 - y1)
             skin.clear[y1:y2] = 0
             w = columns // 3
-            label.write(
-                skin.color,
-                design.brand,
-                design.brand_font,
-                (columns - w) // 2,
-                y1 + 2,
-                w,
-                y2 - y1 - 4,
-                design.brand_ink,
-            )
+            rect = ((columns - w) // 2, y1 + 2, w, y2 - y1 - 4)
+            label.write(skin.color, design.brand, design.brand_font, rect, design.brand_ink)
     ridges = 1 + 0.1 * np.sign(np.sin(np.arange(columns) / columns * 2 * np.pi * 40))
     skin.color[:cap] = np.clip(np.array(design.cap) * ridges[None, :, None], 0, 255)
     skin.color[cap - 3 : cap] = mix(design.cap, BLACK, 0.35)

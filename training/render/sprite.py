@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Pixels = NDArray[np.uint8]
+from shitu_edge.imaging.resample import Pixels
+
 Matrix = NDArray[np.float64]
 
 

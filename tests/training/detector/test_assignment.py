@@ -1,4 +1,4 @@
-"""SimOTA in one go for a batch, against a plain loop over pictures, things and anchors."""
+"""SimOTA in one go for a batch, against a plain loop over images, things and anchors."""
 
 from __future__ import annotations
 
@@ -17,44 +17,43 @@ from training.detector.boxes import Predictions, decode_boxes, gather_prediction
 from training.networks.picodet import HeadOutputs
 
 
-def predictions(pictures: int) -> Predictions:
+def predictions(images: int) -> Predictions:
     generator = torch.Generator().manual_seed(3)
     sides = (8, 4, 2, 1)
     return gather_predictions(
         HeadOutputs(
-            tuple(torch.randn(pictures, 1, side, side, generator=generator) for side in sides),
-            tuple(torch.randn(pictures, 32, side, side, generator=generator) for side in sides),
+            tuple(torch.randn(images, 1, side, side, generator=generator) for side in sides),
+            tuple(torch.randn(images, 32, side, side, generator=generator) for side in sides),
         )
     )
 
 
 def test_equals_the_plain_loop() -> None:
-    found = predictions(pictures=3)
+    found = predictions(images=3)
     boxes = torch.tensor([[4.0, 6, 30, 50], [10, 10, 40, 44], [0, 0, 64, 64], [33, 33, 37, 36], [50, 2, 63, 20]])
-    picture = torch.tensor([0, 0, 0, 2, 2])
-    assignment = assign(found, boxes, picture)
+    image_of = torch.tensor([0, 0, 0, 2, 2])
+    assignment = assign(found, boxes, image_of)
     got = {
-        (int(p), int(a)): int(t)
-        for p, a, t in zip(assignment.picture, assignment.anchor, assignment.thing, strict=True)
+        (int(p), int(a)): int(t) for p, a, t in zip(assignment.image, assignment.anchor, assignment.thing, strict=True)
     }
-    expected = {key: thing for image in range(3) for key, thing in by_loop(found, boxes, picture, image)}
+    expected = {key: thing for image in range(3) for key, thing in by_loop(found, boxes, image_of, image)}
     assert got == expected
     assert len(assignment.anchor) == len(got)
     assert set(assignment.thing.tolist()) == {0, 1, 2, 3, 4}
-    decoded = decode_boxes(found.bins, found.centers, found.strides)[assignment.picture, assignment.anchor]
+    decoded = decode_boxes(found.bins, found.centers, found.strides)[assignment.image, assignment.anchor]
     torch.testing.assert_close(assignment.quality, overlap(decoded, boxes[assignment.thing])[0])
 
 
 def test_nothing_there() -> None:
-    assignment = assign(predictions(pictures=2), torch.zeros(0, 4), torch.zeros(0, dtype=torch.long))
+    assignment = assign(predictions(images=2), torch.zeros(0, 4), torch.zeros(0, dtype=torch.long))
     assert len(assignment.anchor) == len(assignment.quality) == 0
 
 
-def by_loop(found: Predictions, boxes: Tensor, picture: Tensor, image: int) -> Iterator[tuple[tuple[int, int], int]]:
-    """Yield (picture, anchor), thing as the paper tells it."""
+def by_loop(found: Predictions, boxes: Tensor, image_of: Tensor, image: int) -> Iterator[tuple[tuple[int, int], int]]:
+    """Yield (image, anchor), thing as the paper tells it."""
     takers: dict[int, tuple[float, int]] = {}
     decoded = decode_boxes(found.bins[image], found.centers, found.strides)
-    for thing in (picture == image).nonzero().flatten().tolist():
+    for thing in (image_of == image).nonzero().flatten().tolist():
         x1, y1, x2, y2 = boxes[thing].tolist()
         ious = overlap(decoded, boxes[thing])[0].tolist()
         costs = {}

@@ -55,7 +55,7 @@ def test_things_get_as_narrow_and_as_broad_as_in_wide_and_tall_photos_made_squar
 
 
 @pytest.mark.parametrize("tiles", [1, 2, 4])
-def test_pictures(tiles: int) -> None:
+def test_images(tiles: int) -> None:
     counts = []
     for seed in range(40):
         pixels, boxes = augment([photo(BLOCK, (100, 30, 140, 80))] * tiles, 96, np.random.default_rng(seed))
@@ -70,7 +70,7 @@ def test_pictures(tiles: int) -> None:
     assert min(counts) >= tiles - 1
 
 
-def test_same_seed_same_picture() -> None:
+def test_same_seed_same_image() -> None:
     one, two = (augment([photo(BLOCK)], 64, np.random.default_rng(5)) for _ in range(2))
     other = augment([photo(BLOCK)], 64, np.random.default_rng(6))
     assert (one[0] == two[0]).all()

@@ -19,12 +19,12 @@ def test_a_step_is_the_same_after_a_restart_and_another_in_another_process(drawn
     photos = read_photos(drawn, photo_names(drawn))
     one, two, other = (Batches([photos], [1], 4, lambda _: (64, 96), seed=1, rank=rank) for rank in (0, 0, 1))
     for step in range(4):
-        images, boxes, picture = one[step]
+        images, boxes, image = one[step]
         assert images.shape[1:] in {(64, 64, 3), (96, 96, 3)}
         assert len(images) == 4
-        assert len(boxes) == len(picture)
-        assert picture.max() < 4
-        assert all(torch.equal(a, b) for a, b in zip((images, boxes, picture), two[step], strict=True))
+        assert len(boxes) == len(image)
+        assert image.max() < 4
+        assert all(torch.equal(a, b) for a, b in zip((images, boxes, image), two[step], strict=True))
         assert other[step][0].shape == images.shape
         assert not torch.equal(other[step][0], images)
     assert len({one[step][0].shape for step in range(12)}) == 2
@@ -36,7 +36,7 @@ def test_sources_are_drawn_by_weight() -> None:
     nothing = Photo("nothing", thing.pixels_rgb, np.zeros((0, 4), np.float32))
     batches = Batches([[thing], [nothing] * 50], [3, 1], 64, lambda _: (32,), seed=0)
     drawn = [batches[step] for step in range(4)]
-    empty = 1 - sum(len(set(picture.tolist())) for _, _, picture in drawn) / 256
-    # A picture is of one photo in 65, of two in 15, of four in 20 of a hundred.
+    empty = 1 - sum(len(set(image.tolist())) for _, _, image in drawn) / 256
+    # An image is of one photo in 65, of two in 15, of four in 20 of a hundred.
     expected = 0.65 * 0.25 + 0.15 * 0.25**2 + 0.2 * 0.25**4
     assert empty == pytest.approx(expected, abs=0.08)

@@ -55,10 +55,10 @@ def test_learns_eight_photos_by_heart(drawn: Path) -> None:
     optimizer = torch.optim.AdamW(network.parameters(), 4e-3)
     scale = np.array([side / 96, side / 64] * 2, np.float32)
     boxes = torch.from_numpy(np.concatenate([photo.boxes_xyxy * scale for photo in photos]))
-    picture = torch.from_numpy(np.repeat(np.arange(8), [len(photo.boxes_xyxy) for photo in photos]))
+    image = torch.from_numpy(np.repeat(np.arange(8), [len(photo.boxes_xyxy) for photo in photos]))
     images = normalize(torch.from_numpy(np.stack([cv2.resize(photo.pixels_rgb, (side, side)) for photo in photos])))
     for _ in range(60):
         optimizer.zero_grad()
-        torch.stack(list(detection_losses(network(images), boxes, picture).values())).sum().backward()
+        torch.stack(list(detection_losses(network(images), boxes, image).values())).sum().backward()
         optimizer.step()
     assert evaluate_ap(detect(network, photos, side), [photo.boxes_xyxy for photo in photos]) > 0.9

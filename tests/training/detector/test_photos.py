@@ -42,7 +42,7 @@ def test_refuses_a_damaged_label(tmp_path: Path, label: str) -> None:
 
 def test_refuses_a_damaged_photo_and_a_folder_without(tmp_path: Path) -> None:
     folder = yolo(tmp_path, "")
-    (folder / "images" / "a.png").write_bytes(b"no picture")
+    (folder / "images" / "a.png").write_bytes(b"no image")
     with pytest.raises(ValueError, match="cannot be decoded"):
         read_photos(folder, ["a.png"])
     with pytest.raises(ValueError, match="found none"):

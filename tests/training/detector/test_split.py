@@ -12,21 +12,21 @@ from training.detector.photos import photo_names
 from training.detector.split import near_duplicates, split_photos
 
 
-def picture(seed: int) -> np.ndarray:
+def image(seed: int) -> np.ndarray:
     coarse = np.random.default_rng(seed).integers(0, 256, (8, 8, 3)).astype(np.uint8)
     return np.asarray(cv2.resize(coarse, (64, 64), interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
 def test_turned_mirrored_and_darker_copies_are_found() -> None:
-    first, second = picture(1), picture(2)
+    first, second = image(1), image(2)
     slight = cv2.warpAffine(second, cv2.getRotationMatrix2D((32, 32), 12, 1), (64, 64))
     copies = [np.rot90(first).copy(), (first[:, ::-1] * 0.6).astype(np.uint8), cv2.GaussianBlur(slight, (5, 5), 0)]
-    assert near_duplicates([first, second, *copies, picture(3)]) == [[0, 2, 3], [1, 4], [5]]
+    assert near_duplicates([first, second, *copies, image(3)]) == [[0, 2, 3], [1, 4], [5]]
 
 
 def test_chains_are_one_group() -> None:
     """Each is like the next, the ends are not like one another."""
-    start, end = picture(1).astype(np.float32), picture(2).astype(np.float32)
+    start, end = image(1).astype(np.float32), image(2).astype(np.float32)
     chain = [(start + (end - start) * share).astype(np.uint8) for share in np.linspace(0, 1, 16)]
     assert near_duplicates([chain[0], chain[-1]]) == [[0], [1]]
     assert near_duplicates(chain) == [list(range(16))]
@@ -35,7 +35,7 @@ def test_chains_are_one_group() -> None:
 def test_copies_stay_on_one_side(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     for index in range(20):
-        cv2.imwrite(str(tmp_path / "images" / f"{index:02}.png"), picture(index // 2))
+        cv2.imwrite(str(tmp_path / "images" / f"{index:02}.png"), image(index // 2))
     for seed in range(5):
         train, held_out = split_photos(tmp_path, 0.3, seed)
         assert sorted(train + held_out) == photo_names(tmp_path)

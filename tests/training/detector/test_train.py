@@ -15,7 +15,7 @@ import torch
 
 from training.checkpoint import save_checkpoint
 from training.detector.options import DetectorOptions, Source
-from training.detector.train import CHECKPOINT, LOG, held_out_names, load_detector, train_detector
+from training.detector.train import CHECKPOINT, LOG, load_detector, train_detector
 from training.networks.extractor import Extractor
 
 
@@ -89,20 +89,12 @@ def test_starts_from_a_detector_of_its_size(drawn: Path, tmp_path: Path) -> None
         train_detector(replace(still, out=tmp_path / "wide", scale=0.5), lambda done, of: None)
 
 
-def test_holds_out_what_a_file_names(drawn: Path, tmp_path: Path) -> None:
-    names = tmp_path / "held-out.txt"
-    names.write_text("03.png\n06.png\n", "utf-8")
-    train, held_out = held_out_names(Source(drawn, held_out=names))
-    assert held_out == ["03.png", "06.png"]
-    assert train == ["00.png", "01.png", "02.png", "04.png", "05.png", "07.png"]
-
-
 def test_refuses_a_side_that_does_not_divide(drawn: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="multiple of 32, found 100"):
         replace(options(drawn, tmp_path), side=100)
 
 
-def test_small_pictures_first_and_a_rate_that_rises_and_falls(drawn: Path, tmp_path: Path) -> None:
+def test_small_images_first_and_a_rate_that_rises_and_falls(drawn: Path, tmp_path: Path) -> None:
     course = DetectorOptions((Source(drawn),), tmp_path, side=320, steps=1000, learning_rate=1.0)
     assert course.sides(0) == [224, 256, 288]
     assert course.sides(999) == [288, 320, 352]

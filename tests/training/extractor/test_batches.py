@@ -10,21 +10,21 @@ pytest.importorskip("torch", reason="PyTorch is not installed")
 import torch
 
 from training.extractor.batches import Batches, Course
-from training.extractor.packs import pack_pictures
+from training.extractor.packs import pack_images
 from training.extractor.teacher import MAPS, VECTORS
 
-from .pictures import write_products
+from .images import write_products
 from .test_packs import ignore
 
 
 @pytest.fixture(scope="module")
 def courses(tmp_path_factory: pytest.TempPathFactory) -> list[Course]:
-    """Six products of five views, and ten pictures that are each their own thing, with a teacher."""
+    """Six products of five views, and ten images that are each their own thing, with a teacher."""
     folder = tmp_path_factory.mktemp("courses")
     write_products(folder / "products", range(6), range(5))
     write_products(folder / "varied", range(20, 22), range(5))
-    pack_pictures([folder / "products"], folder / "a", 32, False, ignore)
-    pack_pictures([folder / "varied"], folder / "b", 32, True, ignore)
+    pack_images([folder / "products"], folder / "a", 32, False, ignore)
+    pack_images([folder / "varied"], folder / "b", 32, True, ignore)
     vectors = np.arange(10 * 3 * 4, dtype=np.float16).reshape(10, 3, 4)
     np.save(folder / "b" / VECTORS, vectors)
     np.save(folder / "b" / MAPS, np.broadcast_to(vectors[..., :2, None, None], (10, 3, 2, 7, 7)))

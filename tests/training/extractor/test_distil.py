@@ -21,12 +21,12 @@ from training.cli import app
 from training.extractor.converted import Converted
 from training.extractor.distil import Teachers, Views, distil
 from training.extractor.options import DistilOptions
-from training.extractor.packs import Pack, pack_pictures
+from training.extractor.packs import Pack, pack_images
 from training.extractor.teaching import Focus, find_focus, find_maps, read_teacher
 from training.extractor.train import CHECKPOINT, LOG, load_extractor
 from training.options import Share
 
-from .pictures import write_products
+from .images import write_products
 from .test_packs import ignore
 from .test_teacher import SIDE, write_teacher
 
@@ -42,7 +42,7 @@ def taught(tmp_path_factory: pytest.TempPathFactory) -> DistilOptions:
     for model, channels in zip(models, (200, 100), strict=True):
         write_teacher(model, mixing=rng.standard_normal((channels, 3), np.float32) / np.float32(16))
     products = write_products(folder / "products", range(12), range(4))
-    pack = pack_pictures([products], folder / "pack", 48, False, ignore)
+    pack = pack_images([products], folder / "pack", 48, False, ignore)
     find_focus([(pack, 1.0)], models, ignore).save(folder / "focus.npz")
     return DistilOptions(
         folder / "run",
@@ -60,8 +60,8 @@ def taught(tmp_path_factory: pytest.TempPathFactory) -> DistilOptions:
 def test_a_network_answers_as_in_openvino(tmp_path: Path) -> None:
     """With what real ones have: quantized weights and activations, pads on one side, groups, and sums of branches."""
     rng = np.random.default_rng(0)
-    picture = ops.parameter([1, 32, 32, 3], np.uint8)
-    planes = ops.transpose(ops.convert(picture, np.float32), np.array([0, 3, 1, 2]))
+    image = ops.parameter([1, 32, 32, 3], np.uint8)
+    planes = ops.transpose(ops.convert(image, np.float32), np.array([0, 3, 1, 2]))
     planes = ops.fake_quantize(planes, 0.0, 255.0, -1.0, 1.0, 256)
     # Small enough that OpenVINO's integers do not overflow on processors without VNNI.
     weights = ops.convert(ops.constant(rng.integers(-40, 41, (8, 3, 3, 3), np.int8)), np.float32)
@@ -72,7 +72,7 @@ def test_a_network_answers_as_in_openvino(tmp_path: Path) -> None:
     second = ops.group_convolution(first, grouped, [1, 1], [1, 1], [1, 1], [1, 1])
     second = ops.fake_quantize(ops.relu(second), 0.0, 9.0, 0.0, 9.0, 256)
     both = ops.divide(ops.subtract(ops.add(second, first), np.float32(0.5)), np.float32(2))
-    network = ov.Model([first, both], [picture])
+    network = ov.Model([first, both], [image])
     pixels = rng.integers(0, 256, (2, 32, 32, 3), np.uint8)
     with torch.no_grad():
         answers = Converted(network, [first.output(0), both.output(0)])(torch.from_numpy(pixels))
@@ -84,14 +84,14 @@ def test_a_network_answers_as_in_openvino(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_run_is_named() -> None:
-    picture = ops.parameter([1, 8, 8, 3], np.uint8, name="picture")
-    odd = ops.erf(ops.convert(picture, np.float32))
+    image = ops.parameter([1, 8, 8, 3], np.uint8, name="image")
+    odd = ops.erf(ops.convert(image, np.float32))
     with pytest.raises(ValueError, match="a teacher with Erf"):
-        Converted(ov.Model([odd], [picture]), [odd.output(0)])
+        Converted(ov.Model([odd], [image]), [odd.output(0)])
 
 
 def test_teachers_say_what_their_focus_keeps(taught: DistilOptions) -> None:
-    """Against NumPy: channels side by side, places of 8 × 8 pixels, and the whole picture."""
+    """Against NumPy: channels side by side, places of 8 × 8 pixels, and the whole image."""
     focus = Focus.load(taught.focus)
     networks = [read_teacher(model) for model in taught.models]
     pixels = np.random.default_rng(5).integers(0, 256, (2, SIDE, SIDE, 3), np.uint8)
@@ -114,7 +114,7 @@ def _mixing(model: Path) -> np.ndarray:
 
 
 def test_views_are_the_seeds_and_some_show_another(taught: DistilOptions) -> None:
-    """A pack of black pictures and one of white ones: only mixed views hold both."""
+    """A pack of black images and one of white ones: only mixed views hold both."""
     folder = taught.out.parent
     packs = []
     for level in (0, 255):
@@ -141,9 +141,7 @@ def test_a_student_comes_to_see_as_its_teachers(taught: DistilOptions, tmp_path:
     assert load_extractor(options.out / CHECKPOINT).stages == 5
 
 
-def test_an_interrupted_run_ends_as_an_uninterrupted_one(
-    taught: DistilOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_run_ends_as_an_uninterrupted_one(taught: DistilOptions, tmp_path: Path) -> None:
     class Interrupted(Exception):
         pass
 
@@ -151,8 +149,7 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(
         if done == 7:
             raise Interrupted
 
-    monkeypatch.setattr("training.extractor.distil._SAVE_EVERY", 5)
-    whole, parted = replace(taught, out=tmp_path / "whole"), replace(taught, out=tmp_path / "parted")
+    whole, parted = (replace(taught, out=tmp_path / name, save_every=5) for name in ("whole", "parted"))
     distil(whole, ignore)
     with pytest.raises(Interrupted):
         distil(parted, stop)
@@ -168,13 +165,13 @@ def test_teachers_that_do_not_go_together_are_refused(taught: DistilOptions, tmp
     with pytest.raises(ValueError, match=r"focus.npz: the focus is of maps of \[300, 300\] channels"):
         distil(replace(taught, models=taught.models[:1]), ignore)
     small = tmp_path / "small.xml"
-    picture = ops.parameter([1, 28, 28, 3], np.uint8)
-    planes = ops.transpose(ops.convert(picture, np.float32), np.array([0, 3, 1, 2]))
+    image = ops.parameter([1, 28, 28, 3], np.uint8)
+    planes = ops.transpose(ops.convert(image, np.float32), np.array([0, 3, 1, 2]))
     kernel = np.full((3, 3, 2, 2), 0.1, np.float32)
     for _ in range(2):
         planes = ops.convolution(planes, kernel, [2, 2], [0, 0], [0, 0], [1, 1])
-    ov.save_model(ov.Model([ops.reduce_mean(planes, np.array([2, 3]))], [picture]), small)
-    with pytest.raises(ValueError, match=r"pictures of one size, found \[28, 56\]"):
+    ov.save_model(ov.Model([ops.reduce_mean(planes, np.array([2, 3]))], [image]), small)
+    with pytest.raises(ValueError, match=r"images of one size, found \[28, 56\]"):
         distil(replace(taught, models=(taught.models[0], small)), ignore)
 
 

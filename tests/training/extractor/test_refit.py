@@ -11,18 +11,18 @@ pytest.importorskip("torch", reason="PyTorch is not installed")
 import torch
 
 from training.extractor.evaluate import embed_pack, evaluate
-from training.extractor.packs import Pack, pack_pictures
+from training.extractor.packs import Pack, pack_images
 from training.extractor.refit import refit
 from training.networks.extractor import Extractor
 
-from .pictures import write_products
+from .images import write_products
 from .test_packs import ignore
 
 
 def test_the_network_gives_what_was_fitted(tmp_path: Path) -> None:
     """Products that it has never seen are told apart better than by the untrained last layer."""
     for name, products, views in (("own", range(40), range(6)), ("new", range(50, 70), range(6))):
-        pack_pictures([write_products(tmp_path / name, products, views)], tmp_path / f"{name}-pack", 40, False, ignore)
+        pack_images([write_products(tmp_path / name, products, views)], tmp_path / f"{name}-pack", 40, False, ignore)
     own, new = Pack.open(tmp_path / "own-pack"), Pack.open(tmp_path / "new-pack")
     torch.manual_seed(1)
     untrained = Extractor(0.25, 32)

@@ -16,41 +16,49 @@ from numpy.typing import NDArray
 from openvino import opset13 as ops
 
 from training.extractor.discriminant import Scatter, discriminant
-from training.extractor.packs import Pack, pack_pictures
+from training.extractor.packs import Pack, pack_images
 from training.extractor.teacher import MAP_DEPTHS, Lessons, center
 from training.extractor.teaching import Focus, find_focus, teach
 from training.extractor.views import cut, part_of
 
-from .pictures import write_products
+from .images import write_products
 from .test_packs import ignore
 
 SIDE = 56
 
 
 def write_teacher(path: Path, halves: bool = True, mixing: NDArray[Any] | None = None) -> None:
-    """Write a network whose maps average 4 × 4 and 8 × 8 pixels, and whose vector is the picture's mean color.
+    """Write a network whose maps average 4 × 4 and 8 × 8 pixels, and whose vector is the image's mean color.
 
     `mixing` (C, 3) gives it more channels than colors.
     """
-    picture = ops.parameter([1, SIDE, SIDE, 3], np.uint8)
-    features = ops.transpose(ops.convert(picture, np.float32), np.array([0, 3, 1, 2]))
+    image = ops.parameter([1, SIDE, SIDE, 3], np.uint8)
+    features = ops.transpose(ops.convert(image, np.float32), np.array([0, 3, 1, 2]))
     if mixing is not None:
         features = ops.convolution(features, mixing[:, :, None, None], [1, 1], [0, 0], [0, 0], [1, 1])
     same = np.eye(3 if mixing is None else len(mixing), dtype=np.float32)
     for size in (4, 2 if halves else 14):
         kernel = same[:, :, None, None] * np.full((size, size), 1 / size**2, np.float32)
         features = ops.convolution(features, kernel, [size, size], [0, 0], [0, 0], [1, 1])
-    ov.save_model(ov.Model([ops.reduce_mean(features, np.array([2, 3]))], [picture]), path, compress_to_fp16=False)
+    ov.save_model(ov.Model([ops.reduce_mean(features, np.array([2, 3]))], [image]), path, compress_to_fp16=False)
+
+
+def projections() -> Focus:
+    """Return a focus of three channels that keeps the vector as it is, and random mixtures of the maps."""
+    parts: list[NDArray[np.float64]] = [np.eye(3), np.zeros(3)]
+    for depth in MAP_DEPTHS:
+        parts += [np.random.default_rng(depth).standard_normal((depth, 3)) / depth**0.5, np.zeros(depth)]
+    return Focus(*parts)
 
 
 @pytest.fixture(scope="module")
 def pack(tmp_path_factory: pytest.TempPathFactory) -> Pack:
-    """Two products of two pictures, taught in three views."""
+    """Two products of two images, taught in three views."""
     folder = tmp_path_factory.mktemp("taught")
     write_products(folder / "products", range(2), range(2))
     write_teacher(folder / "teacher.xml")
-    made = pack_pictures([folder / "products"], folder / "pack", 64, False, ignore)
-    teach(made, folder / "teacher.xml", 3, ignore)
+    made = pack_images([folder / "products"], folder / "pack", 64, False, ignore)
+    teach(made, folder / "teacher.xml", 3, ignore, projections())
     return made
 
 
@@ -62,8 +70,7 @@ def test_vectors_and_maps_are_those_of_their_views(pack: Pack) -> None:
         seen = cut(pack.pixels_rgb[row], part_of(row, view), SIDE).astype(np.float32)
         np.testing.assert_allclose(lessons.vectors[row, view], seen.mean((0, 1)), rtol=2e-3)
         places = seen.reshape(7, 8, 7, 8, 3).mean((1, 3)).transpose(2, 0, 1)
-        projection = np.random.default_rng(MAP_DEPTHS[0]).standard_normal((MAP_DEPTHS[0], 3)) / MAP_DEPTHS[0] ** 0.5
-        expected = np.einsum("dc,chw->dhw", projection, places)
+        expected = np.einsum("dc,chw->dhw", projections().coarse, places)
         np.testing.assert_allclose(lessons.maps[row, view, : MAP_DEPTHS[0]], expected, atol=0.3)
 
 
@@ -87,20 +94,20 @@ def test_what_is_taught_has_its_mean(pack: Pack) -> None:
 def test_a_teacher_without_maps_is_refused(pack: Pack, tmp_path: Path) -> None:
     write_teacher(tmp_path / "other.xml", halves=False)
     with pytest.raises(ValueError, match="halves its maps' resolution"):
-        teach(pack, tmp_path / "other.xml", 1, ignore)
+        teach(pack, tmp_path / "other.xml", 1, ignore, projections())
 
 
 def test_a_focus_is_what_tells_products_apart(tmp_path: Path) -> None:
     """Of maps with 256 channels that are mixtures of three colors, against discriminant analysis of mean colors."""
     mixing = np.random.default_rng(3).standard_normal((256, 3), np.float32) / np.float32(16)
     write_teacher(tmp_path / "teacher.xml", mixing=mixing)
-    made = pack_pictures(
+    made = pack_images(
         [write_products(tmp_path / "products", range(12), range(3))], tmp_path / "pack", 64, False, ignore
     )
     steps: list[tuple[int, int]] = []
     focus = find_focus([(made, 1.0)], [tmp_path / "teacher.xml"], lambda *step: steps.append(step))
     assert steps[-1] == (len(made), len(made))
-    colors = np.stack([cv2.resize(picture, (SIDE, SIDE)).mean((0, 1)) for picture in made.pixels_rgb])
+    colors = np.stack([cv2.resize(image, (SIDE, SIDE)).mean((0, 1)) for image in made.pixels_rgb])
     matrix, offset = discriminant(Scatter.of(colors @ mixing.T, made.labels), 256, 0.1)
     own = np.abs((colors @ mixing.T) @ focus.vector.T + focus.vector_offset)
     np.testing.assert_allclose(own, np.abs(colors @ mixing.T @ matrix.T + offset), atol=2e-3)
@@ -124,7 +131,7 @@ def test_several_teachers_are_one_of_all_their_channels(tmp_path: Path) -> None:
     for name, rows in (("whole", slice(None)), ("upper", slice(200)), ("lower", slice(200, None))):
         write_teacher(tmp_path / f"{name}.xml", mixing=mixing[rows])
     products = write_products(tmp_path / "products", range(8), range(3))
-    made = pack_pictures([products], tmp_path / "pack", 64, False, ignore)
+    made = pack_images([products], tmp_path / "pack", 64, False, ignore)
     one = find_focus([(made, 1.0)], [tmp_path / "whole.xml"], ignore)
     several = find_focus([(made, 1.0)], [tmp_path / "upper.xml", tmp_path / "lower.xml"], ignore)
     colors = mixing @ np.random.default_rng(5).uniform(0, 255, (3, 20))

@@ -19,12 +19,12 @@ from training.checkpoint import load_checkpoint, save_checkpoint
 from training.extractor.evaluate import evaluate
 from training.extractor.losses import triplet_angular_margin
 from training.extractor.options import ExtractorOptions
-from training.extractor.packs import Pack, pack_pictures
+from training.extractor.packs import Pack, pack_images
 from training.extractor.train import CHECKPOINT, LOG, load_extractor, train_extractor
 from training.networks.extractor import Extractor
 from training.options import Share
 
-from .pictures import write_products
+from .images import write_products
 from .test_packs import ignore
 
 CHECKOUT = Path(__file__).resolve().parents[3]
@@ -39,7 +39,7 @@ def packs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("gallery", range(50, 58), range(3)),
         ("queries", range(50, 58), range(3, 8)),
     ):
-        pack_pictures([write_products(folder / "pictures" / name, products, views)], folder / name, 40, False, ignore)
+        pack_images([write_products(folder / "pictures" / name, products, views)], folder / name, 40, False, ignore)
     return folder
 
 
@@ -92,30 +92,7 @@ def test_a_loss_of_no_weight_is_left_out(packs: Path, tmp_path: Path) -> None:
     assert logged["triplet"] > 0
 
 
-def test_shallow_packs_teach_the_last_layer_alone(packs: Path, tmp_path: Path) -> None:
-    """The backbone's weights shrink by their decay, and turn nowhere."""
-    shallow = replace(options(packs, tmp_path), products=(), shallow=(Share(packs / "train"),))
-    trained = train_extractor(shallow, ignore)
-    torch.manual_seed(1)
-    untrained = Extractor(0.25, 32)
-
-    def turned(name: str) -> float:
-        before, after = (network.get_parameter(name).detach().flatten() for network in (untrained, trained))
-        return float(1 - torch.nn.functional.cosine_similarity(before, after, dim=0))
-
-    names = [name for name, value in trained.named_parameters() if value.ndim == 4]
-    backbone = [name for name in names if name.startswith("backbone.")]
-    assert len(backbone) > 20
-    assert max(map(turned, backbone)) < 1e-5
-    assert turned("last_conv.weight") > 1e-3
-
-
-def test_an_interrupted_run_ends_as_if_it_had_not_been(
-    packs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import training.extractor.train as module
-
-    monkeypatch.setattr(module, "_SAVE_EVERY", 10)
+def test_an_interrupted_run_ends_as_if_it_had_not_been(packs: Path, tmp_path: Path) -> None:
     straight = train_extractor(options(packs, tmp_path / "straight"), ignore)
 
     def interrupt(done: int, total: int) -> None:
@@ -123,7 +100,7 @@ def test_an_interrupted_run_ends_as_if_it_had_not_been(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train_extractor(options(packs, tmp_path / "broken"), interrupt)
+        train_extractor(replace(options(packs, tmp_path / "broken"), save_every=10), interrupt)
     assert load_checkpoint(tmp_path / "broken" / CHECKPOINT, "extractor")["step"] == 10
     resumed = train_extractor(options(packs, tmp_path / "broken"), ignore)
     for one, other in zip(straight.state_dict().values(), resumed.state_dict().values(), strict=True):

@@ -32,7 +32,7 @@ def test_teacher_and_student_see_the_same_at_their_sizes(view: int) -> None:
     part = part_of(7, view)
     small, large = cut(picture, part, 32), cut(picture, part, 96)
     shrunk = large.reshape(32, 3, 32, 3, 3).mean((1, 3))
-    # Mirrored edges bend the gradient where a view looks beyond the picture: most pixels, not all.
+    # Mirrored edges bend the gradient where a view looks beyond the image: most pixels, not all.
     assert np.quantile(np.abs(small - shrunk), 0.95) <= 3
 
 

@@ -34,7 +34,7 @@ def test_an_untrained_network_finds_nearly_nothing(network: PicoDet) -> None:
 
 
 @torch.inference_mode()
-def test_pictures_of_a_batch_do_not_see_each_other(network: PicoDet) -> None:
+def test_images_of_a_batch_do_not_see_each_other(network: PicoDet) -> None:
     images = torch.rand(2, 3, 64, 64)
     both, alone = network(images), network(images[1:])
     for level, expected in zip((*both.logits, *both.bins), (*alone.logits, *alone.bins), strict=True):

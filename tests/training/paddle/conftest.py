@@ -16,7 +16,7 @@ Checkpoint = Callable[[str], Path]
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     """Give the checkpoint of a `detector` or of an extractor with the backbone of that name; skips without PyTorch.
 
-    `joined` is an extractor whose embedding is made of three stages, of pictures and their mirror images.
+    `joined` is an extractor whose embedding is made of three stages, of images and their mirror images.
     """
     pytest.importorskip("torch", reason="PyTorch is not installed")
     import torch

@@ -29,12 +29,12 @@ def bottle(center: tuple[float, float] = (112, 84), turn_deg: float = 30, size: 
 def photo(mask: Pixels, color: tuple[int, int, int] = (60, 110, 70), shadow: float = 0.35, seed: int = 0) -> Pixels:
     """Return a photo (168, 224, 3) of a striped thing with this mask, its soft shadow beside it, with noise."""
     shade = cv2.GaussianBlur(np.roll(mask, (10, 14), (0, 1)).astype(np.float32), (0, 0), 9)
-    picture = board() * (1 - shadow * shade[..., None])
+    image = board() * (1 - shadow * shade[..., None])
     stripes = 1 + 0.25 * np.sign(np.sin(np.arange(224) / 5))[None, :, None]
     inside = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 0.7)[..., None]
-    picture = (1 - inside) * picture + inside * np.array(color) * stripes
-    noise = np.random.default_rng(seed).normal(0, 1.5, picture.shape)
-    noisy: Pixels = np.clip(picture + noise, 0, 255).astype(np.uint8)
+    image = (1 - inside) * image + inside * np.array(color) * stripes
+    noise = np.random.default_rng(seed).normal(0, 1.5, image.shape)
+    noisy: Pixels = np.clip(image + noise, 0, 255).astype(np.uint8)
     return noisy
 
 

@@ -62,20 +62,20 @@ def test_a_side_that_is_cut_comes_to_lie_below(center: tuple[int, int]) -> None:
 def test_glass_lets_the_ground_through_where_it_has_no_color() -> None:
     drawn = bottle(turn_deg=0)
     rim = drawn - cv2.erode(drawn, np.ones((9, 9), np.uint8))
-    picture = board()
-    picture[rim > 0] = (30, 60, 40)
-    cutout = cut_out(np.clip(picture, 0, 255).astype(np.uint8), see_through=True)
+    image = board()
+    image[rim > 0] = (30, 60, 40)
+    cutout = cut_out(np.clip(image, 0, 255).astype(np.uint8), see_through=True)
     assert cutout is not None
     height, width = cutout.clear.shape
     assert cutout.clear[height // 2, width // 2] > 0.7
     assert cutout.clear[height // 2, 2] < 0.05
 
 
-def test_several_things_in_a_catalog_picture_are_left_out() -> None:
-    picture = np.full((128, 128, 3), 255, np.uint8)
+def test_several_things_in_a_catalog_image_are_left_out() -> None:
+    image = np.full((128, 128, 3), 255, np.uint8)
     for center in ((40, 40), (88, 40), (64, 90)):
-        cv2.circle(picture, center, 26, (30, 160, 30), -1)
-    assert cut_out_of_catalog(picture, is_package=False) is None
+        cv2.circle(image, center, 26, (30, 160, 30), -1)
+    assert cut_out_of_catalog(image, is_package=False) is None
     single = cv2.circle(np.full((128, 128, 3), 255, np.uint8), (64, 64), 40, (30, 160, 30), -1)
     cutout = cut_out_of_catalog(single, is_package=False)
     assert cutout is not None

@@ -14,7 +14,6 @@ from shitu_edge.imaging.geometry import iou
 from shitu_edge.results import Detections
 from shitu_edge.stages.detect import Detector
 from training.detector.photos import read_photos, read_rgb
-from training.paste import pseudo_labels
 from training.paste.pseudo_labels import LOOSE, PACKAGES, grocery_photos, label_photos, trusted_box
 from training.paste.teacher import open_localizer
 
@@ -52,10 +51,10 @@ def teacher(*arguments: object) -> Detector:
 
 
 def shop(*blocks: tuple[int, int, int, int], height: int = 160, width: int = 200) -> Pixels:
-    picture = np.full((height, width, 3), 120, np.uint8)
+    image = np.full((height, width, 3), 120, np.uint8)
     for x0, y0, x1, y1 in blocks:
-        picture[y0:y1, x0:x1] = (220, 20, 20)
-    return picture
+        image[y0:y1, x0:x1] = (220, 20, 20)
+    return image
 
 
 MILK, FAR = (60, 30, 110, 130), (150, 20, 165, 40)
@@ -68,7 +67,7 @@ def test_a_box_on_which_all_looks_agree_is_believed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("scores", "shift", "picture"),
+    ("scores", "shift", "image"),
     [
         ((0.4,), 0, shop(MILK)),  # not sure
         ((0.9, 0.5), 0, shop(MILK, FAR)),  # a rival
@@ -77,8 +76,8 @@ def test_a_box_on_which_all_looks_agree_is_believed() -> None:
         ((0.9,), 0, shop()),  # nothing
     ],
 )
-def test_others_are_not(scores: tuple[float, ...], shift: float, picture: Pixels) -> None:
-    assert trusted_box(teacher(scores, shift), picture, PACKAGES) is None
+def test_others_are_not(scores: tuple[float, ...], shift: float, image: Pixels) -> None:
+    assert trusted_box(teacher(scores, shift), image, PACKAGES) is None
 
 
 def test_loose_goods_must_be_surer_and_smaller() -> None:
@@ -90,14 +89,13 @@ def test_loose_goods_must_be_surer_and_smaller() -> None:
     assert trusted_box(teacher((0.9,)), shop(crate), LOOSE) is None
 
 
-def test_trusted_photos_are_written_around_their_box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trusted_photos_are_written_around_their_box(tmp_path: Path) -> None:
     photos = [tmp_path / f"in/Packages/Milk/{number}.jpg" for number in range(3)]
     large = shop((300, 900, 500, 1300), height=1600, width=1200)
-    for photo, picture in zip(photos, (shop(MILK), shop(), large), strict=True):
-        write_rgb(photo, picture)
-    monkeypatch.setattr(pseudo_labels, "open_localizer", lambda file: teacher())
+    for photo, image in zip(photos, (shop(MILK), shop(), large), strict=True):
+        write_rgb(photo, image)
     told: list[tuple[int, int]] = []
-    written = label_photos(photos, tmp_path / "out", tmp_path, lambda done, total: told.append((done, total)))
+    written = label_photos(photos, tmp_path / "out", teacher(), lambda done, total: told.append((done, total)))
     assert written == 2
     assert told == [(1, 3), (2, 3), (3, 3)]
     assert sorted(path.name for path in (tmp_path / "out/labels").iterdir()) == ["000000.txt", "000002.txt"]
@@ -121,7 +119,7 @@ def test_photos_of_the_test_split_are_never_listed(tmp_path: Path) -> None:
 
 
 @pytest.mark.shared_data
-def test_the_localizer_finds_a_package_in_a_catalog_picture(shared: Path) -> None:
+def test_the_localizer_finds_a_package_in_a_catalog_image(shared: Path) -> None:
     localizer = open_localizer(shared / "models/mobile_object_localizer.onnx")
     file = next((shared / "data/grocery/images/iconic/Packages").rglob("Bravo-Apple-Juice_Iconic.jpg"))
     pixels = read_rgb(file)

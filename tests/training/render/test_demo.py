@@ -19,11 +19,9 @@ def test_the_drawn_samples_are_what_the_demo_reads(tmp_path: Path, monkeypatch: 
     for module in (demo, demo_scenes):  # coarser, to be quick
         monkeypatch.setattr(module, "FINE", 1)
         monkeypatch.setattr(module, "TEXTURES", 0.5)
-    monkeypatch.setattr(demo, "SCENES", {"kitchen": demo_scenes.SCENES["kitchen"]})
     names = {"Cola can", "Honey", "Oat drink 1 l", "Tomato juice"}
     few = tuple(sample for sample in samples() if sample.name is None or sample.name in names)
-    monkeypatch.setattr(demo, "samples", lambda: few)
-    demo.draw_demo(tmp_path, 3)
+    demo.draw_demo(tmp_path, 3, few, {"kitchen": demo_scenes.SCENES["kitchen"]})
     read = find_photos(tmp_path)
     assert Counter(picture.label for picture in read.gallery) == dict.fromkeys(names, 3)
     (scene,) = read.scenes

@@ -1,4 +1,4 @@
-"""The forms in which a network's weights are stored beside plain float32: simplified ONNX, half precision."""
+"""The variants in which a network's weights are stored beside plain float32: simplified ONNX, half precision."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stored forms compute what the plain one does: simplified, and in half precision, on both engines."""
+"""Stored variants compute what the plain one does: simplified, and in half precision, on both engines."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import onnxruntime
 import openvino as ov
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from shitu_edge_export.forms import halve_ir, halve_onnx, simplify_onnx
+from shitu_edge_export.variants import halve_ir, halve_onnx, simplify_onnx
 
 from .programs import Net, Pico, extractor, write
 
