@@ -45,11 +45,11 @@ def run_selftest(subject: str) -> SelfTest:
             command, capture_output=True, encoding="utf-8", errors="replace", timeout=_TIMEOUT_S, check=False
         )
     except subprocess.TimeoutExpired:
-        return SelfTest(subject, None, f"gave no answer within {_TIMEOUT_S} s")
+        return SelfTest(subject, None, f"did not finish within {_TIMEOUT_S} s")
     if done.returncode == 0:
         return SelfTest(subject, float(done.stdout.split()[-1]), None)
     if not 0 < done.returncode < 256:  # a signal, or Windows' word for one
-        return SelfTest(subject, None, f"crashed ({done.returncode}): built for another CPU? Install it anew")
+        return SelfTest(subject, None, f"crashed ({done.returncode}): built for another CPU? Reinstall it")
     lines = done.stderr.strip().splitlines()
     return SelfTest(subject, None, lines[-1] if lines else f"exited with status {done.returncode}")
 
@@ -67,7 +67,7 @@ def _try_engine(engine: str) -> None:
     values = np.linspace(-1, 1, INPUTS, dtype=np.float32)[None]
     found = session.run({"input": values})["output"]
     if not np.allclose(found, np.maximum(values @ network_weights(), 0), atol=1e-5):
-        raise EngineError("answers wrongly")
+        raise EngineError("gives wrong results")
 
 
 def _locate(_file_format: str) -> ModelFiles:
@@ -78,7 +78,7 @@ def _try_index() -> None:
     rows = np.eye(16, dtype=np.float32)
     graph = GraphIndex.build(np.arange(16, dtype=np.int64), lambda ids: rows[ids], 16, GraphParameters(), threads=1)
     if not np.array_equal(graph.search(rows, 1)[0][:, 0], np.arange(16)):
-        raise GalleryError("answers wrongly")
+        raise GalleryError("gives wrong results")
 
 
 def main() -> None:

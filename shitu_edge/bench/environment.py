@@ -43,7 +43,7 @@ class Environment:
         if self.load is not None and self.load > 0.5:
             found.append(f"the machine was busy before the benchmark began: load {self.load:.1f}")
         if self.governor == "powersave":
-            found.append("the CPU's governor is powersave: the clock follows the load, and short work runs slowly")
+            found.append("the CPU governor is powersave: short work runs at a low clock")
         if self.cpu.quota_cpus is not None and self.cpu.quota_cpus < self.cpu.physical_cores:
             found.append(f"this process may use {self.cpu.quota_cpus:g} of {self.cpu.physical_cores} cores on average")
         return found

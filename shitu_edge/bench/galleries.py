@@ -95,7 +95,7 @@ def prepared_gallery(
         folder.mkdir(parents=True, exist_ok=True)
         scratch = TemporaryDirectory(dir=folder)
     except OSError as error:
-        raise GalleryError(f"{folder}: cannot be made: {error.strerror}") from error
+        raise GalleryError(f"{folder}: cannot be created: {error.strerror}") from error
     name, fingerprint, dim = extractor.network.name, extractor.fingerprint, extractor.dim
     with scratch as unfinished:
         new = Path(unfinished, "new.gallery")

@@ -67,11 +67,7 @@ class Setup:
     seed: int = 1
 
     def __post_init__(self) -> None:
-        """Check the ranges.
-
-        Raises:
-            OptionError: a value is outside its range.
-        """
+        """Check the ranges; raises `OptionError`."""
         for name in ("gallery_size", "objects", "count"):
             require_whole(name, getattr(self, name), 1)
         require_threads(self.threads)

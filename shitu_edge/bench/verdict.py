@@ -84,6 +84,6 @@ def _changes(result: Result) -> Iterator[tuple[str, Setup]]:
     while objects > 1:
         objects = max(1, objects // 2)
         yield (
-            f"{objects} boxes an image instead of {setup.objects} (--objects {objects})",
+            f"boxes per image: {objects} instead of {setup.objects} (--objects {objects})",
             replace(setup, objects=objects),
         )

@@ -43,7 +43,7 @@ def external_files(model: bytes | mmap) -> set[str]:
         for number, first, last in _fields(model, start, end):
             fields += 1
             if fields > _MOST_FIELDS:
-                raise ValueError(f"is no ONNX model of fewer than {_MOST_FIELDS} fields")
+                raise ValueError(f"is not an ONNX model, or one of more than {_MOST_FIELDS} fields")
             if number in _TENSORS_AT[kind]:
                 messages.append((_TENSORS_AT[kind][number], first, last))
             elif kind == "entry" and number in texts:
@@ -64,9 +64,9 @@ def _fields(model: bytes | mmap, at: int, end: int) -> Iterator[tuple[int, int, 
         elif wire == _VARINT:
             _, at = _varint(model, at, end)
         elif wire not in _SIZES:
-            raise ValueError("is not an ONNX model: a field is of no kind that ONNX has")
+            raise ValueError("is not an ONNX model: a field has an unknown type")
         if size > end - at:
-            raise ValueError("is not an ONNX model: a field is longer than what holds it")
+            raise ValueError("is not an ONNX model: a field exceeds its message")
         yield number if wire == _COUNTED else 0, at, at + size
         at += size
 

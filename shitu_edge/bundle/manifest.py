@@ -160,11 +160,7 @@ class DetectorSpec:
     max_boxes: int = 5
 
     def __post_init__(self) -> None:
-        """Check the ranges.
-
-        Raises:
-            OptionError: a value is outside its range.
-        """
+        """Check the ranges; raises `OptionError`."""
         require_number("score_threshold", self.score_threshold, 0, 1)
         require_whole("max_boxes", self.max_boxes, 1)
         if not isinstance(self.head, Postprocessed):
@@ -212,11 +208,7 @@ class DecisionPolicy:
     whole_image: WholeImage = "always"
 
     def __post_init__(self) -> None:
-        """Check the ranges.
-
-        Raises:
-            OptionError: a value is outside its range.
-        """
+        """Check the ranges; raises `OptionError`."""
         require_number("similarity_threshold", self.similarity_threshold, -1, 1)
         require_number("margin", self.margin, 0, 2)
         require_whole("neighbors", self.neighbors, 1)
@@ -281,7 +273,9 @@ class Bundle:
             path = self.folder / file.path
             found = network_sha256(path)
             if found != file.sha256:
-                raise BundleError(f"{path}: altered: its SHA-256 is {found}, bundle.json says {file.sha256}")
+                raise BundleError(
+                    f"{path}: checksum mismatch: bundle.json says {file.sha256}, found {found}; copy the bundle again"
+                )
             paths.append(path)
         folder = PurePosixPath(files[0].path).parent
         refuse_unlisted(paths[0], file_format, {posixpath.relpath(file.path, folder) for file in files[1:]})
@@ -378,7 +372,9 @@ def _check(manifest: Manifest, where: str) -> None:
         # bf16 is a way to compute with the fp32 files.
         stored = "fp32" if network.default_precision == "bf16" else network.default_precision
         if not any(network.files.get(stored, {}).values()):
-            raise BundleError(f"{where}: {network.name}: no files of its default precision {network.default_precision}")
+            raise BundleError(
+                f"{where}: {network.name}: no files of its default precision, {network.default_precision}"
+            )
         for formats in network.files.values():
             for file_format, files in formats.items():
                 _check_paths(file_format, files, where)
@@ -402,7 +398,7 @@ def _check(manifest: Manifest, where: str) -> None:
         if len(head.projection) not in (0, head.reg_max + 1):
             raise BundleError(f"{where}: detector.head: expected a projection of {head.reg_max + 1} numbers, or none")
     if isinstance(head, Postprocessed) and (missing := {"score", "x1", "y1", "x2", "y2"} - set(head.columns)):
-        raise BundleError(f"{where}: detector.head.columns: {', '.join(sorted(missing))} missing")
+        raise BundleError(f"{where}: detector.head.columns: missing {', '.join(sorted(missing))}")
 
 
 def _check_paths(file_format: str, files: Sequence[NetworkFile], where: str) -> None:

@@ -56,11 +56,11 @@ def refuse_unlisted(network: Path, file_format: str, beside: Collection[str]) ->
     if is_xml != (file_format == "openvino"):
         raise BundleError(f"{network}: is {'' if is_xml else 'not '}an OpenVINO IR, bundle.json says {file_format}")
     if is_xml and not beside:
-        raise BundleError(f"{network}: bundle.json lists no file with its weights (.bin)")
+        raise BundleError(f"{network}: bundle.json lists no .bin file with its weights")
     listed = set(map(posixpath.normpath, beside))
     unlisted = sorted(name for name in named if posixpath.normpath(name) not in listed)
     if unlisted:
         raise BundleError(
-            f"{network}: keeps tensors in {unlisted[0]!r:.80}, which bundle.json does not list beside it, so no digest "
-            "covers them; list the file, or save the model as one file"
+            f"{network}: keeps tensors in {unlisted[0]!r:.80}, which bundle.json does not list; list the file, or "
+            "save the model as one file"
         )

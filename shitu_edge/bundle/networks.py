@@ -28,7 +28,7 @@ def open_bundle(bundle: str | os.PathLike[str] | None) -> Bundle:
         return Bundle.open(chosen)
     if DEFAULT_BUNDLE not in {folder.name for folder in bundle_folders()}:
         raise BundleError(
-            f"no model bundle was named, and there is no {DEFAULT_BUNDLE} here to take by default: name a folder "
+            f"no model bundle was named, and the default, {DEFAULT_BUNDLE}, is not installed: name a folder "
             f"(--models, or ${BUNDLE_VARIABLE})"
         )
     return Bundle.open(DEFAULT_BUNDLE)

@@ -42,11 +42,7 @@ class Profile:
     p95_ms: float
 
     def __post_init__(self) -> None:
-        """Check the ranges.
-
-        Raises:
-            OptionError: a value is outside its range.
-        """
+        """Check the ranges; raises `OptionError`."""
         require_one_of("engine", self.engine, get_args(EngineName))
         for name in ("detector_precision", "extractor_precision"):
             require_one_of(name, getattr(self, name), get_args(Precision))
@@ -68,7 +64,7 @@ class Profile:
                 raise SchemaError(f"expected schema_version {SCHEMA_VERSION}, found {shown(version)}")
             return build(cls, stored)
         except OSError as error:
-            raise OptionError(f"{path}: {error.strerror}; `shitu-edge tune` writes a profile") from error
+            raise OptionError(f"{path}: {error.strerror}; write a profile with `shitu-edge tune`") from error
         except ValueError as error:
             raise OptionError(f"{path}: is not a profile: {error}") from error
 
@@ -98,6 +94,6 @@ class Profile:
         """
         if bundle.digest != self.bundle_digest:
             raise OptionError(
-                f"the profile is for another bundle, {self.bundle} ({self.bundle_digest[:12]}), and not for "
-                f"{bundle.manifest.name} ({bundle.digest[:12]}); `shitu-edge tune` makes a new one"
+                f"the profile is for the bundle {self.bundle} ({self.bundle_digest[:12]}), not for "
+                f"{bundle.manifest.name} ({bundle.digest[:12]}); run `shitu-edge tune` with this bundle"
             )

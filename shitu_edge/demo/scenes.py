@@ -42,11 +42,7 @@ class Expected:
     label: str | None
 
     def __post_init__(self) -> None:
-        """Check the box.
-
-        Raises:
-            OptionError: a side lies further out than any image reaches.
-        """
+        """Check the box; raises `OptionError`."""
         for side in self.box_xyxy:
             require_number("box_xyxy", side, -_FURTHEST, _FURTHEST)
 
@@ -162,8 +158,10 @@ def _read_expectations(file: Path, scenes: Sequence[str], labels: set[str]) -> M
     except ValueError as error:
         raise GalleryError(f"{file}: {str(error).removeprefix('.')}") from error
     if absent := sorted(set(read) - set(scenes)):
-        raise GalleryError(f"{file}: {named(absent[0])}: no such image beside it")
+        raise GalleryError(f"{file}: {named(absent[0])}: no such image in this folder")
     labeled = {thing.label for things in read.values() for thing in things if thing.label is not None}
     if absent := sorted(labeled - labels):
-        raise GalleryError(f"{file}: {shown(absent[0])} is no product of the gallery; one that is not there is null")
+        raise GalleryError(
+            f"{file}: {shown(absent[0])} is not a product of the gallery; the label of an unknown object is null"
+        )
     return read

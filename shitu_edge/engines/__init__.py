@@ -107,7 +107,7 @@ def choose_format(model: Model, readable: tuple[str, ...]) -> str:
     for file_format in readable:
         if file_format in model.formats:
             return file_format
-    raise EngineError(f"needs {model.precision} files as {' or '.join(readable)}; there are {', '.join(model.formats)}")
+    raise EngineError(f"needs {model.precision} files as {' or '.join(readable)}, found {', '.join(model.formats)}")
 
 
 def _module(engine: str) -> Any:
@@ -118,7 +118,7 @@ def _module(engine: str) -> Any:
     except ModuleNotFoundError as error:
         raise EngineError(f"is not installed ({error}); pip install {engine}") from error
     except Exception as error:  # a broken native library may raise any
-        raise EngineError(f"cannot be loaded ({reason(error)}); install {engine} again") from error
+        raise EngineError(f"cannot be loaded ({reason(error)}); reinstall {engine}") from error
 
 
 def reason(error: Exception, line: int = 0) -> str:

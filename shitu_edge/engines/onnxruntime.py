@@ -48,9 +48,9 @@ class OnnxRuntimeSession:
 def open_session(model: Model, resources: Resources, fallback: str | None) -> OnnxRuntimeSession:
     """Load a model; see `engines.open_session`."""
     if model.precision == "bf16":
-        raise EngineError("has no bf16; choose fp32 or int8, or OpenVINO")
+        raise EngineError("does not compute in bf16; choose fp32 or int8, or OpenVINO")
     if _NEEDS_PROC and not is_described():
-        raise EngineError("cannot start: before 1.26 it aborts if /proc and /sys are hidden; mount /proc")
+        raise EngineError("cannot start: versions before 1.26 need /proc or /sys; mount /proc")
     files = model.locate(choose_format(model, ("onnx",)))
     options = ort.SessionOptions()
     options.intra_op_num_threads = max(1, resources.threads // resources.streams)
@@ -83,6 +83,8 @@ def _source(files: ModelFiles) -> str | bytes:
         os.fspath(path).encode()
     except UnicodeEncodeError as error:
         if others:
-            raise EngineError(f"finds no further files in a folder whose name is not UTF-8: rename {path}") from error
+            raise EngineError(
+                f"cannot open several files in a folder whose name is not UTF-8: rename {path}"
+            ) from error
         return path.read_bytes()
     return os.fspath(path)

@@ -73,7 +73,7 @@ def open_session(model: Model, resources: Resources, fallback: str | None) -> Op
     except Exception as error:
         raise EngineError(f"cannot start: {reason(error, _LAST)}") from error
     if model.precision == "bf16" and "BF16" not in capabilities:
-        raise EngineError("this CPU has no bf16; choose fp32 or int8")
+        raise EngineError("this CPU does not compute in bf16; choose fp32 or int8")
     files = model.locate(choose_format(model, ("openvino", "onnx", "tflite")))
     requests: SimpleQueue[Any] = SimpleQueue()
     keep_in_children(requests)

@@ -359,7 +359,7 @@ class Gallery:
     def lineage(self, revision: int) -> str | None:
         """Return what tells the log up to a revision from those of all other galleries, None where it is shorter."""
         with self._store.snapshot() as snapshot:
-            return snapshot.lineage(revision)
+            return snapshot.history_hash(revision)
 
     def repeat(self, recorded: Replay) -> None:
         """Repeat the revisions of a copy of this gallery, all or none.
@@ -375,7 +375,7 @@ class Gallery:
     @property
     def graph_parameters(self) -> GraphParameters | None:
         """Those of the graph on record, None when there is none."""
-        record = self._store.graph()
+        record = self._store.index()
         return record.parameters if record else None
 
     def needs_graph(self) -> bool:
@@ -435,7 +435,7 @@ class Gallery:
         self._store.copy(path)
         copied = Store.open(path)
         try:
-            record = copied.graph()  # which may be another by now than when the copy began
+            record = copied.index()  # which may be another by now than when the copy began
         finally:
             copied.close()
         if record:

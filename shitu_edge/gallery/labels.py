@@ -42,7 +42,7 @@ def normal_label(label: str, whose: str) -> str:
 def label_fault(label: str) -> str | None:
     """Return why a label, of an older gallery for instance, would not be taken as it is; None where it would."""
     normal = _normal(label)
-    return _fault(normal) or ("holds characters that nobody sees" if normal != label else None)
+    return _fault(normal) or ("holds invisible characters" if normal != label else None)
 
 
 def spellings(label: str) -> tuple[str, ...]:
@@ -93,7 +93,7 @@ def _fault(label: str) -> str | None:
         return None
     character = unsafe[0]
     if character in "\n\r\u2028\u2029":
-        return "is more than a line"
+        return "has line breaks"
     if "\ud800" <= character <= "\udfff":
         return f"is not Unicode text{_encoded(label)}"
     return f"holds a control character, U+{ord(character):04X}"

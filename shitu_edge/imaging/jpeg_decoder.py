@@ -91,12 +91,12 @@ def _with_zeros(file: Jpeg, decoded: Callable[[bytes], _Pixels]) -> _Pixels:
     pixels = attempt(file.without_last(padding))
     if pixels is None:
         if padding and attempt(file.without_last(LOOKAHEAD)) is not None:
-            raise TruncatedError("zeros stand where data are missing")
+            raise TruncatedError("zeros in place of data")
         return decoded(file.content)
     if file.has_zeros_within:
         shorter = (attempt(file.without_last(padding + _SHORTER, ones=ones)) for ones in (False, True))
         if all(found is not None for found in shorter):
-            raise RefusedError("cannot be decoded: its data go on behind its last pixel, so a part of it was replaced")
+            raise RefusedError("cannot be decoded: its data continue after its last pixel, so a part was replaced")
     return pixels
 
 

@@ -49,13 +49,15 @@ def reader(image_format: str | None) -> Reader:
         return _heif()
     known = _READERS.get(_SAME_READER.get(image_format, image_format))
     if known is None:
-        raise RefusedError(f"is {image_format}, which is not read here; save it as JPEG or PNG")
+        raise RefusedError(f"is {image_format}, which is not supported; save it as JPEG or PNG")
     return known
 
 
 def _avif() -> Reader:
     if "avif" not in features.modules or not features.check("avif"):
-        raise RefusedError("is AVIF, which this Pillow does not read; pip install --upgrade pillow, or save it as JPEG")
+        raise RefusedError(
+            "is AVIF, which this Pillow does not support; pip install --upgrade pillow, or save it as JPEG"
+        )
     plugin: Any = import_module("PIL.AvifImagePlugin")  # older ones have none
     found: Reader = plugin.AvifImageFile
     return found
@@ -65,6 +67,6 @@ def _heif() -> Reader:
     try:
         import pillow_heif
     except ImportError as error:
-        raise RefusedError("is HEIC; pip install pillow-heif reads it, or save it as JPEG") from error
+        raise RefusedError("is HEIC, which needs pillow-heif; pip install pillow-heif, or save it as JPEG") from error
     found: Reader = pillow_heif.HeifImageFile
     return found

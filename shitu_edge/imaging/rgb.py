@@ -78,7 +78,7 @@ def _conversion(image: Image.Image) -> _Convert:
     if image.mode.startswith("I"):
         return _from_16_bit
     if image.mode == "F":
-        raise ValueError("pixels are floating point; save it with 8 or 16 bits a channel")
+        raise ValueError("pixels are floating point; save it with 8 or 16 bits per channel")
     if image.mode in _ALPHA_MODES or "transparency" in image.info:
         return _on_white if _shows(image) else _colors_alone
     return lambda strip: strip if strip.mode == "RGB" else strip.convert("RGB")
@@ -105,5 +105,5 @@ def _colors_alone(strip: Image.Image) -> Image.Image:
 def _from_16_bit(strip: Image.Image) -> Image.Image:
     levels = np.asarray(strip)
     if levels.min() < 0 or levels.max() > 65535:
-        raise ValueError("gray levels are beyond 16 bits; save it with 8 or 16 bits a channel")
+        raise ValueError("gray levels are beyond 16 bits; save it with 8 or 16 bits per channel")
     return Image.fromarray(((levels.astype(np.uint32) + 128) // 257).astype(np.uint8)).convert("RGB")

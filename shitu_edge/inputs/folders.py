@@ -77,9 +77,9 @@ def link_fault(root: Path, link: Path) -> str | None:
     if not os.path.exists(target):  # Path.exists raises where a folder may not be entered
         return "is a broken link"
     if not target.is_relative_to(os.path.realpath(root)):
-        return f"is a link that leads out of {root}"
+        return f"is a link out of {root}"
     if os.path.isdir(target) and Path(os.path.realpath(link.parent)).is_relative_to(target):
-        return "is a link to a folder that it lies in"
+        return "is a link to its own parent folder"
     return None
 
 
@@ -105,7 +105,7 @@ class _Walk:
         """Yield what is in a folder by name, nothing where that was seen or cannot be read."""
         real = os.path.realpath(self._root / folder)
         if real in self._seen:
-            self.skipped.append(Skipped(folder.as_posix(), "is a link to a folder that is read already"))
+            self.skipped.append(Skipped(folder.as_posix(), "is a link to a folder already read"))
             return
         self._seen.add(real)
         try:

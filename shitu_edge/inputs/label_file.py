@@ -100,7 +100,7 @@ def _check_widths(file: Path, rows: Sequence[tuple[int, list[str]]]) -> None:
         if len(row) != expected:
             raise GalleryError(
                 f"{file}, line {number}: expected {expected} columns as in the first line, found {len(row)}; "
-                "a label that holds the delimiter has to be quoted"
+                "quote labels that hold the delimiter"
             )
 
 

@@ -55,8 +55,8 @@ def find_images(source: Path) -> FoundImages:
     read = read_label_file(source)
     images = tuple(LabeledImage(source.parent / line.path, line.label, line.path) for line in read.lines)
     if not images:
-        raise GalleryError(f"{source}: lists no images; expected a line path<TAB>label each")
-    notes = () if read.header is None else (f"{source}: the first line is taken for a header: {read.header}",)
+        raise GalleryError(f"{source}: lists no images; expected lines of path<TAB>label")
+    notes = () if read.header is None else (f"{source}: the first line is read as a header: {read.header}",)
     return FoundImages(images, frozenset(image.label for image in images), notes=notes)
 
 
@@ -100,7 +100,7 @@ def _loose(folder: Path, names: list[str]) -> Iterator[Skipped]:
             continue
         fault = link_fault(folder, folder / name) or file_fault(folder / name)
         if fault is None:
-            yield Skipped(name, "is in no subfolder, which would be its label")
+            yield Skipped(name, "is not in a subfolder named after its label")
         elif not name.startswith("."):
             yield Skipped(name, fault)
 
@@ -118,7 +118,6 @@ def _ambiguous(folder: Path, deep: list[str], images: list[LabeledImage]) -> Gal
     labels = "1 label" if len(deep) == 1 else f"{len(deep)} labels"
     above = images[0].path.parent.parent
     return GalleryError(
-        f"{folder}: its images lie in folders of folders, as {images[0].source}; by the upper ones they would be "
-        f"{labels} ({some(deep)}). Name the folder that holds the labels' folders, for instance {above}, or a label "
-        "file"
+        f"{folder}: images lie in nested folders, such as {images[0].source}; the upper folders would give {labels} "
+        f"({some(deep)}). Name the folder that holds one folder per label, such as {above}, or a label file"
     )

@@ -81,7 +81,9 @@ def decode_head(spec: DetectorSpec, outputs: Outputs, threshold: float) -> _Cand
         return _best(candidates, head.nms_top_k, head.nms_iou, head.keep_top_k)
     except (KeyError, ValueError, IndexError) as error:
         found = ", ".join(f"{name} {array.shape}" for name, array in outputs.items())
-        raise EngineError(f"{spec.network.name}: outputs do not fit the layout {head.layout}: {found}") from error
+        raise EngineError(
+            f"{spec.network.name}: expected outputs of the layout {head.layout}, found {found}"
+        ) from error
 
 
 def _picodet(head: PicoDetLevels, outputs: Outputs, threshold: float, height: int, width: int) -> _Candidates:
@@ -161,7 +163,7 @@ def _boxes_scores(head: BoxesScores, outputs: Outputs, threshold: float, height:
     boxes = outputs[head.boxes].reshape(-1, 4).astype(np.float32)
     table = outputs[head.scores].astype(np.float32)
     if len(boxes) not in (table.shape[-1:] if head.scores_order == "CN" else table.shape[:2]):
-        raise ValueError("there are not as many scores as boxes")
+        raise ValueError("scores and boxes differ in number")
     if not len(boxes):
         return boxes, np.zeros(0, np.float32), np.zeros(0, np.int32)
     table = table.reshape(-1, len(boxes)).T if head.scores_order == "CN" else table.reshape(len(boxes), -1)
@@ -188,7 +190,7 @@ def _postprocessed(head: Postprocessed, outputs: Outputs, threshold: float, heig
 def _finite(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """Pass on numbers; NaN would otherwise look like nothing on the counter."""
     if not np.isfinite(values).all():
-        raise EngineError("the detector answered NaN or infinity; `shitu-edge doctor` tests the engines")
+        raise EngineError("the detector's output holds NaN or infinity; test the engines with `shitu-edge doctor`")
     return values
 
 

@@ -72,8 +72,6 @@ def crop(pixels_rgb: NDArray[np.uint8], box_xyxy: NDArray[np.float32]) -> NDArra
 def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     if not (np.isfinite(norms).all() and (norms > 0).all()):
-        raise EmbeddingError(
-            "the extractor answered a zero or non-finite vector; `shitu-edge doctor` tests the engines"
-        )
+        raise EmbeddingError("the extractor's output is zero or not finite; test the engines with `shitu-edge doctor`")
     rows /= norms
     return rows

@@ -70,7 +70,7 @@ def decoded(content: bytes) -> str:
     except UnicodeDecodeError:
         raise ValueError(f"is not UTF-8 text{as_gbk(content)}; save it as UTF-8") from None
     if "\0" in text:
-        raise ValueError("holds NUL characters, as binary files and UTF-16 without its mark do; save it as UTF-8")
+        raise ValueError("holds NUL characters (a binary file, or UTF-16 without its mark); save it as UTF-8")
     return text
 
 

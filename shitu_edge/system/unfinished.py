@@ -27,7 +27,7 @@ def unfinished(path: Path) -> Iterator[Path]:
     containers have the same numbers.
     """
     if not path.name:
-        raise GalleryError(f"{path or '.'}: is no name of a file")
+        raise GalleryError(f"{path or '.'}: is not a file name")
     if not os.path.isdir(path.parent):
         raise GalleryError(f"{path}: there is no folder {path.parent}")
     _drop_abandoned(path)
@@ -51,7 +51,7 @@ def publish(partial: Path, path: Path) -> None:
     """
     log = path.with_name(f"{path.name}-wal")
     if os.path.lexists(log):
-        raise GalleryError(f"{path}: its log {log.name} is left of an earlier gallery; remove it first")
+        raise GalleryError(f"{path}: the log {log.name} of an earlier gallery is in the way; delete it first")
     if os.name == "nt":
         os.rename(partial, path)  # where renaming replaces nothing
         return

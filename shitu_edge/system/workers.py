@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import EngineError
 
-_NO_THREAD = "no further thread can be started; raise the limit of processes (ulimit -u, pids.max, TasksMax)"
+_NO_THREAD = "cannot start another thread; raise the process limit (ulimit -u, pids.max, TasksMax)"
 
 
 class Workers(ThreadPoolExecutor):

@@ -58,13 +58,13 @@ def verify(path: Path, progress: Progress | None = None) -> Verification:
             if faults:
                 return Verification(snapshot.revision, snapshot.count(), None, tuple(faults))
             ids, advice = snapshot.load().added, tuple(_odd_labels(snapshot))
-            record = store.graph()
+            record = store.index()
             if record is None:
                 return Verification(snapshot.revision, len(ids), None, (), advice)
             try:
                 graph = GraphFiles(store).read(record)
             except GalleryError as error:
-                return Verification(snapshot.revision, len(ids), None, (f"graph: {error}",), advice)
+                return Verification(snapshot.revision, len(ids), None, (f"index: {error}",), advice)
             with store.snapshot() as newest:  # of which the graph may be
                 last_id = newest.last_id
             faults = list(_graph_faults(graph, ids, last_id, snapshot.embeddings))
@@ -79,18 +79,18 @@ def _odd_labels(snapshot: Snapshot) -> Iterator[str]:
         fault = label_fault(label)
         if fault:
             items = some([str(entry.id) for entry in snapshot.items(label)])
-            yield f"label {label[:_SHOWN]!r} (items {items}) {fault}; `gallery rename` or `relabel` gives another"
+            yield f"label {label[:_SHOWN]!r} (items {items}) {fault}; use `gallery rename` or `relabel`"
 
 
 def _graph_faults(graph: GraphIndex, ids: Ids, last_id: int, fetch: Callable[[Ids], Rows]) -> Iterator[str]:
     if graph.ids[-1] > last_id:
-        yield f"graph: holds item {graph.ids[-1]}, which the gallery never had"
+        yield f"index: holds item {graph.ids[-1]}, which the gallery never had"
     alive = graph.ids[contains(ids, graph.ids)]
     for start in range(0, len(alive), _AT_ONCE):
         some = alive[start : start + _AT_ONCE]
         wrong = ~(np.abs(graph.rows(some) - fetch(some)).max(axis=1) <= ROUNDING)  # of NaN nothing holds
         for item in some[wrong]:
-            yield f"graph: item {item} is not the stored embedding"
+            yield f"index: item {item} differs from the stored embedding"
 
 
 def _recall(

@@ -55,11 +55,7 @@ class GraphParameters:
     ef: int | None = None
 
     def __post_init__(self) -> None:
-        """Check what hnswlib would not.
-
-        Raises:
-            GalleryError: a parameter is outside what it may be.
-        """
+        """Check the ranges, which hnswlib does not; raises `GalleryError`."""
         breadths = (self.ef_construction, 1 if self.ef is None else self.ef)
         if not (2 <= self.m <= MOST_LINKS and all(1 <= breadth < 1 << 20 for breadth in breadths)):
             raise GalleryError(f"expected M of 2 to {MOST_LINKS} and a positive ef_construction and ef, found {self}")
@@ -146,7 +142,7 @@ class GraphIndex:
             with open_regular(path) as stream:
                 found, ids = check_graph(stream, dim, count, parameters.m, parameters.ef_construction)
                 if digest not in (None, found):
-                    raise GalleryError("is altered: its digest is not the one on record")
+                    raise GalleryError("checksum mismatch: it is not the index that the gallery recorded")
                 graph = _new_graph(dim)
                 graph.load_index(_same_file(stream, path), max_elements=count)
                 if not _is_whole(graph, ids, os.fstat(stream.fileno()).st_size):
@@ -168,7 +164,7 @@ class GraphIndex:
             for start in range(0, missing, _FILL_AT_ONCE):
                 stream.write(bytes(min(_FILL_AT_ONCE, missing - start)))
             if missing:
-                raise OSError(errno.EIO, "it could not be written whole", os.fspath(path))
+                raise OSError(errno.EIO, "not all of it could be written", os.fspath(path))
             os.fsync(stream.fileno())
 
     def search(

@@ -176,5 +176,5 @@ def _walk(words: NDArray[np.uint32], count: int, m: int) -> tuple[NDArray[np.int
         at_level += range(1, level + 1)
         item, place = item + 1, end
     if item + len(words) - place != count:
-        raise GalleryError("is truncated, or longer than its items")
+        raise GalleryError("is truncated, or has bytes after its last item")
     return levels, starts, at_level

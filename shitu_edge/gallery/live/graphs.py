@@ -19,7 +19,7 @@ from ...system.digest import file_sha256
 from ...system.files import open_regular
 from ...system.unfinished import replace, unfinished
 from ..index import GraphIndex, Ids
-from ..store import GraphRecord, Snapshot, Store
+from ..store import IndexRecord, Snapshot, Store
 from .view import contains
 
 _log = logging.getLogger(__name__)
@@ -41,12 +41,12 @@ class GraphFiles:
         self._store = store
         self._unusable: tuple[str, tuple[int, ...]] | None = None
 
-    def is_news(self, record: GraphRecord, graph: GraphIndex | None) -> bool:
+    def is_news(self, record: IndexRecord, graph: GraphIndex | None) -> bool:
         """Return whether the graph on record is another than the one in use, and its file not as unusable as it was."""
         in_use = graph is not None and graph.digest == record.sha256
         return not in_use and self._unusable != (record.sha256, self._stamp(record.sha256))
 
-    def load(self, record: GraphRecord) -> GraphIndex | None:
+    def load(self, record: IndexRecord) -> GraphIndex | None:
         """Return the graph on record, None (and a warning) if its file is not sound."""
         stamp = self._stamp(record.sha256)
         try:
@@ -56,7 +56,7 @@ class GraphFiles:
             _log.warning("index not usable: %s", error)
             return None
 
-    def read(self, record: GraphRecord) -> GraphIndex:
+    def read(self, record: IndexRecord) -> GraphIndex:
         """Return a graph on record, which nobody else has.
 
         Raises:
@@ -77,7 +77,7 @@ class GraphFiles:
         self._unusable = graph.digest, self._stamp(graph.digest)
         _log.warning("index not usable: %s: %s", self._path(graph.digest), reason)
         with suppress(GalleryError):
-            self._store.forget_graph(graph.digest)
+            self._store.forget_index(graph.digest)
 
     def check_writable(self) -> None:
         """Check that a graph could be written and put on record, before the minutes that it takes to build.
@@ -100,16 +100,16 @@ class GraphFiles:
         """
         with self._written(), unfinished(self._store.path) as partial:
             graph.save(partial)
-            record = GraphRecord(file_sha256(partial), revision, len(graph), graph.parameters)
+            record = IndexRecord(file_sha256(partial), revision, len(graph), graph.parameters)
             try:
-                self._store.record_graph(record, lambda: replace(partial, self._path(record.sha256)))
+                self._store.record_index(record, lambda: replace(partial, self._path(record.sha256)))
             except GalleryError:
                 with suppress(GalleryError):
                     self.drop_stale()  # it has its name already and is not on record
                 raise
         graph.digest = record.sha256
 
-    def copy(self, record: GraphRecord, gallery: Path) -> None:
+    def copy(self, record: IndexRecord, gallery: Path) -> None:
         """Copy a graph on record to beside a copy of the gallery; without it, that one is searched exactly."""
         source = self._path(record.sha256)
         target = gallery.with_name(source.name.replace(self._store.path.name, gallery.name, 1))
@@ -124,7 +124,7 @@ class GraphFiles:
     def drop_stale(self) -> None:
         """Delete the graph files beside the gallery that are not the one on record."""
         with self._store.locked():
-            record = self._store.graph()
+            record = self._store.index()
             current = self._path(record.sha256) if record else None
             for path in self._store.path.parent.glob(f"{glob.escape(self._store.path.name)}.{'[0-9a-f]' * 16}.hnsw"):
                 if path != current:
@@ -157,10 +157,10 @@ def misfit(graph: GraphIndex, snapshot: Snapshot, ids: Ids) -> str | None:
     item that gets it.
     """
     if graph.ids[-1] > snapshot.last_id:
-        return "it holds an item that the gallery never had"
+        return "it holds an item the gallery never had"
     chosen = random.SystemRandom().sample(range(len(graph)), min(_SAMPLE, len(graph)))  # not to be foreseen
     sample = graph.ids[sorted(chosen)]
     sample = sample[contains(ids, sample)]
     if len(sample) and np.abs(graph.rows(sample) - snapshot.embeddings(sample)).max() > ROUNDING:
-        return "its rows are not the stored embeddings"
+        return "its rows differ from the stored embeddings"
     return None

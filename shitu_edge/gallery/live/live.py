@@ -9,7 +9,7 @@ from dataclasses import replace
 from ...errors import GalleryError
 from ..index import GraphIndex, GraphParameters, Ids, Progress
 from ..index.exact import ExactIndex
-from ..store import GraphRecord, Snapshot, Store
+from ..store import IndexRecord, Snapshot, Store
 from .graphs import GraphFiles, misfit
 from .sole import sole_builder
 from .upkeep import Upkeep
@@ -79,12 +79,12 @@ class Live:
         self._store.home.require(self._store.path)
         with self._indexing:
             self.graphs.check_writable()
-            record = self._store.graph()
+            record = self._store.index()
             parameters = parameters or (record.parameters if record else GraphParameters())
             with self._store.snapshot() as snapshot:  # open all the while, so that nothing read from it can be pruned
                 ids = snapshot.load().added
                 if not len(ids):
-                    raise GalleryError(f"{self._store.path}: is empty, there is nothing to index")
+                    raise GalleryError(f"{self._store.path}: is empty, so there is nothing to index")
                 base = None if anew or record is None else self._graph_to_extend(record, parameters, snapshot, ids)
                 if base is None:
                     dim = self._store.meta.dim
@@ -97,7 +97,7 @@ class Live:
             self.graphs.drop_stale()
 
     def _graph_to_extend(
-        self, record: GraphRecord, parameters: GraphParameters, snapshot: Snapshot, ids: Ids
+        self, record: IndexRecord, parameters: GraphParameters, snapshot: Snapshot, ids: Ids
     ) -> GraphIndex | None:
         """Return a copy of the graph on record, unless it was built otherwise or too much of it is dead."""
         if replace(record.parameters, ef=parameters.ef) != parameters:
@@ -111,15 +111,13 @@ class Live:
         return graph if contains(ids, graph.ids).sum() >= (1 - _DEAD_SHARE) * len(graph) else None
 
     def _load(self) -> View:
-        record = self._store.graph()
+        record = self._store.index()
         graph = self.graphs.load(record) if record else None
         with self._store.snapshot() as snapshot:
             view = self._view_of(snapshot, graph)
         if len(view.roster) >= GRAPH_FROM and view.graph is None:
             path = self._store.path
-            _log.warning(
-                "%s has no usable index, so searches take longer; `shitu-edge gallery reindex %s` builds it", path, path
-            )
+            _log.warning("%s: no usable index, so searches are slower; run `shitu-edge gallery reindex %s`", path, path)
         return view
 
     def _view_of(self, snapshot: Snapshot, graph: GraphIndex | None) -> View:
@@ -131,7 +129,7 @@ class Live:
         return View.of(load.revision, roster, graph, self._store.meta.dim, snapshot.embeddings)
 
     def _refreshed(self, view: View) -> View:
-        record = self._store.graph()
+        record = self._store.index()
         if record and self.graphs.is_news(record, view.graph):
             self.upkeep.start(self._tend)
         with self._store.snapshot() as snapshot:
@@ -159,12 +157,12 @@ class Live:
                         self.reindex(None, False, 1, self.upkeep.go_on)
 
     def _adopt(self) -> None:
-        record = self._store.graph()
+        record = self._store.index()
         while record and self.graphs.is_news(record, self._view.graph):
             graph = self.graphs.load(record)
             if graph:
                 self._swap_in(graph)
-            record = self._store.graph()
+            record = self._store.index()
 
     def _swap_in(self, graph: GraphIndex) -> None:
         """Search a graph from now on, and exactly what it lacks; nobody waits for the reading."""

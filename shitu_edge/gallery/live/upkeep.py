@@ -44,7 +44,7 @@ class Upkeep:
                 try:
                     thread.start()
                 except RuntimeError as error:
-                    _log.warning("index not brought up to date: %s", error)
+                    _log.warning("index not updated: %s", error)
                 else:
                     self._thread = thread
 
@@ -60,7 +60,7 @@ class Upkeep:
             self._closed = True
             process = self._process
         if process and not _ended(process):
-            _log.warning("the process %d that builds an index does not end", process.pid)
+            _log.warning("the index build (process %d) does not stop", process.pid)
         else:
             self.wait()
 
@@ -74,7 +74,7 @@ class Upkeep:
             try:
                 self._process = process = _start_building(path)
             except OSError as error:
-                _log.warning("no process to build the index in: %s", error)
+                _log.warning("cannot start the process that builds the index: %s", error)
                 return False
         with process:
             assert process.stderr
@@ -82,7 +82,7 @@ class Upkeep:
         with self._lock:
             self._process = None
         if process.returncode == REFUSED and not self._closed:
-            _log.warning("no index was built: %s", messages.strip().rpartition("\n")[2])
+            _log.warning("index not built: %s", messages.strip().rpartition("\n")[2])
         return process.returncode in (0, REFUSED) or self._closed
 
     def go_on(self, done: int, total: int) -> None:
@@ -100,7 +100,7 @@ class Upkeep:
             try:
                 job()
             except Exception as error:  # the thread must live to do the next job
-                _log.warning("index not brought up to date: %s", error)
+                _log.warning("index not updated: %s", error)
 
 
 def _start_building(path: Path) -> subprocess.Popen[str]:

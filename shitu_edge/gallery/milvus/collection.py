@@ -116,7 +116,7 @@ class Collection:
             found = self._client.describe_collection(self._name, timeout=self._timeout_s)["properties"]
         facts = {name: found.get(_PROPERTY + name) for name in State.__slots__}
         if None in facts.values():
-            raise GalleryError(f"{self.place}: is not one that `shitu-edge gallery push` has made")
+            raise GalleryError(f"{self.place}: was not created by `shitu-edge gallery push`")
         return State(**(facts | {name: int(facts[name]) for name in ("dim", "revision")}))
 
     def record(self, **facts: object) -> None:

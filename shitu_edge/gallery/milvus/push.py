@@ -158,17 +158,21 @@ def _check_same(gallery: Gallery, target: Collection, state: State) -> None:
     meta = gallery.meta
     if (state.fingerprint, state.dim) != (meta.fingerprint, meta.dim):
         raise FingerprintError(
-            f"{target.place}: expected {state.dim} numbers of the extractor {state.extractor} "
-            f"({state.fingerprint[:8]}), found {meta.dim} of {meta.extractor} ({meta.fingerprint[:8]})"
+            f"{target.place}: holds {state.dim} numbers per item by extractor {state.extractor} "
+            f"({state.fingerprint[:8]}), the gallery {meta.dim} by {meta.extractor} ({meta.fingerprint[:8]}); "
+            "push to another collection"
         )
     if state.gallery != gallery.id:
         raise GalleryError(f"{target.place}: holds another gallery; push to a collection of another name")
     if state.revision > gallery.revision:
         raise GalleryError(
-            f"{target.place}: has revision {state.revision}, the gallery only {gallery.revision}; is it an old copy?"
+            f"{target.place}: is at revision {state.revision}, the gallery only at {gallery.revision}; "
+            "push from the newest copy"
         )
     if state.revision and state.digest != _digests(gallery)[state.revision]:
-        raise GalleryError(f"{target.place}: revision {state.revision} was pushed from another copy, which differs")
+        raise GalleryError(
+            f"{target.place}: revision {state.revision} was pushed from another copy; push from that one"
+        )
 
 
 def _digests(gallery: Gallery) -> dict[int, str]:
@@ -204,8 +208,10 @@ def _check_keys(revision: int, entries: Sequence[GalleryItem]) -> None:
     """Check that keys fit in, and that labels are as `gallery add` takes them, which older galleries may not be."""
     last = max((entry.id for entry in entries), default=0)
     if revision >= 1 << KEY_BITS or last >= 1 << 63 - KEY_BITS:
-        raise GalleryError(f"revision {revision} or item {last} is beyond what keys have room for; build it anew")
+        raise GalleryError(
+            f"revision {revision} or item {last} exceeds what Milvus keys can hold; build the gallery again"
+        )
     for entry in entries:
         fault = label_fault(entry.label)
         if fault:
-            raise GalleryError(f"item {entry.id}: its label {fault}; `gallery relabel` gives it another")
+            raise GalleryError(f"item {entry.id}: its label {fault}; change it with `gallery relabel`")

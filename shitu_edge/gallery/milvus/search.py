@@ -40,7 +40,7 @@ class MilvusGallery:
         opened = Collection(uri, collection, token, timeout_s)
         try:
             if not opened.exists():
-                raise GalleryError(f"{opened.place}: does not exist; `shitu-edge gallery push` makes it")
+                raise GalleryError(f"{opened.place}: does not exist; create it with `shitu-edge gallery push`")
             state = opened.state()
             if not state.revision:
                 raise GalleryError(f"{opened.place}: its first push is not complete; push again")

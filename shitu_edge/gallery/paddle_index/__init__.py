@@ -38,7 +38,7 @@ def read_paddle_index(folder: Path) -> PaddleIndex:
     """
     path = folder / INDEX
     if not path.is_file():
-        raise GalleryError(f"{folder}: expected a folder with {INDEX}, found none in it")
+        raise GalleryError(f"{folder}: expected {INDEX} in this folder, found none")
     map_path = find_id_map(folder)
     found = read_faiss(path)
     texts = read_id_map(folder, len(found.ids))
@@ -55,7 +55,7 @@ def read_paddle_index(folder: Path) -> PaddleIndex:
 def _check_ids(folder: Path, map_name: str, ids: NDArray[np.int64], texts: dict[int, str]) -> None:
     known = set(ids.tolist())
     if len(known) < len(ids):
-        raise GalleryError(f"{folder / INDEX}: expected each id once, found {len(ids) - len(known)} again")
+        raise GalleryError(f"{folder / INDEX}: expected each id once, found {len(ids) - len(known)} repeated")
     for name, other, missing in ((INDEX, map_name, known - texts.keys()), (map_name, INDEX, texts.keys() - known)):
         if missing:
             raise GalleryError(

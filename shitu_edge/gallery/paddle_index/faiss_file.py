@@ -72,7 +72,7 @@ def read_faiss(path: Path) -> FaissVectors:
         raise GalleryError(f"{path}: cannot be read: {error.strerror}") from error
     except MemoryError as error:
         raise GalleryError(f"{path}: does not fit into memory") from error
-    reader.expect("bytes behind the index", 0, reader.left)
+    reader.expect("bytes after the index", 0, reader.left)
     if not np.isfinite(found.vectors).all():
         raise GalleryError(f"{path}: expected vectors of finite numbers, found NaN or infinity")
     return FaissVectors(found.ids.astype(np.int64, copy=False), found.vectors.astype(np.float32, copy=False))
@@ -143,9 +143,7 @@ def _read_index(reader: _Reader) -> FaissVectors:
     ids = reader.list_of("<i8")
     reader.expect("ids", shape[0], len(ids))
     if not np.array_equal(np.sort(inner.ids), np.arange(len(ids))):
-        raise reader.error(
-            "does not say which id a vector has, as faiss leaves it when items are removed from an IVF; build it again"
-        )
+        raise reader.error("has lost which id a vector has, as after removing items from an IVF index; build it again")
     return FaissVectors(ids[inner.ids], inner.vectors)
 
 
@@ -179,13 +177,13 @@ def _read_vectors(reader: _Reader, kind: str) -> FaissVectors:
 def _read_inverted(reader: _Reader, shape: tuple[int, int]) -> FaissVectors:
     lists, _ = reader.numbers("<QQ")  # and how many of them a search visits
     quantizer = _read_vectors(reader, reader.kind(_FLAT | _GRAPHS))
-    reader.expect("numbers a centroid", shape[1], quantizer.vectors.shape[1])
+    reader.expect("numbers per centroid", shape[1], quantizer.vectors.shape[1])
     (direct_map,) = reader.numbers("<B")
     reader.skip_list(8)
     if direct_map == _HASH_TABLE:
         reader.skip_list(16)
     reader.kind(["ilar"])
-    reader.expect("lists, bytes a row", (lists, 4 * shape[1]), reader.numbers("<QQ"))
+    reader.expect("lists, bytes per row", (lists, 4 * shape[1]), reader.numbers("<QQ"))
     sizes = _read_list_sizes(reader, lists, shape[0])
     reader.require(shape[0] * (4 * shape[1] + 8))
     ids, vectors = np.empty(shape[0], "<i8"), np.empty(shape, "<f4")

@@ -26,7 +26,7 @@ _MAX_BYTES = 64 << 20
 _BYTES_PER_ID, _OPERATIONS_PER_ID = 1 << 10, 64
 """Far more than a path, a label and what belongs to them: what a map may take for each vector of its index."""
 _IDS_MORE = 64
-_WANTED = "whole numbers to text"
+_WANTED = "a dict of whole numbers to text"
 
 _NUMBERS = frozenset(["INT", "LONG", "LONG1", "LONG4", "BININT", "BININT1", "BININT2"])
 _DICTS = frozenset(["EMPTY_DICT", "DICT"])
@@ -79,7 +79,7 @@ def _from_pickle(path: Path, data: bytes, ids: int) -> dict[int, str]:
         raise GalleryError(f"{path}: {error}") from error
     except Exception as error:  # what the operations of damaged files raise is anything
         problem = " ".join(str(error).split())
-        raise GalleryError(f"{path}: is damaged: no whole pickle of a dict ({problem:.200})") from error
+        raise GalleryError(f"{path}: is damaged: expected a pickled dict ({problem:.200})") from error
     if type(found) is not dict:
         raise GalleryError(f"{path}: expected {_WANTED}, found {type(found).__name__}")
     for key, text in found.items():
@@ -107,7 +107,7 @@ def _look_through(data: bytes, most: int) -> None:
             _function(*str(argument).split(" ", 1))
         if name not in _KNOWN:
             what = f"{name} {ascii(argument)[:80]}"
-            raise _Refusal(f"asks for the operation {what}, which was not done; expected {_WANTED}")
+            raise _Refusal(f"refused: holds the pickle operation {what}; expected {_WANTED}")
         if tuple_waits and name not in _STORES | _CALLS:
             raise _Refusal(f"expected {_WANTED}, found a tuple")
         tuple_waits = name in _TUPLES or (tuple_waits and name in _STORES)
@@ -117,10 +117,10 @@ def _look_through(data: bytes, most: int) -> None:
         if name in _NUMBERS and number.bit_length() > 63:
             raise _Refusal(f"expected {_WANTED}, found a number of more than 64 bits")
         if name in _STORES and number > stored:
-            raise _Refusal(f"asks for place {shown(number)} of its memo, which was not done; expected {_WANTED}")
+            raise _Refusal(f"refused: refers to place {shown(number)} of its memo; expected {_WANTED}")
         end = (position or 0) + 1
     if end != len(data):
-        raise ValueError(f"{len(data) - end} bytes behind the end")
+        raise ValueError(f"{len(data) - end} bytes after the end")
 
 
 class _Unpickler(pickle.Unpickler):
@@ -136,7 +136,7 @@ def _function(module: str, name: str) -> Any:
         return _FUNCTIONS[f"{module}.{name}"]
     except KeyError:
         named = ascii(f"{module}.{name}"[:80])[1:-1]
-        raise _Refusal(f"asks to call {named}, which was not done; expected {_WANTED}") from None
+        raise _Refusal(f"refused: asks to call {named}; expected {_WANTED}") from None
 
 
 class _Fixed:
@@ -145,7 +145,7 @@ class _Fixed:
     __slots__ = ()
 
     def __setstate__(self, state: object) -> None:
-        raise _Refusal(f"asks to change an object, which was not done; expected {_WANTED}")
+        raise _Refusal(f"refused: asks to change an object; expected {_WANTED}")
 
 
 class _Dtype(_Fixed):
@@ -189,7 +189,7 @@ class _MakeScalar(_Fixed):
 
 
 def _no_number() -> _Refusal:
-    return _Refusal(f"asks for a call that makes no whole number, which was not done; expected {_WANTED}")
+    return _Refusal(f"refused: asks for a call that does not give a whole number; expected {_WANTED}")
 
 
 _FUNCTIONS = {
@@ -203,7 +203,7 @@ def _from_yaml(path: Path, data: bytes) -> dict[int, str]:
     try:
         import yaml
     except ImportError as error:
-        raise GalleryError(f"{path}: needs PyYAML to be read ({error}); pip install pyyaml") from error
+        raise GalleryError(f"{path}: needs PyYAML ({error}); pip install pyyaml") from error
     try:
         return _from_events(path, yaml.parse(decoded(data), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
     except yaml.YAMLError as error:
@@ -221,7 +221,7 @@ def _from_events(path: Path, events: Iterable[Any]) -> dict[int, str]:
         kind = type(event).__name__
         where = f"{path}, line {event.start_mark.line + 1}"
         if getattr(event, "anchor", None) or getattr(event, "tag", None):
-            raise GalleryError(f"{where}: expected plain text, found an anchor, alias or tag, which was not followed")
+            raise GalleryError(f"{where}: expected plain text, found an anchor, alias or tag")
         if kind == "MappingStartEvent" and found is None and (depth, key) in ((0, None), (1, "id_map")):
             found, depth, key = ({} if depth else None), depth + 1, None
         elif kind == "MappingEndEvent":

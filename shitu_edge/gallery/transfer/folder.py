@@ -61,7 +61,7 @@ def export_folder(
     try:
         folder.mkdir()
     except OSError as error:
-        raise GalleryError(f"{folder}: cannot be made: {error.strerror}") from error
+        raise GalleryError(f"{folder}: cannot be created: {error.strerror}") from error
     try:
         return _fill(folder, gallery, images, progress)
     except BaseException as error:
@@ -138,7 +138,7 @@ def _rows(stream: BufferedReader, path: Path, dim: int) -> Iterator[NDArray[np.f
         found = f"{shown(dtype)} {shown(shape)} and {size} bytes"
         raise GalleryError(f"{path}: expected float32 (N, {dim}) and their bytes, found {found}")
     if transposed and size > _MOST_TRANSPOSED:
-        raise GalleryError(f"{path}: expected rows one after the other, found {size} bytes in Fortran's order")
+        raise GalleryError(f"{path}: expected rows in C order, found {size} bytes in Fortran order")
     return _read_rows(stream, path, shape[0], dim, transposed)
 
 
@@ -159,7 +159,7 @@ def _read(stream: BufferedReader, path: Path, size: int) -> bytes:
     except OSError as error:
         raise GalleryError(f"{path}: cannot be read: {error.strerror}") from error
     if len(content) < size:
-        raise GalleryError(f"{path}: is cut off")
+        raise GalleryError(f"{path}: is truncated")
     return content
 
 
@@ -180,9 +180,9 @@ def _meta(path: Path) -> Meta:
     except OSError as error:
         raise GalleryError(f"{path}: cannot be read: {error.strerror}") from error
     except ValueError as error:
-        raise GalleryError(f"{path}: is not what `gallery export` writes: {error}") from error
+        raise GalleryError(f"{path}: is not from `gallery export`: {error}") from error
     if printable(meta.extractor + meta.fingerprint) != meta.extractor + meta.fingerprint:
-        raise GalleryError(f"{path}: is no Unicode text")
+        raise GalleryError(f"{path}: is not Unicode text")
     return meta
 
 
@@ -199,7 +199,7 @@ def _lines(stream: BufferedReader, path: Path) -> Iterator[tuple[str, str]]:
     except OSError as error:
         raise GalleryError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise GalleryError(f"{path}, line {number}: is no UTF-8 text") from error
+        raise GalleryError(f"{path}, line {number}: is not UTF-8 text") from error
 
 
 def _escaped(source: str) -> str:

@@ -34,5 +34,5 @@ def take_in(path: Path, meta: Meta, items: Iterable[NewGalleryItem], *, author: 
         try:
             publish(partial, path)
         except OSError as error:
-            raise GalleryError(f"{path}: cannot be made: {error.strerror}") from error
+            raise GalleryError(f"{path}: cannot be created: {error.strerror}") from error
     return added

@@ -75,11 +75,13 @@ def write_patch(gallery: Gallery, base: int, head: int, path: Path) -> PatchInfo
     recorded = gallery.record(base, head)
     meta = gallery.meta
     items = tuple(recorded.vectors)
-    facts = _Head(gallery.id, meta.extractor, meta.fingerprint, meta.dim, base, recorded.lineage, recorded.steps, items)
+    facts = _Head(
+        gallery.id, meta.extractor, meta.fingerprint, meta.dim, base, recorded.history_hash, recorded.steps, items
+    )
     text = json.dumps(asdict(facts), ensure_ascii=False, separators=(",", ":")).encode()
     size = len(_MAGIC) + _DIGEST_BYTES
     if len(text) > _MAX_HEAD_BYTES or size + _LENGTH.size + len(text) + 4 * meta.dim * len(items) > _MAX_BYTES:
-        raise GalleryError(f"{path}: revisions {base} to {head} are too many for a patch; copy the gallery instead")
+        raise GalleryError(f"{path}: revisions {base} to {head} exceed the size of a patch; copy the gallery instead")
     try:
         with unfinished(path) as partial:
             with partial.open("wb") as stream:
@@ -114,12 +116,12 @@ def apply_patch(gallery: Gallery, path: Path) -> PatchInfo | None:
         raise GalleryError(f"{path}: cannot be read: {error.strerror}") from error
     recorded = Replay(facts.base, facts.lineage, facts.steps, vectors)
     try:
-        head, lineage = leads_to(recorded)
-        if gallery.lineage(head) == lineage:
+        head, history_hash = leads_to(recorded)
+        if gallery.lineage(head) == history_hash:
             return None
         gallery.repeat(recorded)
     except MisfitError as error:
-        raise GalleryError(f"{path}: does not fit {gallery.path}: {error}") from error
+        raise GalleryError(f"{path}: cannot be applied to {gallery.path}: {error}") from error
     except (OverflowError, ValueError) as error:  # numbers and characters that no gallery could have written
         raise GalleryError(f"{path}: is damaged: {error}") from error
     return _info(facts, size)
@@ -129,7 +131,7 @@ def _read_head(stream: BufferedReader, path: Path) -> tuple[_Head, int]:
     """Check the file's digest and its parts' sizes; return its head and size, and leave the stream at the vectors."""
     size = os.fstat(stream.fileno()).st_size
     if stream.read(len(_MAGIC)) != _MAGIC:
-        raise GalleryError(f"{path}: is no gallery patch of this version")
+        raise GalleryError(f"{path}: is not a gallery patch of this version")
     if size > _MAX_BYTES:
         raise GalleryError(f"{path}: is larger than {_MAX_BYTES >> 20} MiB; take a new copy of the gallery instead")
     expected, found = stream.read(_DIGEST_BYTES), hashlib.sha256()
@@ -138,17 +140,17 @@ def _read_head(stream: BufferedReader, path: Path) -> tuple[_Head, int]:
     stream.seek(len(_MAGIC) + _DIGEST_BYTES)
     length_bytes = stream.read(_LENGTH.size)
     if found.digest() != expected or len(length_bytes) < _LENGTH.size:
-        raise GalleryError(f"{path}: is damaged: its content has not its digest")
+        raise GalleryError(f"{path}: is damaged: checksum mismatch")
     (length,) = _LENGTH.unpack(length_bytes)
     if length > min(_MAX_HEAD_BYTES, size):
-        raise GalleryError(f"{path}: is damaged: a head of {length} bytes")
+        raise GalleryError(f"{path}: is damaged: its head cannot have {length} bytes")
     try:
         facts = build(_Head, parse_json(stream.read(length)))
     except ValueError as error:
         raise GalleryError(f"{path}: is damaged: {error}") from error
     rows, items = size - stream.tell(), facts.items
     if not facts.steps or facts.dim < 1 or rows != 4 * facts.dim * len(items) or len(set(items)) != len(items):
-        raise GalleryError(f"{path}: is damaged: its parts do not fit each other")
+        raise GalleryError(f"{path}: is damaged: the sizes of its parts contradict each other")
     return facts, size
 
 

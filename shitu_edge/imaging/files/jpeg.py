@@ -90,13 +90,13 @@ class _Frame:
 
     def __init__(self, marker: int, body: bytes) -> None:
         if marker not in _READ:
-            raise RefusedError(f"has a JPEG coding (SOF{marker & 15}) that is not read here; save it as baseline JPEG")
+            raise RefusedError(f"has an unsupported JPEG coding (SOF{marker & 15}); save it as baseline JPEG")
         if len(body) < 6 or len(body) < 6 + 3 * body[5]:
             raise RefusedError("cannot be decoded: its frame header is damaged")
         if body[0] != 8:
             raise RefusedError(f"is a JPEG with {body[0]} bits per channel; save it with 8")
         if body[5] not in (1, 3, 4):
-            raise RefusedError(f"is a JPEG with {body[5]} channels; 1, 3 and 4 are read")
+            raise RefusedError(f"is a JPEG with {body[5]} channels, expected 1, 3 or 4")
         self.marker = marker
         self.height, self.width = int.from_bytes(body[1:3], "big"), int.from_bytes(body[3:5], "big")
         self.components = {
@@ -118,7 +118,7 @@ class _Frame:
         keys = header[1 : 1 + 2 * count : 2]
         first, last, bits = header[-3:]
         if len(set(keys)) != count or not set(keys) <= self.components.keys():
-            raise RefusedError("cannot be decoded: it has a scan of channels that it lacks")
+            raise RefusedError("cannot be decoded: a scan names unknown channels")
         if self.marker not in _PROGRESSIVE:
             first, last, bits = 0, 63, 0
             if any(self._missing_bits[key][0] is not None for key in keys):
@@ -299,6 +299,6 @@ def _check_restarts(found: bytes, units: int, interval: int) -> None:
     if len(found) < expected:
         raise TruncatedError(f"{len(found)} of {expected} restart markers")
     if len(found) > expected + (interval > 0):
-        raise RefusedError(f"cannot be decoded: it has {len(found)} restart markers, where {expected} belong")
+        raise RefusedError(f"cannot be decoded: expected {expected} restart markers, found {len(found)}")
     if found != (_RESTARTS * (len(found) // 8 + 1))[: len(found)]:
-        raise RefusedError("cannot be decoded: restart markers are out of order, so a part of it is missing")
+        raise RefusedError("cannot be decoded: restart markers are out of order; a part is missing")

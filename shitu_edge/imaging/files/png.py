@@ -32,7 +32,7 @@ def examine(content: bytes) -> Examined:
     metadata = _Metadata()
     for kind, start, end in _chunks(content):
         if (len(pieces) == 1) != (kind == b"IHDR"):
-            raise RefusedError("cannot be decoded: its PNG header is not where it belongs")
+            raise RefusedError("cannot be decoded: its PNG header is out of place")
         if kind in _FOR_PIXELS:
             pieces.append(content[start:end])
         else:
@@ -66,7 +66,7 @@ def _chunks(content: bytes) -> Iterator[tuple[bytes, int, int]]:
         checksum = int.from_bytes(content[end - 4 : end], "big")
         if not in_pixels and zlib.crc32(memoryview(content)[position + 4 : end - 4]) != checksum:
             name = repr(kind)[2:-1]
-            raise RefusedError(f"cannot be decoded: the checksum of its PNG chunk {name} is wrong; copy the file again")
+            raise RefusedError(f"cannot be decoded: checksum mismatch in its PNG chunk {name}; copy the file again")
         if kind == b"IEND":
             return
         yield kind, position, end

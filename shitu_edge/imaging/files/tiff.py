@@ -45,7 +45,7 @@ class _Directory:
         self.order = "<" if content[:2] == b"II" else ">"
         big = 43 in content[2:4]
         if big and self.order == ">":  # Pillow takes it for a common TIFF
-            raise RefusedError("is a big-endian BigTIFF, which is not read here; save it as TIFF or PNG")
+            raise RefusedError("is a big-endian BigTIFF, which is not supported; save it as TIFF or PNG")
         self._count, self._entry, self._offset = ("Q", "HHQ", "Q") if big else ("H", "HHI", "I")
         try:
             (self.start,) = struct.unpack_from(self.order + self._offset, content, 8 if big else 4)
@@ -106,7 +106,7 @@ def examine(content: bytes) -> Examined:
     directory = _Directory(content)
     for tag, entry in directory.entries.items():
         if tag in _NEEDED and entry.count > _MAX_VALUES:
-            raise RefusedError(f"is a TIFF whose tag {tag} has {entry.count} values, more than {_MAX_VALUES}")
+            raise RefusedError(f"is a TIFF with {entry.count} values in tag {tag}, expected at most {_MAX_VALUES}")
     width, height = directory.value(_WIDTH), directory.value(_HEIGHT)
     named = directory.value(_ORIENTATION)
     turned = named if 1 <= named <= 8 else orientation(None, directory.bytes_of(_XMP))
