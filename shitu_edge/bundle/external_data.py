@@ -1,4 +1,4 @@
-"""The files in which an ONNX model keeps tensors, read from its protobuf (`onnx.proto`) without package onnx. Pure."""
+"""The external data files of an ONNX model, read from its protobuf (`onnx.proto`) without package onnx. Pure."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ _TENSORS_AT = {
     "tensor": {13: "entry"},
     "entry": {},
 }
-"""The messages that may lead to an entry of external data: the fields of each that do, and what they hold."""
+"""Messages that may lead to an entry of external data: their relevant fields, and what these hold."""
 _KEY, _VALUE = 1, 2
 _LOCATION = b"location"
 _MOST_FIELDS = 500_000
 
-_TAG_BITS = 0xFFFFFFFF  # readers drop what lies above
+_TAG_BITS = 0xFFFFFFFF  # readers ignore higher bits
 _VARINT, _COUNTED = 0, 2
 _SIZES = {1: 8, 5: 4}
 
 
 def external_files(model: bytes | mmap) -> set[str]:
-    """Return the locations that a model names, relative to its folder, also those that it does not use.
+    """Return the locations that a model names, relative to its folder, including unused ones.
 
     Raises:
-        ValueError: it may name some, and is not a protobuf of fewer than half a million fields.
+        ValueError: it may name some, and is not a protobuf or has over half a million fields.
     """
     if model.find(_LOCATION) < 0:
         return set()
@@ -54,7 +54,7 @@ def external_files(model: bytes | mmap) -> set[str]:
 
 
 def _fields(model: bytes | mmap, at: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """Yield number, start and end of each field of a message, 0 as the number of those that are no text or message."""
+    """Yield number, start and end of each field of a message; number 0 for fields that are not text or message."""
     while at < end:
         tag, at = _varint(model, at, end)
         number, wire = (tag & _TAG_BITS) >> 3, tag & 7

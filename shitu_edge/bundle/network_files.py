@@ -1,4 +1,4 @@
-"""A network's files: regular, of bounded size, with their digests, and without others that an engine would open too."""
+"""Checks of a network's files: regular, of bounded size, and complete as listed."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ def network_sha256(path: Path) -> str:
 
 
 def refuse_unlisted(network: Path, file_format: str, beside: Collection[str]) -> None:
-    """Check that an engine that opens a network opens no files that are not listed: no digest covers them.
+    """Check that a network uses only listed files, as no checksum covers others.
 
     Args:
-        network: the file that is opened first.
-        file_format: what it is listed as. OpenVINO goes by the content: an IR that is called ONNX brings its weights.
-        beside: the files listed with it, relative to its folder.
+        network: the file that is opened.
+        file_format: its listed format. OpenVINO goes by content: an IR named ONNX would load its weights.
+        beside: the other listed files, relative to its folder.
 
     Raises:
-        BundleError: it opens others, is of another format, or cannot be read.
+        BundleError: it uses others, is of another format, or cannot be read.
     """
     try:
         with open_regular(network) as stream:

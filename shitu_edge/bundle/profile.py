@@ -1,4 +1,4 @@
-"""A profile: the engine, precisions and threads with which a bundle is fastest on a machine, as measured there."""
+"""Profiles: the measured fastest engine, precisions and threads for a bundle on a machine."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _MAX_BYTES = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What `shitu-edge tune` found, and what `Recognizer.open` takes where it is told nothing else.
+    """Result of `shitu-edge tune`; explicit options of `Recognizer.open` override it.
 
     Attributes:
-        bundle, bundle_digest: what it was measured with, and is for.
+        bundle, bundle_digest: the bundle it was measured with, and is valid for.
         cpu: the processor it was measured on.
-        engine, detector_precision, extractor_precision, threads: as of `Recognizer.open`.
-        p50_ms, p95_ms: milliseconds an image with these.
+        engine, detector_precision, extractor_precision, threads: as in `Recognizer.open`.
+        p50_ms, p95_ms: milliseconds per image with these.
     """
 
     schema_version: int
@@ -55,7 +55,7 @@ class Profile:
         """Read a profile's file.
 
         Raises:
-            OptionError: it is missing or no profile.
+            OptionError: it is missing or not a profile.
         """
         try:
             stored = read_json(path, _MAX_BYTES)
@@ -69,17 +69,13 @@ class Profile:
             raise OptionError(f"{path}: is not a profile: {error}") from error
 
     def write(self, path: Path) -> None:
-        """Write it as JSON, whole or not at all.
-
-        Raises:
-            OSError: it cannot be written; an earlier profile is as it was.
-        """
+        """Write it as JSON, atomically; raises `OSError`."""
         write_aside(path, (json.dumps(asdict(self), indent=2) + "\n").encode())
 
     def complete(
         self, engine: EngineName, precision: str | tuple[str, str] | None, threads: int | None
     ) -> tuple[EngineName, str | tuple[str, str], int]:
-        """Return engine, precisions and threads: what was named and, where that leaves it open, the profile's."""
+        """Return engine, precisions and threads: those given, else the profile's."""
         return (
             self.engine if engine == "auto" else engine,
             precision or (self.detector_precision, self.extractor_precision),
@@ -87,10 +83,10 @@ class Profile:
         )
 
     def require(self, bundle: Bundle) -> None:
-        """Check that it is for a bundle.
+        """Check that it is for this bundle.
 
         Raises:
-            OptionError: it is for another one.
+            OptionError: it is for another.
         """
         if bundle.digest != self.bundle_digest:
             raise OptionError(

@@ -1,4 +1,4 @@
-"""What the recognizer needs of a gallery, whoever holds it."""
+"""The interface of a gallery that a recognizer searches."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from .index import Rows
 
 
 class GallerySearch(Protocol):
-    """Labeled embeddings that can be searched: a `Gallery` file, or a `MilvusGallery`.
+    """Searchable labeled embeddings: a `Gallery` file or a `MilvusGallery`.
 
-    Safe from several threads. Every answer is of one revision: the product list before a change or after it.
+    Thread-safe. Every answer is of one revision: the product list before a change or after it.
     """
 
     def require(self, extractor: str, fingerprint: str) -> None:
         """Check that embeddings of an extractor may be searched here.
 
         Raises:
-            FingerprintError: the gallery was made with another one.
+            FingerprintError: the gallery was made with another extractor.
         """
 
     def search_with_revision(
@@ -29,13 +29,13 @@ class GallerySearch(Protocol):
 
         Args:
             queries: unit rows (Q, D) float32.
-            k: how many items, at least 1.
-            workers: threads that may share the queries, none of which is the caller's own.
+            k: number of items, at least 1.
+            workers: threads that may share the queries, not including the caller's.
 
         Raises:
-            GalleryError: the queries are no unit rows of the gallery's dimension, `k` is not positive, or whoever
-                holds the gallery cannot answer.
+            GalleryError: the queries are not unit rows of the gallery's dimension, `k` is not positive, or the gallery
+                cannot be read.
         """
 
     def close(self) -> None:
-        """Let go of files and connections; a second call does nothing."""
+        """Close files and connections; a second call does nothing."""

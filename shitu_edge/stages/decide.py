@@ -12,14 +12,14 @@ from ..imaging.geometry import suppress
 from ..results import SIMILARITY_ROUNDING, Box, Decision, Dropped, DropReason, Match, RecognizedItem
 
 _WHOLE_PIXELS = 1.0
-"""PaddleClas counts pixels, not distances, when it suppresses recognized items."""
+"""PaddleClas counts whole pixels when it suppresses recognized items."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A box with its gallery neighbors, best first. `detection_score` is None for the whole image.
 
-    The first `policy.neighbors` decide; any more only show how near another label comes.
+    The first `policy.neighbors` decide; further ones only give the runner-up label.
     """
 
     box_xyxy: Box
@@ -37,17 +37,17 @@ class _Verdict:
 def decide(
     candidates: Sequence[Candidate], policy: DecisionPolicy, textured: Callable[[], bool] = lambda: True
 ) -> tuple[tuple[RecognizedItem, ...], tuple[Dropped, ...]]:
-    """Name every candidate or say that it is unknown, and drop what a surer one already covers.
+    """Decide on every candidate, and drop those that a better one covers.
 
-    Known things come first, most similar first, then unknown ones by the detector's score; each drops the later ones
-    whose box overlaps its own by more than `policy.suppression_iou`. With the default policy the known items are those
-    of PaddleClas (`deploy/python/predict_system.py`), which leaves unknown things out altogether.
+    Items with a label come first, by similarity, then unknown objects by detection score; each drops later ones whose
+    box overlaps its own by more than `policy.suppression_iou`. With the default policy the labeled items are those of
+    PaddleClas (`deploy/python/predict_system.py`), which leaves out unknown objects.
 
     Args:
         candidates: at most one of them is the whole image.
         policy: how to decide.
-        textured: whether the image shows more than one color; asked only about a whole image that would get a name,
-            which it then does not.
+        textured: returns whether the image shows more than one color; called only for a whole image that would get a
+            label, and drops it if False.
     """
     verdicts = [_judge(candidate.matches, policy) for candidate in candidates]
     standing = [i for i, candidate in enumerate(candidates) if _stands(candidate, verdicts[i], textured)]
@@ -74,7 +74,7 @@ def _judge(matches: tuple[Match, ...], policy: DecisionPolicy) -> _Verdict:
         return _Verdict("unknown", None, None)
     best: dict[str, float] = {}
     votes: dict[str, float] = {}
-    threshold = min(policy.similarity_threshold, 1 - SIMILARITY_ROUNDING)  # a copy's similarity is 1 but for rounding
+    threshold = min(policy.similarity_threshold, 1 - SIMILARITY_ROUNDING)  # a copy's similarity is 1 up to rounding
     for place, match in enumerate(matches):
         best.setdefault(match.label, match.similarity)
         if place < policy.neighbors and match.similarity >= threshold:

@@ -1,4 +1,4 @@
-"""Threads that a recognizer's stages share, as many as the engine has streams."""
+"""Threads shared by a recognizer's stages."""
 
 from __future__ import annotations
 
@@ -13,11 +13,7 @@ _NO_THREAD = "cannot start another thread; raise the process limit (ulimit -u, p
 
 
 class Workers(ThreadPoolExecutor):
-    """A pool of threads whose work must not wait for other work of the pool.
-
-    Args:
-        count: of threads.
-    """
+    """A pool of `count` threads; its tasks must not wait for each other."""
 
     def __init__(self, count: int) -> None:
         super().__init__(count, "shitu-edge")
@@ -27,7 +23,7 @@ class Workers(ThreadPoolExecutor):
         """Run a function in one of the threads.
 
         Raises:
-            EngineError: the threads were ended, or cannot be started.
+            EngineError: the pool is closed, or a thread cannot be started.
         """
         try:
             return super().submit(work, *arguments, **named)
@@ -36,11 +32,7 @@ class Workers(ThreadPoolExecutor):
 
 
 def require_threads(count: int) -> None:
-    """Check that this many threads can be started: native code that is refused one may abort the process.
-
-    Raises:
-        EngineError: they cannot.
-    """
+    """Check that `count` threads can be started, as native code may abort the process; raises `EngineError`."""
     end = threading.Event()
     threads = [threading.Thread(target=end.wait, name="shitu-edge-trial", daemon=True) for _ in range(count)]
     started = []

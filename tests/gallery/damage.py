@@ -86,7 +86,7 @@ DAMAGES = {
     "embedding of another": _one(
         "UPDATE embeddings SET vector = (SELECT vector FROM embeddings WHERE id = 6) WHERE id = 5", "item 5 .*alter", 5
     ),
-    "short embedding": _one("UPDATE embeddings SET vector = x'00' WHERE id = 5", "item 5 .*has not 16 numbers", 5),
+    "short embedding": _one("UPDATE embeddings SET vector = x'00' WHERE id = 5", "item 5 .*of 64 bytes, found 1", 5),
     "zero embedding": _one("UPDATE embeddings SET vector = zeroblob(64) WHERE id = 5", "item 5 ", 5),
     "embedding of text": _one("UPDATE embeddings SET vector = 'abc' WHERE id = 5", "item 5|CHECK", 5),
     "embedding that is a number": _one("UPDATE embeddings SET vector = 17 WHERE id = 5", "item 5|CHECK", 5),

@@ -340,7 +340,7 @@ def test_another_gallery_extractor_or_dimension_is_refused(uri: str, gallery: Ga
     for i, (extractor, fingerprint, dim) in enumerate((("large", "a" * 32, DIM), ("tiny", "f" * 32, 8))):
         with (
             Gallery.create(tmp_path / str(i), extractor=extractor, fingerprint=fingerprint, dim=dim) as other,
-            pytest.raises(FingerprintError, match=rf"expected 16 .* tiny \(ffffffff\), found {dim} of {extractor}"),
+            pytest.raises(FingerprintError, match=rf"holds 16 .* tiny \(ffffffff\), the gallery {dim} by {extractor}"),
         ):
             push(other, uri, NAME)
     assert _all(uri, gallery) == _wanted(gallery)

@@ -90,25 +90,25 @@ class Change:
         for number in self._present(ids):
             if number in there:
                 continue
-            entry = self._remove(number, forget=False)
-            self.restore(GalleryItem(number, label, entry.source))
-            before.append(entry)
+            item = self._remove(number, forget=False)
+            self.restore(GalleryItem(number, label, item.source))
+            before.append(item)
         return before
 
-    def restore(self, entry: GalleryItem) -> None:
+    def restore(self, item: GalleryItem) -> None:
         """Add a former item again.
 
         Raises:
             GalleryError: its embedding was pruned, or it is in the gallery.
         """
-        instance(entry, GalleryItem)
-        number = whole(entry.id, "an id as a whole number", 1, MOST_ITEMS - 1)
-        label, source = unicode_text(entry.label, "a label"), unicode_text(entry.source, "a source")
+        instance(item, GalleryItem)
+        number = whole(item.id, "an id as a whole number", 1, MOST_ITEMS - 1)
+        label, source = unicode_text(item.label, "a label"), unicode_text(item.source, "a source")
         if self._connection.execute(_CURRENT, (number,)).fetchone():
-            raise GalleryError(f"item {entry.id} ({entry.label}) is already in the gallery")
+            raise GalleryError(f"item {item.id} ({item.label}) is already in the gallery")
         row = self._connection.execute(_VECTOR, (number,)).fetchone()
         if row is None:
-            raise GalleryError(f"item {entry.id} ({entry.label}) cannot be restored: it was pruned")
+            raise GalleryError(f"item {item.id} ({item.label}) cannot be restored: it was pruned")
         self._enter(number, label, source, row[0])
 
     def roll_back(self, revision: int) -> None:
@@ -120,10 +120,10 @@ class Change:
         with _reading_rows():
             revision = history.checked(self._connection, revision)
             diff = history.difference(self._connection, self.revision, revision)
-        for entry in diff.removed:
-            self._remove(entry.id)
-        for entry in diff.added:
-            self.restore(entry)
+        for item in diff.removed:
+            self._remove(item.id)
+        for item in diff.added:
+            self.restore(item)
 
     def find(self, *, label: str | None = None, source: str | None = None) -> list[int]:
         """Return the ids, ascending, of the items with a label and source; None matches any.
@@ -185,7 +185,7 @@ class Change:
         """End an item's entry. One begun in this change is deleted, with its embedding unless `forget` is false."""
         label, source, digest, added_in = self._connection.execute(_CURRENT, (number,)).fetchone()
         with _reading_rows():
-            entry, is_older = item_of(number, label, source), added_in < self.revision
+            item, is_older = item_of(number, label, source), added_in < self.revision
             if not isinstance(digest, bytes):
                 raise TypeError(f"expected a digest, found {type(digest).__name__}")
         if is_older:
@@ -199,4 +199,4 @@ class Change:
                 query = "DELETE FROM embeddings WHERE id = ? AND NOT EXISTS (SELECT 1 FROM entries WHERE item = id)"
                 self._connection.execute(query, (number,))
         self._content.remove(digest)
-        return entry
+        return item

@@ -87,10 +87,10 @@ def repeat(connection: sqlite3.Connection, recorded: Replay, check: Callable[[Ne
         if line.id != change.revision:
             raise GalleryError(f"expected revision {change.revision}, found {line.id}")
         change.remove(step.removed)
-        for entry in step.added:
-            if printable(entry.source) != entry.source:
-                raise GalleryError(f"item {entry.id}: its source is not Unicode text")
-            change.restore(entry)
+        for item in step.added:
+            if printable(item.source) != item.source:
+                raise GalleryError(f"item {item.id}: its source is not Unicode text")
+            change.restore(item)
         if change.finish(line.author, line.note, line.created_at).hex() != line.digest:
             raise GalleryError(f"revision {line.id}: checksum mismatch after it was applied")
     head, history_hash = leads_to(recorded)
@@ -105,14 +105,14 @@ def _check_labels(connection: sqlite3.Connection, recorded: Replay) -> None:
     """
     left: dict[int, str] = {}
     for step in recorded.steps:
-        for item in step.removed:
-            left.pop(item, None)
-        left.update((entry.id, entry.label) for entry in step.added)
-    for label, item in {label: item for item, label in left.items()}.items():
+        for number in step.removed:
+            left.pop(number, None)
+        left.update((item.id, item.label) for item in step.added)
+    for label, number in {label: number for number, label in left.items()}.items():
         fault = label_fault(label)
         if fault and not connection.execute("SELECT 1 FROM entries WHERE label = ?", (label,)).fetchone():
             raise GalleryError(
-                f"item {item}: its label {fault}; relabel it where the patch was made, and patch from revision "
+                f"item {number}: its label {fault}; relabel it where the patch was made, and patch from revision "
                 f"{recorded.base} again"
             )
 
@@ -121,7 +121,7 @@ def _store_vectors(
     connection: sqlite3.Connection, recorded: Replay, check: Callable[[NewGalleryItem], NewGalleryItem]
 ) -> None:
     """Store the new embeddings; each must belong to an item."""
-    if not recorded.vectors.keys() <= {entry.id for step in recorded.steps for entry in step.added}:
+    if not recorded.vectors.keys() <= {item.id for step in recorded.steps for item in step.added}:
         raise GalleryError("an embedding belongs to no item")
     for number, vector in recorded.vectors.items():
         if not 0 < number < MOST_ITEMS:

@@ -124,7 +124,7 @@ class Store:
                 self._file = None
 
     def data_version(self) -> Version:
-        """Return a value that every commit changes, in microseconds: `PRAGMA data_version`, or an image's file times."""
+        """Return a value that every commit changes: `PRAGMA data_version` or an image's file times."""
         self._check_same()
         with self._lock, mapped_errors(self.path):
             if self._file is None:

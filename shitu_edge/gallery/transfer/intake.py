@@ -1,4 +1,4 @@
-"""Items that come with their embeddings, from another gallery or program: into a new gallery or one that is there."""
+"""Import of items with their embeddings, into a new or an existing gallery."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from ..store import Meta, NewGalleryItem
 
 
 def take_in(path: Path, meta: Meta, items: Iterable[NewGalleryItem], *, author: str = "", note: str = "") -> int:
-    """Add items as one revision, to a new gallery where there is none, and return how many they were.
+    """Add items as one revision to a gallery, created if missing; return their number.
 
-    A new file appears when it is finished.
+    A new file appears only when it is complete.
 
     Raises:
         FingerprintError: the gallery was made with another extractor than the items' embeddings.

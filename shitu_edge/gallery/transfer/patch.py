@@ -1,13 +1,13 @@
-"""Patches: the revisions from one to another in a file, so that a fleet's copies of a gallery can follow.
+"""Patches: a range of revisions in a file, with which copies of a gallery can follow.
 
     magic       a line that names the format
     digest      SHA-256 of all that follows, 32 bytes
     length      of the head in bytes, 8 of them, little-endian
-    head        JSON: whose revisions these are, and what each removes and adds
-    vectors     float32, little-endian: the embeddings that the base does not hold, in the head's order of items
+    head        JSON: the gallery, and what each revision removes and adds
+    vectors     float32, little-endian: the embeddings that the base lacks, in the head's order of items
 
-A patch repeats the revisions as they were made, so a copy that took it is again a copy: the next one fits. The digest
-protects from damage, not from forgery: take patches from where you would take the software from.
+A patch repeats the revisions exactly, so the next patch fits the patched copy too. The digest protects from damage, not
+from forgery: accept patches only from a trusted source.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ _LENGTH = struct.Struct("<Q")
 _DIGEST_BYTES = hashlib.sha256().digest_size
 _AT_ONCE = 1 << 20
 _MAX_BYTES = 1 << 30
-"""Half a million embeddings of 512 numbers; reading takes as much memory, and what the head takes."""
+"""Half a million embeddings of 512 numbers; reading takes as much memory, plus the head's."""
 _MAX_HEAD_BYTES = 16 << 20
-"""About 150 000 changes; read, it takes up to 35 times as much memory."""
+"""About 150 000 changes; parsed, it takes up to 35 times as much memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class PatchInfo:
-    """What a patch holds: the revision it follows and leads to, entries removed and added, and the file's size."""
+    """A patch's content: base and resulting revision, numbers of items removed and added, and the file's size."""
 
     base: int
     head: int
@@ -65,10 +65,10 @@ class _Head:
 
 
 def write_patch(gallery: Gallery, base: int, head: int, path: Path) -> PatchInfo:
-    """Write the revisions after `base` up to `head`, whole or not at all; an earlier file is replaced.
+    """Write the revisions after `base` up to `head` atomically; an earlier file is replaced.
 
     Raises:
-        GalleryError: there are no such revisions, or not any more, they are too many, or the file cannot be written.
+        GalleryError: the revisions do not exist, were pruned or are too large, or the file cannot be written.
     """
     if is_gallery(path):
         raise GalleryError(f"{path}: is a gallery; give the patch another name")
@@ -101,11 +101,11 @@ def write_patch(gallery: Gallery, base: int, head: int, path: Path) -> PatchInfo
 
 
 def apply_patch(gallery: Gallery, path: Path) -> PatchInfo | None:
-    """Repeat a patch's revisions, all or none; return what they did, None where the gallery has them already.
+    """Repeat a patch's revisions, all or none; return its content, None if the gallery has them already.
 
     Raises:
-        GalleryError: the file is missing, too large, damaged or no patch; or it is for another gallery, extractor or
-            base.
+        GalleryError: the file is missing, too large, damaged or not a patch, or is for another gallery, extractor or
+            base revision.
     """
     try:
         with open_regular(path) as stream:
@@ -122,13 +122,13 @@ def apply_patch(gallery: Gallery, path: Path) -> PatchInfo | None:
         gallery.repeat(recorded)
     except MisfitError as error:
         raise GalleryError(f"{path}: cannot be applied to {gallery.path}: {error}") from error
-    except (OverflowError, ValueError) as error:  # numbers and characters that no gallery could have written
+    except (OverflowError, ValueError) as error:  # values that no gallery could have written
         raise GalleryError(f"{path}: is damaged: {error}") from error
     return _info(facts, size)
 
 
 def _read_head(stream: BufferedReader, path: Path) -> tuple[_Head, int]:
-    """Check the file's digest and its parts' sizes; return its head and size, and leave the stream at the vectors."""
+    """Check digest and sizes; return head and file size, with the stream at the vectors."""
     size = os.fstat(stream.fileno()).st_size
     if stream.read(len(_MAGIC)) != _MAGIC:
         raise GalleryError(f"{path}: is not a gallery patch of this version")

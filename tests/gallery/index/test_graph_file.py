@@ -310,7 +310,7 @@ def _item_to_come(content: bytearray, graph: GraphBytes) -> None:
 
 _FORGERIES = {
     "link outside": (_link_outside, "one to an item that does not exist"),
-    "rows swapped": (_rows_swapped, "differs from the stored embedding"),
+    "rows swapped": (_rows_swapped, "from the stored embedding"),
     "item to come": (_item_to_come, "the gallery never had"),
 }
 

@@ -194,9 +194,7 @@ def test_a_patch_that_is_there_already_changes_nothing(closed: Path, base: Path,
 def test_overlapping_patches_are_not_for_what_lies_between(closed: Path, base: Path, tmp_path: Path) -> None:
     with Gallery.open(base, background=False) as follower:
         apply_patch(follower, _patch(closed, 2, 4, tmp_path / "first"))
-    assert "it has changed since revision 3" in _refusal(
-        base, _patch(closed, 3, 6, tmp_path / "second")
-    )
+    assert "it has changed since revision 3" in _refusal(base, _patch(closed, 3, 6, tmp_path / "second"))
 
 
 def test_images_added_after_a_patch_keep_their_numbers(closed: Path, base: Path, patch: Path, tmp_path: Path) -> None:
