@@ -1,4 +1,4 @@
-"""A result in words: tables for the terminal, the same as Markdown."""
+"""A result as tables for the terminal and as Markdown."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ class Table:
 
 
 def tables(result: Result) -> list[Table]:
-    """Return what was measured."""
+    """Return the tables of a result."""
     return [_latency(result), _machine_use(result)]
 
 
 def sweep_tables(swept: Sequence[Axis]) -> list[Table]:
-    """Return a table an axis."""
+    """Return a table per axis."""
     return [outcome_table(f"By {axis.name}", axis.name, axis.outcomes) for axis in swept]
 
 
 def outcome_table(title: str, heading: str, outcomes: Sequence[Outcome]) -> Table:
-    """Return what was tried, a row each."""
+    """Return a table with a row per outcome."""
     refused = any(outcome.ms is None for outcome in outcomes)
     rows = []
     for outcome in outcomes:
@@ -62,7 +62,7 @@ def outcome_table(title: str, heading: str, outcomes: Sequence[Outcome]) -> Tabl
 
 
 def facts(result: Result) -> dict[str, str]:
-    """Return what was measured on, by name."""
+    """Return the conditions of a result, by name."""
     environment, made_by = result.environment, result.made_by
     cpu = environment.cpu
     sizes = ", ".join(f"{width} × {height}" for width, height in result.sizes[:3])
@@ -93,7 +93,7 @@ def markdown(result: Result, verdict: Verdict | None, swept: Sequence[Axis] = ()
 
 
 def verdict_lines(verdict: Verdict) -> list[str]:
-    """Return the verdict, and what would help, a line each."""
+    """Return the verdict and the remedies, a line each."""
     doubt = "" if verdict.sure else " (within the error of this few images: raise --count)"
     if verdict.met:
         return [f"within the budget of {verdict.budget_ms:g} ms at p95{doubt}"]

@@ -1,4 +1,4 @@
-"""Pillow's readers by format, and what to do about formats that have none here."""
+"""Pillow's readers by format, and hints for formats without one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .files import RefusedError
 
 Reader = Callable[[BinaryIO], ImageFile.ImageFile]
 
-# Named here, so that Pillow neither looks for nor loads its forty others, and an error keeps its reason.
+# Named, so that Pillow does not load its forty others, and errors keep their reason.
 _READERS: dict[str, Reader] = {
     "JPEG": JpegImagePlugin.JpegImageFile,
     "PNG": PngImagePlugin.PngImageFile,
@@ -32,14 +32,14 @@ _READERS: dict[str, Reader] = {
 }
 _SAME_READER = {"BigTIFF": "TIFF"}
 FORMATS = tuple(_READERS)
-"""What every Pillow reads. AVIF takes one that was built with it, HEIC takes pillow-heif."""
+"""Formats that every Pillow reads. AVIF needs a Pillow built with it, HEIC needs pillow-heif."""
 
 
 def reader(image_format: str | None) -> Reader:
-    """Return Pillow's reader for a format that `formats.image_format` names.
+    """Return Pillow's reader for a format of `formats.image_format`.
 
     Raises:
-        RefusedError: it is read by none; the message says what to install, or what to save the image as.
+        RefusedError: there is none; the message says what to install or save the image as.
     """
     if image_format is None:
         raise RefusedError(f"is not an image in a known format ({', '.join(FORMATS)})")

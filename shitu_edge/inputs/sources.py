@@ -1,4 +1,4 @@
-"""Where a gallery's images come from: a folder per label, or a label file."""
+"""Sources of a gallery's images: a folder per label, or a label file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .skipped import Skipped, summary
 
 @dataclass(frozen=True, slots=True)
 class LabeledImage:
-    """An image to enroll: its file, its label, and its name relative to where it was found."""
+    """An image to enroll: file, label, and path relative to the source."""
 
     path: Path
     label: str
@@ -26,13 +26,13 @@ class LabeledImage:
 
 @dataclass(frozen=True, slots=True)
 class FoundImages:
-    """What a folder or label file offers.
+    """Content of a folder or label file.
 
     Attributes:
-        images: in the order of their names or lines; that they can be decoded has still to be seen.
-        labels: all that are named, also those without an image.
-        skipped: what lies there and is not used, with the reason.
-        notes: what was assumed, a line each.
+        images: in the order of their names or lines; not decoded yet.
+        labels: all labels, including those without an image.
+        skipped: files that are not used, with the reason.
+        notes: assumptions, a line each.
     """
 
     images: tuple[LabeledImage, ...]
@@ -44,11 +44,11 @@ class FoundImages:
 def find_images(source: Path) -> FoundImages:
     """Find the images of a folder with a subfolder per label, or of a label file.
 
-    In a folder, images are told by their content, at any depth below the label's subfolder. Where most subfolders hold
-    images only deeper down, any level may be the labels, and the folder is refused.
+    In a folder, images may lie at any depth below the label's subfolder. If most subfolders hold images only deeper
+    down, the level of the labels is unclear, and the folder is refused.
 
     Raises:
-        GalleryError: the source is missing or not as described, a label cannot be one, or there are no images at all.
+        GalleryError: the source is missing or not as described, a label is refused, or there are no images.
     """
     if os.path.isdir(source):  # Path.is_dir raises for a name that is too long
         return _from_folder(source)
@@ -84,7 +84,7 @@ def _from_folder(folder: Path) -> FoundImages:
 
 
 def _top(folder: Path) -> tuple[list[str], list[Skipped]]:
-    """Return the subfolders of a folder, which are its labels, and what else lies in it."""
+    """Return the subfolders of a folder, which are its labels, and its other files."""
     try:
         names = sorted(name for name in os.listdir(folder) if not is_leftover(name))
     except OSError as error:

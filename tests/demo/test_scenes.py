@@ -111,7 +111,13 @@ def test_what_is_expected_is_right() -> None:
     verdict = judge([item(THERE, None), item((10, 0, 100, 100), "Oat drink 1 l")], expected)
     assert verdict.right
     assert verdict.meant == (expected[1], expected[0])
-    assert (verdict.missed, verdict.products, verdict.named, verdict.strangers, verdict.unknown) == ((), 1, 1, 1, 1)
+    assert (verdict.missed, verdict.products, verdict.named, verdict.unknown_objects, verdict.unknown) == (
+        (),
+        1,
+        1,
+        1,
+        1,
+    )
 
 
 OAT, STRANGER = Expected(HERE, "Oat drink 1 l"), Expected(THERE, None)
