@@ -1,4 +1,4 @@
-"""Options against what they may be: whole numbers, numbers, flags, choices. Each refusal is one line with its name.
+"""Checks of options. Each raises `OptionError` with the option's name, what was expected and what was found.
 
 NumPy's numbers are numbers; text, `True` and NaN are not.
 """
@@ -18,31 +18,27 @@ import numpy as np
 from .errors import OptionError
 
 MOST_THREADS = 1024
-"""More than a machine for this has; engines start as many as they are told, whatever that costs."""
+"""Upper limit: engines start as many threads as they are told to."""
 
 _BRIEF = reprlib.Repr()
 _BRIEF.maxstring = _BRIEF.maxlong = _BRIEF.maxother = 60
 
 
 def shown(value: Any) -> str:
-    """Return 60 characters or fewer that tell a value, of whatever kind, size or depth."""
+    """Return a value as text of at most 60 characters."""
     try:
         return f"{_BRIEF.repr(value):.60}"
-    except Exception:  # objects of anybody's making, and whole numbers of thousands of digits
+    except Exception:  # foreign objects, and integers of thousands of digits
         return type(value).__name__
 
 
 def named(name: str, longest: int = 60) -> str:
-    """Return a name from outside as it is, if that is short and printable, else as `shown` does."""
+    """Return a name as it is if it is short and printable, else as `shown` does."""
     return name if name.isprintable() and len(name) <= longest else shown(name)
 
 
 def require_whole(name: str, value: Any, low: int, high: int | None = None) -> None:
-    """Check for a whole number from `low` on, up to `high` if it is given.
-
-    Raises:
-        OptionError: it is something else.
-    """
+    """Check for a whole number of at least `low` and, if given, at most `high`."""
     try:
         whole = None if isinstance(value, bool) else operator.index(value)
     except TypeError:
@@ -52,21 +48,13 @@ def require_whole(name: str, value: Any, low: int, high: int | None = None) -> N
 
 
 def require_threads(threads: Any) -> None:
-    """Check for a number of threads, or None for as many as the machine has cores.
-
-    Raises:
-        OptionError: it is something else.
-    """
+    """Check for a number of threads, or None for as many as the machine has cores."""
     if threads is not None:
         require_whole("threads", threads, 1, MOST_THREADS)
 
 
 def require_number(name: str, value: Any, low: float, high: float = math.inf) -> None:
-    """Check for a finite number from `low` to `high`.
-
-    Raises:
-        OptionError: it is something else.
-    """
+    """Check for a finite number from `low` to `high`."""
     try:
         number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
     except OverflowError:
@@ -76,31 +64,19 @@ def require_number(name: str, value: Any, low: float, high: float = math.inf) ->
 
 
 def require_flag(name: str, value: Any) -> None:
-    """Check for True or False.
-
-    Raises:
-        OptionError: it is something else.
-    """
+    """Check for True or False."""
     if not isinstance(value, (bool, np.bool_)):
         raise _refusal(name, "True or False", value)
 
 
 def require_one_of(name: str, value: Any, choices: Collection[str]) -> None:
-    """Check for one of some words.
-
-    Raises:
-        OptionError: it is something else.
-    """
+    """Check for one of some words."""
     if not (isinstance(value, str) and value in choices):
         raise _refusal(name, f"one of {', '.join(choices)}", value)
 
 
 def require_path(name: str, value: Any, instead: str = "") -> None:
-    """Check for a path that the system can have; `instead` says what else it might have been.
-
-    Raises:
-        OptionError: it is something else.
-    """
+    """Check for a path that the system can have; `instead` adds what else is accepted."""
     try:
         place = os.fspath(value)
         fits = isinstance(place, str) and b"\0" not in os.fsencode(place)
@@ -111,11 +87,7 @@ def require_path(name: str, value: Any, instead: str = "") -> None:
 
 
 def require_instance(name: str, value: Any, kinds: type | tuple[type, ...], expected: str) -> None:
-    """Check for an object of some classes; `expected` names them.
-
-    Raises:
-        OptionError: it is something else.
-    """
+    """Check for an object of some classes; `expected` names them."""
     if not isinstance(value, kinds):
         raise _refusal(name, expected, value)
 

@@ -1,7 +1,6 @@
 """JSON to frozen dataclasses, checked. Pure.
 
-Reads the type hints of a dataclass and fails with the place and the kind expected, so that a file format is written
-down once: as its classes.
+A file format is its dataclasses: values are checked against their type hints, and errors name place and expected kind.
 """
 
 from __future__ import annotations
@@ -19,11 +18,11 @@ T = TypeVar("T")
 
 
 class SchemaError(ValueError):
-    """A value is missing, unknown, of the wrong kind or out of range; the message begins with its place."""
+    """A value is missing, unknown, of the wrong kind or out of range. The message begins with its place."""
 
 
 def build(cls: type[T], data: object) -> T:
-    """Make a `cls` of parsed JSON.
+    """Build a `cls` from parsed JSON.
 
     Raises:
         SchemaError: a key is missing or unknown, or a value is not of its field's type or outside its range.
@@ -69,7 +68,7 @@ def _record(cls: Any, data: Any, place: str) -> Any:
             raise SchemaError(f"{_join(place, name)}: missing")
     try:
         return cls(**values)
-    except OptionError as error:  # which begins with the field's name
+    except OptionError as error:  # its message begins with the field's name
         raise SchemaError(f"{place}.{error}" if place else str(error)) from error
 
 

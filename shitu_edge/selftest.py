@@ -1,8 +1,8 @@
-"""One small task for each engine and for the index, in a process of its own: a broken build may crash it.
+"""A small task per engine and for the index, in a separate process, as a broken build may crash.
 
     python -m shitu_edge.selftest openvino
 
-prints the milliseconds that it took, or fails with one line that says why.
+prints the milliseconds it took, or fails with one line.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _TIMEOUT_S = 60
 
 @dataclass(frozen=True, slots=True)
 class SelfTest:
-    """How a subject did: `milliseconds` where it works, else what is wrong."""
+    """Result of a subject: `milliseconds` if it works, else the problem."""
 
     subject: str
     milliseconds: float | None
@@ -38,24 +38,24 @@ class SelfTest:
 
 
 def run_selftest(subject: str) -> SelfTest:
-    """Try one of `SUBJECTS` in a process of its own."""
+    """Test one of `SUBJECTS` in a separate process."""
     command = [sys.executable, "-m", __spec__.name, subject]
     try:
         done = subprocess.run(
             command, capture_output=True, encoding="utf-8", errors="replace", timeout=_TIMEOUT_S, check=False
         )
     except subprocess.TimeoutExpired:
-        return SelfTest(subject, None, f"gave no answer within {_TIMEOUT_S} s")
+        return SelfTest(subject, None, f"did not finish within {_TIMEOUT_S} s")
     if done.returncode == 0:
         return SelfTest(subject, float(done.stdout.split()[-1]), None)
-    if not 0 < done.returncode < 256:  # a signal, or Windows' word for one
-        return SelfTest(subject, None, f"crashed ({done.returncode}): built for another CPU? Install it anew")
+    if not 0 < done.returncode < 256:  # a signal, or Windows' code for one
+        return SelfTest(subject, None, f"crashed ({done.returncode}): built for another CPU? Reinstall it")
     lines = done.stderr.strip().splitlines()
     return SelfTest(subject, None, lines[-1] if lines else f"exited with status {done.returncode}")
 
 
 def network_weights() -> NDArray[np.float32]:
-    """Return the weights (64, 32) of the network in `selftest.onnx`, which answers `relu(input @ weights)`."""
+    """Return the weights (64, 32) of the network in `selftest.onnx`, which computes `relu(input @ weights)`."""
     row, column = np.indices((INPUTS, OUTPUTS))
     weights: NDArray[np.float32] = (((row * 7 + column * 13) % 17 - 8) / 8).astype(np.float32)
     return weights
@@ -67,7 +67,7 @@ def _try_engine(engine: str) -> None:
     values = np.linspace(-1, 1, INPUTS, dtype=np.float32)[None]
     found = session.run({"input": values})["output"]
     if not np.allclose(found, np.maximum(values @ network_weights(), 0), atol=1e-5):
-        raise EngineError("answers wrongly")
+        raise EngineError("gives wrong results")
 
 
 def _locate(_file_format: str) -> ModelFiles:
@@ -78,7 +78,7 @@ def _try_index() -> None:
     rows = np.eye(16, dtype=np.float32)
     graph = GraphIndex.build(np.arange(16, dtype=np.int64), lambda ids: rows[ids], 16, GraphParameters(), threads=1)
     if not np.array_equal(graph.search(rows, 1)[0][:, 0], np.arange(16)):
-        raise GalleryError("answers wrongly")
+        raise GalleryError("gives wrong results")
 
 
 def main() -> None:

@@ -1,1 +1,1 @@
-"""The harness behind `shitu-edge bench`: work, measuring, statistics, environment, verdict, report."""
+"""`shitu-edge bench` and `tune`: measuring, statistics, environment, verdict, report."""

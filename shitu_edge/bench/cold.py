@@ -1,8 +1,8 @@
-"""How long a fresh process takes to its first answer.
+"""Time from starting a process to its first answer.
 
     python -m shitu_edge.bench.cold '{"bundle": ..., "gallery": ..., "image": ..., ...}'
 
-opens a recognizer, answers once, prints what it took as JSON, and ends.
+opens a recognizer, recognizes one image, and prints the times as JSON.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ..errors import ShituError
 
 @dataclass(frozen=True, slots=True)
 class ColdStart:
-    """Milliseconds from the process's start: to the interpreter's first line, to an open recognizer, to an answer."""
+    """Milliseconds from the process's start to the interpreter's first line, an open recognizer, an answer."""
 
     python_ms: float
     open_ms: float
@@ -39,15 +39,15 @@ def cold_start(
     threads: int | None = None,
     cached: bool = True,
 ) -> ColdStart:
-    """Start a process that answers one image.
+    """Start a process that recognizes one image.
 
     Args:
-        bundle, gallery, engine, precision, threads: as of `Recognizer.open`.
+        bundle, gallery, engine, precision, threads: as in `Recognizer.open`.
         image: encoded.
-        cached: whether compiled models may be taken from, and are kept in, the user's cache folder; else an empty one.
+        cached: use the user's cache folder for compiled models; else an empty one.
 
     Raises:
-        ShituError: the process failed; with its last words.
+        ShituError: the process failed; with its last line.
     """
     with tempfile.TemporaryDirectory(prefix="shitu-edge-bench-") as scratch:
         photo = Path(scratch, "image")
@@ -74,7 +74,7 @@ def cold_start(
 
 def _main() -> None:
     python = time.time()
-    from ..recognizer import Recognizer  # an import is part of what is measured
+    from ..recognizer import Recognizer  # the import is measured too
 
     task = json.loads(sys.argv[1])
     if isinstance(task["precision"], list):

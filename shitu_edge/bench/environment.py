@@ -1,4 +1,4 @@
-"""What a figure belongs to: machine, versions, and how busy the machine was."""
+"""The environment of a measurement: machine, versions, load."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _KIB = 1024
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """A machine as a process may use it.
+    """The environment of this process.
 
     Attributes:
         cpu: model, features and limits.
-        governor: how the clock is chosen (`performance`, `powersave`, ...); empty where the system does not say.
-        load: runnable processes, mean of the last minute; None where the system does not say.
-        system, python: what it runs.
-        versions: of this package and what it computes with.
+        governor: CPU frequency governor (`performance`, `powersave`, ...); empty if unknown.
+        load: mean number of runnable processes in the last minute; None if unknown.
+        system, python: versions.
+        versions: of this package and its engines.
     """
 
     cpu: Cpu
@@ -38,12 +38,12 @@ class Environment:
     versions: dict[str, str]
 
     def warnings(self) -> list[str]:
-        """Return what makes figures from here doubtful."""
+        """Return reasons to doubt the measurement."""
         found = []
         if self.load is not None and self.load > 0.5:
             found.append(f"the machine was busy before the benchmark began: load {self.load:.1f}")
         if self.governor == "powersave":
-            found.append("the CPU's governor is powersave: the clock follows the load, and short work runs slowly")
+            found.append("the CPU governor is powersave: short work runs at a low clock")
         if self.cpu.quota_cpus is not None and self.cpu.quota_cpus < self.cpu.physical_cores:
             found.append(f"this process may use {self.cpu.quota_cpus:g} of {self.cpu.physical_cores} cores on average")
         return found
@@ -63,7 +63,7 @@ def read_environment(root: Path = Path("/")) -> Environment:
 
 
 def read_versions() -> dict[str, str]:
-    """Return the versions of this package and of what it computes with."""
+    """Return the versions of this package and its engines."""
     packages = {name: _version(name) for name in _PACKAGES}
     cv2 = opencv()
     return {"shitu-edge": __version__} | packages | {"opencv": cv2.__version__ if cv2 else _MISSING}
@@ -78,14 +78,14 @@ def _version(package: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Bytes that this process has in memory, and the most it ever had; None where the system does not say."""
+    """Resident and peak memory of this process in bytes; None if unknown."""
 
     resident: int | None
     peak: int | None
 
 
 def read_memory(root: Path = Path("/")) -> Memory:
-    """Read this process's memory; the peak also where only POSIX is there."""
+    """Read this process's memory; other systems than Linux give at most the peak."""
     facts = {}
     status = root / "proc/self/status"
     if status.is_file():

@@ -1,4 +1,4 @@
-"""Galleries of any size with the similarities of real embeddings, made once and kept."""
+"""Synthetic galleries of any size with the similarities of real embeddings, created once and kept."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from ..gallery import Gallery, NewGalleryItem
 
 Rows = NDArray[np.float32]
 Progress = Callable[[str, int, int], None]
-"""Called with the step (`items` or `index`), what is done and the total."""
+"""Called with the step (`items` or `index`), the number done and the total."""
 
 IMAGES = 10
-"""In the gallery, of each product. Each has one more, to be looked up."""
+"""Images per product in the gallery. Each product has one more, as a query."""
 _PRODUCTS = 100
 _SPECTRUM = 0.45
 """Direction i has weight i^-0.45: about 60 directions carry the variance, as in the real embeddings."""
 _COMMON = 0.115
 """Squared length of what all embeddings share: the median cosine between products."""
 _VARIETY = (0.09, 0.70)
-"""How much of the rest, squared, an image has for itself; each product lies somewhere in this range."""
+"""Range, over products, of an image's own share of the remaining squared length."""
 
 
 def synthetic_embeddings(count: int, dim: int, seed: int) -> Rows:
-    """Return unit rows (count, dim) float32, ten images of each product next to each other.
+    """Return unit rows (count, dim) float32, ten consecutive images per product.
 
     Cosines are those of PP-ShiTu V1 on 1 069 photos of drinks: within a product 0.51 / 0.65 / 0.78 at 25 / 50 / 75 %,
     between products 0.11 in the median, 0.36 at 99 %, 0.46 at 99.9 %. The first rows are the same whatever the count.
@@ -38,9 +38,9 @@ def synthetic_embeddings(count: int, dim: int, seed: int) -> Rows:
 
 
 def further_images(count: int, size: int, dim: int, seed: int) -> Rows:
-    """Return unit rows (count, dim) float32: images that the gallery of `size` items lacks, of products that it has.
+    """Return unit rows (count, dim) float32: further images of products in a gallery of `size` items.
 
-    They come from all over the gallery; of small ones some twice.
+    The products are spread over the gallery; small galleries give some twice.
     """
     products = -(-size // IMAGES)
     asked = np.linspace(0, products - 1, count).astype(int)
@@ -49,7 +49,7 @@ def further_images(count: int, size: int, dim: int, seed: int) -> Rows:
 
 
 def _images(count: int, dim: int, seed: int) -> Iterator[Rows]:
-    """Yield what the gallery has, about a thousand rows at a time."""
+    """Yield the gallery's rows, about a thousand at a time."""
     for start in range(0, count, _PRODUCTS * IMAGES):
         rows = _block(start // (_PRODUCTS * IMAGES), dim, seed)[:, :IMAGES]
         yield rows.reshape(-1, dim)[: count - start]
@@ -75,15 +75,15 @@ def _unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:
 def prepared_gallery(
     folder: Path, size: int, extractor: ExtractorSpec, *, seed: int = 1, threads: int = 1, progress: Progress
 ) -> Path:
-    """Return the file of a gallery of `size` synthetic items for an extractor; it is made if it is not there yet.
+    """Return the file of a gallery of `size` synthetic items for an extractor, created if missing.
 
     Args:
-        folder: where such galleries are kept; made where it is missing.
-        size: items, at least one.
-        extractor: whose embeddings these claim to be.
-        seed: another seed draws other items.
-        threads: how many build the index.
-        progress: called while it is being made, which takes minutes from 100 000 items on.
+        folder: where such galleries are kept; created if missing.
+        size: number of items, at least one.
+        extractor: the extractor recorded in the gallery.
+        seed: of the items.
+        threads: for building the index.
+        progress: called during creation, which takes minutes from 100 000 items on.
 
     Raises:
         GalleryError: the folder cannot be written.
@@ -95,7 +95,7 @@ def prepared_gallery(
         folder.mkdir(parents=True, exist_ok=True)
         scratch = TemporaryDirectory(dir=folder)
     except OSError as error:
-        raise GalleryError(f"{folder}: cannot be made: {error.strerror}") from error
+        raise GalleryError(f"{folder}: cannot be created: {error.strerror}") from error
     name, fingerprint, dim = extractor.network.name, extractor.fingerprint, extractor.dim
     with scratch as unfinished:
         new = Path(unfinished, "new.gallery")
@@ -112,6 +112,6 @@ def prepared_gallery(
             try:
                 gallery.copy(path)
             except GalleryError:
-                if not path.exists():  # else another process was faster, and made the same
+                if not path.exists():  # else another process created the same
                     raise
     return path

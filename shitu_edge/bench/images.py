@@ -1,4 +1,4 @@
-"""Photos to recognize: the user's, or the package's scenes, as the bytes that a camera would deliver."""
+"""Encoded photos to recognize: the user's, or the package's scenes."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ def load_images(folder: Path | None, size: tuple[int, int] | None) -> list[bytes
     """Return encoded images.
 
     Args:
-        folder: of images, or one image; the package's scenes (1280 × 720 JPEG) when None.
-        size: width and height in pixels that all are brought to, as JPEG; as they are when None.
+        folder: of images, or one image; None: the package's scenes (1280 × 720 JPEG).
+        size: width and height in pixels to which all are resized, as JPEG; None: unchanged.
 
     Raises:
-        ImageError: there are none, or one cannot be read.
+        ImageError: there are no images, or one cannot be read.
     """
     paths = [folder] if folder and folder.is_file() else images_in(folder or SAMPLES / "scenes").images
-    for path in paths:  # all of them before the clock runs
+    for path in paths:  # before the clock runs
         decode(path)
     images = [path.read_bytes() for path in paths]
     return resized(images, size) if size else images
 
 
 def resized(images: Sequence[bytes], size: tuple[int, int]) -> list[bytes]:
-    """Return encoded images as JPEG of another size, width and height in pixels."""
+    """Return encoded images resized to width and height in pixels, as JPEG."""
     return [_resized(image, size) for image in images]
 
 
@@ -46,11 +46,7 @@ def _resized(image: bytes, size: tuple[int, int]) -> bytes:
 
 
 def read_size(text: str) -> tuple[int, int]:
-    """Read `1920x1080`.
-
-    Raises:
-        OptionError: it is none.
-    """
+    """Parse a size such as `1920x1080`; raises `OptionError`."""
     width, _, height = text.lower().replace("×", "x").partition("x")
     if not (width.isdecimal() and height.isdecimal() and 0 < int(width) * int(height) <= DecodeLimits().max_pixels):
         raise OptionError(f"{text}: expected WIDTHxHEIGHT in pixels, for instance 1920x1080")

@@ -1,4 +1,4 @@
-"""The clock: one task after the other, at a fixed rate, by several at once, or none at all."""
+"""Measuring tasks: one after the other, at a fixed rate, by several callers, and an idle process."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """Samples in the order in which they were taken.
+    """Samples in order of measurement.
 
     Attributes:
-        total_ms: of each task, from its beginning to its end, by a clock around it.
-        stages: milliseconds by stage, as the tasks said.
-        cpu_ms: processor time of this process a task, all threads together.
-        wall_s: from the first beginning to the last end.
-        first_ms: how long the very first task took, which warms up and does not count.
+        total_ms: duration of each task.
+        stages: milliseconds by stage, as returned by the tasks.
+        cpu_ms: CPU time of this process per task, all threads together.
+        wall_s: duration of all tasks.
+        first_ms: duration of the first warm-up task.
     """
 
     total_ms: tuple[float, ...]
@@ -34,13 +34,13 @@ class Recording:
 def one_by_one(
     task: Callable[[int], Stages], *, count: int, warm_up: int = 10, progress: Progress = lambda *_: None
 ) -> Recording:
-    """Run a task `count` times, the next when the last has ended, after `warm_up` runs that do not count.
+    """Run a task `count` times in sequence, after `warm_up` uncounted runs.
 
     Args:
-        task: is given its number, and returns its stages' milliseconds.
+        task: called with its number; returns milliseconds by stage.
         count: at least 1.
         warm_up: at least 1.
-        progress: called with runs done and in all.
+        progress: called with the runs done and the total.
     """
     first_ms = 0.0
     for number in range(-warm_up, 0):
@@ -67,10 +67,10 @@ def one_by_one(
 
 
 def as_many_as_possible(task: Callable[[int], object], *, callers: int, seconds: float) -> float:
-    """Return how many tasks a second `callers` threads get done, each starting its next when its last has ended.
+    """Return the tasks per second of `callers` threads, each running tasks in sequence.
 
     Raises:
-        Exception: what a task raised first.
+        Exception: the first error of a task.
     """
     end = time.monotonic() + seconds
     done = [0] * callers
@@ -81,7 +81,7 @@ def as_many_as_possible(task: Callable[[int], object], *, callers: int, seconds:
             while time.monotonic() < end and not failures:
                 task(done[caller] * callers + caller)
                 done[caller] += 1
-        except BaseException as error:  # raised again where the caller sees it
+        except BaseException as error:  # raised again in the calling thread
             failures.append(error)
 
     begun = time.monotonic()
@@ -92,19 +92,18 @@ def as_many_as_possible(task: Callable[[int], object], *, callers: int, seconds:
 
 
 def at_a_rate(task: Callable[[int], object], *, per_second: float, seconds: float, callers: int) -> tuple[float, ...]:
-    """Return the milliseconds from when each task was due until it was done.
+    """Return the milliseconds from each task's due time to its end.
 
-    Tasks are due at equal intervals, whether or not earlier ones are done: one that has to wait for them takes as much
-    longer, as it does for who asked. (A clock that starts when a task is begun would leave that out.)
+    Tasks are due at equal intervals, whether or not earlier ones are done, so waiting for earlier ones counts.
 
     Args:
-        task: is given its number.
-        per_second: tasks.
-        seconds: for how long tasks fall due.
-        callers: threads that do them, the next one due each.
+        task: called with its number.
+        per_second: rate of due tasks.
+        seconds: duration.
+        callers: threads, each of which takes the next task due.
 
     Raises:
-        Exception: what a task raised first.
+        Exception: the first error of a task.
     """
     count = max(1, round(per_second * seconds))
     taken = [0.0] * count
@@ -124,7 +123,7 @@ def at_a_rate(task: Callable[[int], object], *, per_second: float, seconds: floa
                 time.sleep(max(0.0, due - time.perf_counter()))
                 task(number)
                 taken[number] = (time.perf_counter() - due) * 1e3
-        except BaseException as error:  # raised again where the caller sees it
+        except BaseException as error:  # raised again in the calling thread
             failures.append(error)
 
     _in_threads(call, callers)
@@ -134,7 +133,7 @@ def at_a_rate(task: Callable[[int], object], *, per_second: float, seconds: floa
 
 
 def idle_cpu(seconds: float) -> float:
-    """Return how much of a core this process uses while it has nothing to do: 0.01 is one percent."""
+    """Return the share of a core that this process uses while idle: 0.01 is one percent."""
     wall, cpu = time.perf_counter(), time.process_time()
     time.sleep(seconds)
     return (time.process_time() - cpu) / (time.perf_counter() - wall)

@@ -1,4 +1,4 @@
-"""A result as one HTML file: facts, tables and plots, nothing fetched from anywhere."""
+"""A result as one self-contained HTML file: facts, tables and plots."""
 
 from __future__ import annotations
 

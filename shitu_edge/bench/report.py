@@ -1,4 +1,4 @@
-"""A result in words: tables for the terminal, the same as Markdown."""
+"""A result as tables for the terminal and as Markdown."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _MIB = 1 << 20
 
 
 def tables(result: Result) -> list[Table]:
-    """Return what was measured."""
+    """Return the tables of a result."""
     return [_latency(result), _machine_use(result)]
 
 
 def sweep_tables(swept: Sequence[Axis]) -> list[Table]:
-    """Return a table an axis."""
+    """Return a table per axis."""
     return [outcome_table(f"By {axis.name}", axis.name, axis.outcomes) for axis in swept]
 
 
 def outcome_table(title: str, heading: str, outcomes: Sequence[Outcome]) -> Table:
-    """Return what was tried, a row each."""
+    """Return a table with a row per outcome."""
     refused = any(outcome.ms is None for outcome in outcomes)
     rows = []
     for outcome in outcomes:
@@ -43,7 +43,7 @@ def outcome_table(title: str, heading: str, outcomes: Sequence[Outcome]) -> Tabl
 
 
 def facts(result: Result) -> dict[str, str]:
-    """Return what was measured on, by name."""
+    """Return the conditions of a result, by name."""
     environment, made_by = result.environment, result.made_by
     cpu = environment.cpu
     sizes = ", ".join(f"{width} × {height}" for width, height in result.sizes[:3])
@@ -54,7 +54,7 @@ def facts(result: Result) -> dict[str, str]:
         "detector": _network(made_by["detector"]),
         "extractor": _network(made_by["extractor"]),
         "images": f"{result.images} of {sizes}{', ...' if len(result.sizes) > 3 else ''}",
-        "boxes an image": f"{statistics.mean(result.boxes):.1f} looked up",
+        "boxes per image": f"{statistics.mean(result.boxes):.1f} looked up",
         "gallery": f"{result.gallery_items} items, "
         + (f"searched by {result.search.how}" if result.search else "nothing to search"),
     }
@@ -74,33 +74,33 @@ def markdown(result: Result, verdict: Verdict | None, swept: Sequence[Axis] = ()
 
 
 def verdict_lines(verdict: Verdict) -> list[str]:
-    """Return the verdict, and what would help, a line each."""
-    doubt = "" if verdict.sure else " (within the error of so few images: measure more, --count)"
+    """Return the verdict and the remedies, a line each."""
+    doubt = "" if verdict.sure else " (within the error of this few images: raise --count)"
     if verdict.met:
         return [f"within the budget of {verdict.budget_ms:g} ms at p95{doubt}"]
     lines = [f"over the budget of {verdict.budget_ms:g} ms at p95{doubt}; {verdict.blame} takes most of it"]
     for remedy in verdict.remedies:
-        verb = "would do" if remedy.enough else "would not be enough"
+        verb = "enough" if remedy.enough else "not enough"
         lines.append(f"  {remedy.what}: p50 {remedy.ms.p50.value:.1f}, p95 {remedy.ms.p95.value:.1f} ms, {verb}")
     if not any(remedy.enough for remedy in verdict.remedies):
-        lines.append("  nothing that was tried is enough: a smaller network or input, or a faster machine")
+        lines.append("  nothing tried is enough: take a smaller network or input, or a faster machine")
     return lines
 
 
 def _latency(result: Result) -> Table:
     rows = [(name, *_milliseconds(summary)) for name, summary in result.summaries().items()]
     if result.search:
-        rows.append(("search alone, a query", *_milliseconds(result.search.ms)))
+        rows.append(("search alone, per query", *_milliseconds(result.search.ms)))
     rate, due = result.at_rate
     rows.append((f"at {rate:.1f} images/s, since due", *_milliseconds(summarize(due))))
-    return Table("Milliseconds an image", ("", "p50", "p95", "p99", "max", "p95, 95 % sure"), tuple(rows))
+    return Table("Milliseconds per image", ("", "p50", "p95", "p99", "max", "p95, 95 % confidence"), tuple(rows))
 
 
 def _machine_use(result: Result) -> Table:
     latency, memory = result.latency, result.memory
     rows = [
-        ("most images a second", f"{result.per_second:.1f} by {result.callers} callers"),
-        ("processor time an image", f"{latency.cpu_ms:.1f} ms"),
+        ("highest throughput", f"{result.per_second:.1f} images/s with {result.callers} callers"),
+        ("processor time per image", f"{latency.cpu_ms:.1f} ms"),
         ("first image after opening", f"{latency.first_ms:.1f} ms"),
         ("memory, resident and peak", f"{_size(memory.resident)}, {_size(memory.peak)}"),
         ("processor while idle", f"{100 * result.idle_cpu:.2f} % of a core"),

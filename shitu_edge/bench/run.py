@@ -1,4 +1,4 @@
-"""The benchmark itself: open, warm up, measure, ask why, and put it all together."""
+"""The benchmark: open, warm up, measure, collect."""
 
 from __future__ import annotations
 
@@ -32,24 +32,23 @@ STAGES = ("decode", "detect", "extract", "search", "decide")
 _QUERIES, _NEAREST, _PART = 200, 10, 20_000
 _IDLE_S = 2.0
 _LOAD = 0.7
-"""The fixed rate, as a share of what was the most."""
+"""The fixed rate, as a share of the highest throughput."""
 
 Report = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it, and the total."""
+"""Called with the step, the number done, and the total."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What is measured.
+    """What to measure.
 
     Attributes:
-        bundle: folder or known name; the built-in one when None.
-        gallery: a gallery file; a synthetic one of `gallery_size` items when None.
-        gallery_size: of the synthetic gallery.
-        objects: boxes looked at in every image, besides the whole one.
-        engine, precision, threads: as of `Recognizer.open`.
-        count: images that count.
-        seconds: of each measurement of throughput.
+        bundle: folder or known name; None: the built-in one.
+        gallery: a gallery file; None: a synthetic one of `gallery_size` items.
+        objects: boxes recognized per image, in addition to the whole image.
+        engine, precision, threads: as in `Recognizer.open`.
+        count: images measured.
+        seconds: per measurement of throughput.
         seed: of the synthetic gallery.
         keep: folder for synthetic galleries.
     """
@@ -67,11 +66,7 @@ class Setup:
     seed: int = 1
 
     def __post_init__(self) -> None:
-        """Check the ranges.
-
-        Raises:
-            OptionError: a value is outside its range.
-        """
+        """Check the ranges; raises `OptionError`."""
         for name in ("gallery_size", "objects", "count"):
             require_whole(name, getattr(self, name), 1)
         require_threads(self.threads)
@@ -80,11 +75,11 @@ class Setup:
 
     @property
     def inference(self) -> dict[str, Any]:
-        """What `Recognizer.open` is told about engines."""
+        """Arguments about engines for `Recognizer.open`."""
         return {"engine": self.engine, "precision": self.precision, "threads": self.threads}
 
     def profiled(self, profile: Profile) -> Setup:
-        """Return the setup with a profile's engine, precisions and threads where it names none.
+        """Return the setup completed by a profile's engine, precisions and threads.
 
         Raises:
             OptionError: the profile was measured with another bundle.
@@ -96,7 +91,7 @@ class Setup:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """The gallery's search alone: how it searches, milliseconds a query, and how much of the exact answer it finds."""
+    """The gallery's search alone: method, milliseconds per query, and recall against exact search."""
 
     how: str
     ms: Summary
@@ -107,19 +102,18 @@ class Search:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What was measured, on what.
+    """Measurements and their conditions.
 
     Attributes:
-        boxes: boxes looked at in each image, the whole one included; fewer than asked for where the detector finds
-            no more.
+        boxes: boxes recognized per image, including the whole image.
         made_by: engines, precisions and threads of both networks, and digests.
         latency: one image after the other.
-        per_second: images, with as many callers as give the most.
-        callers: how many those were.
-        at_rate: rate in images a second, and milliseconds from when an image was due.
-        cold: fresh processes, with and without compiled models at hand; None where they were left out.
+        per_second: highest throughput, in images per second.
+        callers: number of callers with which it was reached.
+        at_rate: rate in images per second, and milliseconds since each image was due.
+        cold: fresh processes with and without cached models; empty if left out.
         search: None for an empty gallery.
-        memory, idle_cpu: of this process, after the work.
+        memory, idle_cpu: of this process, after the measurement.
     """
 
     setup: Setup
@@ -145,7 +139,7 @@ class Result:
         return found | {"total": summarize(self.latency.total_ms)}
 
     def as_dict(self) -> dict[str, Any]:
-        """Return everything, raw samples included, as values that `json.dumps` takes with `default=str`."""
+        """Return everything, including raw samples, for `json.dumps` with `default=str`."""
         summaries = {name: asdict(summary) for name, summary in self.summaries().items()}
         return {"schema_version": SCHEMA_VERSION, **asdict(self), "summaries_ms": summaries}
 
@@ -154,13 +148,13 @@ def run(setup: Setup, images: Sequence[bytes], *, cold: bool = True, report: Rep
     """Measure.
 
     Args:
-        setup: what.
-        images: encoded; taken in turn.
+        setup: what to measure.
+        images: encoded; used in turn.
         cold: also start fresh processes.
-        report: called while it goes on.
+        report: progress callback.
 
     Raises:
-        ShituError: as of `Recognizer.open` and `Recognizer.recognize`.
+        ShituError: as in `Recognizer.open` and `Recognizer.recognize`.
     """
     environment = read_environment()
     with opened(setup, report) as recognizer:
@@ -200,7 +194,7 @@ def run(setup: Setup, images: Sequence[bytes], *, cold: bool = True, report: Rep
 
 @contextmanager
 def opened(setup: Setup, report: Report) -> Iterator[Recognizer]:
-    """Open a recognizer as the setup says, with its gallery, which is made first where it has to be."""
+    """Open a setup's recognizer and gallery; a synthetic gallery is created if missing."""
     path = setup.gallery
     if path is None:
         extractor, threads = open_bundle(setup.bundle).manifest.extractor, setup.threads or read_cpu().threads
@@ -214,9 +208,9 @@ def opened(setup: Setup, report: Report) -> Iterator[Recognizer]:
 def recognizing(
     recognizer: Recognizer, images: Sequence[bytes], objects: int, seen: deque[Recognition] | None = None
 ) -> Callable[[int], Mapping[str, float]]:
-    """Return the task of recognizing image after image; it gives stages' milliseconds, and `seen` the answers.
+    """Return a task for `one_by_one` that recognizes the images in turn; answers are appended to `seen`.
 
-    Each is recognized with the detector's `objects` best boxes, however unsure it is of them.
+    Each image is recognized with the detector's `objects` best boxes, whatever their scores.
     """
     scores = [_lowest_score(recognizer, image, objects) for image in images]
 
@@ -231,9 +225,9 @@ def recognizing(
 
 
 def _lowest_score(recognizer: Recognizer, image: bytes, objects: int) -> float:
-    """Return the score of the last of an image's best boxes.
+    """Return the lowest score among an image's best boxes.
 
-    With it as the threshold the detector reads no more boxes than it does for a user. With 0 it would read them all.
+    As the threshold it keeps the detector from decoding more boxes than usual, as it would with 0.
     """
     scores = recognizer.detect(image, max_boxes=objects, detection_threshold=0.0).scores
     return min(float(scores[-1]), 1.0) if len(scores) else 0.0
@@ -244,7 +238,7 @@ def _looked_at(answer: Recognition) -> int:
 
 
 def _throughput(task: Callable[[int], object], threads: int, seconds: float, report: Report) -> tuple[int, float]:
-    """Return how many callers get the most images a second done, and how many those are."""
+    """Return the number of callers with the highest throughput, and that throughput."""
     tried = sorted({1, 2, threads})
     found = {}
     for number, callers in enumerate(tried):
@@ -256,7 +250,7 @@ def _throughput(task: Callable[[int], object], threads: int, seconds: float, rep
 
 
 def _measure_search(gallery: Gallery, setup: Setup, report: Report) -> Search:
-    """Search the gallery alone, one query after the other, and compare with the exact answers."""
+    """Measure the gallery's search alone, and compare it with exact search."""
     ids = np.array([entry.id for entry in gallery.items()], np.int64)
     info = gallery.info()
     if setup.gallery is None:
@@ -280,7 +274,7 @@ def _measure_search(gallery: Gallery, setup: Setup, report: Report) -> Search:
 
 
 def _exact(gallery: Gallery, ids: NDArray[np.int64], queries: Rows) -> list[list[int]]:
-    """Return the ids of the items nearest to each query, by brute force over a part of the gallery at a time."""
+    """Return the ids of the items nearest to each query, by exact search over parts of the gallery."""
     nearest = min(_NEAREST, len(ids))
     best = ExactIndex.empty(queries.shape[1]).search(queries, nearest)
     for start in range(0, len(ids), _PART):

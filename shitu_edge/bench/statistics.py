@@ -1,4 +1,4 @@
-"""What samples say: quantiles with confidence intervals, and whether two runs differ. Pure."""
+"""Statistics of samples: quantiles with confidence intervals, comparison of two runs. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Samples = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Quantile:
-    """An estimate and its confidence interval; an end that too few samples leave open is None."""
+    """An estimate and its confidence interval; an end is None with too few samples."""
 
     value: float
     low: float | None
@@ -39,7 +39,7 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """How a second run's median relates to a first one's: 0.9 is a tenth less. `low` to `high` is the interval."""
+    """Ratio of a second run's median to the first's (0.9: a tenth less), and its confidence interval."""
 
     ratio: float
     low: float
@@ -47,7 +47,7 @@ class Change:
 
     @property
     def beyond_noise(self) -> bool:
-        """Whether the interval leaves out 1."""
+        """Whether the interval excludes 1."""
         return not self.low <= 1 <= self.high
 
 
@@ -61,12 +61,12 @@ def summarize(samples: Sequence[float] | Samples) -> Summary:
 def quantile(ordered: Samples, share: float) -> Quantile:
     """Estimate a quantile, with an interval that assumes no distribution.
 
-    Of N samples the number below the true quantile is binomial, so that two of the ordered samples enclose it with at
-    least the wanted probability (Conover, "Practical Nonparametric Statistics", 3.2). It holds for independent samples;
-    on a machine whose speed drifts, the truth moves more than this says.
+    The number of N samples below the true quantile is binomial, so two of the ordered samples enclose it with at least
+    the wanted probability (Conover, "Practical Nonparametric Statistics", 3.2). This assumes independent samples; on a
+    machine whose speed drifts the interval is too narrow.
 
     Args:
-        ordered: at least one sample, in rising order.
+        ordered: at least one sample, ascending.
         share: 0..1.
     """
     below = _binomial(len(ordered), share).cumsum()  # below[k]: probability of at most k samples under the quantile
@@ -94,13 +94,12 @@ def _binomial(count: int, share: float) -> NDArray[np.float64]:
 def compare(before: Sequence[float], after: Sequence[float], seed: int = 0) -> Change:
     """Compare two runs' medians by bootstrap.
 
-    Neighboring samples resemble each other (caches, clock rates, other load), so blocks of about the square root of
-    their number are drawn instead of single ones (Künsch, "The Jackknife and the Bootstrap for General Stationary
-    Observations", 1989).
+    Neighboring samples are correlated (caches, clock rates, load), so blocks of about the square root of their number
+    are drawn (Künsch, "The Jackknife and the Bootstrap for General Stationary Observations", 1989).
 
     Args:
-        before, after: samples in the order in which they were taken, at least one each, all positive.
-        seed: of what is drawn.
+        before, after: samples in order of measurement, at least one each, all positive.
+        seed: of the resampling.
     """
     rng = np.random.default_rng(seed)
     first, second = np.asarray(before, np.float64), np.asarray(after, np.float64)
@@ -111,7 +110,7 @@ def compare(before: Sequence[float], after: Sequence[float], seed: int = 0) -> C
 
 
 def _medians(samples: Samples, rng: np.random.Generator) -> Samples:
-    """Return the medians of samples drawn again in blocks, of very many samples from every n-th."""
+    """Return the medians of resamples in blocks; very many samples are thinned first."""
     samples = samples[:: -(-len(samples) // _DRAWN_FROM)]
     count = len(samples)
     block = max(1, round(math.sqrt(count)))

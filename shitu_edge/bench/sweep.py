@@ -1,4 +1,4 @@
-"""How the time grows: one thing varied at a time, all else as in the setup."""
+"""Sweep: one parameter of the setup varied at a time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SMALLEST_GALLERY = 1000
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """What was varied, and an outcome for each value."""
+    """A parameter, and an outcome per value."""
 
     name: str
     outcomes: tuple[Outcome, ...]
@@ -30,13 +30,13 @@ def sweep(setup: Setup, images: Sequence[bytes], *, count: int = 40, report: Rep
     """Vary objects, sizes of images, sizes of the synthetic gallery, threads, precisions and engines.
 
     Args:
-        setup: where it starts from.
+        setup: the setup to vary.
         images: encoded.
-        count: images of each variation.
-        report: called while it goes on.
+        count: images per variation.
+        report: progress callback.
 
     Raises:
-        ShituError: as of `run.run`.
+        ShituError: as in `run.run`.
     """
     named = list(_variations(setup, images))
     outcomes = measure_trials([trial for _, trial in named], count=count, report=report)
@@ -47,7 +47,7 @@ def sweep(setup: Setup, images: Sequence[bytes], *, count: int = 40, report: Rep
 
 
 def precision_pairs(setup: Setup) -> list[tuple[str, str]]:
-    """Return the precisions that a bundle has files for: the detector's with each of the extractor's."""
+    """Return all pairs of a detector precision and an extractor precision in the setup's bundle."""
     manifest = open_bundle(setup.bundle).manifest
     return [
         (of_one, of_other)

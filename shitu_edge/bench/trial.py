@@ -1,4 +1,4 @@
-"""Several setups measured side by side."""
+"""Measuring several setups."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .statistics import Summary, summarize
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What to measure: how it is called, the setup, and encoded images."""
+    """A setup to measure: its name, the setup, encoded images."""
 
     what: str
     setup: Setup
@@ -23,7 +23,7 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Milliseconds an image, in all and the stages' medians; none where it could not run: `refused` says why."""
+    """Milliseconds per image, and medians by stage; None if it cannot run: `refused` says why."""
 
     what: str
     setup: Setup
@@ -33,15 +33,15 @@ class Outcome:
 
 
 def measure_trials(trials: Sequence[Trial], *, count: int, report: Report) -> list[Outcome]:
-    """Measure each in two rounds, the second in the opposite order, so that a machine that slows down is fair to all.
+    """Measure each in two rounds, the second in reverse order, so that a machine that slows down affects all alike.
 
     Args:
-        trials: what to measure.
-        count: images of each, over both rounds.
-        report: called while it goes on.
+        trials: the setups.
+        count: images per setup, over both rounds.
+        report: progress callback.
 
     Raises:
-        ShituError: as of `Recognizer.recognize` and `Gallery.open`.
+        ShituError: as in `Recognizer.recognize` and `Gallery.open`.
         OptionError: the count is less than 1.
     """
     require_whole("count", count, 1)

@@ -1,4 +1,4 @@
-"""The setup that is fastest here, as a profile for `Recognizer.open`."""
+"""The fastest setup on this machine, as a profile for `Recognizer.open`."""
 
 from __future__ import annotations
 
@@ -18,28 +18,27 @@ from .trial import Outcome, Trial, measure_trials
 
 @dataclass(frozen=True, slots=True)
 class Tuned:
-    """The profile, and all that was tried, the fastest first and what could not run last."""
+    """The profile, and all outcomes, the fastest first."""
 
     profile: Profile
     outcomes: tuple[Outcome, ...]
 
 
 def tune(setup: Setup, images: Sequence[bytes], *, count: int = 40, report: Report) -> Tuned:
-    """Try every engine with every pair of precisions that the bundle has, and then fewer threads.
+    """Measure every engine with every pair of precisions of the bundle, then half the threads with the best.
 
-    A bundle has only precisions that passed the export stage's gate of accuracy. The fastest is the one with the least
-    95th percentile. Half the threads are tried with the best alone: where cores share a cache or a memory bus, or other
-    work runs on the machine, they may be enough.
+    The best has the least 95th percentile. All precisions of a bundle passed the export stage's accuracy gate. Half the
+    threads may be enough if cores share a cache or memory bus, or other work runs on the machine.
 
     Args:
-        setup: bundle, gallery and objects; engine, precision and threads are what is looked for.
+        setup: bundle, gallery and objects; its engine, precision and threads are ignored.
         images: encoded.
-        count: images of each trial.
-        report: called while it goes on.
+        count: images per trial.
+        report: progress callback.
 
     Raises:
         EngineError: no engine can run the bundle here.
-        ShituError: as of `run.run`.
+        ShituError: as in `run.run`.
     """
     cpu = read_cpu()
     everything = [(engine, pair) for engine in ENGINES for pair in precision_pairs(setup)]

@@ -1,4 +1,4 @@
-"""Whether the budget holds, which stage is to blame where it does not, and what would bring it under."""
+"""The verdict on a latency budget: met or not, the slowest stage, and remedies."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .trial import Trial, measure_trials
 
 @dataclass(frozen=True, slots=True)
 class Remedy:
-    """A change that was tried, and the milliseconds with it."""
+    """A change of the setup, and its milliseconds."""
 
     what: str
     ms: Summary
@@ -23,14 +23,14 @@ class Remedy:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of a budget.
+    """The verdict on a budget.
 
     Attributes:
-        budget_ms: that 95 of 100 images may take.
+        budget_ms: limit of the 95th percentile.
         met: whether the 95th percentile is within it.
-        sure: whether its whole confidence interval is on that side of it.
-        blame: the stage that takes most; None where the budget is met.
-        remedies: what was tried where it is not, the fastest first.
+        sure: whether its whole confidence interval is on the same side.
+        blame: the slowest stage; None if the budget is met.
+        remedies: changes that were tried, the fastest first.
     """
 
     budget_ms: float
@@ -44,7 +44,7 @@ def judge(result: Result, budget_ms: float) -> Verdict:
     """Compare the 95th percentile of the total with a budget.
 
     Raises:
-        OptionError: the budget is no number of at least 0.
+        OptionError: the budget is not a number of at least 0.
     """
     require_number("budget_ms", budget_ms, 0)
     summaries = result.summaries()
@@ -59,7 +59,7 @@ def judge(result: Result, budget_ms: float) -> Verdict:
 def try_remedies(
     result: Result, verdict: Verdict, images: Sequence[bytes], *, count: int = 40, report: Report
 ) -> Verdict:
-    """Try what could be faster, one change at a time, and add it to a verdict."""
+    """Measure possible remedies, one change at a time, and add them to a verdict."""
     trials = [Trial(what, setup, images) for what, setup in _changes(result)]
     remedies = [
         Remedy(outcome.what, outcome.ms, outcome.ms.p95.value <= verdict.budget_ms)
@@ -70,7 +70,7 @@ def try_remedies(
 
 
 def _changes(result: Result) -> Iterator[tuple[str, Setup]]:
-    """Yield what could be done, and the setup with it."""
+    """Yield changes, each with its setup."""
     setup, cpu = result.setup, result.environment.cpu
     used = result.made_by["detector"], result.made_by["extractor"]
     if used[0]["threads"] < cpu.threads:
@@ -84,6 +84,6 @@ def _changes(result: Result) -> Iterator[tuple[str, Setup]]:
     while objects > 1:
         objects = max(1, objects // 2)
         yield (
-            f"{objects} boxes an image instead of {setup.objects} (--objects {objects})",
+            f"boxes per image: {objects} instead of {setup.objects} (--objects {objects})",
             replace(setup, objects=objects),
         )

@@ -1,4 +1,4 @@
-"""A model bundle: its manifest, its networks on an engine, profiles, and the built-in one."""
+"""Model bundles: manifest, networks on an engine, profiles, the built-in bundle."""
 
 from .manifest import (
     MANIFEST,

@@ -1,4 +1,4 @@
-"""Where what comes with shitu-edge lies: inside the package where it was installed, beside it in a checkout."""
+"""Folders that come with shitu-edge: inside the installed package, or next to it in a checkout."""
 
 from __future__ import annotations
 
@@ -14,6 +14,6 @@ def _folder(packaged: str, in_checkout: str) -> Path:
 
 
 BUNDLES = _folder("bundles", "models")
-"""A folder a model bundle."""
+"""One folder per model bundle."""
 SAMPLES = _folder("samples", "examples/samples")
 """Products and scenes of `shitu-edge demo`."""

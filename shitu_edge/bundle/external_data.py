@@ -1,4 +1,4 @@
-"""The files in which an ONNX model keeps tensors, read from its protobuf (`onnx.proto`) without package onnx. Pure."""
+"""The external data files of an ONNX model, read from its protobuf (`onnx.proto`) without package onnx. Pure."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ _TENSORS_AT = {
     "tensor": {13: "entry"},
     "entry": {},
 }
-"""The messages that may lead to an entry of external data: the fields of each that do, and what they hold."""
+"""Messages that may lead to an entry of external data: their relevant fields, and what these hold."""
 _KEY, _VALUE = 1, 2
 _LOCATION = b"location"
 _MOST_FIELDS = 500_000
 
-_TAG_BITS = 0xFFFFFFFF  # readers drop what lies above
+_TAG_BITS = 0xFFFFFFFF  # readers ignore higher bits
 _VARINT, _COUNTED = 0, 2
 _SIZES = {1: 8, 5: 4}
 
 
 def external_files(model: bytes | mmap) -> set[str]:
-    """Return the locations that a model names, relative to its folder, also those that it does not use.
+    """Return the locations that a model names, relative to its folder, including unused ones.
 
     Raises:
-        ValueError: it may name some, and is not a protobuf of fewer than half a million fields.
+        ValueError: it may name some, and is not a protobuf or has over half a million fields.
     """
     if model.find(_LOCATION) < 0:
         return set()
@@ -43,7 +43,7 @@ def external_files(model: bytes | mmap) -> set[str]:
         for number, first, last in _fields(model, start, end):
             fields += 1
             if fields > _MOST_FIELDS:
-                raise ValueError(f"is no ONNX model of fewer than {_MOST_FIELDS} fields")
+                raise ValueError(f"is not an ONNX model, or one of more than {_MOST_FIELDS} fields")
             if number in _TENSORS_AT[kind]:
                 messages.append((_TENSORS_AT[kind][number], first, last))
             elif kind == "entry" and number in texts:
@@ -54,7 +54,7 @@ def external_files(model: bytes | mmap) -> set[str]:
 
 
 def _fields(model: bytes | mmap, at: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """Yield number, start and end of each field of a message, 0 as the number of those that are no text or message."""
+    """Yield number, start and end of each field of a message; number 0 for fields that are not text or message."""
     while at < end:
         tag, at = _varint(model, at, end)
         number, wire = (tag & _TAG_BITS) >> 3, tag & 7
@@ -64,9 +64,9 @@ def _fields(model: bytes | mmap, at: int, end: int) -> Iterator[tuple[int, int, 
         elif wire == _VARINT:
             _, at = _varint(model, at, end)
         elif wire not in _SIZES:
-            raise ValueError("is not an ONNX model: a field is of no kind that ONNX has")
+            raise ValueError("is not an ONNX model: a field has an unknown type")
         if size > end - at:
-            raise ValueError("is not an ONNX model: a field is longer than what holds it")
+            raise ValueError("is not an ONNX model: a field exceeds its message")
         yield number if wire == _COUNTED else 0, at, at + size
         at += size
 

@@ -1,7 +1,7 @@
 """A model bundle on disk: a folder with `bundle.json`, the networks' files, a receipt and a model card.
 
-Everything that differs between PP-ShiTu V1, V2 and anybody's own networks stands in `bundle.json`; the code knows no
-network by name. The classes below are that file: a key each field, nested as they are nested.
+Everything that differs between PP-ShiTu V1, V2 and other networks is in `bundle.json`; the code knows no network by
+name. The classes below are that file: one key per field, nested in the same way.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SEARCH_PATH_VARIABLE = "SHITU_EDGE_MODELS"
 
 _MOST_MANIFEST_BYTES = 1 << 20
 _SUFFIXES = {"openvino": ".xml", "onnx": ".onnx", "tflite": ".tflite"}
-"""By them OpenVINO chooses a reader first; others read further files of their own."""
+"""OpenVINO chooses a reader by suffix; other readers would open further files."""
 _MOST_PIXELS_A_SIDE = 4096
 _MOST_NUMBERS = 65536
 
@@ -43,7 +43,7 @@ WholeImage = Literal["always", "fallback", "never"]
 
 @dataclass(frozen=True, slots=True)
 class NetworkFile:
-    """One file: its path relative to the bundle and the SHA-256 of its content in hexadecimal."""
+    """A file: path relative to the bundle, and SHA-256 in hexadecimal."""
 
     path: str
     sha256: str
@@ -51,11 +51,10 @@ class NetworkFile:
 
 @dataclass(frozen=True, slots=True)
 class InputSpec:
-    """What a network eats: one RGB image, resized without regard to its aspect ratio.
+    """Input of a network: one RGB image, resized without keeping its aspect ratio.
 
-    The tensor is `(gray level * scale - mean) / std` per channel as float32, or plain gray levels as uint8, of
-    `height` × `width`, in `layout` and channel order `color`. `mean` and `std` are those of red, green and blue in
-    this order, whatever `color` is.
+    The tensor of `height` × `width` holds `(gray level * scale - mean) / std` per channel as float32, or gray levels as
+    uint8, in `layout` and channel order `color`. `mean` and `std` are always in the order red, green, blue.
     """
 
     name: str
@@ -80,9 +79,8 @@ class InputSpec:
 class Network:
     """A trained network in one or more file formats and precisions.
 
-    `files[precision][format]` are the files of one form, the one to open first. `source` says where the weights came
-    from and `source_sha256` identifies them whatever they were converted to. `constants` are further inputs that
-    never change, by name.
+    `files[precision][format]` are the files of one variant, starting with the one to open. `source` is the origin of
+    the weights; `source_sha256` identifies them in every variant. `constants` are further, constant inputs by name.
     """
 
     name: str
@@ -99,9 +97,9 @@ class PicoDetLevels:
     """PicoDet's raw head: per stride a score and a distance output, decoded and suppressed by the runtime.
 
     `scores` are probabilities (1, h, w, C) or (1, h·w, C) or, with `scores_order` CN, (1, C, h, w) or (1, C, h·w);
-    `distances` logits over `reg_max` + 1 bins a side (…, 4 · (reg_max + 1)), sides left, top, right, bottom. Bins stand
-    for 0, 1, … `reg_max` strides unless `projection` says otherwise: some exports carry rounded ones. `clip_first`:
-    boxes are clipped to the image before they are suppressed.
+    `distances` logits over `reg_max` + 1 bins per side (…, 4 · (reg_max + 1)), sides left, top, right, bottom.
+    Bins stand for 0, 1, … `reg_max` strides unless `projection` says otherwise. `clip_first`: clip boxes to the image
+    before suppression.
     """
 
     layout: Literal["picodet_levels"]
@@ -138,10 +136,9 @@ class BoxesScores:
 
 @dataclass(frozen=True, slots=True)
 class Postprocessed:
-    """Finished rows (N, 6) or (1, N, 6) with the given `columns`; `count`, if named, says how many rows are real.
+    """Finished rows (N, 6) or (1, N, 6) with the given `columns`; output `count`, if named, counts valid rows.
 
-    `coordinates` as in `BoxesScores`: a graph that divides by its own `scale_factor` input is fed ones, see
-    `Network.constants`.
+    `coordinates` as in `BoxesScores`. A network with an input `scale_factor` gets ones (`Network.constants`).
     """
 
     layout: Literal["postprocessed"]
@@ -153,7 +150,7 @@ class Postprocessed:
 
 @dataclass(frozen=True, slots=True)
 class DetectorSpec:
-    """A detector: its network, how its outputs are read, and which boxes go on (score from, at most so many)."""
+    """A detector: network, layout of its outputs, least score of a box, most boxes per image."""
 
     network: Network
     head: PicoDetLevels | BoxesScores | Postprocessed
@@ -161,11 +158,7 @@ class DetectorSpec:
     max_boxes: int = 5
 
     def __post_init__(self) -> None:
-        """Check the ranges.
-
-        Raises:
-            OptionError: a value is outside its range.
-        """
+        """Check the ranges; raises `OptionError`."""
         require_number("score_threshold", self.score_threshold, 0, 1)
         require_whole("max_boxes", self.max_boxes, 1)
         if not isinstance(self.head, Postprocessed):
@@ -176,7 +169,7 @@ class DetectorSpec:
 
 @dataclass(frozen=True, slots=True)
 class ExtractorSpec:
-    """An extractor: its network and the output that holds `dim` numbers an image."""
+    """An extractor: network, and name and size (`dim` numbers per image) of its output."""
 
     network: Network
     output: str
@@ -184,7 +177,7 @@ class ExtractorSpec:
 
     @property
     def fingerprint(self) -> str:
-        """What binds galleries to it: the source weights and the pre-processing, but not format or precision."""
+        """Hash of source weights and preprocessing, not of format or precision; it binds galleries to the extractor."""
         facts = asdict(self.network.input)
         for key in ("name", "layout", "dtype"):
             del facts[key]
@@ -197,14 +190,14 @@ class DecisionPolicy:
     """How neighbors become decisions; the defaults are PP-ShiTu's (`deploy/configs/inference_general.yaml`).
 
     Attributes:
-        similarity_threshold: cosine from which a match counts, unless the gallery is calibrated.
-        margin: lead over the best other label below which a match is ambiguous; 0 never is.
-        neighbors: how many gallery items are looked at.
-        vote: decide by the labels' summed similarity over the neighbors above the threshold instead of the best one.
-        suppression_iou: an item whose box overlaps a surer one by more is dropped.
-        whole_image: recognize the whole image too: `always`, as a `fallback` when nothing was detected, or `never`.
+        similarity_threshold: least cosine of a match, if no threshold is derived from the gallery.
+        margin: required lead over the runner-up label; below it the decision is `ambiguous` (0: never).
+        neighbors: number of gallery items compared.
+        vote: decide by each label's summed similarity over the neighbors above the threshold, not by the best neighbor.
+        suppression_iou: IoU with a better item's box above which an item is dropped.
+        whole_image: recognize the whole image too: `always`, as a `fallback` if nothing was detected, or `never`.
         max_false_accept: largest share of unknown objects that get a name, between 0 and 1; the threshold is then
-            derived from the gallery (`Calibration`). None leaves it to `similarity_threshold`.
+            derived from the gallery (`Calibration`). None: `similarity_threshold` decides.
         confidence: that `max_false_accept` is kept, between 0 and 1; None for a best estimate.
     """
 
@@ -218,11 +211,7 @@ class DecisionPolicy:
     confidence: float | None = None
 
     def __post_init__(self) -> None:
-        """Check the ranges.
-
-        Raises:
-            OptionError: a value is outside its range.
-        """
+        """Check the ranges; raises `OptionError`."""
         require_number("similarity_threshold", self.similarity_threshold, -1, 1)
         require_number("margin", self.margin, 0, 2)
         require_whole("neighbors", self.neighbors, 1)
@@ -248,13 +237,13 @@ class Manifest:
 
     @property
     def precisions(self) -> tuple[str, ...]:
-        """The precisions that there are files of for both networks."""
+        """The precisions for which both networks have files."""
         return tuple(name for name in self.detector.network.files if name in self.extractor.network.files)
 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """An opened bundle: its folder, its manifest and the manifest's SHA-256, which covers every file's digest."""
+    """An open bundle: folder, manifest, and the manifest's SHA-256, which covers every file's."""
 
     folder: Path
     manifest: Manifest
@@ -265,7 +254,7 @@ class Bundle:
         """Open a bundle by its folder or by the name of a known one (see `bundle_folders`).
 
         Raises:
-            BundleError: it is not there, or `bundle.json` is not one that this version understands.
+            BundleError: it is missing, or this version does not understand its `bundle.json`.
             OptionError: that is not a path.
         """
         require_path("bundle", bundle)
@@ -278,11 +267,11 @@ class Bundle:
         return cls(folder, parse_manifest(content, str(path)), _sha256(content))
 
     def verified_files(self, network: Network, precision: str, file_format: str) -> tuple[Path, ...]:
-        """Return the files of one form of a network after checking their digests.
+        """Return the files of one variant of a network after checking their checksums.
 
         Raises:
-            BundleError: the form is not in the bundle, a file is missing or altered, or the network has more files
-                than the manifest names, which no digest covers.
+            BundleError: the bundle lacks the variant, a file is missing or altered, or the network uses files that
+                the manifest does not list.
         """
         files = network.files.get(precision, {}).get(file_format)
         if not files:
@@ -292,14 +281,16 @@ class Bundle:
             path = self.folder / file.path
             found = network_sha256(path)
             if found != file.sha256:
-                raise BundleError(f"{path}: altered: its SHA-256 is {found}, bundle.json says {file.sha256}")
+                raise BundleError(
+                    f"{path}: checksum mismatch: bundle.json says {file.sha256}, found {found}; copy the bundle again"
+                )
             paths.append(path)
         folder = PurePosixPath(files[0].path).parent
         refuse_unlisted(paths[0], file_format, {posixpath.relpath(file.path, folder) for file in files[1:]})
         return tuple(paths)
 
     def verify(self) -> int:
-        """Check every file's digest and return how many files there are.
+        """Check every file's checksum and return the number of files.
 
         Raises:
             BundleError: a file is missing or altered.
@@ -313,7 +304,7 @@ class Bundle:
 
 
 def parse_manifest(content: bytes, where: str) -> Manifest:
-    """Read the content of a `bundle.json`; `where` names it in errors.
+    """Parse the content of a `bundle.json`; `where` names it in errors.
 
     Raises:
         BundleError: it is not JSON, of another schema version, or a value is missing, unknown or of the wrong kind.
@@ -336,7 +327,7 @@ def parse_manifest(content: bytes, where: str) -> Manifest:
 
 
 def _upgrade(data: dict[str, Any]) -> None:
-    """Bring the content of a manifest of version 1 to the present one."""
+    """Convert the content of a version 1 manifest."""
     data["schema_version"] = SCHEMA_VERSION
     for place, old, new in _RENAMED_IN_2:
         part = data.get(place) if place else data
@@ -345,7 +336,7 @@ def _upgrade(data: dict[str, Any]) -> None:
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> Bundle:
-    """Write `bundle.json` into a folder that holds the networks' files, with their digests filled in, and open it.
+    """Write `bundle.json`, with checksums filled in, to a folder that holds the networks' files, and open it.
 
     Raises:
         BundleError: a file named by the manifest is missing.
@@ -362,13 +353,13 @@ def write_manifest(folder: Path, manifest: Manifest) -> Bundle:
 
 
 def bundle_folders() -> Iterator[Path]:
-    """Yield the folders of all bundles known by name: under `$SHITU_EDGE_MODELS`, `./models`, and the built-in ones."""
+    """Yield the folders of all bundles known by name: in `$SHITU_EDGE_MODELS`, `./models`, and built-in."""
     roots = [Path("models"), BUNDLES]
     if variable := os.environ.get(SEARCH_PATH_VARIABLE):
         roots = [Path(entry) for entry in variable.split(os.pathsep) if entry] + roots
     looked_at: set[Path] = set()
     for root in roots:
-        if root.is_dir() and root.resolve() not in looked_at:  # in a checkout ./models are the built-in ones
+        if root.is_dir() and root.resolve() not in looked_at:  # in a checkout ./models holds the built-in ones
             looked_at.add(root.resolve())
             yield from sorted(path.parent for path in root.glob(f"*/{MANIFEST}"))
 
@@ -389,7 +380,9 @@ def _check(manifest: Manifest, where: str) -> None:
         # bf16 is a way to compute with the fp32 files.
         stored = "fp32" if network.default_precision == "bf16" else network.default_precision
         if not any(network.files.get(stored, {}).values()):
-            raise BundleError(f"{where}: {network.name}: no files of its default precision {network.default_precision}")
+            raise BundleError(
+                f"{where}: {network.name}: no files of its default precision, {network.default_precision}"
+            )
         for formats in network.files.values():
             for file_format, files in formats.items():
                 _check_paths(file_format, files, where)
@@ -413,12 +406,12 @@ def _check(manifest: Manifest, where: str) -> None:
         if len(head.projection) not in (0, head.reg_max + 1):
             raise BundleError(f"{where}: detector.head: expected a projection of {head.reg_max + 1} numbers, or none")
     if isinstance(head, Postprocessed) and (missing := {"score", "x1", "y1", "x2", "y2"} - set(head.columns)):
-        raise BundleError(f"{where}: detector.head.columns: {', '.join(sorted(missing))} missing")
+        raise BundleError(f"{where}: detector.head.columns: missing {', '.join(sorted(missing))}")
 
 
 def _check_paths(file_format: str, files: Sequence[NetworkFile], where: str) -> None:
     for file in files:
-        relative = PureWindowsPath(file.path)  # knows drives too
+        relative = PureWindowsPath(file.path)  # recognizes drives too
         if relative.anchor or ".." in relative.parts or "\\" in file.path or "\0" in file.path:
             raise BundleError(f"{where}: {file.path!r}: expected a path inside the bundle")
     suffix = _SUFFIXES.get(file_format)

@@ -1,4 +1,4 @@
-"""A network's files: regular, of bounded size, with their digests, and without others that an engine would open too."""
+"""Checks of a network's files: regular, of bounded size, and complete as listed."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ def network_sha256(path: Path) -> str:
 
 
 def refuse_unlisted(network: Path, file_format: str, beside: Collection[str]) -> None:
-    """Check that an engine that opens a network opens no files that are not listed: no digest covers them.
+    """Check that a network uses only listed files, as no checksum covers others.
 
     Args:
-        network: the file that is opened first.
-        file_format: what it is listed as. OpenVINO goes by the content: an IR that is called ONNX brings its weights.
-        beside: the files listed with it, relative to its folder.
+        network: the file that is opened.
+        file_format: its listed format. OpenVINO goes by content: an IR named ONNX would load its weights.
+        beside: the other listed files, relative to its folder.
 
     Raises:
-        BundleError: it opens others, is of another format, or cannot be read.
+        BundleError: it uses others, is of another format, or cannot be read.
     """
     try:
         with open_regular(network) as stream:
@@ -56,11 +56,11 @@ def refuse_unlisted(network: Path, file_format: str, beside: Collection[str]) ->
     if is_xml != (file_format == "openvino"):
         raise BundleError(f"{network}: is {'' if is_xml else 'not '}an OpenVINO IR, bundle.json says {file_format}")
     if is_xml and not beside:
-        raise BundleError(f"{network}: bundle.json lists no file with its weights (.bin)")
+        raise BundleError(f"{network}: bundle.json lists no .bin file with its weights")
     listed = set(map(posixpath.normpath, beside))
     unlisted = sorted(name for name in named if posixpath.normpath(name) not in listed)
     if unlisted:
         raise BundleError(
-            f"{network}: keeps tensors in {unlisted[0]!r:.80}, which bundle.json does not list beside it, so no digest "
-            "covers them; list the file, or save the model as one file"
+            f"{network}: keeps tensors in {unlisted[0]!r:.80}, which bundle.json does not list; list the file, or "
+            "save the model as one file"
         )

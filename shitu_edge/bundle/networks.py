@@ -1,4 +1,4 @@
-"""From a bundle's network to a session that runs it."""
+"""Opening a bundle's network on an engine."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ BUNDLE_VARIABLE = "SHITU_EDGE_BUNDLE"
 
 
 def open_bundle(bundle: str | os.PathLike[str] | None) -> Bundle:
-    """Open a bundle by folder or name; without one, that of `$SHITU_EDGE_BUNDLE` or the built-in one.
+    """Open a bundle by folder or name; by default that of `$SHITU_EDGE_BUNDLE` or the built-in one.
 
     Raises:
-        BundleError: it cannot be opened, or there is none to take by default.
+        BundleError: it cannot be opened, or the default is not installed.
     """
     chosen = bundle or os.environ.get(BUNDLE_VARIABLE)
     if chosen:
         return Bundle.open(chosen)
     if DEFAULT_BUNDLE not in {folder.name for folder in bundle_folders()}:
         raise BundleError(
-            f"no model bundle was named, and there is no {DEFAULT_BUNDLE} here to take by default: name a folder "
+            f"no model bundle was named, and the default, {DEFAULT_BUNDLE}, is not installed: name a folder "
             f"(--models, or ${BUNDLE_VARIABLE})"
         )
     return Bundle.open(DEFAULT_BUNDLE)
@@ -37,13 +37,13 @@ def open_bundle(bundle: str | os.PathLike[str] | None) -> Bundle:
 def open_network(
     bundle: Bundle, network: Network, engine: EngineName, precision: str | None, resources: Resources, batch: int = 1
 ) -> Session:
-    """Load a network of a bundle for `batch` images at a time, in its default precision unless another is named.
+    """Load a bundle's network for `batch` images at a time, in its default precision unless one is named.
 
-    Where the engine cannot run the default precision (onnxruntime has no INT8 files), float32 is taken; that is logged
-    and stands in the session's `info`.
+    If no engine can run the default precision (onnxruntime has no INT8 files), float32 is used; the log and the
+    session's `info` say so.
 
     Raises:
-        BundleError: the bundle does not have it in this precision, or a file is missing or altered.
+        BundleError: the bundle lacks this precision, or a file is missing or altered.
         EngineError: the engine cannot run it.
     """
     if precision is not None:
@@ -76,7 +76,7 @@ def _open(
 
 
 def cache_folder(cache: str | os.PathLike[str] | None) -> Path | None:
-    """Return where compiled models are kept: the user's cache folder for None, nowhere for an empty path."""
+    """Return the folder for compiled models: the user's cache folder for None; no folder for an empty path."""
     if cache is None:
         return user_cache()
     return Path(cache) if os.fspath(cache) else None

@@ -1,4 +1,4 @@
-"""A profile: the engine, precisions and threads with which a bundle is fastest on a machine, as measured there."""
+"""Profiles: the measured fastest engine, precisions and threads for a bundle on a machine."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _MAX_BYTES = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What `shitu-edge tune` found, and what `Recognizer.open` takes where it is told nothing else.
+    """Result of `shitu-edge tune`; explicit options of `Recognizer.open` override it.
 
     Attributes:
-        bundle, bundle_digest: what it was measured with, and is for.
+        bundle, bundle_digest: the bundle it was measured with, and is valid for.
         cpu: the processor it was measured on.
-        engine, detector_precision, extractor_precision, threads: as of `Recognizer.open`.
-        p50_ms, p95_ms: milliseconds an image with these.
+        engine, detector_precision, extractor_precision, threads: as in `Recognizer.open`.
+        p50_ms, p95_ms: milliseconds per image with these.
     """
 
     schema_version: int
@@ -42,11 +42,7 @@ class Profile:
     p95_ms: float
 
     def __post_init__(self) -> None:
-        """Check the ranges.
-
-        Raises:
-            OptionError: a value is outside its range.
-        """
+        """Check the ranges; raises `OptionError`."""
         require_one_of("engine", self.engine, get_args(EngineName))
         for name in ("detector_precision", "extractor_precision"):
             require_one_of(name, getattr(self, name), get_args(Precision))
@@ -59,7 +55,7 @@ class Profile:
         """Read a profile's file.
 
         Raises:
-            OptionError: it is missing or no profile.
+            OptionError: it is missing or not a profile.
         """
         try:
             stored = read_json(path, _MAX_BYTES)
@@ -68,22 +64,18 @@ class Profile:
                 raise SchemaError(f"expected schema_version {SCHEMA_VERSION}, found {shown(version)}")
             return build(cls, stored)
         except OSError as error:
-            raise OptionError(f"{path}: {error.strerror}; `shitu-edge tune` writes a profile") from error
+            raise OptionError(f"{path}: {error.strerror}; write a profile with `shitu-edge tune`") from error
         except ValueError as error:
             raise OptionError(f"{path}: is not a profile: {error}") from error
 
     def write(self, path: Path) -> None:
-        """Write it as JSON, whole or not at all.
-
-        Raises:
-            OSError: it cannot be written; an earlier profile is as it was.
-        """
+        """Write it as JSON, atomically; raises `OSError`."""
         write_aside(path, (json.dumps(asdict(self), indent=2) + "\n").encode())
 
     def complete(
         self, engine: EngineName, precision: str | tuple[str, str] | None, threads: int | None
     ) -> tuple[EngineName, str | tuple[str, str], int]:
-        """Return engine, precisions and threads: what was named and, where that leaves it open, the profile's."""
+        """Return engine, precisions and threads: those given, else the profile's."""
         return (
             self.engine if engine == "auto" else engine,
             precision or (self.detector_precision, self.extractor_precision),
@@ -91,13 +83,13 @@ class Profile:
         )
 
     def require(self, bundle: Bundle) -> None:
-        """Check that it is for a bundle.
+        """Check that it is for this bundle.
 
         Raises:
-            OptionError: it is for another one.
+            OptionError: it is for another.
         """
         if bundle.digest != self.bundle_digest:
             raise OptionError(
-                f"the profile is for another bundle, {self.bundle} ({self.bundle_digest[:12]}), and not for "
-                f"{bundle.manifest.name} ({bundle.digest[:12]}); `shitu-edge tune` makes a new one"
+                f"the profile is for the bundle {self.bundle} ({self.bundle_digest[:12]}), not for "
+                f"{bundle.manifest.name} ({bundle.digest[:12]}); run `shitu-edge tune` with this bundle"
             )

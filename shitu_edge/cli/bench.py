@@ -176,7 +176,7 @@ def tune_here(
     with progress_bar() as report:
         setup = Setup(_kept(gallery), models, gallery, gallery_size, objects)
         tuned = tune(setup, loaded, count=count, report=report)
-    _print_tables([outcome_table("Milliseconds an image", "", tuned.outcomes)])
+    _print_tables([outcome_table("Milliseconds per image", "", tuned.outcomes)])
     tuned.profile.write(out)
     found = tuned.profile
     print_line()

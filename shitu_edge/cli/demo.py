@@ -117,13 +117,13 @@ def _summary(done: Demo) -> str:
         items = [item for seen in done.seen for item in seen.answer.items]
         unknown = sum(item.decision == "unknown" for item in items)
         return f"{len(done.seen)} scenes: {len(items) - unknown} things named, {unknown} unknown"
-    products, named, strangers, unknown, invented = _totals(done).values()
-    summary = f"{named} of {products} products named, {unknown} of {strangers} unknown ones called unknown"
-    return f"{summary}, {invented} named where nothing is" if invented else summary
+    products, named, unknown_objects, unknown, false_accepts = _totals(done).values()
+    summary = f"{named} of {products} products named, {unknown} of {unknown_objects} unknown objects called unknown"
+    return f"{summary}, {false_accepts} named where nothing is" if false_accepts else summary
 
 
 def _totals(done: Demo) -> dict[str, int]:
-    counts = ("products", "named", "strangers", "unknown", "invented")
+    counts = ("products", "named", "unknown_objects", "unknown", "false_accepts")
     return {count: sum(getattr(verdict, count) for verdict in done.verdicts) for count in counts}
 
 

@@ -1,1 +1,1 @@
-"""`shitu-edge demo`: a gallery and scenes, recognized and judged."""
+"""`shitu-edge demo`: recognition of scenes, and its verdict."""

@@ -1,4 +1,4 @@
-"""What `shitu-edge demo` does: products in, scenes recognized and judged, images of it out."""
+"""`shitu-edge demo`: enroll products, recognize scenes, judge and draw the answers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .scenes import Photos, Scene, Verdict, judge
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A scene, what was recognized in it, whether that is right (None where nobody knows), and the drawing."""
+    """A scene, its recognition, the verdict (None if unknown), and the drawing."""
 
     scene: Scene
     answer: Recognition
@@ -29,9 +29,9 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """What came out: files, scenes, and all files that were not used.
+    """Result of a demo: files, scenes, and skipped files.
 
-    `verdicts` are those of all scenes whose content is known, the unreadable among them.
+    `verdicts` are those of all scenes with known content, including unreadable ones.
     """
 
     gallery: Path
@@ -44,20 +44,20 @@ class Demo:
 
     @property
     def right(self) -> bool:
-        """Whether nothing that is known to be in the scenes was missed or taken for something else."""
+        """Whether all scenes with known content were recognized correctly."""
         return all(verdict.right for verdict in self.verdicts)
 
 
 def run_demo(
     open_recognizer: Callable[[Path | None], Recognizer], photos: Photos, out: Path, progress: Progress | None = None
 ) -> Demo:
-    """Build a gallery of the products, recognize the scenes, and draw what was seen, all in the folder `out`.
+    """Build a gallery of the products, recognize the scenes, and draw the answers, all in the folder `out`.
 
     Args:
-        open_recognizer: opens the networks with a gallery or, for None, without.
+        open_recognizer: opens the networks with a gallery, or without one for None.
         photos: products and scenes.
-        out: made where it is missing; earlier results in it are replaced.
-        progress: called with `images` or `scenes`, what is done and the total.
+        out: output folder, created if missing; earlier results are replaced.
+        progress: called with `images` or `scenes`, the number done and the total.
 
     Raises:
         ImageError: no scene can be read; NothingReadableError: no product can.

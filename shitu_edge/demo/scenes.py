@@ -1,10 +1,10 @@
-"""Products and scenes in a folder, what is expected in the scenes, and whether an answer is that. No network.
+"""Products, scenes and expectations in a folder, and the verdict on answers. No network.
 
     DIR/gallery/PRODUCT/*.jpg    or images named by a label file DIR/gallery/labels.txt
     DIR/scenes/*.jpg             photos to recognize
-    DIR/scenes/scenes.json       what they show, if known: {"FILE": [{"box_xyxy": [x1, y1, x2, y2], "label": ...}]}
+    DIR/scenes/scenes.json       their content, if known: {"FILE": [{"box_xyxy": [x1, y1, x2, y2], "label": ...}]}
 
-A label of null stands for a thing that is not in the gallery. A scene that `scenes.json` does not name is not judged.
+A label of null means an unknown object. Scenes that `scenes.json` does not name are not judged.
 """
 
 from __future__ import annotations
@@ -36,24 +36,20 @@ _FURTHEST = 1e6
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """A thing in a scene, in pixels; `label` is None where the gallery does not have it."""
+    """An object in a scene, in pixels; `label` is None for an unknown object."""
 
     box_xyxy: Box
     label: str | None
 
     def __post_init__(self) -> None:
-        """Check the box.
-
-        Raises:
-            OptionError: a side lies further out than any image reaches.
-        """
+        """Check the box; raises `OptionError`."""
         for side in self.box_xyxy:
             require_number("box_xyxy", side, -_FURTHEST, _FURTHEST)
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A photo, its name in the folder, and all that it shows; None where that is not known."""
+    """A photo, its name in the folder, and its objects; None if not known."""
 
     path: Path
     name: str
@@ -62,7 +58,7 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Photos:
-    """Images of products and photos to recognize, and what is skipped in their folders."""
+    """Images of products, photos to recognize, and skipped files."""
 
     gallery: tuple[LabeledImage, ...]
     scenes: tuple[Scene, ...]
@@ -71,35 +67,35 @@ class Photos:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """An answer against what was expected.
+    """An answer compared with the expectations.
 
     Attributes:
-        meant: for each item of the answer the expected thing that it boxes (IoU ≥ 0.5), or None.
-        missed: expected things that no item boxes.
-        products, named: how many things of the gallery the scene shows, and how many of them are boxed and named.
-        strangers, unknown: how many others it shows, and how many of them are boxed and called unknown.
-        invented: items that name a product where nothing was expected.
+        meant: per recognized item the expected object that it boxes (IoU ≥ 0.5), or None.
+        missed: expected objects that no item boxes.
+        products, named: number of expected products, and of those recognized.
+        unknown_objects, unknown: number of expected unknown objects, and of those recognized as unknown.
+        false_accepts: number of items that name a product where nothing was expected.
     """
 
     meant: tuple[Expected | None, ...]
     missed: tuple[Expected, ...]
     products: int
     named: int
-    strangers: int
+    unknown_objects: int
     unknown: int
-    invented: int
+    false_accepts: int
 
     @property
     def right(self) -> bool:
-        """Whether every product is named, every stranger unknown, and nothing named that is not there."""
-        return self.named == self.products and self.unknown == self.strangers and not self.invented
+        """Whether all products and unknown objects are recognized, without false accepts."""
+        return self.named == self.products and self.unknown == self.unknown_objects and not self.false_accepts
 
 
 def find_photos(folder: Path) -> Photos:
     """Read the layout above.
 
     Raises:
-        GalleryError, ImageError: there are no products, or no scenes, or `scenes.json` is not as described.
+        GalleryError, ImageError: there are no products or no scenes, or `scenes.json` is invalid.
     """
     gallery, scenes = folder / "gallery", folder / "scenes"
     for part in (folder, gallery, scenes):
@@ -116,7 +112,7 @@ def find_photos(folder: Path) -> Photos:
 
 
 def judge(items: Sequence[RecognizedItem], expected: Sequence[Expected]) -> Verdict:
-    """Compare the items of an answer with what the scene shows; each item is one thing at most, by largest IoU."""
+    """Compare recognized items with the scene's objects, paired by largest IoU."""
     pairs = _pair(items, expected)
     together = [(items[item], expected[thing]) for item, thing in pairs.items()]
     products = sum(thing.label is not None for thing in expected)
@@ -125,19 +121,19 @@ def judge(items: Sequence[RecognizedItem], expected: Sequence[Expected]) -> Verd
         missed=tuple(thing for number, thing in enumerate(expected) if number not in pairs.values()),
         products=products,
         named=sum(thing.label is not None and is_right(item, thing) for item, thing in together),
-        strangers=len(expected) - products,
+        unknown_objects=len(expected) - products,
         unknown=sum(thing.label is None and is_right(item, thing) for item, thing in together),
-        invented=sum(item.decision != "unknown" and number not in pairs for number, item in enumerate(items)),
+        false_accepts=sum(item.decision != "unknown" and number not in pairs for number, item in enumerate(items)),
     )
 
 
 def is_right(item: RecognizedItem, thing: Expected) -> bool:
-    """Return whether an item says what the thing is: its name, or that it is unknown."""
+    """Return whether an item has the object's label, or is unknown like it."""
     return item.label == thing.label and item.decision == ("unknown" if thing.label is None else "accepted")
 
 
 def _pair(items: Sequence[RecognizedItem], expected: Sequence[Expected]) -> dict[int, int]:
-    """Return which thing each item boxes, those that overlap most first."""
+    """Return the object that each item boxes, in order of overlap."""
     boxes = np.array([thing.box_xyxy for thing in expected], np.float32).reshape(-1, 4)
     overlaps = [
         (float(share), item, thing)
@@ -162,8 +158,10 @@ def _read_expectations(file: Path, scenes: Sequence[str], labels: set[str]) -> M
     except ValueError as error:
         raise GalleryError(f"{file}: {str(error).removeprefix('.')}") from error
     if absent := sorted(set(read) - set(scenes)):
-        raise GalleryError(f"{file}: {named(absent[0])}: no such image beside it")
+        raise GalleryError(f"{file}: {named(absent[0])}: no such image in this folder")
     labeled = {thing.label for things in read.values() for thing in things if thing.label is not None}
     if absent := sorted(labeled - labels):
-        raise GalleryError(f"{file}: {shown(absent[0])} is no product of the gallery; one that is not there is null")
+        raise GalleryError(
+            f"{file}: {shown(absent[0])} is not a product of the gallery; the label of an unknown object is null"
+        )
     return read

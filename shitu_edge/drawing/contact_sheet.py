@@ -11,12 +11,12 @@ from PIL import Image
 from .sheet import FAINT, LINE, MARGIN, blank, place, write
 
 _SIDE = 220
-_PAIRS_A_ROW = 3
+_PAIRS_PER_ROW = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Captioned:
-    """An image (None leaves its frame empty), what it is called, and a fainter line below."""
+    """An image (None: an empty frame), its title, and a fainter line below."""
 
     path: Path | None
     title: str
@@ -25,7 +25,7 @@ class Captioned:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two images and what is to be said of both."""
+    """Two images under a heading."""
 
     heading: str
     first: Captioned
@@ -33,9 +33,9 @@ class Pair:
 
 
 def contact_sheet(pairs: Sequence[Pair]) -> Image.Image:
-    """Return a sheet with three pairs a row; an image that cannot be read is an empty frame."""
+    """Return a sheet with three pairs per row; an unreadable image is an empty frame."""
     width, height = 2 * _SIDE + 3 * MARGIN, _SIDE + 3 * LINE + 2 * MARGIN
-    columns = min(_PAIRS_A_ROW, max(1, len(pairs)))
+    columns = min(_PAIRS_PER_ROW, max(1, len(pairs)))
     rows = max(1, -(-len(pairs) // columns))
     sheet = blank(columns * width, rows * height)
     for number, pair in enumerate(pairs):

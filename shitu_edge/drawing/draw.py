@@ -1,4 +1,4 @@
-"""Recognitions as images: boxes and labels over the photo."""
+"""Recognitions as images: boxes and labels on the photo."""
 
 from __future__ import annotations
 
@@ -35,22 +35,20 @@ _FONT_PACKAGE = "noto_cjk_sans_otc"
 _PREFERRED = ("dejavusans.ttf", "notosans-regular", "arial.ttf", "segoeui.ttf", "helvetica")
 _MOST_LETTERS = 200
 _UNDRAWN = frozenset(" \u200c\u200d")
-"""Space and joiners, which fonts need no glyph for."""
+"""Space and joiners, which need no glyph."""
 _NEVER_A_LETTER = "\U0010fffe"
-"""Drawn by every font as its sign for a missing glyph."""
+"""Fonts draw it as a missing glyph."""
 
 _Corners = tuple[int, int, int, int]
-"""Left, top, right, bottom in pixels, all of them drawn."""
+"""Left, top, right, bottom in pixels, inclusive."""
 
 
 def draw(image: Source, answer: Recognition, *, limits: DecodeLimits = DEFAULT_LIMITS) -> Image.Image:
-    """Return the photo, or a smaller copy of it, with a box and a label a thing.
+    """Return the photo with a box and a label per item; a JPEG over the pixel limit at reduced scale.
 
-    A JPEG over the limit of pixels is drawn on at reduced scale.
-
-    A label begins with the item's number in `answer.items`. Named things are in colors, ambiguous ones dashed, and
-    unknown ones dashed in black. Text is drawn with the first font of the system that has every letter of it. Where
-    none has, the name is left out and a warning says what to install.
+    A label begins with the item's number in `answer.items`. Labeled items are in color, ambiguous ones dashed, unknown
+    objects dashed in black. Text is drawn with the first system font that has all its letters; without one the label is
+    left out, and a warning says what to install.
     """
     every_pixel = min(answer.width, answer.height)
     photo = Image.fromarray(decode(image, enough_side=every_pixel, limits=limits).pixels_rgb)
@@ -58,7 +56,7 @@ def draw(image: Source, answer: Recognition, *, limits: DecodeLimits = DEFAULT_L
     size = max(_SMALLEST_TEXT, min(photo.size) // 32)
     colors = _colors(answer.items)
     marked = [(item, _corners(item, photo.width / answer.width), colors[item.label]) for item in answer.items]
-    for item, corners, color in reversed(marked):  # surest last, so that it lies on top
+    for item, corners, color in reversed(marked):  # best last, so that it is on top
         _draw_box(pen, corners, item.decision, color, max(2, size // 6))
     labels: list[_Corners] = []
     for number, (item, corners, color) in enumerate(marked, start=1):
@@ -67,14 +65,10 @@ def draw(image: Source, answer: Recognition, *, limits: DecodeLimits = DEFAULT_L
 
 
 def save(image: Image.Image, target: Path) -> None:
-    """Write an image with drawn text, whole or not at all: as JPEG where the file's name says so, else as PNG.
-
-    Raises:
-        OSError: it cannot be written; an earlier file is as it was.
-    """
+    """Write an image atomically, as JPEG if the file's name says so, else as PNG; raises `OSError`."""
     content = BytesIO()
     if target.suffix.lower() in (".jpg", ".jpeg"):
-        image.save(content, "JPEG", quality=92, subsampling=0)  # colored letters smear where colors are subsampled
+        image.save(content, "JPEG", quality=92, subsampling=0)  # subsampled colors would smear letters
     else:
         image.save(content, "PNG")
     write_aside(target, content.getvalue())
@@ -86,7 +80,7 @@ def _corners(item: RecognizedItem, scale: float) -> _Corners:
 
 
 def _colors(items: Sequence[RecognizedItem]) -> dict[str | None, str]:
-    """Return a color a label: each has its own in every image, unless another that is surer has it already."""
+    """Return a color per label: the same in every image, unless a better item has it already."""
     chosen: dict[str | None, str] = {None: _UNKNOWN}
     for item in items:
         if item.label is not None and item.label not in chosen:
@@ -98,7 +92,7 @@ def _colors(items: Sequence[RecognizedItem]) -> dict[str | None, str]:
 
 def _draw_box(pen: ImageDraw.ImageDraw, corners: _Corners, decision: Decision, color: str, line: int) -> None:
     x1, y1, x2, y2 = corners
-    pen.rectangle((x1 - 1, y1 - 1, x2 + 1, y2 + 1), outline="white", width=line + 2)  # seen on dark photos too
+    pen.rectangle((x1 - 1, y1 - 1, x2 + 1, y2 + 1), outline="white", width=line + 2)  # visible on dark photos
     if decision == "accepted":
         pen.rectangle(corners, outline=color, width=line)
     else:
@@ -126,7 +120,7 @@ def _draw_label(
     color: str,
     size: int,
 ) -> _Corners:
-    """Write number and caption beside a box and off other labels, where there is room; return where."""
+    """Write number and caption near a box, away from other labels if possible; return the place."""
     margin = size // 4
     numeral, numeral_font = readable(str(number), "", size)
     chip = round(numeral_font.getlength(numeral)) + 2 * margin
@@ -144,7 +138,7 @@ def _draw_label(
 def _place_label(
     box: _Corners, size: tuple[int, int], limits: tuple[int, int], labels: Sequence[_Corners]
 ) -> tuple[int, int]:
-    """Return the first place inside the image that no label has: above the box, in its top, below, in its bottom."""
+    """Return the first free place in the image: above the box, in its top, below it, in its bottom."""
     width, height = size
     lowest = limits[1] - height - 1
     x = max(0, min(box[0], limits[0] - width - 1))
@@ -172,9 +166,9 @@ def _similarity(item: RecognizedItem) -> str:
 def readable(
     text: str, instead: str, size: int, width: float = math.inf
 ) -> tuple[str, ImageFont.FreeTypeFont | ImageFont.ImageFont]:
-    """Return a text and a font that has all its letters, or what is to be drawn instead where none has.
+    """Return a text and a font that has all its letters; without such a font, the text `instead`.
 
-    The text is made safe by `shown`, and cut off where it would be wider than `width` pixels.
+    The text is made safe by `shown`, and cut off at `width` pixels.
     """
     text = shown(text, _MOST_LETTERS)
     path = _font_for("".join(sorted(set(text) - _UNDRAWN)))
@@ -189,7 +183,7 @@ def readable(
 
 @lru_cache(maxsize=256)
 def _font_for(letters: str) -> str | None:
-    """Return the first font file that has all letters."""
+    """Return the first font file with all letters."""
     for path in _font_files():
         if _has_letters(path, letters):
             return path
@@ -210,7 +204,7 @@ def _has_letters(path: str, letters: str) -> bool:
         font = ImageFont.truetype(path, 16)
         missing = bytes(font.getmask(_NEVER_A_LETTER))
         return all(bytes(font.getmask(letter)) != missing for letter in letters)
-    except (OSError, ValueError):  # not every font file can be scaled
+    except (OSError, ValueError):  # some font files cannot be scaled
         return False
 
 

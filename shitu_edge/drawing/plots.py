@@ -1,4 +1,4 @@
-"""Plots as SVG text: stacked bars, distributions and lines, without a library that a kiosk would have to carry."""
+"""Plots as SVG text, without a library: stacked bars, distributions and lines."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 COLORS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377")
-"""Paul Tol's bright scheme, which the color-blind can tell apart."""
+"""Paul Tol's bright scheme, suitable for the color-blind."""
 _WIDTH, _LEFT, _RIGHT = 720, 90, 60
 _ROW, _BAR = 34, 22
 _HIGH, _TOP, _BOTTOM = 240, 12, 44
@@ -17,7 +17,7 @@ _BINS = 60
 
 
 def stacked_bars(rows: Mapping[str, Mapping[str, float]], unit: str) -> str:
-    """Draw a bar a row, made of its parts in order, each with the same color in every row; below them a legend."""
+    """Draw a bar per row, made of its parts in order, and a legend."""
     parts = list(dict.fromkeys(name for row in rows.values() for name in row))
     longest = max(sum(row.values()) for row in rows.values()) or 1.0
     scale = (_WIDTH - _LEFT - _RIGHT) / longest
@@ -36,7 +36,7 @@ def stacked_bars(rows: Mapping[str, Mapping[str, float]], unit: str) -> str:
 
 
 def distribution(samples: Sequence[float], marks: Mapping[str, float], unit: str) -> str:
-    """Draw a histogram with a vertical line a mark. What lies beyond the last mark by half is left out, and counted."""
+    """Draw a histogram with a vertical line per mark. Values over 1.5 times the last mark are only counted."""
     values = np.asarray(samples)
     end = min(float(values.max()), 1.5 * max(marks.values()))
     shown = values[values <= end]
@@ -57,7 +57,7 @@ def distribution(samples: Sequence[float], marks: Mapping[str, float], unit: str
 
 
 def lines(names: Sequence[str], series: Mapping[str, Sequence[float]], unit: str) -> str:
-    """Draw a line a series over equally spaced, named places, from 0 on upwards."""
+    """Draw a line per series over equally spaced names, from 0 upward."""
     highest = max(max(values) for values in series.values()) or 1.0
     place = _Axis(0, max(1, len(names) - 1), _LEFT + 20, _WIDTH - _RIGHT - 20)
     y = _Axis(0, highest, _HIGH - _BOTTOM, _TOP)

@@ -27,10 +27,7 @@ def blank(width: int, height: int) -> Image.Image:
 def place(
     sheet: Image.Image, frame: tuple[int, int, int, int], source: Path | None, answer: Recognition | None = None
 ) -> None:
-    """Put an image, with what was recognized in it, into a frame, whole and in its middle.
-
-    None, or one that cannot be read, leaves an empty frame.
-    """
+    """Draw an image, with a recognition if given, centered in a frame; None or an unreadable image leaves it empty."""
     ImageDraw.Draw(sheet).rectangle(frame, outline=_FRAME)
     if source is None:
         return

@@ -1,4 +1,4 @@
-"""Inference engines behind one session. `open_session` is the one chooser; an engine is imported when it is chosen."""
+"""Inference engines behind one `Session`. `open_session` chooses; an engine is imported when it is chosen."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EngineName = Literal["auto", "openvino", "onnxruntime"]
 Tensors = Mapping[str, NDArray[Any]]
 
 ENGINES: tuple[EngineName, ...] = ("openvino", "onnxruntime")
-"""In the order in which `auto` tries them."""
+"""In the order that `auto` tries them."""
 
 
 class Session(Protocol):
@@ -29,7 +29,7 @@ class Session(Protocol):
     info: EngineInfo
 
     def run(self, feeds: Tensors) -> dict[str, NDArray[Any]]:
-        """Infer once: input arrays by name in, freshly owned output arrays by name out. Safe from several threads.
+        """Infer once: input arrays by name to new output arrays by name. Thread-safe.
 
         Raises:
             EngineError: an input is missing or of the wrong shape, or the engine fails.
@@ -38,7 +38,7 @@ class Session(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ModelFiles:
-    """A network's files in one format, the one to open first, and a digest of their content."""
+    """A network's files in one format, starting with the one to open, and a digest of their content."""
 
     paths: tuple[Path, ...]
     digest: str
@@ -46,13 +46,13 @@ class ModelFiles:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """What to load.
+    """A network to load.
 
     Attributes:
         name: for messages.
         precision: `fp32`, `fp16`, `int8` (as the files are) or `bf16` (fp32 files, computed in bfloat16).
-        formats: file formats there are.
-        locate: checks and returns the files of a format; only called for the format that is loaded.
+        formats: available file formats.
+        locate: checks and returns the files of a format; called only for the loaded one.
         shapes: the fixed shape of every input, by name.
     """
 
@@ -65,7 +65,7 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What a session may use: threads in all, requests at a time (`streams`), and where compiled models are cached."""
+    """A session's threads in all, concurrent requests (`streams`), and cache folder for compiled models."""
 
     threads: int
     streams: int = 1
@@ -75,11 +75,11 @@ class Resources:
 def open_session(model: Model, engine: EngineName, resources: Resources, earlier: str | None = None) -> Session:
     """Load a network.
 
-    `auto` takes the first of `ENGINES` that can, logs why an earlier one could not and says so in `Session.info`;
-    `earlier` is what failed before this call.
+    `auto` takes the first of `ENGINES` that works, and logs and records in `Session.info` why earlier ones failed.
+    `earlier` is a failure before this call.
 
     Raises:
-        EngineError: the demanded engine, or each of them, is not installed, lacks a file format or refuses the network.
+        EngineError: the named engine, or each of them, is not installed, lacks a file format or rejects the network.
         BundleError: a file is missing or altered.
     """
     failures = [earlier] if earlier else []
@@ -99,15 +99,11 @@ def open_session(model: Model, engine: EngineName, resources: Resources, earlier
 
 
 def choose_format(model: Model, readable: tuple[str, ...]) -> str:
-    """Return the first format of `readable` that the model has.
-
-    Raises:
-        EngineError: it has none of them.
-    """
+    """Return the first format of `readable` that the model has; raises `EngineError` if there is none."""
     for file_format in readable:
         if file_format in model.formats:
             return file_format
-    raise EngineError(f"needs {model.precision} files as {' or '.join(readable)}; there are {', '.join(model.formats)}")
+    raise EngineError(f"needs {model.precision} files as {' or '.join(readable)}, found {', '.join(model.formats)}")
 
 
 def _module(engine: str) -> Any:
@@ -117,14 +113,14 @@ def _module(engine: str) -> Any:
         return import_module(f".{engine}", __package__)
     except ModuleNotFoundError as error:
         raise EngineError(f"is not installed ({error}); pip install {engine}") from error
-    except Exception as error:  # a broken native library may raise any
-        raise EngineError(f"cannot be loaded ({reason(error)}); install {engine} again") from error
+    except Exception as error:  # a broken native library may raise anything
+        raise EngineError(f"cannot be loaded ({reason(error)}); reinstall {engine}") from error
 
 
 def reason(error: Exception, line: int = 0) -> str:
-    """Return a line of what an engine's exception says, in characters that a terminal only shows."""
+    """Return a line of an engine's exception, in printable characters."""
     text, remark = str(error), ""
-    if isinstance(error, UnicodeDecodeError):  # of text that it quotes from a file, or of a name in one
+    if isinstance(error, UnicodeDecodeError):  # of text or a name in a file
         text, remark = error.object.decode(errors="replace"), " (not UTF-8)"
     lines = [part.strip() for part in text.splitlines() if part.strip()]
     shown = "".join(letter if letter.isprintable() else "?" for letter in lines[line][:300]) if lines else ""

@@ -1,8 +1,7 @@
-"""A folder of compiled models that two processes, a full disk or a crash cannot spoil.
+"""A cache folder of compiled models, safe from concurrent processes, full disks and crashes.
 
-An entry is one file: the SHA-256 of the blob, then the blob. It is written aside and renamed into place, so a reader
-meets a whole entry or none; whatever does not match its digest is ignored. Writing is a favor: when it fails the
-model runs all the same.
+An entry is one file: the SHA-256 of the blob, then the blob. It is written to a temporary file and renamed, and ignored
+if its digest does not match. If writing fails, the model runs without.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ CACHE_VARIABLE = "SHITU_EDGE_CACHE"
 
 
 def user_cache() -> Path | None:
-    """Return the user's cache folder for compiled models, None if `$SHITU_EDGE_CACHE` is empty or there is no home."""
+    """Return the cache folder for compiled models; None if `$SHITU_EDGE_CACHE` is empty or there is no home folder."""
     variable = os.environ.get(CACHE_VARIABLE)
     if variable is not None:
         return Path(variable) if variable else None
@@ -36,7 +35,7 @@ def user_cache() -> Path | None:
 
 
 def home_cache() -> Path | None:
-    """Return the cache folder in the user's home, None for a user who has none."""
+    """Return the cache folder in the user's home, None without a home."""
     try:
         if sys.platform == "win32":
             base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
@@ -51,18 +50,18 @@ def home_cache() -> Path | None:
 
 @dataclass(frozen=True, slots=True)
 class BlobCache:
-    """Compiled models by a text key, at most 1 GiB of them; the longest unused go first."""
+    """Compiled models by a text key, at most 1 GiB; the longest unused are deleted first."""
 
     folder: Path
 
     def read(self, key: str) -> bytes | None:
-        """Return the blob of a key, None when there is none that is whole."""
+        """Return the blob of a key, None if it is missing or damaged."""
         path = self._path(key)
         try:
             content = read_bounded(path, _DIGEST_BYTES + _KEEP_BYTES)
         except OSError:
             return None
-        with suppress(OSError):  # somebody else's file: read only, its age is theirs to keep
+        with suppress(OSError):  # another user's file
             os.utime(path)
         digest, blob = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
         if hashlib.sha256(blob).digest() != digest:
@@ -71,7 +70,7 @@ class BlobCache:
         return blob
 
     def write(self, key: str, blob: bytes | memoryview) -> None:
-        """Keep a blob. A folder that cannot be written or a full disk is logged and changes nothing."""
+        """Store a blob; a failure is only logged."""
         temporary = None
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -91,7 +90,7 @@ class BlobCache:
         return self.folder / f"{hashlib.sha256(key.encode()).hexdigest()[:40]}.blob"
 
     def _make_room(self, size: int) -> None:
-        for changed, _, partial in self._files("*.partial"):  # left by a process that was killed while writing
+        for changed, _, partial in self._files("*.partial"):  # of a process killed while writing
             if time.time() - changed > _ABANDONED_AFTER_S:
                 partial.unlink(missing_ok=True)
         entries = self._files("*.blob")
@@ -106,7 +105,7 @@ class BlobCache:
         """Return time of last use, size and path, the longest unused first."""
         files = []
         for path in self.folder.glob(pattern):
-            with suppress(FileNotFoundError):  # another process renames and removes too
+            with suppress(FileNotFoundError):  # other processes rename and delete too
                 facts = path.stat()
                 files.append((facts.st_mtime, facts.st_size, path))
         return sorted(files)

@@ -25,7 +25,7 @@ _NEEDS_PROC = tuple(map(int, ort.__version__.split(".")[:2])) < (1, 26)
 
 @dataclass(frozen=True, slots=True)
 class OnnxRuntimeSession:
-    """See `Session`. `InferenceSession.run` takes callers in parallel, so streams need nothing of their own."""
+    """See `Session`. `InferenceSession.run` is thread-safe, so streams share one session."""
 
     info: EngineInfo
     _session: Any
@@ -48,9 +48,9 @@ class OnnxRuntimeSession:
 def open_session(model: Model, resources: Resources, fallback: str | None) -> OnnxRuntimeSession:
     """Load a model; see `engines.open_session`."""
     if model.precision == "bf16":
-        raise EngineError("has no bf16; choose fp32 or int8, or OpenVINO")
+        raise EngineError("does not compute in bf16; choose fp32 or int8, or OpenVINO")
     if _NEEDS_PROC and not is_described():
-        raise EngineError("cannot start: before 1.26 it aborts if /proc and /sys are hidden; mount /proc")
+        raise EngineError("cannot start: versions before 1.26 need /proc or /sys; mount /proc")
     files = model.locate(choose_format(model, ("onnx",)))
     options = ort.SessionOptions()
     options.intra_op_num_threads = max(1, resources.threads // resources.streams)
@@ -59,7 +59,7 @@ def open_session(model: Model, resources: Resources, fallback: str | None) -> On
     options.log_severity_level = _ERRORS_ONLY
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-    ort.disable_telemetry_events()  # on Windows, or where the program had imported onnxruntime before us
+    ort.disable_telemetry_events()  # on Windows, or if the program imported onnxruntime first
     try:
         source = _source(files)
         session = ort.InferenceSession(source, options, providers=["CPUExecutionProvider"], enable_fallback=0)
@@ -77,12 +77,14 @@ def open_session(model: Model, resources: Resources, fallback: str | None) -> On
 
 
 def _source(files: ModelFiles) -> str | bytes:
-    """Return the model's path, or its content where onnxruntime cannot take the path, whose bytes are not UTF-8."""
+    """Return the model's path, or its content if the path is not UTF-8, which onnxruntime cannot open."""
     path, *others = files.paths
     try:
         os.fspath(path).encode()
     except UnicodeEncodeError as error:
         if others:
-            raise EngineError(f"finds no further files in a folder whose name is not UTF-8: rename {path}") from error
+            raise EngineError(
+                f"cannot open several files in a folder whose name is not UTF-8: rename {path}"
+            ) from error
         return path.read_bytes()
     return os.fspath(path)

@@ -1,4 +1,4 @@
-"""OpenVINO behind `Session`: reads IR, ONNX and TFLite; fp32, int8 and, where the CPU has it, bf16."""
+"""OpenVINO behind `Session`: reads IR, ONNX and TFLite; fp32, int8 and, if the CPU has it, bf16."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ with turned_off():
 _log = logging.getLogger(__name__)
 _CPU = "CPU"
 _LAST = -1
-"""The line of its messages that tells the reason; source positions come first."""
+"""The line of its messages with the reason; source positions come first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,26 +37,28 @@ class OpenVinoSession:
     info: EngineInfo
     _requests: SimpleQueue[Any]
     _outputs: tuple[tuple[str, ...], ...]
-    """All names of each output: compiling may add some."""
+    """All names of each output; compiling may add some."""
     _shapes: dict[str, tuple[int, ...]]
 
     def run(self, feeds: Tensors) -> dict[str, NDArray[Any]]:
         """See `Session.run`."""
-        arrays = []  # a request borrows their memory, but does not keep them alive
+        arrays = []  # a request borrows their memory without keeping them alive
         request = self._requests.get()
         try:
             for name, shape in self._shapes.items():
                 if name not in feeds or feeds[name].shape != shape:
                     found = feeds[name].shape if name in feeds else "nothing"
                     raise EngineError(f"input {name}: expected shape {shape}, found {found}")
-                arrays.append(np.require(feeds[name], requirements=("C", "W")))  # OpenVINO lends no read-only memory
+                arrays.append(
+                    np.require(feeds[name], requirements=("C", "W"))
+                )  # OpenVINO cannot share read-only memory
                 request.set_tensor(name, ov.Tensor(arrays[-1], shared_memory=True))
             request.infer(share_outputs=True)
             outputs = ((names, request.get_tensor(names[0]).data.copy()) for names in self._outputs)
             return {name: array for names, array in outputs for name in names}
         except EngineError:
             raise
-        except Exception as error:  # besides its RuntimeError, whatever becomes of text in it that is not UTF-8
+        except Exception as error:  # RuntimeError, or a decoding error of its message
             raise EngineError(f"OpenVINO failed: {reason(error, _LAST)}") from error
         finally:
             self._requests.put(request)
@@ -66,14 +68,14 @@ def open_session(model: Model, resources: Resources, fallback: str | None) -> Op
     """Load a model; see `engines.open_session`."""
     if not is_described():
         raise EngineError("cannot start: neither /proc/cpuinfo nor /sys/devices/system/cpu can be read; mount /proc")
-    require_threads(2 * resources.threads + 2)  # as many again: those of this trial may not be gone yet
+    require_threads(2 * resources.threads + 2)  # twice, as the trial's threads may still be ending
     try:
         core = ov.Core()
         capabilities = core.get_property(_CPU, "OPTIMIZATION_CAPABILITIES")
     except Exception as error:
         raise EngineError(f"cannot start: {reason(error, _LAST)}") from error
     if model.precision == "bf16" and "BF16" not in capabilities:
-        raise EngineError("this CPU has no bf16; choose fp32 or int8")
+        raise EngineError("this CPU does not compute in bf16; choose fp32 or int8")
     files = model.locate(choose_format(model, ("openvino", "onnx", "tflite")))
     requests: SimpleQueue[Any] = SimpleQueue()
     keep_in_children(requests)
@@ -91,12 +93,12 @@ def open_session(model: Model, resources: Resources, fallback: str | None) -> Op
 
 
 def _compile(core: Any, model: Model, files: ModelFiles, resources: Resources) -> Any:
-    """Compile, or import what an earlier process compiled for the same files, settings, engine and CPU."""
+    """Compile, or import from the cache for the same files, settings, engine and CPU."""
     config = {
         "INFERENCE_PRECISION_HINT": "bf16" if model.precision == "bf16" else "f32",
         "INFERENCE_NUM_THREADS": resources.threads,
         "NUM_STREAMS": resources.streams,
-        "ENABLE_CPU_PINNING": False,  # two processes would otherwise be pinned to the same cores
+        "ENABLE_CPU_PINNING": False,  # else two processes are pinned to the same cores
     }
     cache = BlobCache(resources.cache) if resources.cache else None
     cpu = core.get_property(_CPU, "FULL_DEVICE_NAME"), core.get_property(_CPU, "OPTIMIZATION_CAPABILITIES")
@@ -110,14 +112,14 @@ def _compile(core: Any, model: Model, files: ModelFiles, resources: Resources) -
     if cache:
         try:
             cache.write(key, compiled.export_model().getbuffer())
-        except Exception as error:  # the compiled model runs all the same
+        except Exception as error:  # the compiled model runs anyway
             _log.warning("compiled model not cached: %s", reason(error, _LAST))
     return compiled
 
 
 def _read(core: Any, paths: tuple[Path, ...], model: Model) -> Any:
     """Read a network and fix its input shapes."""
-    weights = paths[1:2] if paths[0].suffix.lower() == ".xml" else ()  # ONNX finds further files by itself
+    weights = paths[1:2] if paths[0].suffix.lower() == ".xml" else ()  # ONNX names its further files
     network = core.read_model(*map(str, (paths[0], *weights)))
     inputs = [value.get_names() for value in network.inputs]  # an input may have several names
     names = set().union(*inputs)

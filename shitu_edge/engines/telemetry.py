@@ -1,10 +1,9 @@
 """Importing engines without their telemetry.
 
-Both decide at their import whether they report their use, and report that import itself. OpenVINO goes without where
-its package `openvino_telemetry` cannot be imported; onnxruntime reads `$ORT_DISABLE_TELEMETRY`, and what it offers for
-later, `disable_telemetry_events()`, comes after the first event and the device id in the home folder. Neither looks
-again, so both switches need to hold during the import alone. Where a program has imported an engine before it imports
-us, the decision was that program's.
+Both decide at import whether to report their use, and report the import itself. OpenVINO does not if its package
+`openvino_telemetry` cannot be imported; onnxruntime does not if `$ORT_DISABLE_TELEMETRY` is set. (Its function
+`disable_telemetry_events()` comes too late: after the first event and a device id in the home folder.) So both switches
+are needed only during the import. If a program imports an engine before shitu-edge, it decides.
 """
 
 from __future__ import annotations
@@ -19,14 +18,14 @@ _VARIABLE = "ORT_DISABLE_TELEMETRY"
 
 
 def turn_off() -> None:
-    """Turn it off for good, in this process and those that it starts: for programs of ours that import engines."""
-    sys.modules[_PACKAGE] = None  # type: ignore[assignment]  # None: what imports it meets an ImportError
+    """Turn it off for good, in this process and its children."""
+    sys.modules[_PACKAGE] = None  # type: ignore[assignment]  # None: importing it raises ImportError
     os.environ[_VARIABLE] = "1"
 
 
 @contextmanager
 def turned_off() -> Iterator[None]:
-    """Turn it off for the imports inside; the modules and the environment of a program that embeds us stay its own."""
+    """Turn it off for the imports inside; restores modules and environment."""
     missing = object()
     module, variable = sys.modules.get(_PACKAGE, missing), os.environ.get(_VARIABLE)
     turn_off()

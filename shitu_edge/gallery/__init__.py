@@ -1,4 +1,4 @@
-"""A gallery: labeled embeddings in one SQLite file, searched exactly or by a derived hnswlib graph."""
+"""A gallery: labeled embeddings in one SQLite file, searched exactly or with a derived hnswlib index."""
 
 from .gallery import Gallery, GalleryInfo
 from .history import GalleryHistory

@@ -300,7 +300,7 @@ class Gallery:
         self._store.copy(path)
         copied = Store.open(path)
         try:
-            record = copied.graph()  # which may be another by now than when the copy began
+            record = copied.index()  # which may be another by now than when the copy began
         finally:
             copied.close()
         if record:

@@ -77,7 +77,7 @@ class GalleryHistory:
     def hash(self, revision: int) -> str | None:
         """Return the history hash of a revision, which covers the log up to it; None if the log is shorter."""
         with self._store.snapshot() as snapshot:
-            return snapshot.lineage(revision)
+            return snapshot.history_hash(revision)
 
     def record(self, base: int, head: int) -> Replay:
         """Return the revisions after `base` up to `head`, to be repeated on a copy of this gallery.

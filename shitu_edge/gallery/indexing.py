@@ -22,7 +22,7 @@ class GalleryIndex:
     @property
     def parameters(self) -> GraphParameters | None:
         """Parameters of the present index; None if there is none."""
-        record = self._store.graph()
+        record = self._store.index()
         return record.parameters if record else None
 
     def is_due(self) -> bool:

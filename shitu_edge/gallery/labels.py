@@ -1,4 +1,4 @@
-"""Labels: the one form in which they enter a gallery, by whatever door."""
+"""The normal form of labels, in which all of them enter a gallery."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ MOST_CHARACTERS = 200
 """Of a label."""
 
 _MOST_TO_A_CHARACTER = 4
-"""Code points that one of the composed form (NFC) may come in."""
+"""Code points per character of the composed form (NFC)."""
 _JOINERS = re.compile("[\u200c\u200d]")
 _BLANK = frozenset("\u115f\u1160\u200c\u200d\u2800\u3164\uffa0")
-"""Hangul fillers, the empty Braille pattern and joiners: by their category letters or symbols, but nothing is seen."""
+"""Hangul fillers, the empty Braille pattern and joiners: letters or symbols by category, but invisible."""
 
 
 def normal_label(label: str, whose: str) -> str:
-    """Return a label as galleries hold it: stripped, composed (NFC), and without characters that nobody sees.
+    """Return a label in normal form: stripped, composed (NFC), without invisible characters.
 
-    Spaces inside of it stay as they are, and so do joiners where a script or an emoji needs them.
+    Inner spaces stay, and so do joiners that a script or an emoji needs.
 
     Args:
         label: the label.
-        whose: what has it, to begin the error with.
+        whose: its owner, with which the error begins.
 
     Raises:
-        GalleryError: it is no text, empty, longer than `MOST_CHARACTERS`, more than a line, or holds control
+        GalleryError: it is not text, is empty or longer than `MOST_CHARACTERS`, or holds line breaks, control
             characters or bytes of another encoding.
     """
     _check_text(label, whose)
@@ -40,18 +40,18 @@ def normal_label(label: str, whose: str) -> str:
 
 
 def label_fault(label: str) -> str | None:
-    """Return why a label, of an older gallery for instance, would not be taken as it is; None where it would."""
+    """Return why a label, as of an older gallery, would be refused or changed; None if neither."""
     normal = _normal(label)
-    return _fault(normal) or ("holds characters that nobody sees" if normal != label else None)
+    return _fault(normal) or ("holds invisible characters" if normal != label else None)
 
 
 def spellings(label: str) -> tuple[str, ...]:
-    """Return the labels that may be meant by one: itself, as older galleries may hold it, then its normal form.
+    """Return the spellings to search for: the label itself, as in older galleries, then its normal form.
 
-    None, where it is not Unicode text.
+    Spellings that are not Unicode are left out.
 
     Raises:
-        GalleryError: it is no text.
+        GalleryError: it is not text.
     """
     _check_text(label, "the label")
     return tuple(text for text in dict.fromkeys((label, _normal(label))) if text == printable(text))
@@ -63,18 +63,18 @@ def _check_text(label: object, whose: str) -> None:
 
 
 def _normal(label: str) -> str:
-    """Return the normal form, where there is one; else the label, for `_fault` to say why."""
+    """Return the normal form; a label that is far too long is returned as it is."""
     if len(label) > MOST_CHARACTERS * _MOST_TO_A_CHARACTER:
         return label
     before = None
-    while label != before:  # what is taken away may have kept letters from being composed
+    while label != before:  # a removed character may have prevented composition
         before = label
         label = _JOINERS.sub(_kept_joiner, INVISIBLE.sub("", unicodedata.normalize("NFC", label))).strip()
     return label
 
 
 def _kept_joiner(found: re.Match[str]) -> str:
-    """Keep a joiner beside a mark (Indic vowels and viramas), or after an Arabic letter or a symbol (emoji)."""
+    """Keep a joiner next to a mark (Indic vowels and viramas), or after an Arabic letter or a symbol (emoji)."""
     text, at = found.string, found.start()
     before, after = text[max(0, at - 1) : at], text[at + 1 : at + 2]
     marked = any(letter and unicodedata.category(letter)[0] == "M" for letter in (before, after))
@@ -83,7 +83,7 @@ def _kept_joiner(found: re.Match[str]) -> str:
 
 
 def _fault(label: str) -> str | None:
-    """Return what keeps a label in its normal form out of a gallery."""
+    """Return why a label in normal form is refused, None if it is not."""
     if len(label) > MOST_CHARACTERS:
         return f"has {len(label)} characters, expected at most {MOST_CHARACTERS}"
     if not any(map(_shows, label)):
@@ -93,7 +93,7 @@ def _fault(label: str) -> str | None:
         return None
     character = unsafe[0]
     if character in "\n\r\u2028\u2029":
-        return "is more than a line"
+        return "has line breaks"
     if "\ud800" <= character <= "\udfff":
         return f"is not Unicode text{_encoded(label)}"
     return f"holds a control character, U+{ord(character):04X}"
@@ -104,7 +104,7 @@ def _shows(character: str) -> bool:
 
 
 def _encoded(label: str) -> str:
-    """Return what a file name's bytes may mean."""
+    """Return a hint at the encoding of a file name's bytes."""
     try:
         return as_gbk(label.encode("utf-8", "surrogateescape"))
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""What the recognizer needs of a gallery, whoever holds it."""
+"""The interface of a gallery that a recognizer searches."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from .store.given import text
 
 
 class GallerySearch(Protocol):
-    """Labeled embeddings that can be searched: a `Gallery` file, or a `MilvusGallery`; `str` names it in messages.
+    """Searchable labeled embeddings: a `Gallery` file or a `MilvusGallery`; `str` names it in messages.
 
-    Safe from several threads. Every answer is of one revision: the product list before a change or after it.
+    Thread-safe. Every answer is of one revision: the product list before a change or after it.
     """
 
     @property
@@ -29,16 +29,16 @@ class GallerySearch(Protocol):
 
         Args:
             queries: unit rows (Q, D) float32.
-            k: how many items, at least 1.
-            workers: threads that may share the queries, none of which is the caller's own.
+            k: number of items, at least 1.
+            workers: threads that may share the queries, not including the caller's.
 
         Raises:
-            GalleryError: the queries are no unit rows of the gallery's dimension, `k` is not positive, or whoever
-                holds the gallery cannot answer.
+            GalleryError: the queries are not unit rows of the gallery's dimension, `k` is not positive, or the gallery
+                cannot be read.
         """
 
     def close(self) -> None:
-        """Let go of files and connections; a second call does nothing."""
+        """Close files and connections; a second call does nothing."""
 
 
 def require_extractor(gallery: GallerySearch, extractor: str, fingerprint: str) -> None:

@@ -1,6 +1,6 @@
-"""Bring the graph of a gallery up to date in a process of its own: `python -m shitu_edge.gallery.rebuild GALLERY`.
+"""Update a gallery's index in a separate process: `python -m shitu_edge.gallery.rebuild GALLERY`.
 
-It ends when its standard input does, and at once if another such process is at work on the gallery.
+The process ends with its standard input, and at once if another one is building this gallery's index.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>
 def _main(path: Path) -> int:
     from .gallery import Gallery
 
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(REFUSED))  # so that the unfinished file is deleted
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(REFUSED))  # the unfinished file is then deleted
     threading.Thread(target=_end_with_input, daemon=True).start()
-    if sys.platform == "linux":  # where others that the parent has forked may hold the input open after its end
+    if sys.platform == "linux":  # other children of the parent may keep the input open after its end
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGTERM))
-    with suppress(AttributeError, OSError):  # no such thing on Windows
+    with suppress(AttributeError, OSError):  # not on Windows
         os.nice(_NICENESS)
     try:
         with sole_builder(path) as alone:
@@ -46,7 +46,7 @@ def _main(path: Path) -> int:
 
 def _end_with_input() -> None:
     with suppress(OSError):
-        while os.read(0, 1):  # not by `sys.stdin`, whose lock would be held at the end of the interpreter
+        while os.read(0, 1):  # not `sys.stdin`, whose lock would be held at interpreter exit
             pass
     signal.raise_signal(signal.SIGTERM)
     time.sleep(PATIENCE_S)

@@ -1,4 +1,4 @@
-"""What is too much of an image."""
+"""Limits on the size of images."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from .files import RefusedError
 
 _BYTES_PER_PIXEL = 8
 _ALWAYS = 64 << 20
-"""Bytes of memory that any image may take."""
+"""Bytes of memory that every image may take."""
 
 
 @dataclass(frozen=True, slots=True)
 class DecodeLimits:
-    """What is too much: bytes of an encoded image, pixels of a decoded one.
+    """Most bytes of an encoded image, most pixels of a decoded one.
 
-    Decoding a file takes at most 8 bytes of memory per pixel of `max_pixels`, four times the file and 128 MiB. Files
-    that need more per pixel may have the fewer pixels: WebP, AVIF and HEIC, JPEGs of several scans in full color, PNG
-    with 16 bits per channel, TIFF compressed in large parts. A JPEG of one scan that may be decoded at reduced scale
-    may have four times as many.
+    Decoding takes at most 8 bytes of memory per pixel of `max_pixels`, plus four times the file and 128 MiB. Files that
+    need more per pixel may have fewer pixels: WebP, AVIF and HEIC, JPEGs of several scans in full color, PNG with 16
+    bits per channel, TIFF compressed in large parts. JPEGs of one scan, decoded at reduced scale, may have four times
+    as many.
     """
 
     max_bytes: int = 64 << 20
@@ -35,7 +35,7 @@ class DecodeLimits:
         require_whole("max_pixels", self.max_pixels, 1)
 
     def require(self, width: int, height: int, bytes_per_pixel: int = _BYTES_PER_PIXEL) -> None:
-        """Check the size of an image that takes so much memory to decode.
+        """Check the size of an image.
 
         Raises:
             RefusedError: it has no pixels, or too many.
@@ -46,6 +46,6 @@ class DecodeLimits:
         for allowed, of_such in ((self.max_pixels, ""), (in_memory, ", the limit for files of this kind")):
             if width * height > allowed:
                 raise RefusedError(
-                    f"{width} × {height} pixels are more than {allowed}{of_such}; "
+                    f"{width} × {height} pixels are more than {allowed}{of_such};  "
                     "a larger DecodeLimits.max_pixels or --max-megapixels allows them"
                 )

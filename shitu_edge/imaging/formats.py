@@ -1,9 +1,9 @@
-"""Image formats by a file's first bytes, whatever its name says."""
+"""Image formats by a file's first bytes."""
 
 from __future__ import annotations
 
 HEAD_BYTES = 64
-"""How many of a file's first bytes `image_format` wants to see."""
+"""The number of first bytes that `image_format` needs."""
 
 _MAGIC = (
     (b"\xff\xd8\xff", "JPEG"),
@@ -21,7 +21,7 @@ _MAGIC = (
     (b"8BPS", "PSD"),
 )
 _BMP_HEADERS = frozenset({12, 16, 40, 52, 56, 64, 108, 124})
-"""Sizes of the second header of a BMP: "BM" alone also begins a text about a car."""
+"""Sizes of the second header of a BMP; text may begin with "BM" too."""
 _BRANDS = {
     "AVIF": frozenset({b"avif", b"avis"}),
     "HEIC": frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}),
@@ -30,7 +30,7 @@ _BRANDS = {
 
 
 def image_format(head: bytes) -> str | None:
-    """Return the image format that a file's first `HEAD_BYTES` bytes name, readable here or not; None for no image."""
+    """Return the image format, supported or not, by a file's first `HEAD_BYTES` bytes; None if it is not an image."""
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "WEBP"
     if head[:2] == b"BM":

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 Boxes = NDArray[np.float32]
 
 _BLOCK = 128
-"""Boxes that are compared with each other at a time: 64 and 256 take longer for the 200 to 1000 of a crowded scene."""
+"""Boxes compared at a time; 64 and 256 are slower for the 200 to 1000 boxes of a crowded scene."""
 
 
 def clip_boxes(boxes_xyxy: Boxes, width: float, height: float) -> Boxes:
-    """Return the boxes (N, 4) moved inside an image of `width` × `height` pixels."""
+    """Return the boxes (N, 4) clipped to an image of `width` × `height` pixels."""
     limits = np.array([width, height, width, height], np.float32)
     return np.clip(boxes_xyxy, np.float32(0), limits)
 
@@ -50,7 +50,7 @@ def suppress(
         order: indices into `boxes_xyxy`, best first; only these are considered.
         iou_threshold: a box whose IoU with a kept one is *greater* than this is dropped.
         pixel: see `iou`.
-        keep_at_most: stop after so many kept boxes.
+        keep_at_most: most kept boxes.
     """
     most = order.size if keep_at_most is None else keep_at_most
     kept: list[int] = []

@@ -1,7 +1,7 @@
-"""JPEGs → RGB pixels, by OpenCV or Pillow: the same, and refused alike where a part is missing.
+"""JPEGs → RGB pixels by OpenCV or Pillow, with the same pixels and the same refusals.
 
-Both have libjpeg-turbo inside. OpenCV writes three bytes per pixel, Pillow four, which then have to be copied to three;
-so upright JPEGs of one scan in color or gray go to OpenCV, if it is installed.
+Both use libjpeg-turbo. OpenCV writes three bytes per pixel, Pillow four, which must then be copied to three; so upright
+JPEGs of one scan in color or gray go to OpenCV, if it is installed.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ _Decoded = tuple[Pixels, str]
 """Pixels, and what decoded them."""
 
 _REDUCED = 4
-"""How many times the limit of pixels a JPEG may have that is decoded at reduced scale: all of it takes time."""
+"""A JPEG decoded at reduced scale may have this many times the pixel limit, since it takes time too."""
 _SCALES = (8, 4, 2, 1)
 _SHORTER = 64
-"""Bytes: of more than a block, and of more plain blocks than a decoder can look ahead."""
+"""Bytes: more than a block, and more plain blocks than a decoder's lookahead."""
 _MAX_DECODED_TWICE = 16 << 20
 """Bytes: up to half a second."""
 
 
 class _Whole(BytesIO):
-    """A file that whoever wants more of it takes for cut off, also where a host program has Pillow fill images up."""
+    """A file that raises when read beyond its end, even if a program has Pillow accept truncated images."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         data = super().read(size)
@@ -45,15 +45,15 @@ class _Whole(BytesIO):
 
 
 def jpeg_pixels(file: Jpeg, enough_side: int | None, limits: DecodeLimits, cv2: Any | None) -> _Decoded:
-    """Return a JPEG's upright pixels (h, w, 3) uint8, perhaps at reduced scale, and its decoder; see `decode.decode`.
+    """Return a JPEG's upright pixels (h, w, 3) uint8, possibly at reduced scale, and its decoder; see `decode.decode`.
 
     Raises:
-        RefusedError: it is over a limit; TruncatedError, or what Pillow raises: it is damaged.
+        RefusedError: it exceeds a limit; TruncatedError, or Pillow's errors: it is damaged.
     """
     scale = _scale(file, enough_side, limits)
     if file.has_zeros_at_end or file.has_zeros_within:
         return _with_zeros(file, partial(_decoded, file, scale, cv2))
-    # Arithmetic coding reads on behind its end, where junk would be taken for data.
+    # Arithmetic coding reads beyond its end and would decode the junk.
     if file.single_scan or file.arithmetic or len(file.content) > _MAX_DECODED_TWICE:
         return _decoded(file, scale, cv2, file.content)
     with_junk = crc32(_decoded(file, scale, cv2, file.with_junk())[0].data)
@@ -64,8 +64,8 @@ def jpeg_pixels(file: Jpeg, enough_side: int | None, limits: DecodeLimits, cv2: 
 
 
 def _scale(file: Jpeg, enough_side: int | None, limits: DecodeLimits) -> int:
-    """Return how many pixels along a side become one: as many as the shorter side allows, more where the limit asks."""
-    reducible = enough_side is not None and file.single_scan  # of several scans all coefficients are held at any scale
+    """Return the scale's divisor: as large as `enough_side` allows, larger if the pixel limit requires it."""
+    reducible = enough_side is not None and file.single_scan  # several scans take the same memory at any scale
     if not reducible or not limits.max_pixels < file.width * file.height <= _REDUCED * limits.max_pixels:
         limits.require(file.width, file.height, file.bytes_per_pixel)
     scale = 1
@@ -77,28 +77,28 @@ def _scale(file: Jpeg, enough_side: int | None, limits: DecodeLimits) -> int:
 
 
 def _with_zeros(file: Jpeg, decoded: Callable[[bytes], _Decoded]) -> _Decoded:
-    """Decode a JPEG of one scan with many zeros in its data, if these are either a part of the image or padding.
+    """Decode a JPEG of one scan with many zeros in its data, if they are image data or padding.
 
-    A plain image with Huffman tables of its own has such, and is not whole without its last bytes; padding it does not
-    need at all. Where zeros came for image data that a camera lost, too few bytes are there, or some are left.
+    In a plain image with custom Huffman tables zeros are data: without the last bytes it is incomplete. Padding is not
+    needed at all. If zeros replace data that a camera lost, too few bytes remain, or some are left over.
     """
 
     def attempt(content: bytes) -> _Decoded | None:
         try:
             return decoded(content)
-        except Exception:  # Pillow has many for bad files
+        except Exception:  # Pillow raises many kinds
             return None
 
     padding = file.zeros if file.has_zeros_at_end else 0
     found = attempt(file.without_last(padding))
     if found is None:
         if padding and attempt(file.without_last(LOOKAHEAD)) is not None:
-            raise TruncatedError("zeros stand where data are missing")
+            raise TruncatedError("zeros in place of data")
         return decoded(file.content)
     if file.has_zeros_within:
         shorter = (attempt(file.without_last(padding + _SHORTER, ones=ones)) for ones in (False, True))
         if all(less is not None for less in shorter):
-            raise RefusedError("cannot be decoded: its data go on behind its last pixel, so a part of it was replaced")
+            raise RefusedError("cannot be decoded: its data continue after its last pixel, so a part was replaced")
     return found
 
 
@@ -107,7 +107,7 @@ def _decoded(file: Jpeg, scale: int, cv2: Any | None, content: bytes) -> _Decode
     if is_plain and (pixels := _by_opencv(file, cv2, content)) is not None:
         return pixels, opencv_version(cv2)
     with JpegImagePlugin.JpegImageFile(_Whole(content)) as image:
-        image.decodermaxblock = len(content)  # all of it at once, as OpenCV gets it
+        image.decodermaxblock = len(content)  # all at once, as for OpenCV
         if scale > 1:
             image.draft(image.mode, (file.width // scale, file.height // scale))
         image.load()
@@ -115,8 +115,8 @@ def _decoded(file: Jpeg, scale: int, cv2: Any | None, content: bytes) -> _Decode
 
 
 def _by_opencv(file: Jpeg, cv2: Any | None, content: bytes) -> Pixels | None:
-    """Decode by OpenCV; None where that cannot be, for Pillow to do it or say why."""
-    if cv2 is None or not hasattr(cv2, "IMREAD_COLOR_RGB"):  # before 4.11 it ignores this and answers blue first
+    """Decode by OpenCV; None if it cannot, so that Pillow decodes or raises."""
+    if cv2 is None or not hasattr(cv2, "IMREAD_COLOR_RGB"):  # before 4.11 it ignores this and returns BGR
         return None
     if not _refuses_a_cut_frame(cv2):
         return None
@@ -126,7 +126,7 @@ def _by_opencv(file: Jpeg, cv2: Any | None, content: bytes) -> Pixels | None:
 
 @cache
 def _refuses_a_cut_frame(cv2: Any) -> bool:
-    """Whether this OpenCV, as all that are known, gives up where a frame's data end; else Pillow has to decode."""
+    """Whether this OpenCV, like all known versions, refuses a truncated frame; else Pillow decodes."""
     noise = np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)
     encoded = examine("JPEG", cv2.imencode(".jpg", noise)[1].tobytes()).content
     return _imdecode(cv2, encoded[: len(encoded) // 2]) is None

@@ -1,4 +1,4 @@
-"""OpenCV where it is installed: the extra `opencv` (72 MB), which decodes and resizes images faster."""
+"""OpenCV, if installed (extra `opencv`, 72 MB): it decodes and resizes images faster."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 @cache
 def opencv() -> Any | None:
-    """Return OpenCV, None where it is not installed or the system lacks a library that it needs."""
+    """Return OpenCV; None if it is not installed or lacks a system library."""
     try:
         import cv2
     except ImportError:

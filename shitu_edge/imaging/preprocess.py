@@ -1,4 +1,4 @@
-"""Pixels → a network's input tensor, as its `InputSpec` says. Pure but for a buffer a thread."""
+"""Pixels → a network's input tensor by its `InputSpec`. Pure, except for a buffer per thread."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from .resize import resize
 
 
 class InputBuilder:
-    """Fills input tensors of one network, one a thread, which is kept.
+    """Fills input tensors of one network; keeps one per thread.
 
     Args:
-        spec: what the network eats.
-        workers: threads to share large resizes with, if any.
+        spec: input specification.
+        workers: threads that share large resizes, if any.
     """
 
     def __init__(self, spec: InputSpec, workers: Workers | None = None) -> None:
@@ -30,7 +30,7 @@ class InputBuilder:
         self._local = threading.local()
 
     def tensor(self) -> NDArray[Any]:
-        """Return this thread's input tensor for one image; it is valid until this thread asks again."""
+        """Return this thread's input tensor for one image, valid until its next call."""
         if not hasattr(self._local, "tensor"):
             self._local.tensor = np.empty(self._spec.shape(), self._spec.dtype)
         tensor: NDArray[Any] = self._local.tensor

@@ -1,4 +1,4 @@
-"""Pillow's readers by format, and what to do about formats that have none here."""
+"""Pillow's readers by format, and hints for formats without one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .files import RefusedError
 
 Reader = Callable[[BinaryIO], ImageFile.ImageFile]
 
-# Named here, so that Pillow neither looks for nor loads its forty others, and an error keeps its reason.
+# Named, so that Pillow does not load its forty others, and errors keep their reason.
 _READERS: dict[str, Reader] = {
     "JPEG": JpegImagePlugin.JpegImageFile,
     "PNG": PngImagePlugin.PngImageFile,
@@ -32,14 +32,14 @@ _READERS: dict[str, Reader] = {
 }
 _SAME_READER = {"BigTIFF": "TIFF"}
 FORMATS = tuple(_READERS)
-"""What every Pillow reads. AVIF takes one that was built with it, HEIC takes pillow-heif."""
+"""Formats that every Pillow reads. AVIF needs a Pillow built with it, HEIC needs pillow-heif."""
 
 
 def reader(image_format: str | None) -> Reader:
-    """Return Pillow's reader for a format that `formats.image_format` names.
+    """Return Pillow's reader for a format of `formats.image_format`.
 
     Raises:
-        RefusedError: it is read by none; the message says what to install, or what to save the image as.
+        RefusedError: there is none; the message says what to install or save the image as.
     """
     if image_format is None:
         raise RefusedError(f"is not an image in a known format ({', '.join(FORMATS)})")
@@ -49,13 +49,15 @@ def reader(image_format: str | None) -> Reader:
         return _heif()
     known = _READERS.get(_SAME_READER.get(image_format, image_format))
     if known is None:
-        raise RefusedError(f"is {image_format}, which is not read here; save it as JPEG or PNG")
+        raise RefusedError(f"is {image_format}, which is not supported; save it as JPEG or PNG")
     return known
 
 
 def _avif() -> Reader:
     if "avif" not in features.modules or not features.check("avif"):
-        raise RefusedError("is AVIF, which this Pillow does not read; pip install --upgrade pillow, or save it as JPEG")
+        raise RefusedError(
+            "is AVIF, which this Pillow does not support; pip install --upgrade pillow, or save it as JPEG"
+        )
     plugin: Any = import_module("PIL.AvifImagePlugin")  # older ones have none
     found: Reader = plugin.AvifImageFile
     return found
@@ -65,6 +67,6 @@ def _heif() -> Reader:
     try:
         import pillow_heif
     except ImportError as error:
-        raise RefusedError("is HEIC; pip install pillow-heif reads it, or save it as JPEG") from error
+        raise RefusedError("is HEIC, which needs pillow-heif; pip install pillow-heif, or save it as JPEG") from error
     found: Reader = pillow_heif.HeifImageFile
     return found

@@ -1,4 +1,4 @@
-"""Pillow images → upright RGB pixels, strip by strip, so that no second copy of a large image is made."""
+"""Pillow images → upright RGB pixels, strip by strip, without a second copy of a large image."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PILLOW = f"Pillow {PIL.__version__}"
 """What an answer's provenance says of Pillow."""
 
 _STRIP_PIXELS = 1 << 22
-"""A camera's image is one strip; a larger one needs no more than 64 MiB besides its pixels and their RGB."""
+"""A camera's image is one strip; larger images need at most 64 MiB in addition to their pixels and RGB."""
 _WHITE = (255, 255, 255, 255)
 _ALPHA_MODES = frozenset({"RGBA", "LA", "PA", "RGBa", "La"})
 _UPRIGHT = {
@@ -26,16 +26,15 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 _FROM_THE_END = frozenset({3, 4, 6, 7})
-"""Orientations whose first stored row is the last row or column."""
+"""Orientations whose first stored row becomes the last row or column."""
 
 _Convert = Callable[[Image.Image], Image.Image]
 
 
 def rgb_pixels(image: Image.Image, orientation: int) -> NDArray[np.uint8]:
-    """Return the pixels (h, w, 3) uint8 of a loaded image, turned as its EXIF orientation says.
+    """Return the pixels (h, w, 3) uint8 of a loaded image, turned by its EXIF orientation.
 
-    Alpha is laid on white, but an image that would not show at all has its colors: captures come with alpha 0
-    everywhere. 16 bits are reduced to 8.
+    Alpha is laid on white, but ignored if it is 0 everywhere, as in some captures. 16 bits are reduced to 8.
 
     Raises:
         ValueError: its pixels are floating point or more than 16 bits.
@@ -78,18 +77,18 @@ def _strips(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
 
 
 def _conversion(image: Image.Image) -> _Convert:
-    """Return what makes RGB of an image's strips."""
+    """Return the function that converts an image's strips to RGB."""
     if image.mode.startswith("I"):
         return _from_16_bit
     if image.mode == "F":
-        raise ValueError("pixels are floating point; save it with 8 or 16 bits a channel")
+        raise ValueError("pixels are floating point; save it with 8 or 16 bits per channel")
     if image.mode in _ALPHA_MODES or "transparency" in image.info:
         return _on_white if _shows(image) else _colors_alone
     return lambda strip: strip if strip.mode == "RGB" else strip.convert("RGB")
 
 
 def _shows(image: Image.Image) -> bool:
-    """Whether alpha leaves anything to be seen."""
+    """Whether any pixel is not fully transparent."""
     return any(_rgba(strip).getchannel("A").getextrema()[1] for _, strip in _strips(image))
 
 
@@ -109,5 +108,5 @@ def _colors_alone(strip: Image.Image) -> Image.Image:
 def _from_16_bit(strip: Image.Image) -> Image.Image:
     levels = np.asarray(strip)
     if levels.min() < 0 or levels.max() > 65535:
-        raise ValueError("gray levels are beyond 16 bits; save it with 8 or 16 bits a channel")
+        raise ValueError("gray levels are beyond 16 bits; save it with 8 or 16 bits per channel")
     return Image.fromarray(((levels.astype(np.uint32) + 128) // 257).astype(np.uint8)).convert("RGB")

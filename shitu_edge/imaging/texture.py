@@ -1,4 +1,4 @@
-"""Whether pixels show anything: an image of a single color resembles any other one of it."""
+"""Detection of blank images: those of a single color resemble each other."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ _CELLS = 16
 _FEWEST_CELLS = 4
 _SAMPLES = 16
 _LEAST_RANGE = 12.0
-"""Levels between the darkest and the brightest cell. Of 14 438 photos of products and things the plainest, clear
-plastic on white, has 33; those out of shops and of drinks have 84 and more. Blank frames of 32 pixels a side and more
-have less than 11 with a sensor's noise of 12 levels, after JPEG of any quality too.
+"""Levels between the darkest and the brightest cell. The plainest of 14 438 photos of products and objects, clear
+plastic on white, has 33; photos of shops and drinks have at least 84. Blank frames of at least 32 pixels per side have
+less than 11 with a sensor's noise of 12 levels, also after JPEG of any quality.
 """
 _LEAST_DEVIATION = 20.0
-"""Levels, of single pixels: more than noise, as of a pattern that is finer than the cells."""
+"""Levels of single pixels: above noise, as of a pattern finer than the cells."""
 
 
 def has_texture(pixels_rgb: NDArray[np.uint8]) -> bool:
-    """Return whether pixels (h, w, 3) uint8 RGB show more than one color, noise aside.
+    """Return whether pixels (h, w, 3) uint8 RGB show more than one color, apart from noise.
 
-    They are looked at in up to 16 × 16 cells of at least 8 × 8 pixels, at up to 256 pixels per cell.
+    They are compared in up to 16 × 16 cells of at least 8 × 8 pixels, by up to 256 pixels per cell.
     """
     samples = _samples(pixels_rgb)
     cells = samples.mean(axis=(1, 3))

@@ -1,1 +1,1 @@
-"""Which images there are, and under which labels: folders and label files."""
+"""Images and their labels from folders and label files."""

@@ -1,8 +1,7 @@
-"""Images below a folder, and what else lies there.
+"""Images below a folder, and files that are skipped.
 
-A file is an image by its content, or by its name where the content is damaged: the decoder then says how. Links are
-followed where they stay inside the folder. What systems leave behind (thumbnails, settings, trash) is not mentioned;
-all else is named with its reason.
+A file is an image by its name or its content; the decoder reports damage. Links are followed inside the folder. System
+files (thumbnails, settings, trash) are ignored; all other skipped files are reported with a reason.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ _LEFTOVERS_BEGIN = ("._", ".trash-", "synophoto_", "synofile_")
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The images below a folder by name, as paths that begin with it, and what is skipped, named relative to it."""
+    """The images below a folder, sorted, as paths that begin with it, and skipped files relative to it."""
 
     images: tuple[Path, ...]
     skipped: tuple[Skipped, ...]
@@ -65,26 +64,26 @@ def list_images(root: Path, start: Path = Path()) -> Listing:
 
 
 def is_leftover(name: str) -> bool:
-    """Return whether a system or a file server left something of that name, which nobody takes for a product."""
+    """Return whether a name is that of a system file, which cannot be a product."""
     return name.lower() in _LEFTOVERS or name.lower().startswith(_LEFTOVERS_BEGIN)
 
 
 def link_fault(root: Path, link: Path) -> str | None:
-    """Return why a link below `root` is not followed, None where it is, or is no link."""
+    """Return why a link below `root` is not followed; None if it is, or is not a link."""
     if not os.path.islink(link):
         return None
     target = Path(os.path.realpath(link))
-    if not os.path.exists(target):  # Path.exists raises where a folder may not be entered
+    if not os.path.exists(target):  # Path.exists raises without permission
         return "is a broken link"
     if not target.is_relative_to(os.path.realpath(root)):
-        return f"is a link that leads out of {root}"
+        return f"is a link out of {root}"
     if os.path.isdir(target) and Path(os.path.realpath(link.parent)).is_relative_to(target):
-        return "is a link to a folder that it lies in"
+        return "is a link to its own parent folder"
     return None
 
 
 class _Walk:
-    """One way through a folder, each of its folders once: those that lie in it before those that links lead to."""
+    """A walk through a folder that visits each folder once, links last."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -102,10 +101,10 @@ class _Walk:
                 self._take(folder / entry.name, entry)
 
     def _entries(self, folder: Path) -> Iterator[os.DirEntry[str]]:
-        """Yield what is in a folder by name, nothing where that was seen or cannot be read."""
+        """Yield a folder's entries by name; none if it was visited or cannot be read."""
         real = os.path.realpath(self._root / folder)
         if real in self._seen:
-            self.skipped.append(Skipped(folder.as_posix(), "is a link to a folder that is read already"))
+            self.skipped.append(Skipped(folder.as_posix(), "is a link to a folder already read"))
             return
         self._seen.add(real)
         try:
@@ -120,7 +119,7 @@ class _Walk:
         path, hidden = self._root / name, entry.name.startswith(".")
         is_folder = os.path.isdir(path)
         fault = link_fault(self._root, path) or (None if is_folder else file_fault(path))
-        if fault and hidden:  # of what is hidden only images matter
+        if fault and hidden:  # of hidden files only images are reported
             return
         if fault or hidden:
             self.skipped.append(Skipped(name.as_posix(), fault or "is hidden"))
@@ -131,7 +130,7 @@ class _Walk:
 
 
 def file_fault(path: Path) -> str | None:
-    """Return why a file is not an image, None where it is one by its first bytes or its name."""
+    """Return why a file is not an image; None if it is one by its first bytes or its name."""
     if path.suffix.lower() in _SUFFIXES and os.path.isfile(path):
         return None
     try:

@@ -1,4 +1,4 @@
-"""Label files: a line per image, `path<TAB>label` as PaddleClas has it, or CSV as spreadsheets write it."""
+"""Label files: a line per image, `path<TAB>label` as in PaddleClas, or CSV as from spreadsheets."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _Line = tuple[int, str]
 
 @dataclass(frozen=True, slots=True)
 class LabelLine:
-    """A line of a label file: the image's path as it stands there, but for Windows' separators, and its label."""
+    """A line of a label file: the image's path, with / as separator, and its label."""
 
     path: str
     label: str
@@ -32,7 +32,7 @@ class LabelLine:
 
 @dataclass(frozen=True, slots=True)
 class LabelFile:
-    """The lines of a label file, and the text of its header, None where it has none."""
+    """The lines of a label file, and its header, None without one."""
 
     lines: tuple[LabelLine, ...]
     header: str | None
@@ -41,11 +41,11 @@ class LabelFile:
 def read_label_file(file: Path) -> LabelFile:
     """Read a label file: UTF-8, or UTF-16 with its mark; columns by tabs, semicolons or commas, quoted as in CSV.
 
-    The first column is the path, the second the label; others are not read. A first line is a header where its path
-    names no file and has no suffix.
+    The first column is the path, the second the label; others are ignored. The first line is a header if its path has
+    no suffix and does not exist.
 
     Raises:
-        GalleryError: it cannot be read, is not text of that kind, or a label is refused by `normal_label`.
+        GalleryError: it cannot be read or parsed, or a label is refused by `normal_label`.
     """
     lines = _lines(file)
     delimiter = _delimiter([line for _, line in lines])
@@ -74,7 +74,7 @@ def _lines(file: Path) -> list[_Line]:
 
 
 def _delimiter(lines: Sequence[str]) -> str:
-    """Return the tab where half of the lines have one, else the delimiter that most lines have."""
+    """Return the tab if half of the lines have one, else the delimiter that most lines have."""
     if 2 * sum(TAB in line for line in lines) >= len(lines):
         return TAB
     counts = {delimiter: sum(delimiter in line for line in lines) for delimiter in _OTHER_DELIMITERS}
@@ -94,13 +94,13 @@ def _row(file: Path, number: int, line: str, delimiter: str) -> list[str]:
 
 
 def _check_widths(file: Path, rows: Sequence[tuple[int, list[str]]]) -> None:
-    """Check that no label was parted at a comma of its own."""
+    """Check that no label was split at a comma."""
     expected = len(rows[0][1])
     for number, row in rows:
         if len(row) != expected:
             raise GalleryError(
                 f"{file}, line {number}: expected {expected} columns as in the first line, found {len(row)}; "
-                "a label that holds the delimiter has to be quoted"
+                "quote labels that hold the delimiter"
             )
 
 

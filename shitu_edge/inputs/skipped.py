@@ -1,4 +1,4 @@
-"""Files that were not used, and a summary of them that stays short however many there are."""
+"""Skipped files, and a short summary of any number of them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _REASONS = 20
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A file or folder that was not used, and why: a predicate such as `is empty`."""
+    """A skipped file or folder, and a reason such as `is empty`."""
 
     source: str
     reason: str
 
 
 def summary(skipped: Iterable[Skipped]) -> list[str]:
-    """Return a line per reason, `a.jpg, b.jpg and 7 more: is empty`, the most frequent first; at most 20 and a rest."""
+    """Return a line per reason, `a.jpg, b.jpg and 7 more: is empty`, the most frequent first, at most 20."""
     by_reason: dict[str, list[str]] = {}
     for one in skipped:
         by_reason.setdefault(one.reason, []).append(one.source)

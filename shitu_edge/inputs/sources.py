@@ -1,4 +1,4 @@
-"""Where a gallery's images come from: a folder per label, or a label file."""
+"""Sources of a gallery's images: a folder per label, or a label file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .skipped import Skipped, summary
 
 @dataclass(frozen=True, slots=True)
 class LabeledImage:
-    """An image to enroll: its file, its label, and its name relative to where it was found."""
+    """An image to enroll: file, label, and path relative to the source."""
 
     path: Path
     label: str
@@ -26,13 +26,13 @@ class LabeledImage:
 
 @dataclass(frozen=True, slots=True)
 class FoundImages:
-    """What a folder or label file offers.
+    """Content of a folder or label file.
 
     Attributes:
-        images: in the order of their names or lines; that they can be decoded has still to be seen.
-        labels: all that are named, also those without an image.
-        skipped: what lies there and is not used, with the reason.
-        notes: what was assumed, a line each.
+        images: in the order of their names or lines; not decoded yet.
+        labels: all labels, including those without an image.
+        skipped: files that are not used, with the reason.
+        notes: assumptions, a line each.
     """
 
     images: tuple[LabeledImage, ...]
@@ -44,19 +44,19 @@ class FoundImages:
 def find_images(source: Path) -> FoundImages:
     """Find the images of a folder with a subfolder per label, or of a label file.
 
-    In a folder, images are told by their content, at any depth below the label's subfolder. Where most subfolders hold
-    images only deeper down, any level may be the labels, and the folder is refused.
+    In a folder, images may lie at any depth below the label's subfolder. If most subfolders hold images only deeper
+    down, the level of the labels is unclear, and the folder is refused.
 
     Raises:
-        GalleryError: the source is missing or not as described, a label cannot be one, or there are no images at all.
+        GalleryError: the source is missing or not as described, a label is refused, or there are no images.
     """
     if os.path.isdir(source):  # Path.is_dir raises for a name that is too long
         return _from_folder(source)
     read = read_label_file(source)
     images = tuple(LabeledImage(source.parent / line.path, line.label, line.path) for line in read.lines)
     if not images:
-        raise GalleryError(f"{source}: lists no images; expected a line path<TAB>label each")
-    notes = () if read.header is None else (f"{source}: the first line is taken for a header: {read.header}",)
+        raise GalleryError(f"{source}: lists no images; expected lines of path<TAB>label")
+    notes = () if read.header is None else (f"{source}: the first line is read as a header: {read.header}",)
     return FoundImages(images, frozenset(image.label for image in images), notes=notes)
 
 
@@ -84,7 +84,7 @@ def _from_folder(folder: Path) -> FoundImages:
 
 
 def _top(folder: Path) -> tuple[list[str], list[Skipped]]:
-    """Return the subfolders of a folder, which are its labels, and what else lies in it."""
+    """Return the subfolders of a folder, which are its labels, and its other files."""
     try:
         names = sorted(name for name in os.listdir(folder) if not is_leftover(name))
     except OSError as error:
@@ -100,7 +100,7 @@ def _loose(folder: Path, names: list[str]) -> Iterator[Skipped]:
             continue
         fault = link_fault(folder, folder / name) or file_fault(folder / name)
         if fault is None:
-            yield Skipped(name, "is in no subfolder, which would be its label")
+            yield Skipped(name, "is not in a subfolder named after its label")
         elif not name.startswith("."):
             yield Skipped(name, fault)
 
@@ -118,7 +118,6 @@ def _ambiguous(folder: Path, deep: list[str], images: list[LabeledImage]) -> Gal
     labels = "1 label" if len(deep) == 1 else f"{len(deep)} labels"
     above = images[0].path.parent.parent
     return GalleryError(
-        f"{folder}: its images lie in folders of folders, as {images[0].source}; by the upper ones they would be "
-        f"{labels} ({some(deep)}). Name the folder that holds the labels' folders, for instance {above}, or a label "
-        "file"
+        f"{folder}: images lie in nested folders, such as {images[0].source}; the upper folders would give {labels} "
+        f"({some(deep)}). Name the folder that holds one folder per label, such as {above}, or a label file"
     )

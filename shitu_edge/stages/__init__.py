@@ -1,1 +1,1 @@
-"""The way of an image: one file per stage, arrays in, arrays or a frozen result out."""
+"""The stages of a recognition: one file each, arrays in, arrays or a frozen result out."""

@@ -14,14 +14,14 @@ from ..results import SIMILARITY_ROUNDING, Box, Decision, Dropped, DropReason, M
 
 _NEVER = 2.0
 _WHOLE_PIXELS = 1.0
-"""PaddleClas counts pixels, not distances, when it suppresses recognized items."""
+"""PaddleClas counts whole pixels when it suppresses recognized items."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A box with its gallery neighbors, best first. `detection_score` is None for the whole image.
 
-    The first `policy.neighbors` decide; any more only show how near another label comes.
+    The first `policy.neighbors` decide; further ones only give the runner-up label.
     """
 
     box_xyxy: Box
@@ -49,18 +49,18 @@ def decide(
     textured: Callable[[], bool] = lambda: True,
     least_score: float | None = None,
 ) -> tuple[tuple[RecognizedItem, ...], tuple[Dropped, ...]]:
-    """Name every candidate or say that it is unknown, and drop what a surer one already covers.
+    """Decide on every candidate, and drop those that a better one covers.
 
-    Known things come first, most similar first, then unknown ones by the detector's score; each drops the later ones
-    whose box overlaps its own by more than `policy.suppression_iou`. With the default policy the known items are those
-    of PaddleClas (`deploy/python/predict_system.py`), which leaves unknown things out altogether.
+    Items with a label come first, by similarity, then unknown objects by detection score; each drops later ones whose
+    box overlaps its own by more than `policy.suppression_iou`. With the default policy the labeled items are those of
+    PaddleClas (`deploy/python/predict_system.py`), which leaves out unknown objects.
 
     Args:
         candidates: at most one of them is the whole image.
         policy: how to decide.
-        textured: whether the image shows more than one color; asked only about a whole image that would get a name,
-            which it then does not.
-        least_score: calibrated score from which a candidate is known, instead of `policy.similarity_threshold`.
+        textured: returns whether the image shows more than one color; called only for a whole image that would get a
+            label, and drops it if False.
+        least_score: calibrated score from which a candidate gets a label, instead of `policy.similarity_threshold`.
     """
     verdicts = [_judge(candidate.matches, policy, least_score) for candidate in candidates]
     standing = [i for i, candidate in enumerate(candidates) if _stands(candidate, verdicts[i], textured)]
@@ -89,7 +89,7 @@ def _judge(matches: tuple[Match, ...], policy: DecisionPolicy, least_score: floa
     votes: dict[str, float] = {}
     score = None if least_score is None else score_of(matches)
     if score is None or least_score is None:
-        # A copy's similarity is 1 but for rounding.
+        # A copy's similarity is 1 up to rounding.
         threshold = min(policy.similarity_threshold, 1 - SIMILARITY_ROUNDING)
     else:
         threshold = -1.0 if score >= least_score else _NEVER

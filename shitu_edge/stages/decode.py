@@ -1,6 +1,6 @@
-"""Images in: path, bytes, file object, PIL image or array → RGB pixels. The only reader of image formats.
+"""Path, bytes, file object, PIL image or array → RGB pixels. The only reader of image formats.
 
-`imaging.files` looks at a file's structure, then Pillow decodes it, or OpenCV (`imaging.jpeg_decoder`).
+`imaging.files` checks a file's structure, then Pillow or OpenCV (`imaging.jpeg_decoder`) decodes it.
 """
 
 from __future__ import annotations
@@ -36,16 +36,14 @@ DecodeMode = Literal["auto", "exact"]
 
 _EXIF_ORIENTATION = 0x0112
 _DECODER_ERRORS = Exception
-"""What Pillow raises on bad files: OSError (truncated pixel data is one, unless the host program
-has set `PIL.ImageFile.LOAD_TRUNCATED_IMAGES`), SyntaxError,
-EOFError, TypeError, its own warnings where warnings are errors. A list would lack what the next damaged file brings."""
+"""Pillow raises OSError, SyntaxError, EOFError, TypeError and others on bad files; no list would be complete."""
 
 
 @dataclass(frozen=True, slots=True)
 class DecodedImage:
-    """Decoded pixels (h, w, 3) uint8 RGB, and the size in pixels that the image has by itself.
+    """Decoded pixels (h, w, 3) uint8 RGB, and the image's size in pixels.
 
-    They differ where a large JPEG was decoded at reduced scale; `scale` is `(width / w, height / h)`. `decoder` is
+    The sizes differ if a large JPEG was decoded at reduced scale; `scale` is `(width / w, height / h)`. `decoder` is
     Pillow or OpenCV with its version; None for an array.
     """
 
@@ -56,7 +54,7 @@ class DecodedImage:
 
     @property
     def scale(self) -> tuple[float, float]:
-        """Pixels of the image per decoded pixel, along x and y."""
+        """Image pixels per decoded pixel, along x and y."""
         height, width = self.pixels_rgb.shape[:2]
         return self.width / width, self.height / height
 
@@ -65,16 +63,15 @@ DEFAULT_LIMITS = DecodeLimits()
 
 
 def decode(source: Source, *, enough_side: int | None = None, limits: DecodeLimits = DEFAULT_LIMITS) -> DecodedImage:
-    """Decode an image: EXIF orientation applied, alpha laid on white, 16 bits reduced to 8, first frame only.
+    """Decode an image's first frame: EXIF orientation applied, alpha on white, 16 bits reduced to 8.
 
-    An image whose alpha is 0 everywhere has its colors.
+    Alpha that is 0 everywhere is ignored.
 
     Args:
         source: path, encoded bytes, binary file object, PIL image, or (H, W, 3) uint8 RGB array.
-        enough_side: pixels that the shorter side has to keep. JPEGs at least twice as large are decoded at 1/2, 1/4
-            or 1/8, which takes a third of the time. So are JPEGs over the limit of pixels, however small that makes
-            them. None decodes every pixel.
-        limits: larger images are refused before they are decoded.
+        enough_side: least pixels of the shorter side. JPEGs at least twice as large are decoded at 1/2, 1/4 or 1/8, in
+            a third of the time. So are JPEGs over the pixel limit, whatever size results. None decodes every pixel.
+        limits: larger images are refused before decoding.
 
     Raises:
         ImageError: the image is missing, unreadable, truncated or over a limit, or the array is of another kind.
@@ -92,7 +89,7 @@ def decode(source: Source, *, enough_side: int | None = None, limits: DecodeLimi
 
 @contextmanager
 def _errors_of(name: str) -> Iterator[None]:
-    """Say what an error is about."""
+    """Prefix errors with the image's name."""
     try:
         yield
     except ImageError:
@@ -144,7 +141,7 @@ def _unscaled(pixels_rgb: Pixels) -> DecodedImage:
 
 
 def _orientation(image: Image.Image) -> int:
-    """Return what EXIF says; damaged EXIF says nothing."""
+    """Return the EXIF orientation; 1 if EXIF is damaged."""
     try:
         return int(image.getexif().get(_EXIF_ORIENTATION, 1))
     except _DECODER_ERRORS:

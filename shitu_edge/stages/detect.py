@@ -1,4 +1,4 @@
-"""Detector: pixels → boxes. Pre-processing, the network, and the three head layouts that PicoDet exports come in."""
+"""Detector: pixels → boxes. Preprocessing, the network, and the three head layouts of PicoDet exports."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _Candidates = tuple[Boxes, NDArray[np.float32], NDArray[np.int32]]
 
 
 class Detector:
-    """Finds things in an image. Safe from several threads."""
+    """Finds objects in an image. Thread-safe."""
 
     def __init__(self, session: Session, spec: DetectorSpec, workers: Workers | None = None) -> None:
-        """`workers` are threads to share the resizing of images with, if any."""
+        """`workers`: threads that share the resizing of images, if any."""
         self.engine = session.info
         self.max_boxes = spec.max_boxes
         self._session = session
@@ -36,14 +36,14 @@ class Detector:
     def detect(
         self, pixels_rgb: NDArray[np.uint8], *, score_threshold: float | None = None, max_boxes: int | None = None
     ) -> Detections:
-        """Find things in pixels (H, W, 3) uint8 RGB: the best `max_boxes` of `detect_all`, the bundle's when None."""
+        """Detect objects in pixels (H, W, 3) uint8 RGB: the best `max_boxes` (None: the bundle's) of `detect_all`."""
         return self.detect_all(pixels_rgb, score_threshold).best(self.max_boxes if max_boxes is None else max_boxes)
 
     def detect_all(self, pixels_rgb: NDArray[np.uint8], score_threshold: float | None = None) -> Detections:
-        """Find things in pixels (H, W, 3) uint8 RGB, as many as the network's head keeps.
+        """Detect all objects in pixels (H, W, 3) uint8 RGB that the network's head keeps.
 
         Args:
-            score_threshold: lowest score to keep, 0..1; the bundle's when None.
+            score_threshold: lowest score to keep, 0..1; None: the bundle's.
 
         Returns:
             Boxes clipped to the pixels, best first. Boxes without area are left out.
@@ -55,7 +55,7 @@ class Detector:
         outputs = self._session.run({spec.network.input.name: tensor, **self._constants})
         boxes, scores, classes = decode_head(spec, outputs, threshold)
         height, width = pixels_rgb.shape[:2]
-        # Divided by a float32 scale as in Paddle's graph: an edge at 599.99994 or at 600 is another pixel in a crop.
+        # Divided by a float32 scale as in Paddle's graph: an edge at 599.99994 instead of 600 changes the crop.
         scale_x, scale_y = spec.network.input.width / width, spec.network.input.height / height
         scales: Boxes = np.array([scale_x, scale_y, scale_x, scale_y], np.float32)
         boxes = clip_boxes(np.divide(boxes, scales, dtype=np.float32), width, height)
@@ -67,7 +67,7 @@ def decode_head(spec: DetectorSpec, outputs: Outputs, threshold: float) -> _Cand
     """Read a network's outputs: boxes of at least `threshold`, best first, in pixels of the network's input.
 
     Raises:
-        EngineError: an output is missing or of a shape that the layout does not have, or a box is not finite.
+        EngineError: an output is missing, does not fit the layout, or holds NaN or infinity.
     """
     head = spec.head
     height, width = spec.network.input.height, spec.network.input.width
@@ -81,11 +81,13 @@ def decode_head(spec: DetectorSpec, outputs: Outputs, threshold: float) -> _Cand
         return _best(candidates, head.nms_top_k, head.nms_iou, head.keep_top_k)
     except (KeyError, ValueError, IndexError) as error:
         found = ", ".join(f"{name} {array.shape}" for name, array in outputs.items())
-        raise EngineError(f"{spec.network.name}: outputs do not fit the layout {head.layout}: {found}") from error
+        raise EngineError(
+            f"{spec.network.name}: expected outputs of the layout {head.layout}, found {found}"
+        ) from error
 
 
 def _picodet(head: PicoDetLevels, outputs: Outputs, threshold: float, height: int, width: int) -> _Candidates:
-    """Decode the anchors of PicoDet's raw head that can be kept."""
+    """Decode the anchors of PicoDet's raw head that may be kept."""
     grids = [(-(-height // stride), -(-width // stride)) for stride in head.strides]
     tables = [_by_anchor(outputs[name], h * w, head) for name, (h, w) in zip(head.scores, grids, strict=True)]
     best = [table.max(axis=1) for table in tables]
@@ -101,7 +103,7 @@ def _picodet(head: PicoDetLevels, outputs: Outputs, threshold: float, height: in
 
 
 def _floor(scores: NDArray[np.float32], threshold: float, count: int | None) -> float:
-    """Return the score that the best `count` of those over a threshold have at least."""
+    """Return the least score among the best `count` over a threshold."""
     passed = scores[scores >= threshold]
     if count is None or passed.size <= count:
         return threshold
@@ -109,7 +111,7 @@ def _floor(scores: NDArray[np.float32], threshold: float, count: int | None) -> 
 
 
 def _of_each_class(boxes: Boxes, table: NDArray[np.float32], floor: float) -> _Candidates:
-    """Return one candidate for every class in which an anchor's score (N, C) is at least `floor`."""
+    """Return a candidate per class in which an anchor's score (N, C) is at least `floor`."""
     if not table.shape[1]:
         raise ValueError("there are no classes")
     anchors, classes = np.nonzero(table >= floor)
@@ -150,7 +152,7 @@ def _decode_boxes(
 def _expectation(logits: NDArray[np.float32], projection: tuple[float, ...]) -> NDArray[np.float32]:
     """Return the mean bin (N, 4) under a softmax over the last axis of (N, 4, bins)."""
     rows = logits.reshape(-1, logits.shape[2])
-    highest = rows.T.copy().max(axis=0)  # along an axis of 8 numbers it takes ten times as long
+    highest = rows.T.copy().max(axis=0)  # ten times as fast as along an axis of 8 numbers
     weights = np.exp(rows - highest[:, None])
     bins = np.array(projection or range(logits.shape[2]), np.float32)
     mean: NDArray[np.float32] = (weights @ bins) / weights.sum(axis=1)
@@ -161,7 +163,7 @@ def _boxes_scores(head: BoxesScores, outputs: Outputs, threshold: float, height:
     boxes = outputs[head.boxes].reshape(-1, 4).astype(np.float32)
     table = outputs[head.scores].astype(np.float32)
     if len(boxes) not in (table.shape[-1:] if head.scores_order == "CN" else table.shape[:2]):
-        raise ValueError("there are not as many scores as boxes")
+        raise ValueError("scores and boxes differ in number")
     if not len(boxes):
         return boxes, np.zeros(0, np.float32), np.zeros(0, np.int32)
     table = table.reshape(-1, len(boxes)).T if head.scores_order == "CN" else table.reshape(len(boxes), -1)
@@ -186,9 +188,9 @@ def _postprocessed(head: Postprocessed, outputs: Outputs, threshold: float, heig
 
 
 def _finite(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Pass on numbers; NaN would otherwise look like nothing on the counter."""
+    """Check for finite numbers; NaN would look like an empty counter."""
     if not np.isfinite(values).all():
-        raise EngineError("the detector answered NaN or infinity; `shitu-edge doctor` tests the engines")
+        raise EngineError("the detector's output holds NaN or infinity; test the engines with `shitu-edge doctor`")
     return values
 
 
@@ -200,14 +202,14 @@ def _best(candidates: _Candidates, top_k: int, iou: float, limit: int) -> _Candi
     """Suppress among the best `top_k` of each class and keep the best `limit` of all, as Paddle's `multiclass_nms3`."""
     boxes, scores, classes = candidates
     order = _first_of_each_class(np.argsort(-scores, kind="stable"), classes, top_k)
-    # Classes are moved apart, so that one pass suppresses within each.
+    # Classes are shifted apart, so that one pass suppresses within each.
     apart = classes[:, None].astype(np.float32) * (boxes.max(initial=0) - boxes.min(initial=0) + 1)
     kept = suppress(boxes + apart, order, iou, keep_at_most=limit)
     return boxes[kept], scores[kept], classes[kept]
 
 
 def _first_of_each_class(order: NDArray[np.intp], classes: NDArray[np.int32], count: int) -> NDArray[np.intp]:
-    """Return the indices in `order` without those that come after `count` others of their class."""
+    """Return the first `count` indices of each class in `order`."""
     if order.size <= count:
         return order
     by_class = np.argsort(classes[order], kind="stable")

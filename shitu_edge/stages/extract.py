@@ -14,15 +14,14 @@ from ..system.workers import Workers
 
 
 class Extractor:
-    """Turns crops into unit vectors. Safe from several threads.
+    """Turns crops into unit vectors. Thread-safe.
 
-    Each crop is resized and run by one worker, as many side by side as the session has streams. Measured on two cores,
-    that is as fast as one large batch and faster than all threads on one crop (`benchmarks/extract.py`), and takes any
-    number of crops.
+    One worker resizes and runs each crop, as many in parallel as the session has streams. On two cores that is as fast
+    as one large batch and faster than all threads on one crop (`benchmarks/extract.py`).
     """
 
     def __init__(self, session: Session, spec: ExtractorSpec, streams: int) -> None:
-        """`streams` is how many runs the session takes at a time."""
+        """`streams`: number of concurrent runs of the session."""
         self.engine = session.info
         self.workers = Workers(streams)
         self._session = session
@@ -36,7 +35,7 @@ class Extractor:
             Unit rows (N, D) float32, in the boxes' order.
 
         Raises:
-            EmbeddingError: the network answers a zero or non-finite vector.
+            EmbeddingError: the network's output is zero or not finite.
         """
         return self.embed_crops([crop(pixels_rgb, box) for box in boxes_xyxy])
 
@@ -62,7 +61,7 @@ class Extractor:
 
 
 def crop(pixels_rgb: NDArray[np.uint8], box_xyxy: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Return a view of the pixels inside a box, its sides cut down to whole pixels as PaddleClas does, never empty."""
+    """Return a view, never empty, of the pixels in a box, whose sides are truncated to integers as in PaddleClas."""
     height, width = pixels_rgb.shape[:2]
     x1, y1, x2, y2 = (int(side) for side in box_xyxy)
     x1, y1 = min(max(x1, 0), width - 1), min(max(y1, 0), height - 1)
@@ -72,8 +71,6 @@ def crop(pixels_rgb: NDArray[np.uint8], box_xyxy: NDArray[np.float32]) -> NDArra
 def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     if not (np.isfinite(norms).all() and (norms > 0).all()):
-        raise EmbeddingError(
-            "the extractor answered a zero or non-finite vector; `shitu-edge doctor` tests the engines"
-        )
+        raise EmbeddingError("the extractor's output is zero or not finite; test the engines with `shitu-edge doctor`")
     rows /= norms
     return rows

@@ -1,1 +1,1 @@
-"""Everything that knows the operating system."""
+"""Code that depends on the operating system."""

@@ -1,4 +1,4 @@
-"""The processor as this process may use it: affinity, cgroup quota, physical cores, features."""
+"""The processor as available to this process: affinity, cgroup quota, physical cores, features."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _FEATURES = (
 
 @dataclass(frozen=True, slots=True)
 class Cpu:
-    """Model name, instruction sets that matter for inference, and the three limits on threads."""
+    """Model name, instruction sets relevant for inference, and the three limits on threads."""
 
     model: str
     features: tuple[str, ...]
@@ -39,7 +39,7 @@ class Cpu:
 
     @property
     def threads(self) -> int:
-        """Threads worth starting: one a physical core that may be used, and no more than the quota pays for."""
+        """Useful number of threads: one per usable physical core, limited by the quota."""
         quota = int(self.quota_cpus) if self.quota_cpus is not None else self.physical_cores
         return max(1, min(self.physical_cores, quota))
 
@@ -53,10 +53,10 @@ def read_cpu(root: Path = _ROOT) -> Cpu:
 
 
 def is_described(root: Path = _ROOT) -> bool:
-    """Return whether the system says enough of its CPUs for OpenVINO, which otherwise waits for ever.
+    """Return whether OpenVINO can read the CPUs; otherwise it would wait forever.
 
-    It reads `/proc/cpuinfo` to its end (`lin_system_conf.cpp`), which it never meets where the file cannot be opened,
-    unless it finds under `/sys` a range of CPUs with a cache or a frequency. Other systems than Linux it asks by calls.
+    On Linux it reads `/proc/cpuinfo` to its end (`lin_system_conf.cpp`), which never comes if the file cannot be
+    opened, unless `/sys` names a range of CPUs with a cache or a frequency.
     """
     if sys.platform != "linux" or _read(root / "proc/cpuinfo"):
         return True
@@ -74,7 +74,7 @@ def _allowed_cpus() -> set[int]:
 
 
 def _physical_cores(root: Path, allowed: set[int]) -> int:
-    """Count distinct cores among the allowed CPUs; hyper-threads of one core share its arithmetic units."""
+    """Count distinct cores among the allowed CPUs; hyper-threads share a core's arithmetic units."""
     cores = set()
     for cpu in allowed:
         siblings = _read(root / f"sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
@@ -95,7 +95,7 @@ def _quota(root: Path) -> float | None:
             base = base if base.is_dir() else root / "sys/fs/cgroup/cpu"
         else:
             continue
-        # Inside a container the path may be the host's: then only the mount's own root says anything.
+        # In a container the path may be the host's; then only the mount's root exists.
         for folder in (base / relative, *(base / relative).parents):
             quota = read(folder)
             if quota is not None:
@@ -115,7 +115,7 @@ def _quota_v1(folder: Path) -> float | None:
 
 
 def _cpus(quota_us: str, period_us: str) -> float | None:
-    """Return a quota as CPUs, None for `max`, -1 and whatever is no number."""
+    """Return a quota in CPUs; None for `max`, -1 and anything not a number."""
     try:
         cpus = int(quota_us) / int(period_us)
     except (ValueError, ArithmeticError):

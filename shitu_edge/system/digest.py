@@ -1,4 +1,4 @@
-"""Digests of files that are too large to read at once."""
+"""Digests of large files."""
 
 from __future__ import annotations
 

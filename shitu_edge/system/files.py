@@ -1,4 +1,4 @@
-"""Files from outside and files for others: read with a bound, written aside and renamed."""
+"""Reading files with a size limit, and writing them atomically."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from typing import Any
 
 @contextmanager
 def open_regular(path: str | os.PathLike[str]) -> Iterator[BufferedReader]:
-    """Open a regular file for reading; a FIFO or a device, which may never end, is refused without waiting for it.
+    """Open a regular file for reading; pipes and devices are refused without waiting for them.
 
     Raises:
-        OSError: it cannot be opened, or is not a regular file; `strerror` is a reason for people.
+        OSError: it cannot be opened, or is not a regular file; `strerror` is the reason.
     """
     name = os.fspath(path)
     descriptor = os.open(name, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
@@ -42,9 +42,9 @@ def read_bounded(path: str | os.PathLike[str], max_bytes: int) -> bytes:
         OSError: it cannot be read, is not a regular file, or holds more than `max_bytes`.
     """
     with open_regular(path) as stream:
-        size = os.fstat(stream.fileno()).st_size  # as much is allocated as is asked for
+        size = os.fstat(stream.fileno()).st_size  # read() allocates what it is asked for
         content = stream.read(size + 1) if size <= max_bytes else b""
-        if size < len(content):  # it grows, or is one of /proc
+        if size < len(content):  # it grows, or is in /proc
             content += stream.read(max_bytes + 1 - len(content))
     if max(size, len(content)) > max_bytes:
         raise OSError(errno.EFBIG, f"is larger than {max_bytes} bytes", os.fspath(path))
@@ -52,29 +52,24 @@ def read_bounded(path: str | os.PathLike[str], max_bytes: int) -> bytes:
 
 
 def file_inside(folder: Path, name: str) -> Path | None:
-    """Return the regular file that a name from outside means below a folder; None if it is none, or lies elsewhere.
+    """Return the regular file below a folder that an untrusted name refers to; None if there is none.
 
-    Absolute names, `..` and links are followed, as long as they end below the folder.
+    Absolute names, `..` and links are followed if they end below the folder.
     """
     try:
         found = Path(os.path.realpath(folder / name))
         return found if found.is_relative_to(os.path.realpath(folder)) and found.is_file() else None
-    except (OSError, ValueError):  # a name that no file can have
+    except (OSError, ValueError):  # not a valid file name
         return None
 
 
 def read_json(path: str | os.PathLike[str], max_bytes: int) -> Any:
-    """Return what a file of JSON says.
-
-    Raises:
-        OSError: as of `read_bounded`.
-        ValueError: as of `parse_json`.
-    """
+    """Return the content of a JSON file; raises as `read_bounded` and `parse_json`."""
     return parse_json(read_bounded(path, max_bytes))
 
 
 def parse_json(content: str | bytes) -> Any:
-    """Return what JSON says; parsed, it takes up to 35 bytes per byte.
+    """Return parsed JSON, which takes up to 35 bytes of memory per byte.
 
     Raises:
         ValueError: it is not JSON, is nested too deeply, or has numbers of thousands of digits; one line.
@@ -88,11 +83,7 @@ def parse_json(content: str | bytes) -> Any:
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
-    """Check, before the work that a file is to tell of, that `write_aside` can write it.
-
-    Raises:
-        OSError: it cannot.
-    """
+    """Check early that `write_aside` can write a file; raises `OSError`."""
     with _named(path):
         try:
             mode = os.stat(path).st_mode
@@ -106,11 +97,7 @@ def check_writable(path: str | os.PathLike[str]) -> None:
 
 
 def make_folder(path: str | os.PathLike[str]) -> None:
-    """Make a folder, where it is missing, and check that `write_aside` can write files in it.
-
-    Raises:
-        OSError: it cannot be made, or written in.
-    """
+    """Create a folder if missing, and check that `write_aside` can write to it; raises `OSError`."""
     with _named(path):
         os.makedirs(path, exist_ok=True)
         with _aside(Path(path, "file")) as aside:
@@ -118,7 +105,7 @@ def make_folder(path: str | os.PathLike[str]) -> None:
 
 
 def write_aside(path: str | os.PathLike[str], content: bytes) -> None:
-    """Write a file under another name and rename it into place, so that a full disk leaves what was there before.
+    """Write a temporary file and rename it, so that a full disk leaves the earlier file as it was.
 
     A link is followed; a pipe or device, such as `/dev/stdout`, is written to.
 
@@ -146,7 +133,7 @@ def open_aside(path: str | os.PathLike[str]) -> Iterator[BufferedWriter]:
 
 @contextmanager
 def _aside(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Lend the name of a new file beside another; what has that name in the end is removed."""
+    """Yield the path of a temporary file next to another; it is deleted in the end."""
     target = Path(os.path.realpath(path))
     aside = target.with_name(f".{target.name[:40]}.{secrets.token_hex(8)}.partial")  # 255 bytes in any script
     try:
@@ -158,7 +145,7 @@ def _aside(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 @contextmanager
 def _named(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Have an error name the file that was meant."""
+    """Have errors name this file."""
     try:
         yield
     except OSError as error:

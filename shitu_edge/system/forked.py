@@ -1,7 +1,7 @@
-"""Forked processes. Threads and locks do not come along: who waits for them there, waits for ever.
+"""Forked processes, which lack their parent's threads and file locks.
 
-So what was opened before a fork is refused in the child, at once, and never destroyed there: the destructors of
-engines wait for their threads, and SQLite's would act on locks that the child does not hold.
+So a child is refused what was opened before the fork, and never destroys it: engines' destructors would wait forever
+for their threads, and SQLite's would act on locks that the child does not hold.
 """
 
 from __future__ import annotations
@@ -22,24 +22,20 @@ class Home:
 
     @property
     def is_here(self) -> bool:
-        """Whether this process is the one."""
+        """Whether this is that process."""
         return os.getpid() == self._pid
 
     def require(self, what: object) -> None:
-        """Check that what was opened there is used there.
-
-        Raises:
-            ForkError: this process was forked off since.
-        """
+        """Check that this is that process; raises `ForkError` in a process forked since."""
         if not self.is_here:
             raise ForkError(
-                f"{what}: was opened before this process was forked off and cannot be used in it; open it in each "
+                f"{what}: was opened before this process was forked and cannot be used in it; open it in each "
                 "process, after the fork (gunicorn: without --preload, or in post_fork; multiprocessing: spawn)"
             )
 
 
 def keep_in_children(owner: object) -> None:
-    """Have forked processes never destroy an object."""
+    """Keep an object from being destroyed in forked processes."""
     _kept_in_children.add(owner)
 
 
@@ -48,7 +44,7 @@ _kept_in_children: WeakSet[object] = WeakSet()
 
 def _keep() -> None:
     for owner in _kept_in_children:
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(owner))  # a reference that not even the interpreter's end drops
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(owner))  # kept even at interpreter exit
 
 
 if hasattr(os, "register_at_fork"):

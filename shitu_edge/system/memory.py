@@ -1,4 +1,4 @@
-"""Memory that starting took and serving does not need."""
+"""Memory that is needed at start only."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import sys
 
 
 def release_freed_memory() -> None:
-    """Have the C library give back to the system what was freed; where it cannot, all stays as it is.
+    """Return freed memory to the system, where the C library can.
 
-    Reading and compiling networks leaves holes between what stays, which glibc keeps for later.
+    Reading and compiling networks leaves holes that glibc would keep.
     """
     if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):  # musl has none
         trim(0)

@@ -1,4 +1,4 @@
-"""Standard streams of a command: closed ones opened on nothing, UTF-8, and a full disk that does not end the work."""
+"""Standard streams of a command: closed ones replaced, UTF-8, and write errors of a log ignored."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from contextlib import suppress
 
 
 class _Unfailing(io.FileIO):
-    """A file that loses what it cannot write: a full disk under a log ends no command."""
+    """A file that ignores write errors: a full disk under a log must not end a command."""
 
     def write(self, data: bytes) -> int:  # type: ignore[override]
-        """Write what can be written."""
+        """Write as much as possible."""
         rest = memoryview(data)
         with suppress(OSError):
             while len(rest):
@@ -23,13 +23,13 @@ class _Unfailing(io.FileIO):
 def open_streams() -> None:
     """Make stdout and stderr usable, whatever the process was started with; a closed stdin stays None.
 
-    The numbers 0 to 2 are taken first: a database that is given one of them would be written to by whatever prints.
+    Descriptors 0 to 2 are occupied first: a database opened as one of them would receive printed text.
     """
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
     if sys.stdout is None:
         sys.stdout = os.fdopen(1, "w", closefd=False)
     if sys.stderr is sys.__stderr__:
@@ -39,14 +39,14 @@ def open_streams() -> None:
 
 
 def close_stdout() -> None:
-    """Write what stdout still holds.
+    """Flush stdout.
 
     Raises:
-        OSError: it cannot be written; then nothing is held any more.
+        OSError: it cannot be written; the buffered text is dropped.
     """
     try:
         sys.stdout.flush()
     except OSError:
-        # It would be tried again at exit, with a traceback.
+        # Python would try again at exit, with a traceback.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise

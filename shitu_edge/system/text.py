@@ -1,4 +1,4 @@
-"""Text from outside: how it is decoded, kept in one line, and shown without doing anything to a terminal."""
+"""Untrusted text: decoding it, reducing it to one line, and printing it safely."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ _FORMAT = (
     "\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e007f"
 )
 INVISIBLE = re.compile(f"[{_FORMAT}]")
-"""Zero-width spaces, direction marks and overrides, soft hyphens: format characters (Cf) that nobody sees.
+"""Invisible format characters (Cf): zero-width spaces, direction marks and overrides, soft hyphens.
 
-ZWNJ and ZWJ are not among them: Persian, Indic scripts and emoji need them.
+Not ZWNJ and ZWJ, which Persian, Indic scripts and emoji need.
 """
 UNSAFE = re.compile(f"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff{_FORMAT}]")
-"""What moves a cursor, ends a line, reorders or hides text: controls, separators, `INVISIBLE`, lone surrogates."""
+"""Characters that move a cursor, end a line, reorder or hide text: controls, separators, `INVISIBLE`, surrogates."""
 MOST_IN_A_LINE = 4000
-"""Characters of a message; names in it may be long."""
+"""Characters of a message."""
 _MOST_IN_A_CELL = 500
 _SPACES = frozenset("\t\n\v\f\r\x85\u2028\u2029")
-_MARKS = (  # UTF-32 before UTF-16, whose mark begins like it
+_MARKS = (  # UTF-32 before UTF-16, whose mark is a prefix
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -34,7 +34,7 @@ TAB = "\t"
 
 
 def shown(text: str, most: int = _MOST_IN_A_CELL) -> str:
-    r"""Return a text as one line that is safe to print and to draw.
+    r"""Return a text as one line that is safe to print and draw.
 
     Unsafe characters appear as in Python, `\x1b`, and line breaks as spaces. Past `most` characters it ends with an
     ellipsis.
@@ -44,25 +44,25 @@ def shown(text: str, most: int = _MOST_IN_A_CELL) -> str:
 
 
 def some(names: list[str]) -> str:
-    """Return the first names, and how many more there are."""
+    """Return the first five names, and the number of others."""
     return ", ".join(names) if len(names) <= _NAMES else f"{', '.join(names[:_NAMES])} and {len(names) - _NAMES} more"
 
 
 def one_line(text: str) -> str:
-    """Return a text as a line of the log."""
+    """Return a text as one line."""
     return " ".join(printable(text).split())
 
 
 def printable(text: str) -> str:
-    """Put ? for what is no Unicode: the bytes of a file name in another encoding."""
+    """Replace what is not Unicode, such as bytes of a file name in another encoding, by ?."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def decoded(content: bytes) -> str:
-    """Return a file's text: UTF-8, or what its byte order mark names.
+    """Return a file's text: UTF-8, or the encoding of its byte order mark.
 
     Raises:
-        ValueError: it is in another encoding; says which one it may be, and what to do.
+        ValueError: it is in another encoding; names the likely one and what to do.
     """
     encoding = next((name for mark, name in _MARKS if content.startswith(mark)), "utf-8")
     try:
@@ -70,15 +70,15 @@ def decoded(content: bytes) -> str:
     except UnicodeDecodeError:
         raise ValueError(f"is not UTF-8 text{as_gbk(content)}; save it as UTF-8") from None
     if "\0" in text:
-        raise ValueError("holds NUL characters, as binary files and UTF-16 without its mark do; save it as UTF-8")
+        raise ValueError("holds NUL characters (a binary file, or UTF-16 without its mark); save it as UTF-8")
     return text
 
 
 def columns(line: str, delimiter: str = TAB) -> list[str]:
-    """Return the columns of a line; quotes that are not as in CSV belong to the text where tabs part the columns.
+    """Return the columns of a line; with tabs as delimiters, quotes that are not valid CSV are part of the text.
 
     Raises:
-        csv.Error: quotes are not as in CSV, and no tabs part the columns.
+        csv.Error: quotes are not valid CSV, and the delimiter is not the tab.
     """
     try:
         return next(csv.reader([line], delimiter=delimiter, skipinitialspace=delimiter != TAB, strict=True))
@@ -89,7 +89,7 @@ def columns(line: str, delimiter: str = TAB) -> list[str]:
 
 
 def as_gbk(content: bytes) -> str:
-    """Return ` (as GBK it reads …)` for bytes that are GBK as far as can be seen, else an empty text."""
+    """Return ` (as GBK it reads …)` for bytes that may be GBK, else an empty text."""
     try:
         text = content.decode("gb18030")
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""Files in the making: beside the file they will become, under a name of their own until they are whole."""
+"""Unfinished files: written next to their target under a temporary name, renamed when complete."""
 
 from __future__ import annotations
 
@@ -20,14 +20,13 @@ _NAME = "[0-9a-f]+(?:-[0-9a-f]+-[0-9a-f]+)?"
 
 @contextmanager
 def unfinished(path: Path) -> Iterator[Path]:
-    """Yield a name beside `path` to write to; what is left under it, and beside it, at the end is deleted.
+    """Yield a temporary path next to `path`; files whose names begin with it are deleted at the end.
 
-    So is what a killed process left here over a day ago. A name says which process it is of, so that a clock that jumps
-    by a day does not pass a file off as abandoned that is being written; and it is random, since processes in other
-    containers have the same numbers.
+    Files that killed processes left over a day ago are deleted too. The name holds the process, so that a clock jump of
+    a day does not make a file look abandoned, and is random, as processes in other containers have the same numbers.
     """
     if not path.name:
-        raise GalleryError(f"{path or '.'}: is no name of a file")
+        raise GalleryError(f"{path or '.'}: is not a file name")
     if not os.path.isdir(path.parent):
         raise GalleryError(f"{path}: there is no folder {path.parent}")
     _drop_abandoned(path)
@@ -42,18 +41,18 @@ def unfinished(path: Path) -> Iterator[Path]:
 
 
 def publish(partial: Path, path: Path) -> None:
-    """Give a finished file its name, unless there is a file of that name by now.
+    """Rename a finished file to `path`, which must not exist.
 
     Raises:
-        GalleryError: the log of an earlier gallery of that name is there, which SQLite would apply to this one.
-        FileExistsError: there is such a file.
+        GalleryError: the log of an earlier gallery exists, which SQLite would apply to this one.
+        FileExistsError: `path` exists.
         OSError: the folder cannot be written.
     """
     log = path.with_name(f"{path.name}-wal")
     if os.path.lexists(log):
-        raise GalleryError(f"{path}: its log {log.name} is left of an earlier gallery; remove it first")
+        raise GalleryError(f"{path}: the log {log.name} of an earlier gallery is in the way; delete it first")
     if os.name == "nt":
-        os.rename(partial, path)  # where renaming replaces nothing
+        os.rename(partial, path)  # renaming replaces nothing there
         return
     try:
         os.link(partial, path)
@@ -65,18 +64,14 @@ def publish(partial: Path, path: Path) -> None:
 
 
 def replace(partial: Path, path: Path) -> None:
-    """Give a finished file its name, durably; a file of that name is no more.
-
-    Raises:
-        OSError: the folder cannot be written.
-    """
+    """Rename a finished file to `path`, durably, replacing it; raises `OSError`."""
     os.replace(partial, path)
     _sync_folder(path)
 
 
 def _sync_folder(path: Path) -> None:
-    """Have the name of a file survive a power cut."""
-    with suppress(OSError):  # Windows opens no folders, and some file systems sync none
+    """Make a renaming survive a power cut."""
+    with suppress(OSError):  # Windows and some file systems cannot sync folders
         folder = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
@@ -85,14 +80,14 @@ def _sync_folder(path: Path) -> None:
 
 
 def _drop_abandoned(path: Path) -> None:
-    """Delete what killed processes left: files in the making, their logs, and what was made beside them in turn."""
+    """Delete what killed processes left: unfinished files, their logs, and unfinished files of those."""
     ours = re.compile(
         rf"(\.{_HASH}\.hnsw)?\.{_NAME}\.partial(\.{_NAME}\.partial|\.{_HASH}\.hnsw)*(-wal|-shm|-journal)?"
     )
     for file in _beginning_with(path):
         rest = file.name[len(path.name) :]
         if ours.fullmatch(rest) and not any(map(_is_running, re.findall(_NAME, rest))):
-            with suppress(OSError):  # another process may be faster
+            with suppress(OSError):  # another process may do it first
                 if file.stat().st_mtime < time.time() - _ABANDONED_AFTER_S:
                     file.unlink()
 
@@ -101,19 +96,19 @@ def _beginning_with(path: Path) -> list[Path]:
     try:
         return [file for file in path.parent.iterdir() if file.name.startswith(path.name)]
     except OSError:
-        return []  # a folder that is missing or closed to us will be named by whoever writes there
+        return []  # a later write names a folder that cannot be read
 
 
 def _is_running(name: str) -> bool:
-    """Return whether the process that gave a name is running here."""
+    """Return whether the process in a temporary name is running."""
     process, _, started = name.rpartition("-")[0].partition("-")
     return bool(started) and _started(int(process, 16)) == int(started, 16)
 
 
 def _started(process: int) -> int | None:
-    """Return when a process began, in ticks since the system did; None where it is not running, or cannot be seen."""
+    """Return a process's start in ticks since boot; None if it is not running or not visible."""
     try:
         state, *facts = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    except (OSError, ValueError):  # Linux alone has it
+    except (OSError, ValueError):  # only Linux has it
         return None
     return None if state == "Z" else int(facts[18])

@@ -1,4 +1,4 @@
-"""Threads that a recognizer's stages share, as many as the engine has streams."""
+"""Threads shared by a recognizer's stages."""
 
 from __future__ import annotations
 
@@ -9,15 +9,11 @@ from typing import Any
 
 from ..errors import ClosedError, EngineError
 
-_NO_THREAD = "no further thread can be started; raise the limit of processes (ulimit -u, pids.max, TasksMax)"
+_NO_THREAD = "cannot start another thread; raise the process limit (ulimit -u, pids.max, TasksMax)"
 
 
 class Workers(ThreadPoolExecutor):
-    """A pool of threads whose work must not wait for other work of the pool.
-
-    Args:
-        count: of threads.
-    """
+    """A pool of `count` threads; its tasks must not wait for each other."""
 
     def __init__(self, count: int) -> None:
         super().__init__(count, "shitu-edge")
@@ -27,8 +23,8 @@ class Workers(ThreadPoolExecutor):
         """Run a function in one of the threads.
 
         Raises:
-            EngineError: the threads cannot be started.
-            ClosedError: they were ended.
+            EngineError: a thread cannot be started.
+            ClosedError: the pool is closed.
         """
         try:
             return super().submit(work, *arguments, **named)
@@ -39,11 +35,7 @@ class Workers(ThreadPoolExecutor):
 
 
 def require_threads(count: int) -> None:
-    """Check that this many threads can be started: native code that is refused one may abort the process.
-
-    Raises:
-        EngineError: they cannot.
-    """
+    """Check that `count` threads can be started, as native code may abort the process; raises `EngineError`."""
     end = threading.Event()
     threads = [threading.Thread(target=end.wait, name="shitu-edge-trial", daemon=True) for _ in range(count)]
     started = []

@@ -94,7 +94,7 @@ def test_values_that_no_result_has(stored: dict[str, Any], tmp_path: Path, place
         part = part[name]
     part[last] = value
     (tmp_path / "x.json").write_text(json.dumps(stored), encoding="utf-8")
-    with pytest.raises(OptionError, match=r"x\.json: is no result of `shitu-edge bench --json` in version 2"):
+    with pytest.raises(OptionError, match=r"x\.json: is not a result of `shitu-edge bench --json`, version 2"):
         load_result(tmp_path / "x.json")
 
 

@@ -70,5 +70,5 @@ def test_a_gallery_is_made_once(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "kept").write_text("a file of that name")
     extractor = write_bundle(tmp_path / "bundle").manifest.extractor
-    with pytest.raises(GalleryError, match="kept: cannot be made: File exists"):
+    with pytest.raises(GalleryError, match="kept: cannot be created: File exists"):
         prepared_gallery(tmp_path / "kept", 10, extractor, progress=lambda *_: None)

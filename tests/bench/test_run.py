@@ -73,7 +73,7 @@ def test_a_slow_stage_is_blamed(setup: Setup, images: list[bytes], monkeypatch: 
     verdict = judge(slowed, 100)
     assert (verdict.met, verdict.blame) == (False, "extract")
     tried = try_remedies(slowed, verdict, images, count=5, report=quiet)
-    assert "1 boxes an image instead of 3 (--objects 1)" in [remedy.what for remedy in tried.remedies]
+    assert "boxes per image: 1 instead of 3 (--objects 1)" in [remedy.what for remedy in tried.remedies]
     assert all(remedy.enough == (remedy.ms.p95.value <= 100) for remedy in tried.remedies)
 
 

@@ -127,7 +127,7 @@ def test_what_may_name_files_and_cannot_be_read_is_refused(content: bytes) -> No
 
 
 def test_work_is_bounded() -> None:
-    with pytest.raises(ValueError, match="fewer than 500000 fields"):
+    with pytest.raises(ValueError, match="one of more than 500000 fields"):
         external_files(KEY + b"\x08\x00" * 500_000)
 
 
@@ -193,7 +193,7 @@ def run(bundle: Bundle, engine: EngineName) -> float:
 def test_unlisted_file_is_refused(tmp_path: Path, engine: EngineName, shell: Shell) -> None:
     pytest.importorskip(engine)
     bundle = write_external(tmp_path / "tiny", listed=False)
-    message = r"extractor\.onnx: keeps tensors in 'extractor\.data', which bundle\.json does not list beside it"
+    message = r"extractor\.onnx: keeps tensors in 'extractor\.data', which bundle\.json does not list; "
     with pytest.raises(BundleError, match=message):
         run(bundle, engine)
     done = shell("models", "verify", bundle.folder)
@@ -210,7 +210,7 @@ def test_listed_file_is_used_and_covered_by_its_digest(tmp_path: Path, engine: E
     assert bundle.verify() == 3
     data = bundle.folder / Path(name).with_name("extractor.data")
     data.write_bytes(np.float32(0.2).tobytes())
-    with pytest.raises(BundleError, match=r"extractor\.data: altered"):
+    with pytest.raises(BundleError, match=r"extractor\.data: checksum mismatch"):
         run(bundle, engine)
 
 
@@ -226,7 +226,7 @@ def test_openvino_ir_brings_no_unlisted_weights(tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path / "tiny")
     ov.save_model(ov.convert_model(bundle.folder / "extractor.onnx"), bundle.folder / "ir.xml")
     assert run(with_files(bundle, "openvino", "ir.xml", "ir.bin"), "openvino") == pytest.approx(0.55, abs=1e-3)
-    with pytest.raises(BundleError, match=r"ir\.xml: bundle\.json lists no file with its weights \(\.bin\)"):
+    with pytest.raises(BundleError, match=r"ir\.xml: bundle\.json lists no \.bin file with its weights"):
         run(with_files(bundle, "openvino", "ir.xml"), "openvino")
     for file_format, suffix in (("onnx", ".onnx"), ("tflite", ".tflite")):
         (bundle.folder / f"ir{suffix}").write_bytes(b"\n" + (bundle.folder / "ir.xml").read_bytes())

@@ -170,9 +170,9 @@ def test_a_form_that_is_not_there(folder: Path, precision: str, file_format: str
 def test_an_altered_byte(folder: Path) -> None:
     bundle = Bundle.open(folder)
     (folder / "x.bin").write_bytes(b"\0\1\3")
-    with pytest.raises(BundleError, match=r"x\.bin: altered: its SHA-256 is [0-9a-f]{64}, bundle.json says [0-9a-f]"):
+    with pytest.raises(BundleError, match=r"x\.bin: checksum mismatch: bundle.json says [0-9a-f]{64}, found [0-9a-f]"):
         bundle.verified_files(bundle.manifest.extractor.network, "fp32", "openvino")
-    with pytest.raises(BundleError, match=r"x\.bin: altered"):
+    with pytest.raises(BundleError, match=r"x\.bin: checksum mismatch"):
         bundle.verify()
     assert bundle.verified_files(bundle.manifest.detector.network, "fp32", "onnx"), "other files are as they were"
 
@@ -308,10 +308,10 @@ DAMAGES: list[tuple[Callable[[dict[str, Any]], None], str]] = [
         setting("detector.network.default_precision", "fp64"),
         "default_precision: expected one of 'fp32', 'fp16', 'int8'",
     ),
-    (setting("extractor.network.default_precision", "int8"), "extractor: no files of its default precision int8"),
-    (removing("detector.network.files.fp32"), "detector: no files of its default precision fp32"),
-    (setting("detector.network.files.fp32", {}), "detector: no files of its default precision fp32"),
-    (setting("detector.network.files.fp32.onnx", []), "detector: no files of its default precision fp32"),
+    (setting("extractor.network.default_precision", "int8"), "extractor: no files of its default precision, int8"),
+    (removing("detector.network.files.fp32"), "detector: no files of its default precision, fp32"),
+    (setting("detector.network.files.fp32", {}), "detector: no files of its default precision, fp32"),
+    (setting("detector.network.files.fp32.onnx", []), "detector: no files of its default precision, fp32"),
     (setting("detector.score_threshold", 2), "detector.score_threshold: expected a number from 0 to 1, found 2"),
     (setting("detector.max_boxes", 0), "detector.max_boxes: expected a whole number of at least 1, found 0"),
     (setting("detector.head.keep_top_k", -1), "detector.head.keep_top_k: expected a whole number of at least 1"),

@@ -54,12 +54,12 @@ def test_expectations_are_read(folder: Path) -> None:
     [
         ("no json", "scenes.json: is not JSON"),
         ("[]", "expected an object"),
-        ('{"c.jpg": []}', "c.jpg: no such image beside it"),
+        ('{"c.jpg": []}', "c.jpg: no such image in this folder"),
         (
             '{"a.jpg": [{"box_xyxy": [1, 2, 3], "label": null}]}',
             r"scenes.json: a.jpg\[0\].box_xyxy: expected a list of 4",
         ),
-        ('{"a.jpg": [{"box_xyxy": [1, 2, 3, 4], "label": "Milk"}]}', "'Milk' is no product of the gallery"),
+        ('{"a.jpg": [{"box_xyxy": [1, 2, 3, 4], "label": "Milk"}]}', "'Milk' is not a product of the gallery"),
         ('{"a.jpg": [{"box_xyxy": [1, 2, 3, 1e308], "label": null}]}', r"a.jpg\[0\].box_xyxy: expected a number from"),
     ],
 )
@@ -89,7 +89,7 @@ def test_expectations_that_never_end(folder: Path, kind: str) -> None:
         ([], "no such folder; expected a folder with gallery/"),
         (["scenes"], "gallery: no such folder; expected"),
         (["gallery"], "scenes: no such folder; expected"),
-        (["gallery", "scenes"], "gallery: no images in it; expected a subfolder per label"),
+        (["gallery", "scenes"], "gallery: no images in it;  expected a subfolder per label"),
     ],
 )
 def test_what_is_no_layout_says_what_is(tmp_path: Path, made: list[str], message: str) -> None:
@@ -111,7 +111,13 @@ def test_what_is_expected_is_right() -> None:
     verdict = judge([item(THERE, None), item((10, 0, 100, 100), "Oat drink 1 l")], expected)
     assert verdict.right
     assert verdict.meant == (expected[1], expected[0])
-    assert (verdict.missed, verdict.products, verdict.named, verdict.strangers, verdict.unknown) == ((), 1, 1, 1, 1)
+    assert (verdict.missed, verdict.products, verdict.named, verdict.unknown_objects, verdict.unknown) == (
+        (),
+        1,
+        1,
+        1,
+        1,
+    )
 
 
 OAT, STRANGER = Expected(HERE, "Oat drink 1 l"), Expected(THERE, None)

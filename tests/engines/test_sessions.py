@@ -388,7 +388,7 @@ def test_openvino_on_a_cpu_without_bf16(networks: Path, monkeypatch: pytest.Monk
             return ["FP32", "INT8"] if name == "OPTIMIZATION_CAPABILITIES" else core().get_property(device, name)
 
     monkeypatch.setattr(openvino, "Core", OlderCore)
-    with pytest.raises(EngineError, match="openvino: this CPU has no bf16; choose fp32 or int8"):
+    with pytest.raises(EngineError, match="openvino: this CPU does not compute in bf16; choose fp32 or int8"):
         open_session(_model(networks / "extractor.onnx", precision="bf16"), "openvino", Resources(1))
 
 

@@ -86,12 +86,12 @@ DAMAGES = {
     "embedding of another": _one(
         "UPDATE embeddings SET vector = (SELECT vector FROM embeddings WHERE id = 6) WHERE id = 5", "item 5 .*alter", 5
     ),
-    "short embedding": _one("UPDATE embeddings SET vector = x'00' WHERE id = 5", "item 5 .*has not 16 numbers", 5),
+    "short embedding": _one("UPDATE embeddings SET vector = x'00' WHERE id = 5", "item 5 .*of 64 bytes, found 1", 5),
     "zero embedding": _one("UPDATE embeddings SET vector = zeroblob(64) WHERE id = 5", "item 5 ", 5),
     "embedding of text": _one("UPDATE embeddings SET vector = 'abc' WHERE id = 5", "item 5|CHECK", 5),
     "embedding that is a number": _one("UPDATE embeddings SET vector = 17 WHERE id = 5", "item 5|CHECK", 5),
     "missing embedding": _one("DELETE FROM embeddings WHERE id = 5", "item 5 .*embedding is missing", 5),
-    "missing entry": _one("DELETE FROM entries WHERE item = 5", "item 5: has an embedding and no entry", 5),
+    "missing entry": _one("DELETE FROM entries WHERE item = 5", "item 5: its embedding belongs to no revision", 5),
     "embedding of nothing": _one("INSERT INTO embeddings VALUES (77, zeroblob(64))", "item 77: "),
     "embedding of nothing far off": _one("INSERT INTO embeddings VALUES (1 << 60, zeroblob(64))", ""),
     "embedding of nothing below": _one("INSERT INTO embeddings VALUES (-5, zeroblob(64))", "item -5: "),

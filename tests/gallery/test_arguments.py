@@ -234,12 +234,12 @@ def test_a_gallery_that_was_pruned_by_a_float_opens_with_its_history(tmp_path: P
 
 
 def test_what_was_recorded_by_nobody_does_not_fit(gallery: Gallery) -> None:
-    with pytest.raises(MisfitError, match="no gallery recorded this"):
+    with pytest.raises(MisfitError, match="the recorded revisions are invalid"):
         gallery.history.repeat(Replay(1, str(gallery.history.hash(gallery.revision)), None, {}))  # type: ignore[arg-type]
 
 
 def test_a_change_that_is_over_says_so(gallery: Gallery) -> None:
     with gallery.change() as change:
         pass
-    with pytest.raises(GalleryError, match="the change is over"):
+    with pytest.raises(GalleryError, match="the change has ended"):
         change.remove([1])

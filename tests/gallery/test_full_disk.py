@@ -339,7 +339,7 @@ def test_a_medium_that_is_read_only(tmp_path: Path, small_disk: Path, logged: bo
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     _read_all(path, 3)
     assert verify(path).faults == ()
-    assert _problem(lambda: _add(path)) == f"{path}: is read-only here: it cannot be changed"
+    assert _problem(lambda: _add(path)) == f"{path}: is read-only here, so it cannot be changed"
     with Gallery.open(path, background=False) as gallery:
         gallery.copy(tmp_path / "copy.gallery")
     _add(tmp_path / "copy.gallery")

@@ -28,7 +28,7 @@ from shitu_edge.gallery.live.graphs import GraphFiles
 from shitu_edge.gallery.live.live import Live
 from shitu_edge.gallery.live.view import View
 from shitu_edge.gallery.protocol import require_extractor
-from shitu_edge.gallery.store import GalleryItem, GraphRecord, Snapshot
+from shitu_edge.gallery.store import GalleryItem, IndexRecord, Snapshot
 from shitu_edge.gallery.store import connection as connection_module
 from shitu_edge.results import SIMILARITY_ROUNDING
 from shitu_edge.stages.decide import Candidate, decide
@@ -654,7 +654,7 @@ def test_searches_use_what_they_have_while_a_graph_is_loaded(
     may_load = threading.Event()
     load = GraphFiles.load
 
-    def load_later(self: GraphFiles, record: GraphRecord) -> object:
+    def load_later(self: GraphFiles, record: IndexRecord) -> object:
         assert may_load.wait(60)
         return load(self, record)
 
@@ -676,7 +676,7 @@ def test_of_two_graphs_of_other_processes_the_last_is_taken_over(
     run_python(_REINDEX, path)
     load = GraphFiles.load
 
-    def load_and_be_overtaken(self: GraphFiles, record: GraphRecord) -> object:
+    def load_and_be_overtaken(self: GraphFiles, record: IndexRecord) -> object:
         monkeypatch.setattr(GraphFiles, "load", load)
         loaded = load(self, record)
         with Gallery.open(path, background=False) as other:

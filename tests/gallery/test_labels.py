@@ -57,7 +57,7 @@ def test_normal_label_leaves_labels_of_all_scripts_alone(label: str) -> None:
 )
 def test_normal_label_takes_away_what_nobody_sees(label: str, normal: str) -> None:
     assert normal_label(label, "x") == normal
-    assert label_fault(label) == "holds characters that nobody sees"
+    assert label_fault(label) == "holds invisible characters"
     assert spellings(label) == (label, normal)
 
 
@@ -68,8 +68,8 @@ def test_normal_label_takes_away_what_nobody_sees(label: str, normal: str) -> No
         (" \u200b\u3000", "a.jpg: the label is empty"),
         ("\u3164", "a.jpg: the label is empty"),
         ("\u0301", "a.jpg: the label is empty"),
-        ("a\nb", "is more than a line"),
-        ("a\u2028b", "is more than a line"),
+        ("a\nb", "has line breaks"),
+        ("a\u2028b", "has line breaks"),
         ("可乐\t2", r"holds a control character, U\+0009"),
         ("\x1b[31mRot\x1b[0m", r"holds a control character, U\+001B"),
         ("a\0b", r"holds a control character, U\+0000"),

@@ -249,7 +249,7 @@ def test_a_collection_cut_short_in_the_making_is_completed(
         patch.setattr(pymilvus.MilvusClient, step, interrupted)
         with pytest.raises(KeyboardInterrupt):
             push(gallery, uri, NAME)
-    with pytest.raises(GalleryError, match=r"gallery push` makes it|first push is not complete"):
+    with pytest.raises(GalleryError, match=r"with `shitu-edge gallery push`|first push is not complete"):
         MilvusGallery.open(uri, NAME)
     assert push(gallery, uri, NAME) == Pushed(3, 0, 2)
     assert _all(uri, gallery) == _wanted(gallery)
@@ -324,10 +324,10 @@ def test_a_label_of_an_older_gallery_is_refused_before_anything_is_sent(
 ) -> None:
     with older_labels():
         _add(gallery, unit_rows(2), ["tea", label])
-    with pytest.raises(GalleryError, match=r"item 2: its label h.*; `gallery relabel` gives it another"):
+    with pytest.raises(GalleryError, match=r"item 2: its label h.*; change it with `gallery relabel`"):
         push(gallery, uri, NAME)
     assert not sent
-    with pytest.raises(GalleryError, match="does not exist; `shitu-edge gallery push` makes it"):
+    with pytest.raises(GalleryError, match="does not exist; create it with `shitu-edge gallery push`"):
         MilvusGallery.open(uri, NAME)
 
 
@@ -342,7 +342,7 @@ def test_another_gallery_extractor_or_dimension_is_refused(uri: str, gallery: Ga
     for i, (extractor, fingerprint, dim) in enumerate((("large", "a" * 32, DIM), ("tiny", "f" * 32, 8))):
         with (
             Gallery.create(tmp_path / str(i), extractor=extractor, fingerprint=fingerprint, dim=dim) as other,
-            pytest.raises(FingerprintError, match=rf"expected 16 .* tiny \(ffffffff\), found {dim} of {extractor}"),
+            pytest.raises(FingerprintError, match=rf"holds 16 .* tiny \(ffffffff\), the gallery {dim} by {extractor}"),
         ):
             push(other, uri, NAME)
     assert _all(uri, gallery) == _wanted(gallery)
@@ -362,7 +362,7 @@ def test_only_a_copy_with_the_same_past_may_go_on(uri: str, gallery: Gallery, pa
     _add(gallery, rows[2:3], ["milk"])
     push(gallery, uri, NAME)
     with Gallery.open(copy) as other:
-        with pytest.raises(GalleryError, match="has revision 3, the gallery only 2; is it an old copy"):
+        with pytest.raises(GalleryError, match="is at revision 3, the gallery only at 2; push from the newest copy"):
             push(other, uri, NAME)
         for row in rows[2:]:
             _add(other, row[None], ["juice"])
@@ -398,7 +398,7 @@ def test_a_collection_of_somebody_else_is_refused(uri: str, gallery: Gallery) ->
     with closing(pymilvus.MilvusClient(uri)) as client:
         client.create_collection(NAME, dimension=DIM)
         for use in (lambda: push(gallery, uri, NAME), lambda: MilvusGallery.open(uri, NAME)):
-            with pytest.raises(GalleryError, match="is not one that `shitu-edge gallery push` has made"):
+            with pytest.raises(GalleryError, match="was not created by `shitu-edge gallery push`"):
                 use()
 
 

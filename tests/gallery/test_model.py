@@ -342,7 +342,7 @@ class Machine(RuleBasedStateMachine):
             change.roll_back(revision)
             draft.roll_back(revision)
         elif what == "be refused":
-            with pytest.raises(GalleryError, match="there is no item"):
+            with pytest.raises(GalleryError, match="no item has the id"):
                 change.remove([*chosen, draft.last_id + 1])
             with pytest.raises(GalleryError, match="empty"):
                 change.relabel(chosen, " ")

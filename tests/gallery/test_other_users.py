@@ -182,7 +182,7 @@ def test_files_left_by_another_are_named_with_the_remedy(folder: Path, suffix: s
     os.chown(left, _COLLEAGUE, _COLLEAGUE)
     assert _as_user(_OWNER, "use", path) == 3
     message = _as_user(_OWNER, "enroll", path)
-    assert f"{left.name} beside it was left by nobody and is read-only" in message
+    assert f"{left.name} next to it belongs to nobody and is read-only" in message
     assert "delete it once no program has the gallery open" in message
     left.unlink()
     assert _as_user(_OWNER, "enroll", path) is None
@@ -199,7 +199,7 @@ def test_a_log_with_changes_of_another_is_not_to_be_deleted(folder: Path) -> Non
         os.chown(file, _OWNER, _OWNER)
     assert _as_user(_OWNER, "use", path) == 3
     message = _as_user(_OWNER, "enroll", path)
-    assert "it holds changes: have root open the gallery once, which folds them in" in message
+    assert "it holds changes: have root open the gallery once to merge them" in message
     assert enroll(str(path)) is None, "as root, which folds it in"
     assert _as_user(_OWNER, "enroll", path) is None
     assert _as_user(_OWNER, "use", path) == 5

@@ -74,7 +74,7 @@ def test_names_that_an_address_would_take_specially(tmp_path: Path) -> None:
 
 
 def test_missing_file(tmp_path: Path) -> None:
-    assert "No such file or directory; `shitu-edge gallery build` makes one" in _refusal(tmp_path / "none.gallery")
+    assert "No such file or directory; create it with `shitu-edge gallery build`" in _refusal(tmp_path / "none.gallery")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -92,28 +92,28 @@ def test_file_of_another_kind(tmp_path: Path, content: bytes) -> None:
 def test_sqlite_header_before_rubbish(tmp_path: Path) -> None:
     path = tmp_path / "rubbish"
     path.write_bytes(b"SQLite format 3\0" + bytes(range(256)) * 20)
-    assert "is not a gallery (no SQLite file)" in _refusal(path)
+    assert "is not a gallery: not a SQLite file" in _refusal(path)
 
 
 def test_sqlite_file_of_another_program(tmp_path: Path) -> None:
     path = tmp_path / "notes.db"
     _alter(path, "CREATE TABLE notes (text TEXT)")
-    assert "is a SQLite file but no gallery" in _refusal(path)
+    assert "is a SQLite file but not a gallery" in _refusal(path)
 
 
 @pytest.mark.parametrize(
     ("statement", "message"),
     [
         ("PRAGMA user_version = 1", "expected gallery format 2, found 1; build it again"),
-        ("DROP TABLE meta", "no such table: meta"),
-        ("DROP TABLE entries", "no such table: entries"),
-        ("DELETE FROM meta WHERE key = 'fingerprint'", "is damaged: no usable 'fingerprint'"),
-        ("UPDATE meta SET value = 'many' WHERE key = 'dim'", "is damaged: no usable"),
-        ("UPDATE meta SET value = '0' WHERE key = 'dim'", "is damaged: no usable"),
-        ("UPDATE meta SET value = '15' WHERE key = 'dim'", "is damaged: an embedding has not 15 numbers"),
-        ("UPDATE embeddings SET vector = x'00' WHERE id = 2", "is damaged: an embedding has not 16 numbers"),
-        ("UPDATE embeddings SET vector = x'' WHERE id = 2", "is damaged: an embedding has not 16 numbers"),
-        ("UPDATE embeddings SET vector = zeroblob(64) WHERE id = 2", "is damaged: an embedding is no unit vector"),
+        ("DROP TABLE meta", "the table meta is missing"),
+        ("DROP TABLE entries", "the table entries is missing"),
+        ("DELETE FROM meta WHERE key = 'fingerprint'", "is damaged: its metadata is unusable: 'fingerprint'"),
+        ("UPDATE meta SET value = 'many' WHERE key = 'dim'", "is damaged: its metadata is unusable"),
+        ("UPDATE meta SET value = '0' WHERE key = 'dim'", "is damaged: its metadata is unusable"),
+        ("UPDATE meta SET value = '15' WHERE key = 'dim'", "is damaged: an embedding does not have 15 numbers"),
+        ("UPDATE embeddings SET vector = x'00' WHERE id = 2", "is damaged: an embedding does not have 16 numbers"),
+        ("UPDATE embeddings SET vector = x'' WHERE id = 2", "is damaged: an embedding does not have 16 numbers"),
+        ("UPDATE embeddings SET vector = zeroblob(64) WHERE id = 2", "is damaged: an embedding is not a unit vector"),
         ("UPDATE entries SET label = CAST(x'ff' AS TEXT) WHERE item = 2", "is damaged: Could not decode to UTF-8"),
     ],
 )
@@ -127,7 +127,7 @@ def test_stored_embedding_that_is_no_unit_row(path: Path, number: float) -> None
     row = unit_rows(1)[0]
     row[3] = number
     _alter(path, "UPDATE embeddings SET vector = ? WHERE id = 3", row.tobytes())
-    assert "is damaged: an embedding is no unit vector" in _refusal(path)
+    assert "is damaged: an embedding is not a unit vector" in _refusal(path)
 
 
 def test_overwritten_page(path: Path) -> None:
@@ -277,7 +277,7 @@ def test_a_change_that_sqlite_ended_takes_nothing_more(path: Path) -> None:
             change.add(new_items(unit_rows(1))[0])
 
     with Gallery.open(path) as gallery:
-        with pytest.raises(GalleryError, match="the change is over"):
+        with pytest.raises(GalleryError, match="the change has ended"):
             change_and_go_on(gallery)
         assert (len(gallery), gallery.revision) == (3, 2)
 
@@ -338,7 +338,7 @@ def test_what_may_not_be_written_can_be_searched(path: Path, read_only: Callable
     read_only(folder)
     with Gallery.open(path) as gallery:
         assert [matches[0].label for matches in gallery.search(unit_rows(3), 1)] == ["label 0", "label 1", "label 2"]
-        with pytest.raises(GalleryError, match="is read-only here: it cannot be changed"):
+        with pytest.raises(GalleryError, match="is read-only here, so it cannot be changed"):
             gallery.add([NewGalleryItem("tea", "", unit_rows(1)[0])])
         assert len(gallery) == 3
 

@@ -99,13 +99,13 @@ def test_sound_pixels_beside_damaged_exif_in_heic_are_read(pillow_heif: ModuleTy
 
 def test_heic_without_the_extra_is_named_with_what_to_install(monkeypatch: pytest.MonkeyPatch, heic: bytes) -> None:
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
-    with pytest.raises(ImageError, match=r"the bytes: is HEIC; pip install pillow-heif reads it, or save it as JPEG"):
+    with pytest.raises(ImageError, match=r"the bytes: is HEIC, which needs pillow-heif; pip install pillow-heif"):
         decode(heic)
 
 
 def test_avif_without_a_pillow_that_reads_it_is_named(monkeypatch: pytest.MonkeyPatch, avif: bytes) -> None:
     monkeypatch.delitem(features.modules, "avif")
-    with pytest.raises(ImageError, match=r"is AVIF, which this Pillow does not read; pip install --upgrade pillow"):
+    with pytest.raises(ImageError, match=r"is AVIF, which this Pillow does not support; pip install --upgrade pillow"):
         decode(avif)
 
 
@@ -122,7 +122,7 @@ def test_avif_without_a_pillow_that_reads_it_is_named(monkeypatch: pytest.Monkey
 def test_other_formats_are_named_whatever_the_file_is_called(tmp_path: Path, head: bytes, name: str) -> None:
     path = tmp_path / "photo.jpg"
     path.write_bytes(head + bytes(100))
-    with pytest.raises(ImageError, match=rf"photo\.jpg: is {name}, which is not read here; save it as JPEG or PNG"):
+    with pytest.raises(ImageError, match=rf"photo\.jpg: is {name}, which is not supported; save it as JPEG or PNG"):
         decode(path)
 
 
@@ -140,5 +140,5 @@ def bigtiff(order: str) -> bytes:
 
 def test_bigtiff_is_read_as_far_as_pillow_reads_it() -> None:
     assert decode(bigtiff("<")).pixels_rgb[:, :, 0].ravel().tolist() == list(range(12))
-    with pytest.raises(ImageError, match="is a big-endian BigTIFF, which is not read here; save it as TIFF or PNG"):
+    with pytest.raises(ImageError, match="is a big-endian BigTIFF, which is not supported; save it as TIFF or PNG"):
         decode(bigtiff(">"))

@@ -104,9 +104,9 @@ def test_images_in_follows_links_inside_and_names_those_that_lead_out(tmp_path: 
     found = images_in(folder)
     assert names(found, folder) == ["a/2.jpg", "a/linked.jpg", "real/1.jpg"]
     assert reasons(found) == {
-        "a/linked folder": "is a link to a folder that is read already",
-        "out": f"is a link that leads out of {folder}",
-        "out.jpg": f"is a link that leads out of {folder}",
+        "a/linked folder": "is a link to a folder already read",
+        "out": f"is a link out of {folder}",
+        "out.jpg": f"is a link out of {folder}",
         "gone.jpg": "is a broken link",
         "loop": "is a broken link",
     }
@@ -124,7 +124,7 @@ def test_links_in_a_circle_end(tmp_path: Path) -> None:
     (tmp_path / "0" / "up").symlink_to("..")
     found = list_images(tmp_path, Path("0"))
     assert names(found, tmp_path) == ["0/1.jpg"]
-    assert reasons(found)["0/up"] == "is a link to a folder that it lies in"
+    assert reasons(found)["0/up"] == "is a link to its own parent folder"
     assert len(found.skipped) <= 61
 
 

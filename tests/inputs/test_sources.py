@@ -51,7 +51,7 @@ def test_what_is_not_used_is_named_and_labels_without_images_are_known(tmp_path:
     assert found.labels == {"tea", "empty"}
     assert _reasons(found) == {
         ".hidden": "is hidden",
-        "5.jpg": "is in no subfolder, which would be its label",
+        "5.jpg": "is not in a subfolder named after its label",
         "README": "is not an image",
         "tea/.2.jpg": "is hidden",
         "tea/notes.txt": "is not an image",
@@ -77,23 +77,23 @@ def test_linked_labels_are_read_inside_and_named_outside(tmp_path: Path) -> None
         *(("tea", "tea/1.jpg"), ("tea", "tea/more/2.jpg")),
     ]
     assert found.labels == {"tea", "green tea", "cola"}
-    assert _reasons(found)["cola"] == f"is a link that leads out of {tmp_path / 'products'}"
+    assert _reasons(found)["cola"] == f"is a link out of {tmp_path / 'products'}"
     assert _reasons(found)["gone"] == "is a broken link"
 
 
 def test_folders_of_folders_are_refused_since_any_level_may_be_the_labels(tmp_path: Path) -> None:
     write(tmp_path, "train/Fruit/Apple/1.jpg", "train/Fruit/Pear/2.jpg", "test/Fruit/Apple/3.jpg")
     (tmp_path / "docs").mkdir()
-    with pytest.raises(GalleryError, match=r"as test/Fruit/Apple/3\.jpg; by the upper .* 2 labels \(test, train\)"):
+    with pytest.raises(GalleryError, match=r"such as test/Fruit/Apple/3\.jpg; the upper .* 2 labels \(test, train\)"):
         find_images(tmp_path)
-    with pytest.raises(GalleryError, match=r"1 label \(Fruit\)\. Name .* for instance .*train[\\/]Fruit, or a label"):
+    with pytest.raises(GalleryError, match=r"1 label \(Fruit\)\. Name .* such as .*train[\\/]Fruit, or a label"):
         find_images(tmp_path / "train")
     assert _found(tmp_path / "train" / "Fruit") == [("Apple", "Apple/1.jpg"), ("Pear", "Pear/2.jpg")]
 
 
 def test_one_flat_folder_does_not_make_labels_of_the_others(tmp_path: Path) -> None:
     write(tmp_path, "samples/0.jpg", "train/Apple/1.jpg", "test/Apple/2.jpg")
-    with pytest.raises(GalleryError, match=r"by the upper ones they would be 2 labels \(test, train\)"):
+    with pytest.raises(GalleryError, match=r"the upper folders would give 2 labels \(test, train\)"):
         find_images(tmp_path)
 
 
@@ -108,7 +108,7 @@ def test_folder_without_images(tmp_path: Path) -> None:
     write(tmp_path, "1.jpg")
     write(tmp_path, "tea/notes.txt", content=b"text")
     expected = (
-        r"no images in it; expected a subfolder per label; 1\.jpg: is in no subfolder, .*; tea/notes\.txt: is not an"
+        r"no images in it; expected a subfolder per label; 1\.jpg: is not in a subfolder .*; tea/notes\.txt: is not an"
     )
     with pytest.raises(GalleryError, match=expected):
         find_images(tmp_path)
@@ -199,7 +199,7 @@ def test_a_header_is_told_by_a_path_that_names_no_file(tmp_path: Path, header: s
     found = find_images(_labels(tmp_path, "\n".join(lines)))
     assert [(image.label, image.source) for image in found.images] == LATIN_AND_CHINESE
     (note,) = found.notes
-    assert "the first line is taken for a header: " in note
+    assert "the first line is read as a header: " in note
 
 
 def test_a_first_line_whose_file_is_missing_or_has_no_suffix_is_no_header(tmp_path: Path) -> None:
@@ -238,7 +238,7 @@ def test_line_that_is_not_path_tab_label_is_named_by_number(tmp_path: Path, line
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("a.jpg,Milk\nb.jpg,Milk, 1 l\n", r"line 2: expected 2 columns as in the first line, found 3; .* be quoted"),
+        ("a.jpg,Milk\nb.jpg,Milk, 1 l\n", r"line 2: expected 2 columns as in the first line, found 3; quote labels"),
         ('a.jpg,"Milk\n1 l"\n', "line 1: is not CSV: "),
         ("a.jpg\tte\x1ba\n", r"line 1: the label holds a control character, U\+001B"),
         ("a.jpg\ttea\nb.jpg\t" + "x" * 201, "line 2: the label has 201 characters, expected at most 200"),
@@ -282,7 +282,7 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
 def test_products_as_they_come(shared: Path) -> None:
     found = find_images(shared / "data" / "odd" / "products")
     assert found.labels == {"可乐", "Empty", "Upper", "Tomato juice"}
-    assert _reasons(found) == {"loose.jpg": "is in no subfolder, which would be its label"}
+    assert _reasons(found) == {"loose.jpg": "is not in a subfolder named after its label"}
     assert [image.source for image in found.images if image.label in ("可乐", "Upper")] == [
         *("Upper/IMG.JPG", "Upper/dir.jpg/x.jpeg", "可乐/IMG_0001.HEIC", "可乐/IMG_0002.avif"),
     ]

@@ -424,7 +424,7 @@ def test_outputs_that_do_not_fit(head: Head, outputs: Outputs) -> None:
     with pytest.raises(EngineError) as caught:
         decode_head(spec_of(head), outputs, 0.3)
     message = str(caught.value)
-    assert message.startswith(f"the detector: outputs do not fit the layout {head.layout}: ")
+    assert message.startswith(f"the detector: expected outputs of the layout {head.layout}, found ")
     assert all(f"{name} {array.shape}" in message for name, array in outputs.items())
 
 
@@ -573,5 +573,5 @@ def test_detector_with_picodet() -> None:
 
 def test_detector_with_outputs_that_do_not_fit() -> None:
     network = Detector(FakeSession({"other": np.zeros((2, 3))}), spec_of(ROWS_HEAD))
-    with pytest.raises(EngineError, match=r"outputs do not fit the layout postprocessed: other \(2, 3\)"):
+    with pytest.raises(EngineError, match=r"expected outputs of the layout postprocessed, found other \(2, 3\)"):
         network.detect(PIXELS)

@@ -30,7 +30,7 @@ def test_workers_say_that_no_thread_can_be_started() -> None:
     held = threading.Event()
     with Workers(3) as workers:
         futures = [workers.submit(held.wait) for _ in range(2)]
-        with pytest.raises(EngineError, match=r"^no further thread can be started; raise the limit of processes"):
+        with pytest.raises(EngineError, match=r"^cannot start another thread; raise the process limit"):
             workers.submit(held.wait)
         held.set()
         assert [future.result() for future in futures] == [True, True]
@@ -53,6 +53,6 @@ def test_require_threads_leaves_none() -> None:
 @pytest.mark.usefixtures("two_more_threads")
 def test_require_threads_refuses_and_leaves_none() -> None:
     before = threading.active_count()
-    with pytest.raises(EngineError, match="no further thread can be started"):
+    with pytest.raises(EngineError, match="cannot start another thread"):
         require_threads(3)
     assert threading.active_count() == before

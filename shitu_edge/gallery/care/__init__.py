@@ -1,1 +1,1 @@
-"""Whether a gallery is sound and good: verify, repair, audit."""
+"""Care of a gallery: verify, repair, audit."""

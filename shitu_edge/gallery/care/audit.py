@@ -1,4 +1,4 @@
-"""What may be wrong with a gallery's labels and images, found by searching it for each of its own items."""
+"""Doubtful labels and images of a gallery, found by searching it for each of its items."""
 
 from __future__ import annotations
 
@@ -13,19 +13,18 @@ from ..store import GalleryItem
 
 _Near = list[tuple[float, GalleryItem]]
 _QUERIES_AT_ONCE = 256
-_DECIMALS = 6  # of similarities, so that the order of summing decides no tie
+_DECIMALS = 6  # of similarities, so that summing order does not decide ties
 _SAME = 0.9999
 _WITNESSES = 2
 
 
 @dataclass(frozen=True, slots=True)
 class AuditLimits:
-    """How many matches are asked for an item, itself included, and the similarities from which on things are reported.
+    """Matches per item, itself included, and the similarities from which findings are reported.
 
     On 1069 photos of 213 drinks (PaddleClas `drink_dataset_v2.0`) a quarter of the pairs of one label reaches 0.78; of
-    the 26 pairs of two labels that reach 0.75, 24 show one product. Of 2 % of the items, put under a random other
-    label, `mislabeled` lists 96 %, of these 99 % with the right suggestion, and three items more, two of them of a
-    label that is there twice. The nearest neighbor alone, by as wide a margin, gives 97 % and seven items more.
+    the 26 pairs of two labels that reach 0.75, 24 show one product. With 2 % of the items mislabeled at random,
+    `mislabeled` lists 96 % of them, 99 % of these with the right suggestion, and three other items.
     """
 
     neighbors: int = 16
@@ -36,9 +35,9 @@ class AuditLimits:
 
 @dataclass(frozen=True, slots=True)
 class NearDuplicate:
-    """Two items of different labels that look the same, the lower id first; one is the other's nearest such item.
+    """Two items of different labels that look the same, the lower id first.
 
-    `tied`: to the extractor they are one image, so that only their order decides which label is ever the answer.
+    `tied`: the extractor cannot tell them apart, so their order alone decides the answer.
     """
 
     first: GalleryItem
@@ -49,12 +48,12 @@ class NearDuplicate:
 
 @dataclass(frozen=True, slots=True)
 class Mislabeled:
-    """An item that lies with another label's items and not with its own.
+    """An item closer to another label's items than to its own.
 
-    `strength`, at least `margin`, is the mean similarity to the two nearest items of the suggested label, at least
-    `floor`, less that to the two nearest of its own; one stands for two where a label has no more. For an item alone
-    under its label, two others as similar as `near_duplicate` are needed. Items that share most of a label wrongly
-    vouch for each other: `NearDuplicate` and `Confusion` show them. A blank image may come with another one's label.
+    `strength`, at least `margin`, is the mean similarity to the two nearest items of the suggested label (at least
+    `floor`) minus that to the two nearest of its own; for labels of one item, that one counts alone. An item that is
+    alone under its label needs two others as similar as `near_duplicate`. Several wrong items under one label confirm
+    each other: `NearDuplicate` and `Confusion` show them.
     """
 
     entry: GalleryItem
@@ -65,9 +64,9 @@ class Mislabeled:
 
 @dataclass(frozen=True, slots=True)
 class Confusion:
-    """Two labels, in alphabetical order, whose items have one of the other label as the nearest other item.
+    """Two labels, in alphabetical order, with items whose nearest other item has the other label.
 
-    `share` is that of the items so mistaken, both ways, among both labels' items that have another of their label.
+    `share`: such items, both ways, among the items of both labels that have another of their label.
     """
 
     first: str
@@ -79,11 +78,11 @@ class Confusion:
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """What was found, worst first.
+    """The findings, worst first.
 
-    `recall_at_1`: of the items whose label has another, the share whose nearest other item has their label; a tie with
-    another label counts as lost; None without such items. `unreachable`: items that a search for their own embedding
-    does not return, in favor of less similar ones, by id; an index built anew may bring them back.
+    `recall_at_1`: share of items whose nearest other item has their label, among those whose label has another item;
+    ties count as lost; None without such items. `unreachable`: items, by id, that a search for their own embedding does
+    not return; rebuilding the index may help.
     """
 
     items: int
@@ -96,42 +95,42 @@ class Audit:
 
 
 def audit(
-    entries: Sequence[GalleryItem],
+    items: Sequence[GalleryItem],
     vectors: Rows,
     search: Callable[[Rows, int], list[tuple[Match, ...]]],
     limits: AuditLimits = AuditLimits(),
     *,
     progress: Progress | None = None,
 ) -> Audit:
-    """Search a gallery for each of its items, and tell which of them look wrong.
+    """Search a gallery for each of its items, and report those that look wrong.
 
     Args:
-        entries: N items. Matches with other ids, of items added since, are passed over.
+        items: N items. Matches with other ids, of items added since, are skipped.
         vectors: their embeddings, unit rows (N, D) float32.
-        search: the gallery's own, of unit rows for their k best matches each; called for some hundred items at a time.
-        limits: what to report.
-        progress: called with the items that are done, and N.
+        search: the gallery's, from unit rows and k to their matches; called with some hundred rows.
+        limits: thresholds.
+        progress: called with the items done and N.
     """
-    assert len(entries) == len(vectors), (len(entries), len(vectors))
-    findings = _Findings(entries, vectors, limits)
-    for start in range(0, len(entries), _QUERIES_AT_ONCE):
+    assert len(items) == len(vectors), (len(items), len(vectors))
+    findings = _Findings(items, vectors, limits)
+    for start in range(0, len(items), _QUERIES_AT_ONCE):
         queries = vectors[start : start + _QUERIES_AT_ONCE]
         for row, matches in enumerate(search(queries, limits.neighbors), start):
             findings.take(row, matches)
         if progress:
-            progress(start + len(queries), len(entries))
+            progress(start + len(queries), len(items))
     return findings.audit()
 
 
 class _Findings:
-    """What has come to light so far."""
+    """Findings so far."""
 
-    def __init__(self, entries: Sequence[GalleryItem], vectors: Rows, limits: AuditLimits) -> None:
-        self._entries, self._vectors, self._limits = entries, vectors, limits
-        self._by_id = {entry.id: entry for entry in entries}
+    def __init__(self, items: Sequence[GalleryItem], vectors: Rows, limits: AuditLimits) -> None:
+        self._items, self._vectors, self._limits = items, vectors, limits
+        self._by_id = {item.id: item for item in items}
         self._rows: defaultdict[str, list[int]] = defaultdict(list)
-        for row, entry in enumerate(entries):
-            self._rows[entry.label].append(row)
+        for row, item in enumerate(items):
+            self._rows[item.label].append(row)
         self._searched = {label: len(rows) if len(rows) > 1 else 0 for label, rows in self._rows.items()}
         self._near: dict[tuple[int, int], NearDuplicate] = {}
         self._mislabeled: list[Mislabeled] = []
@@ -139,32 +138,32 @@ class _Findings:
         self._unreachable: list[GalleryItem] = []
 
     def take(self, row: int, matches: tuple[Match, ...]) -> None:
-        """Take the matches of an item's own embedding into account."""
-        entry = self._entries[row]
+        """Add the matches of an item's own embedding."""
+        item = self._items[row]
         crowded = len(matches) == self._limits.neighbors and matches[-1].similarity >= _SAME  # by its copies
-        if not crowded and all(match.item_id != entry.id for match in matches):
-            self._unreachable.append(entry)
-        known = (match for match in matches if match.item_id in self._by_id and match.item_id != entry.id)
+        if not crowded and all(match.item_id != item.id for match in matches):
+            self._unreachable.append(item)
+        known = (match for match in matches if match.item_id in self._by_id and match.item_id != item.id)
         others = [(round(match.similarity, _DECIMALS), self._by_id[match.item_id]) for match in known]
         others.sort(key=lambda other: (-other[0], other[1].id))
-        strangers = [other for other in others if other[1].label != entry.label]
-        if self._searched[entry.label] and others:
-            ahead = [stranger.label for similarity, stranger in strangers if similarity == others[0][0]]
-            self._taken_for[entry.label, min(ahead, default=entry.label)] += 1
-        similarity, stranger = strangers[0] if strangers else (-1.0, entry)
+        foreign = [other for other in others if other[1].label != item.label]
+        if self._searched[item.label] and others:
+            ahead = [other.label for similarity, other in foreign if similarity == others[0][0]]
+            self._taken_for[item.label, min(ahead, default=item.label)] += 1
+        similarity, other = foreign[0] if foreign else (-1.0, item)
         if similarity >= self._limits.near_duplicate:
-            first, second = sorted((entry, stranger), key=lambda item: item.id)
+            first, second = sorted((item, other), key=lambda item: item.id)
             self._near[first.id, second.id] = NearDuplicate(first, second, similarity, similarity >= _SAME)
         self._suggest(row, others)
 
     def _suggest(self, row: int, others: _Near) -> None:
-        """Note the label whose items are nearer by the margin than the item's own, if there is one."""
-        entry, by_label = self._entries[row], defaultdict[str, _Near](list)
+        """Record the label whose items are nearer than the item's own by the margin, if any."""
+        item, by_label = self._items[row], defaultdict[str, _Near](list)
         for similarity, other in others:
             by_label[other.label].append((similarity, other))
-        own = [similarity for similarity, _ in by_label.pop(entry.label, [])]
-        if len(own) < min(_WITNESSES, len(self._rows[entry.label]) - 1):  # the rest is farther than what was asked for
-            companions = [companion for companion in self._rows[entry.label] if companion != row]
+        own = [similarity for similarity, _ in by_label.pop(item.label, [])]
+        if len(own) < min(_WITNESSES, len(self._rows[item.label]) - 1):  # the others are not among the matches
+            companions = [companion for companion in self._rows[item.label] if companion != row]
             own = sorted((self._vectors[companions] @ self._vectors[row]).tolist(), reverse=True)
         suggestions = []
         for label, near in by_label.items():
@@ -172,21 +171,21 @@ class _Findings:
             theirs = fmean([similarity for similarity, _ in near[:needed]])
             if len(near) >= needed and theirs >= self._limits.floor:
                 ours = fmean(own[:needed]) if own else self._limits.near_duplicate - self._limits.margin
-                suggestions.append(Mislabeled(entry, label, round(theirs - ours, _DECIMALS), near[0][1]))
+                suggestions.append(Mislabeled(item, label, round(theirs - ours, _DECIMALS), near[0][1]))
         suggestions.sort(key=lambda item: (-item.strength, item.suggested))
         self._mislabeled += [item for item in suggestions[:1] if item.strength >= self._limits.margin]
 
     def audit(self) -> Audit:
-        """Return what was found."""
+        """Return the findings."""
         searched = sum(self._searched.values())
         return Audit(
-            items=len(self._entries),
+            items=len(self._items),
             labels=len(self._rows),
             recall_at_1=sum(self._taken_for[label, label] for label in self._rows) / searched if searched else None,
             near_duplicates=tuple(sorted(self._near.values(), key=lambda p: (-p.similarity, p.first.id, p.second.id))),
             mislabeled=tuple(sorted(self._mislabeled, key=lambda item: (-item.strength, item.entry.id))),
             confused=tuple(self._confused()),
-            unreachable=tuple(sorted(self._unreachable, key=lambda entry: entry.id)),
+            unreachable=tuple(sorted(self._unreachable, key=lambda item: item.id)),
         )
 
     def _confused(self) -> list[Confusion]:

@@ -1,4 +1,4 @@
-"""Repairing a damaged gallery: all that is whole moves into a new file, and the old one is kept beside it."""
+"""Repairing a damaged gallery: all that is intact goes to a new file; the old one is kept."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from ..store.rescue import Rescue, rescue
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """What was rescued, and where the damaged file lies now."""
+    """The result of a repair, and the new path of the damaged file."""
 
     rescue: Rescue
     damaged: Path
 
 
 def repair(path: Path, meta: Meta | None = None, progress: Progress | None = None) -> Repair:
-    """Put a gallery of all that is whole in the place of a damaged one, which is kept as `<name>.damaged`.
+    """Replace a damaged gallery by one of all that is intact; the damaged file is kept as `<name>.damaged`.
 
-    Nobody may have the gallery open. The graph is given up; `gallery.index.rebuild` makes it anew.
+    No process may have the gallery open. The index is deleted; `gallery.index.rebuild` builds it again.
 
     Args:
         path: the gallery.
-        meta: what the gallery is for, should the file not say it any more.
-        progress: called with the items looked at and their number.
+        meta: the extractor, used if the file no longer says it.
+        progress: called with the items read and their number.
 
     Raises:
         GalleryError: nothing can be read, or the folder cannot be written.
@@ -56,7 +56,7 @@ def repair(path: Path, meta: Meta | None = None, progress: Progress | None = Non
 
 
 def _put_in_place(partial: Path, path: Path, damaged: Path) -> None:
-    """Give the damaged gallery another name and the new one its own, so that there is one or the other all the time."""
+    """Rename the damaged gallery and then the new one, so that the path exists at every moment."""
     try:
         os.link(path, damaged)
     except (OSError, NotImplementedError):  # a file system without links

@@ -1,4 +1,4 @@
-"""Whether a gallery is sound: its file, its graph against the file, and the graph's answers against exact ones."""
+"""Verification of a gallery: its file, its index, and the index's answers against exact search."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..live.view import Roster, View, contains
 from ..store import Snapshot, Store
 
 Progress = Callable[[str, int, int], None]
-"""Called with the step (`entries` or `recall`), what is done and the total."""
+"""Called with the step (`entries` or `recall`), the number done and the total."""
 
 _SAMPLE = 200
 _NEIGHBORS = 10
@@ -28,10 +28,10 @@ _SHOWN = 60
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What was checked, and what is wrong, a line each.
+    """What was checked, and a line per fault.
 
-    `recall` is the share of the exact 10 nearest that the graph finds for a sample of items; None without a graph.
-    `advice` names labels that would not be taken today, which older galleries may hold: the gallery is sound with them.
+    `recall`: share of the exact 10 nearest that the index finds for a sample of items; None without an index. `advice`
+    names labels of older galleries that would be refused today; they are not faults.
     """
 
     revision: int
@@ -42,13 +42,13 @@ class Verification:
 
 
 def verify(path: Path, progress: Progress | None = None) -> Verification:
-    """Check a gallery file and the graph that it has on record.
+    """Check a gallery file and its index.
 
-    SQLite's own integrity check, every embedding's, entry's and revision's digest, and that every embedding is a unit
-    row; then that the graph's file is the one on record, holds the stored embeddings, and finds what exact search does.
+    SQLite's integrity check, all checksums, and that every embedding is a unit row; then that the index is the recorded
+    file, holds the stored embeddings, and finds what exact search finds.
 
     Raises:
-        GalleryError: the file is missing, no gallery, or so damaged that it cannot be opened.
+        GalleryError: the file is missing, not a gallery, or too damaged to be opened.
     """
     store = Store.open(path)
     try:
@@ -58,14 +58,14 @@ def verify(path: Path, progress: Progress | None = None) -> Verification:
             if faults:
                 return Verification(snapshot.revision, snapshot.count(), None, tuple(faults))
             ids, advice = snapshot.load().added, tuple(_odd_labels(snapshot))
-            record = store.graph()
+            record = store.index()
             if record is None:
                 return Verification(snapshot.revision, len(ids), None, (), advice)
             try:
                 graph = GraphFiles(store).read(record)
             except GalleryError as error:
-                return Verification(snapshot.revision, len(ids), None, (f"graph: {error}",), advice)
-            with store.snapshot() as newest:  # of which the graph may be
+                return Verification(snapshot.revision, len(ids), None, (f"index: {error}",), advice)
+            with store.snapshot() as newest:  # the index may be of a later revision
                 last_id = newest.last_id
             faults = list(_graph_faults(graph, ids, last_id, snapshot.embeddings))
             recall = _recall(graph, ids, snapshot.embeddings, store.meta.dim, progress) if not faults else None
@@ -79,24 +79,24 @@ def _odd_labels(snapshot: Snapshot) -> Iterator[str]:
         fault = label_fault(label)
         if fault:
             items = some([str(entry.id) for entry in snapshot.items(label)])
-            yield f"label {label[:_SHOWN]!r} (items {items}) {fault}; `gallery rename` or `relabel` gives another"
+            yield f"label {label[:_SHOWN]!r} (items {items}) {fault}; use `gallery rename` or `relabel`"
 
 
 def _graph_faults(graph: GraphIndex, ids: Ids, last_id: int, fetch: Callable[[Ids], Rows]) -> Iterator[str]:
     if graph.ids[-1] > last_id:
-        yield f"graph: holds item {graph.ids[-1]}, which the gallery never had"
+        yield f"index: holds item {graph.ids[-1]}, which the gallery never had"
     alive = graph.ids[contains(ids, graph.ids)]
     for start in range(0, len(alive), _AT_ONCE):
         some = alive[start : start + _AT_ONCE]
-        wrong = ~(np.abs(graph.rows(some) - fetch(some)).max(axis=1) <= ROUNDING)  # of NaN nothing holds
+        wrong = ~(np.abs(graph.rows(some) - fetch(some)).max(axis=1) <= ROUNDING)  # NaN compares as wrong
         for item in some[wrong]:
-            yield f"graph: item {item} is not the stored embedding"
+            yield f"index: item {item} differs from the stored embedding"
 
 
 def _recall(
     graph: GraphIndex, ids: Ids, fetch: Callable[[Ids], Rows], dim: int, progress: Progress | None
 ) -> float | None:
-    """Compare what a search through the graph finds for a sample of items, themselves aside, with all items."""
+    """Compare index search with exact search for a sample of items, without the items themselves."""
     if len(ids) < 2:
         return None
     chosen = np.sort(np.random.default_rng(0).choice(ids, min(_SAMPLE, len(ids)), replace=False))
@@ -111,6 +111,6 @@ def _recall(
     roster = Roster.empty().changed(ids[:0], ids, np.zeros(len(ids), np.int32), [""])
     view = View.of(0, roster, graph, dim, fetch)
     _, similarities = view.search(queries, k)
-    # By similarity, not by id: of copies of one image any will do.
+    # By similarity, not by id: any copy of an image counts.
     found = similarities[:, 1:] >= exact[1][:, 1:][:, -1:] - ROUNDING
     return float(found.mean())

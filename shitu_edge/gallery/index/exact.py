@@ -16,13 +16,13 @@ _ROWS_AT_LEAST = 8
 
 
 class ExactIndex:
-    """Brute force by one matrix product: every answer is right, at 2·N·D operations a query.
+    """Exact search by one matrix product, 2·N·D operations per query.
 
-    An index never changes. One that extends another shares its rows, which are stored with room to grow.
+    Immutable. An index that extends another shares its rows, which are stored with room to grow.
     """
 
     def __init__(self, ids: Ids, vectors: Rows, dead: NDArray[np.bool_] | None = None) -> None:
-        """Hold unit rows (N, D) under ids (N,), but for those marked as dead."""
+        """Hold unit rows (N, D) under ids (N,), without those marked as dead."""
         self._ids = ids
         self._vectors = vectors
         self._dead = dead
@@ -31,14 +31,14 @@ class ExactIndex:
 
     @classmethod
     def empty(cls, dim: int) -> ExactIndex:
-        """Return an index of nothing."""
+        """Return an empty index."""
         return cls(np.empty(0, np.int64), np.empty((0, dim), np.float32))
 
     def extended(self, ids: Ids, vectors: Rows) -> ExactIndex:
-        """Return an index that holds these items too."""
+        """Return an index with these items added."""
         old, new = len(self._ids), len(ids)
         room = self._room
-        if room.filled > old or old + new > len(room.ids):  # another has taken the room, or there is none
+        if room.filled > old or old + new > len(room.ids):  # the room is taken or too small
             ids_before, vectors_before = self._alive()
             room = _Room.with_room(ids_before, vectors_before, new)
             old, dead = len(ids_before), None
@@ -51,7 +51,7 @@ class ExactIndex:
         return index
 
     def without(self, ids: Ids) -> ExactIndex:
-        """Return an index that lacks these items; those it does not hold are passed over."""
+        """Return an index without these items; unknown ids are ignored."""
         dead = np.isin(self._ids, ids)
         if not dead.any():
             return self
@@ -66,14 +66,14 @@ class ExactIndex:
         return self._len
 
     def search(self, queries: Rows, k: int) -> tuple[Ids, Rows]:
-        """Return ids and cosine similarities (Q, min(k, N)) of each query row (Q, D), best first, equals by id."""
+        """Return ids and cosine similarities (Q, min(k, N)) per query row (Q, D), best first, ties by id."""
         similarities = self._similarities(queries)
         k = min(k, self._len)
         if k == 0:
             return np.empty((len(queries), 0), np.int64), np.empty((len(queries), 0), np.float32)
         if self._dead is not None:
             similarities[:, self._dead] = -np.inf
-        # The k-th best value, not argpartition's choice among equals, decides who is in.
+        # The k-th best value decides, not argpartition's choice among equals.
         best = np.empty((len(queries), k), np.intp)
         for row, values in enumerate(similarities):
             floor = np.partition(values, len(values) - k)[len(values) - k]
@@ -87,7 +87,7 @@ class ExactIndex:
         return self._ids[~self._dead], self._vectors[~self._dead]
 
     def _similarities(self, queries: Rows) -> Rows:
-        """Return all cosines (Q, N), by products small enough for one thread where the queries are few."""
+        """Return all cosines (Q, N); for few queries by products small enough for one thread."""
         step = SMALL_PRODUCT // max(1, queries.size)
         if step < _ROWS_AT_LEAST:
             step = max(1, len(self._vectors))
@@ -100,7 +100,7 @@ class ExactIndex:
 
 @dataclass(slots=True)
 class _Room:
-    """Ids (C,) and unit rows (C, D) of which the first `filled` are in use, and are never written again."""
+    """Ids (C,) and unit rows (C, D); the first `filled` are in use and never written again."""
 
     ids: Ids
     vectors: Rows
@@ -108,7 +108,7 @@ class _Room:
 
     @classmethod
     def with_room(cls, ids: Ids, vectors: Rows, more: int) -> _Room:
-        """Copy rows to where as many again find room, and `more` besides."""
+        """Copy rows into arrays with room for as many again, plus `more`."""
         filled, room = len(ids), 2 * len(ids) + more
         rows = cls(np.empty(room, np.int64), np.empty((room, vectors.shape[1]), np.float32), filled)
         rows.ids[:filled], rows.vectors[:filled] = ids, vectors

@@ -1,7 +1,7 @@
-"""Nearest neighbors by cosine in large galleries: an hnswlib graph.
+"""Nearest neighbors by cosine in large galleries: an hnswlib index.
 
-Like an exact index it holds unit rows under item ids and answers `(ids, similarities)`, best first. It is derived data:
-its file is only loaded when all of it is as hnswlib would have written it, and can always be built again.
+Like the exact index it holds unit rows under item ids and returns `(ids, similarities)`, best first. It is derived:
+its file is fully checked before it is loaded, and can always be built again.
 """
 
 from __future__ import annotations
@@ -26,64 +26,60 @@ from .exact import Rows as Rows
 from .graph_file import check_graph
 
 Progress = Callable[[int, int], None]
-"""Called with what is done and the total."""
+"""Called with the number done and the total."""
 
 MOST_LINKS = 1000
 _ADD_AT_ONCE = 100
-"""Rows per thread: some tenths of a second, after which a build can be ended."""
+"""Rows per thread: some tenths of a second, after which a build can be canceled."""
 _COMPARE_AT_ONCE = 1000
 _FILL_AT_ONCE = 1 << 20
 _WIDER = 4
 _ALIVE_SHARE = 4
-"""If less than a quarter of what was found is alive, too little was looked at (`tests/gallery/index/test_recall.py`)"""
+"""If less than a quarter of the results are alive, search wider (`tests/gallery/index/test_recall.py`)."""
 _WIDE_SHARE = 8
-"""A graph search for more than an eighth of the items takes longer than a look at all of them."""
+"""Above an eighth of the items, an index search is slower than an exact one."""
 _EF = 208
-"""For 100 000 items; what finds 99 % of the nearest, of embeddings of 512 numbers (`benchmarks/search.py`)."""
+"""For 99 % recall among 100 000 embeddings of 512 numbers (`benchmarks/search.py`)."""
 _EF_GROWTH = 0.85
-"""The power of the number of items with which that grows (`benchmarks/growth.py`)."""
+"""Exponent of its growth with the number of items (`benchmarks/growth.py`)."""
 _LEAST_EF = 128
-"""Where a label was removed, only the tail of what a search returns counts (`tests/gallery/index/test_recall.py`)."""
+"""After a label was removed, only the tail of the results counts (`tests/gallery/index/test_recall.py`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class GraphParameters:
-    """hnswlib's `M`, `ef_construction` and query-time `ef`, which the number of items decides when None."""
+    """hnswlib's `M`, `ef_construction` and query-time `ef`; None: by the number of items."""
 
     m: int = 32
     ef_construction: int = 400
     ef: int | None = None
 
     def __post_init__(self) -> None:
-        """Check what hnswlib would not.
-
-        Raises:
-            GalleryError: a parameter is outside what it may be.
-        """
+        """Check the ranges, which hnswlib does not; raises `GalleryError`."""
         breadths = (self.ef_construction, 1 if self.ef is None else self.ef)
         if not (2 <= self.m <= MOST_LINKS and all(1 <= breadth < 1 << 20 for breadth in breadths)):
             raise GalleryError(f"expected M of 2 to {MOST_LINKS} and a positive ef_construction and ef, found {self}")
 
     def ef_among(self, items: int) -> int:
-        """Return the `ef` of a graph of so many items."""
+        """Return the `ef` for an index of `items` items."""
         return self.ef or default_ef(items)
 
 
 def default_ef(items: int) -> int:
-    """Return how wide a search among so many items has to look to find 99 % of the nearest."""
+    """Return the `ef` for 99 % recall among `items` items."""
     return max(_LEAST_EF, round(_EF * math.pow(items / 100_000, _EF_GROWTH)))
 
 
 class GraphIndex:
-    """An hnswlib cosine graph (Malkov and Yashunin 2016). Searched without a lock, as it never changes then."""
+    """An hnswlib cosine index (Malkov and Yashunin 2016). Immutable while searched, so without a lock."""
 
     def __init__(self, graph: Any, parameters: GraphParameters, ids: Ids, digest: str | None = None) -> None:
         self._graph = graph
         self.parameters = parameters
         self.digest = digest
-        """Of the file that holds it; None while none does."""
+        """SHA-256 of its file; None without a file."""
         self.ids = ids
-        """The ids of its items, ascending."""
+        """Item ids, ascending."""
         self.ef = parameters.ef_among(len(self.ids))
         graph.set_ef(self.ef)
 
@@ -100,10 +96,7 @@ class GraphIndex:
         threads: int,
         progress: Progress | None = None,
     ) -> GraphIndex:
-        """Build a graph of items (N,), ascending, on a positive number of threads.
-
-        `fetch` gives their unit rows (N, D), some hundred at a time.
-        """
+        """Build an index of items (N,), ascending; `fetch` returns their unit rows (N, D), some hundred per call."""
         graph = _new_graph(dim)
         graph.init_index(
             max_elements=len(ids), M=parameters.m, ef_construction=parameters.ef_construction, random_seed=100
@@ -119,9 +112,9 @@ class GraphIndex:
         threads: int,
         progress: Progress | None = None,
     ) -> GraphIndex:
-        """Take more items (N,), ascending, into the graph and return it anew; the one it was is void.
+        """Add items (N,), ascending, and return the new index; this one must no longer be used.
 
-        Nobody may be searching it yet. The parameters may differ in `ef`.
+        It must not be in use by searches. The parameters may differ in `ef`.
         """
         self._graph.resize_index(len(self) + len(ids))
         _add(self._graph, ids, fetch, threads, progress)
@@ -131,22 +124,22 @@ class GraphIndex:
     def load(
         cls, path: Path, dim: int, count: int, parameters: GraphParameters, digest: str | None = None
     ) -> GraphIndex:
-        """Load a graph from a file, after a check of all of it (`graph_file.py`).
+        """Load an index after a full check of its file (`graph_file.py`).
 
         Args:
             path: its file.
-            dim, count, parameters: what it was built of and with.
-            digest: SHA-256 that the file must have, in hexadecimal; any when None.
+            dim, count, parameters: what it was built with.
+            digest: expected SHA-256 in hexadecimal; None accepts any.
 
         Raises:
-            GalleryError: the file is not such a graph, or is altered.
+            GalleryError: the file is not such an index, or is altered.
             OSError: it cannot be read.
         """
         try:
             with open_regular(path) as stream:
                 found, ids = check_graph(stream, dim, count, parameters.m, parameters.ef_construction)
                 if digest not in (None, found):
-                    raise GalleryError("is altered: its digest is not the one on record")
+                    raise GalleryError("checksum mismatch: it is not the index that the gallery recorded")
                 graph = _new_graph(dim)
                 graph.load_index(_same_file(stream, path), max_elements=count)
                 if not _is_whole(graph, ids, os.fstat(stream.fileno()).st_size):
@@ -156,19 +149,19 @@ class GraphIndex:
         return cls(graph, parameters, np.sort(ids), found)
 
     def save(self, path: Path) -> None:
-        """Write the graph durably.
+        """Write the index durably.
 
         Raises:
             OSError: it cannot be written, or not whole.
         """
-        path.touch()  # hnswlib passes over every failure in silence; this and the filling up below name the reason
+        path.touch()  # hnswlib ignores write errors; this and the filling below raise them
         self._graph.save_index(os.fsencode(path))  # holds the GIL, as load_index does
         with path.open("ab", buffering=0) as stream:
             missing = int(self._graph.index_file_size()) - path.stat().st_size
             for start in range(0, missing, _FILL_AT_ONCE):
                 stream.write(bytes(min(_FILL_AT_ONCE, missing - start)))
             if missing:
-                raise OSError(errno.EIO, "it could not be written whole", os.fspath(path))
+                raise OSError(errno.EIO, "not all of it could be written", os.fspath(path))
             os.fsync(stream.fileno())
 
     def search(
@@ -178,17 +171,17 @@ class GraphIndex:
         alive: Callable[[Ids], NDArray[np.bool_]] | None = None,
         workers: Executor | None = None,
     ) -> tuple[Ids, Rows]:
-        """Search as an exact index does, approximately, with the recall that `ef` buys.
+        """Search approximately, with the recall that `ef` gives.
 
         Args:
             queries: unit rows (Q, D) float32.
-            k: how many, at most as many as are alive.
-            alive: says which ids (Q, K) count; all when None.
-            workers: threads that share the queries; the caller's own when None.
+            k: number of results, at most the number of items alive.
+            alive: returns which ids (Q, K) count; None: all.
+            workers: threads that share the queries; None: the caller's.
         """
         if k == 0:
             return np.empty((len(queries), 0), np.int64), np.empty((len(queries), 0), np.float32)
-        wide = k if alive is None else max(k, self.ef)  # hnswlib looks at `ef` whatever it returns
+        wide = k if alive is None else max(k, self.ef)  # hnswlib visits `ef` items in any case
         while wide * _WIDE_SHARE <= len(self) or wide == k:
             found = self._nearest(queries, wide, workers)
             if found is None:
@@ -204,11 +197,11 @@ class GraphIndex:
         return self._scan(queries, k, alive)
 
     def rows(self, ids: Ids) -> Rows:
-        """Return the unit rows (N, D) of some of its items, as it holds them."""
+        """Return the unit rows (N, D) of items in the index."""
         return np.asarray(self._graph.get_items(ids), np.float32)
 
     def _nearest(self, queries: Rows, k: int, workers: Executor | None) -> tuple[Ids, Rows] | None:
-        """Return what hnswlib finds, None where links lead to fewer than `k` items."""
+        """Return hnswlib's results, None if links lead to fewer than `k` items."""
 
         def nearest(some: Rows) -> tuple[NDArray[np.uint64], Rows]:
             found: tuple[NDArray[np.uint64], Rows] = self._graph.knn_query(some, k=k, num_threads=1)
@@ -217,14 +210,14 @@ class GraphIndex:
         try:
             if workers is None or len(queries) < 2:
                 ids, distances = nearest(queries)
-            else:  # hnswlib's own threads take no fewer than four queries each, and are started anew for every search
+            else:  # hnswlib's own threads take at least four queries each and are started for every search
                 ids, distances = map(np.concatenate, zip(*workers.map(nearest, queries[:, None]), strict=True))
         except RuntimeError:
             return None
         return ids.astype(np.int64), (1 - distances).astype(np.float32)
 
     def _scan(self, queries: Rows, k: int, alive: Callable[[Ids], NDArray[np.bool_]] | None) -> tuple[Ids, Rows]:
-        """Compare with all that is alive: right, and slow, where most of what is near is dead."""
+        """Search all alive items exactly, for when most neighbors are dead."""
         ids = self.ids if alive is None else self.ids[alive(self.ids)]
         best = ExactIndex.empty(queries.shape[1]).search(queries, k)
         for start in range(0, len(ids), _COMPARE_AT_ONCE):
@@ -244,9 +237,9 @@ def _add(graph: Any, ids: Ids, fetch: Callable[[Ids], Rows], threads: int, progr
 
 
 def _is_whole(graph: Any, ids: Ids, size: int) -> bool:
-    """Return whether a loaded graph has the last row and the last level of its file.
+    """Return whether a loaded index has the last row and level of its file.
 
-    hnswlib does not notice when reading fails, and goes on with whatever its memory held.
+    hnswlib does not notice read errors.
     """
     try:
         graph.get_items(ids[-1:])
@@ -256,7 +249,7 @@ def _is_whole(graph: Any, ids: Ids, size: int) -> bool:
 
 
 def _same_file(stream: BinaryIO, path: Path) -> bytes:
-    """Return a name by which hnswlib opens the very file that is open here; where there is none, the file's own."""
+    """Return a path with which hnswlib opens the file that is open here; the file's own if there is none."""
     name = f"/proc/self/fd/{stream.fileno()}"
     return os.fsencode(name if os.path.exists(name) else path)
 

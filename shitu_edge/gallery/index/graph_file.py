@@ -1,8 +1,8 @@
-"""The file of an hnswlib graph, checked before hnswlib reads it.
+"""The check of an hnswlib file before hnswlib reads it.
 
-hnswlib 0.8 believes its files: a link, level or entry point out of range makes it write outside its memory. The digest
-on record protects from damage only, as whoever hands over a forged graph hands over its digest too. So everything that
-hnswlib takes for granted is checked in the pass that computes the digest.
+hnswlib 0.8 trusts its files: a link, level or entry point out of range makes it write outside its memory. The recorded
+digest protects from damage only, as a forged index comes with its own. So everything that hnswlib assumes is checked
+while the digest is computed.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from numpy.typing import NDArray
 from ...errors import GalleryError
 
 _HEADER = struct.Struct("<6QiI3QdQ")
-"""`saveIndex` of hnswlib 0.8 (`hnswalg.h`): offsets, counts and sizes, top level, entry point, links, and the rest."""
+"""As written by `saveIndex` of hnswlib 0.8 (`hnswalg.h`)."""
 _AT_ONCE = 1 << 20
 _UNIT_TOLERANCE = 1e-3
-"""How far the squared length of a row may be from 1: hnswlib adds lengths up in single precision."""
+"""Of the squared length of a row, which hnswlib computes in single precision."""
 
 
 def check_graph(stream: BinaryIO, dim: int, count: int, m: int, ef_construction: int) -> tuple[str, NDArray[np.int64]]:
-    """Read the file of a graph of `count` rows of `dim` numbers to its end, and check its whole structure.
+    """Read the file of an index of `count` rows of `dim` numbers, and check its whole structure.
 
     Returns:
-        The SHA-256 of the file in hexadecimal, and the ids (N,) of the graph's items as they come in it.
+        The file's SHA-256 in hexadecimal, and the item ids (N,) in file order.
 
     Raises:
-        GalleryError: it is not what hnswlib writes for these parameters; the message does not name the file.
+        GalleryError: hnswlib cannot have written it with these parameters; the message does not name the file.
         OSError: it cannot be read.
     """
     row = _row(dim, m)
@@ -50,7 +50,7 @@ def check_graph(stream: BinaryIO, dim: int, count: int, m: int, ef_construction:
 
 
 class _Hashed:
-    """A file that is read once. Its digest takes longer than the checks, so it is computed beside them."""
+    """A file read once; its digest is computed in another thread, as it takes longer than the checks."""
 
     def __init__(self, stream: BinaryIO, worker: ThreadPoolExecutor) -> None:
         self._stream = stream
@@ -66,18 +66,18 @@ class _Hashed:
         return content
 
     def hexdigest(self) -> str:
-        """Return the digest of all that was read."""
+        """Return the digest of everything read."""
         self._update.result()
         return self._digest.hexdigest()
 
 
 def _row(dim: int, m: int) -> np.dtype[np.void]:
-    """Return what the file holds per item: its links at the lowest level, its unit row, and its id."""
+    """Return the record per item: links at the lowest level, unit row, id."""
     return np.dtype([("link_count", "<u4"), ("links", "<u4", (2 * m,)), ("vector", "<f4", (dim,)), ("id", "<u8")])
 
 
 def _upper_bytes(m: int) -> int:
-    """Return the size of an item's links at an upper level: their number, and room for `m`."""
+    """Return the bytes of an item's links at an upper level."""
     return 4 + 4 * m
 
 
@@ -91,7 +91,7 @@ def _check_header(head: bytes, row: np.dtype[np.void], count: int, m: int, ef_co
     if (found, capacity, id_at - vector_at) != (count, count, 4 * dim):
         raise GalleryError(f"holds {found} × {(id_at - vector_at) // 4}, expected {count} × {dim}")
     layout = (0, row.itemsize, expected_at, m, 2 * m, m, max(ef_construction, m))
-    # The scale is that of the random levels: with a huge one, an item that is added later would get a huge level.
+    # The scale is that of the random levels; a huge one would give later items huge levels.
     if (start, row_bytes, vector_at, *links, breadth) != layout or not abs(scale * math.log(m) - 1) < 1e-9:
         raise GalleryError(f"is not an hnswlib index with M {m} and ef_construction {ef_construction}")
     if entry >= count:
@@ -102,7 +102,7 @@ def _check_header(head: bytes, row: np.dtype[np.void], count: int, m: int, ef_co
 def _check_size(found: int, row: np.dtype[np.void], count: int, m: int) -> int:
     """Return the most bytes that may follow the rows: sizes and links of the upper levels.
 
-    All items together have about `count / (m - 1)` levels; twice that and 1000 is never reached.
+    There are about `count / (m - 1)` levels in all; twice that plus 1000 is never reached.
     """
     rows = _HEADER.size + count * row.itemsize
     least = 4 * count
@@ -114,7 +114,7 @@ def _check_size(found: int, row: np.dtype[np.void], count: int, m: int) -> int:
 
 
 def _check_rows(file: _Hashed, row: np.dtype[np.void], count: int) -> NDArray[np.int64]:
-    """Check what all items have, a piece at a time; return their ids."""
+    """Check the record of every item; return the ids."""
     most_links = row["links"].shape[0]
     ids = np.empty(count, np.int64)
     at_once = max(1, _AT_ONCE // row.itemsize)
@@ -124,7 +124,7 @@ def _check_rows(file: _Hashed, row: np.dtype[np.void], count: int) -> NDArray[np
         if len(content) < size * row.itemsize:
             raise GalleryError("is truncated")
         rows = np.frombuffer(content, row)
-        # The upper half of a count marks deleted items, which we never make. Unused links are 0, or were used once.
+        # The upper half of a count marks deleted items, which are never written. Unused links are 0, or were used once.
         if rows["link_count"].max() > most_links or rows["links"].max() >= count:
             raise GalleryError("an item has too many links, or one to an item that does not exist")
         vectors = rows["vector"]
@@ -138,7 +138,7 @@ def _check_rows(file: _Hashed, row: np.dtype[np.void], count: int) -> NDArray[np
 
 
 def _check_upper(content: bytes, count: int, m: int) -> NDArray[np.int32]:
-    """Check, item by item, the size of its links at the upper levels and these; return the items' levels."""
+    """Check every item's links at the upper levels; return the items' levels."""
     if len(content) % 4:
         raise GalleryError("is truncated")
     words = np.frombuffer(content, "<u4")
@@ -154,9 +154,9 @@ def _check_upper(content: bytes, count: int, m: int) -> NDArray[np.int32]:
 
 
 def _walk(words: NDArray[np.uint32], count: int, m: int) -> tuple[NDArray[np.int32], list[int], list[int]]:
-    """Return each item's level, and of each list of links where it starts and its level.
+    """Return each item's level, and the start and level of each list of links.
 
-    Most items have no upper links, which is one word of 0.
+    Most items have no upper links: one word of 0.
     """
     levels = np.zeros(count, np.int32)
     starts: list[int] = []
@@ -176,5 +176,5 @@ def _walk(words: NDArray[np.uint32], count: int, m: int) -> tuple[NDArray[np.int
         at_level += range(1, level + 1)
         item, place = item + 1, end
     if item + len(words) - place != count:
-        raise GalleryError("is truncated, or longer than its items")
+        raise GalleryError("is truncated, or has bytes after its last item")
     return levels, starts, at_level

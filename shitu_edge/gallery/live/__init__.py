@@ -1,1 +1,1 @@
-"""A gallery in memory: a view that follows its file, and the index behind it."""
+"""A gallery in memory, which follows its file, and its index."""

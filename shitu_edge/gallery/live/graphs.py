@@ -1,4 +1,4 @@
-"""The graph file beside a gallery: written, put on record, loaded, and dropped when another takes its place."""
+"""The index file next to a gallery: writing, recording, loading and deleting it."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ from ...system.digest import file_sha256
 from ...system.files import open_regular
 from ...system.unfinished import replace, unfinished
 from ..index import GraphIndex, Ids
-from ..store import GraphRecord, Snapshot, Store
+from ..store import IndexRecord, Snapshot, Store
 from .view import contains
 
 _log = logging.getLogger(__name__)
 
 ROUNDING = 1e-5
-"""How far a number in a graph may be from the stored one: hnswlib divides rows by their length once more."""
+"""Tolerance between a number in an index and the stored one: hnswlib normalizes rows again."""
 _SAMPLE = 64
 _COPY_AT_ONCE = 1 << 20
 
 
 class GraphFiles:
-    """The graph files of one gallery. At most one is on record, and that one is never deleted.
+    """The index files of one gallery. At most one is recorded in it, and that one is never deleted.
 
-    A file gets its name, and files are dropped, only under the store's write lock: whoever drops sees on record what
-    other processes have put there, and nobody's file lies there without being on record yet.
+    Files are renamed into place and deleted only under the store's write lock, so a process that deletes sees the
+    records of others, and no file is in place before it is recorded.
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._unusable: tuple[str, tuple[int, ...]] | None = None
 
-    def is_news(self, record: GraphRecord, graph: GraphIndex | None) -> bool:
-        """Return whether the graph on record is another than the one in use, and its file not as unusable as it was."""
+    def is_news(self, record: IndexRecord, graph: GraphIndex | None) -> bool:
+        """Return whether the recorded index is not in use and has not been refused."""
         in_use = graph is not None and graph.digest == record.sha256
         return not in_use and self._unusable != (record.sha256, self._stamp(record.sha256))
 
-    def load(self, record: GraphRecord) -> GraphIndex | None:
-        """Return the graph on record, None (and a warning) if its file is not sound."""
+    def load(self, record: IndexRecord) -> GraphIndex | None:
+        """Return the recorded index; None, with a warning, if its file is damaged."""
         stamp = self._stamp(record.sha256)
         try:
             return self.read(record)
@@ -56,11 +56,11 @@ class GraphFiles:
             _log.warning("index not usable: %s", error)
             return None
 
-    def read(self, record: GraphRecord) -> GraphIndex:
-        """Return a graph on record, which nobody else has.
+    def read(self, record: IndexRecord) -> GraphIndex:
+        """Load the recorded index from its file.
 
         Raises:
-            GalleryError: its file is missing, altered, unsound, or not what the record says.
+            GalleryError: the file is missing, damaged, or not what the record says.
         """
         path = self._path(record.sha256)
         try:
@@ -69,18 +69,18 @@ class GraphFiles:
             raise GalleryError(f"{path}: {error.strerror}") from error
 
     def refuse(self, graph: GraphIndex, reason: str) -> None:
-        """Take a graph on record for unusable, and warn.
+        """Mark a recorded index as unusable, warn, and delete its record.
 
-        It is taken off the record too: an item that is added later may be what a forged graph says that it is not.
+        A later item could get an id under which a forged index holds other content.
         """
         assert graph.digest
         self._unusable = graph.digest, self._stamp(graph.digest)
         _log.warning("index not usable: %s: %s", self._path(graph.digest), reason)
         with suppress(GalleryError):
-            self._store.forget_graph(graph.digest)
+            self._store.forget_index(graph.digest)
 
     def check_writable(self) -> None:
-        """Check that a graph could be written and put on record, before the minutes that it takes to build.
+        """Check that an index can be written and recorded, before the minutes that building takes.
 
         Raises:
             GalleryError: the gallery or its folder cannot be written here.
@@ -93,24 +93,24 @@ class GraphFiles:
                 raise OSError(errno.EACCES, os.strerror(errno.EACCES), path)
 
     def save(self, graph: GraphIndex, revision: int) -> None:
-        """Write a graph of a revision durably and put it on record.
+        """Write the index of a revision durably and record it.
 
         Raises:
             GalleryError: it cannot be written.
         """
         with self._written(), unfinished(self._store.path) as partial:
             graph.save(partial)
-            record = GraphRecord(file_sha256(partial), revision, len(graph), graph.parameters)
+            record = IndexRecord(file_sha256(partial), revision, len(graph), graph.parameters)
             try:
-                self._store.record_graph(record, lambda: replace(partial, self._path(record.sha256)))
+                self._store.record_index(record, lambda: replace(partial, self._path(record.sha256)))
             except GalleryError:
                 with suppress(GalleryError):
-                    self.drop_stale()  # it has its name already and is not on record
+                    self.drop_stale()  # it is in place already but not recorded
                 raise
         graph.digest = record.sha256
 
-    def copy(self, record: GraphRecord, gallery: Path) -> None:
-        """Copy a graph on record to beside a copy of the gallery; without it, that one is searched exactly."""
+    def copy(self, record: IndexRecord, gallery: Path) -> None:
+        """Copy the recorded index next to a copy of the gallery, which is else searched exactly."""
         source = self._path(record.sha256)
         target = gallery.with_name(source.name.replace(self._store.path.name, gallery.name, 1))
         try:
@@ -122,9 +122,9 @@ class GraphFiles:
             _log.warning("index not copied: %s: %s", target, error.strerror)
 
     def drop_stale(self) -> None:
-        """Delete the graph files beside the gallery that are not the one on record."""
+        """Delete index files other than the recorded one."""
         with self._store.locked():
-            record = self._store.graph()
+            record = self._store.index()
             current = self._path(record.sha256) if record else None
             for path in self._store.path.parent.glob(f"{glob.escape(self._store.path.name)}.{'[0-9a-f]' * 16}.hnsw"):
                 if path != current:
@@ -139,7 +139,7 @@ class GraphFiles:
             raise GalleryError(f"{self._store.path}: the index cannot be written: {error.strerror}") from error
 
     def _stamp(self, digest: str) -> tuple[int, ...]:
-        """Return what changes when the file is written again."""
+        """Return the file's time, size and inode; empty without a file."""
         try:
             found = self._path(digest).stat()
         except OSError:
@@ -151,16 +151,15 @@ class GraphFiles:
 
 
 def misfit(graph: GraphIndex, snapshot: Snapshot, ids: Ids) -> str | None:
-    """Return why a graph cannot be one of this gallery, which holds `ids` (N,), ascending; None if nothing says so.
+    """Return why an index cannot belong to this gallery with `ids` (N,), ascending; None if it can.
 
-    A sample of its items is compared with the stored embeddings. An id that is yet to be given would one day hide the
-    item that gets it.
+    A random sample is compared with the stored embeddings. An id not yet given would hide a later item.
     """
     if graph.ids[-1] > snapshot.last_id:
-        return "it holds an item that the gallery never had"
-    chosen = random.SystemRandom().sample(range(len(graph)), min(_SAMPLE, len(graph)))  # not to be foreseen
+        return "it holds an item the gallery never had"
+    chosen = random.SystemRandom().sample(range(len(graph)), min(_SAMPLE, len(graph)))  # unpredictable
     sample = graph.ids[sorted(chosen)]
     sample = sample[contains(ids, sample)]
     if len(sample) and np.abs(graph.rows(sample) - snapshot.embeddings(sample)).max() > ROUNDING:
-        return "its rows are not the stored embeddings"
+        return "its rows differ from the stored embeddings"
     return None

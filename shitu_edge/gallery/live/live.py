@@ -1,4 +1,4 @@
-"""A gallery in memory: the view that follows its file, and the graph behind it."""
+"""A gallery in memory: the view that follows its file, and its index."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import replace
 from ...errors import GalleryError
 from ..index import GraphIndex, GraphParameters, Ids, Progress
 from ..index.exact import ExactIndex
-from ..store import GraphRecord, Snapshot, Store
+from ..store import IndexRecord, Snapshot, Store
 from .graphs import GraphFiles, misfit
 from .sole import sole_builder
 from .upkeep import Upkeep
@@ -18,19 +18,19 @@ from .view import Roster, View, contains
 _log = logging.getLogger(__name__)
 
 GRAPH_FROM = 20_000
-"""Items from which a graph beats the exact search of one image's crops (`benchmarks/search.py`)."""
+"""Items from which an index is faster than exact search of one image's crops (`benchmarks/search.py`)."""
 
 _PENDING_SHARE = 0.02
-"""Of the items, those that the graph may lack: comparing costs a tenth of a search (`benchmarks/gallery.py`)."""
+"""Share of items that the index may lack: comparing them costs a tenth of a search (`benchmarks/gallery.py`)."""
 _DEAD_SHARE = 0.1
-"""Of the graph, what the gallery may have lost before it is built anew, not just extended."""
+"""Share of removed items above which an index is rebuilt instead of extended."""
 
 
 class Live:
-    """What a gallery holds now, whoever changes it. Safe from several threads."""
+    """The current content of a gallery, whoever changes it. Thread-safe."""
 
     def __init__(self, store: Store, background: bool) -> None:
-        """Read it; with `background`, its graph is brought up to date when `consider` finds that it pays."""
+        """Read the gallery; with `background`, `consider` updates its index when that pays."""
         self.graphs = GraphFiles(store)
         self.upkeep = Upkeep()
         self._store = store
@@ -42,14 +42,14 @@ class Live:
         self._view = self._load()
 
     def close(self) -> None:
-        """Cancel an index being built, close the store, and let go of all that is in memory."""
+        """Cancel an index build, close the store and free the memory."""
         self.upkeep.close()
         self._store.close()
         self._closed = True
         self._view = View(0, Roster.empty(), None, 0, ExactIndex.empty(self._store.meta.dim))
 
     def view(self) -> View:
-        """Return a view of everything committed by now; the price without a change is one `PRAGMA`."""
+        """Return a view of all commits so far; without a new one that costs one `PRAGMA`."""
         if self._store.data_version() != self._data_version:
             with self._refreshing:
                 version = self._store.data_version()
@@ -57,34 +57,34 @@ class Live:
                     self._view = self._refreshed(self._view)
                     self._data_version = version
         view = self._view
-        if self._closed:  # asked after the view was taken, or an empty one might be searched
+        if self._closed:  # checked after reading the view, or an empty one might be searched
             raise GalleryError(f"{self._store.path}: is closed")
         return view
 
     def consider(self) -> None:
-        """Have the graph brought up to date in the background, where that pays and is wanted."""
+        """Update the index in the background, if enabled and worthwhile."""
         try:
             if self._background and self._needs_graph(self.view()):
                 self.upkeep.start(self._tend)
-        except GalleryError as error:  # the change that calls for it is done, whatever becomes of the index
+        except GalleryError as error:  # the change is committed, whatever happens to the index
             _log.warning("%s", error)
 
     def needs_graph(self) -> bool:
-        """Return whether a graph would pay, when none is being taken over any more."""
+        """Wait for background work; return whether an index would pay."""
         self.upkeep.wait()
         return self._needs_graph(self.view())
 
     def reindex(self, parameters: GraphParameters | None, anew: bool, threads: int, progress: Progress | None) -> None:
-        """Bring the graph up to date and search it from now on; see `GalleryIndex.rebuild`."""
+        """Update the index and search it from now on; see `GalleryIndex.rebuild`."""
         self._store.home.require(self._store.path)
         with self._indexing:
             self.graphs.check_writable()
-            record = self._store.graph()
+            record = self._store.index()
             parameters = parameters or (record.parameters if record else GraphParameters())
-            with self._store.snapshot() as snapshot:  # open all the while, so that nothing read from it can be pruned
+            with self._store.snapshot() as snapshot:  # kept open, so that nothing read from it is pruned
                 ids = snapshot.load().added
                 if not len(ids):
-                    raise GalleryError(f"{self._store.path}: is empty, there is nothing to index")
+                    raise GalleryError(f"{self._store.path}: is empty, so there is nothing to index")
                 base = None if anew or record is None else self._graph_to_extend(record, parameters, snapshot, ids)
                 if base is None:
                     dim = self._store.meta.dim
@@ -97,9 +97,9 @@ class Live:
             self.graphs.drop_stale()
 
     def _graph_to_extend(
-        self, record: GraphRecord, parameters: GraphParameters, snapshot: Snapshot, ids: Ids
+        self, record: IndexRecord, parameters: GraphParameters, snapshot: Snapshot, ids: Ids
     ) -> GraphIndex | None:
-        """Return a copy of the graph on record, unless it was built otherwise or too much of it is dead."""
+        """Return a copy of the recorded index, unless its parameters differ or too many items are removed."""
         if replace(record.parameters, ef=parameters.ef) != parameters:
             return None
         graph = self.graphs.load(record)
@@ -111,15 +111,13 @@ class Live:
         return graph if contains(ids, graph.ids).sum() >= (1 - _DEAD_SHARE) * len(graph) else None
 
     def _load(self) -> View:
-        record = self._store.graph()
+        record = self._store.index()
         graph = self.graphs.load(record) if record else None
         with self._store.snapshot() as snapshot:
             view = self._view_of(snapshot, graph)
         if len(view.roster) >= GRAPH_FROM and view.graph is None:
             path = self._store.path
-            _log.warning(
-                "%s has no usable index, so searches take longer; `shitu-edge gallery reindex %s` builds it", path, path
-            )
+            _log.warning("%s: no usable index, so searches are slower; run `shitu-edge gallery reindex %s`", path, path)
         return view
 
     def _view_of(self, snapshot: Snapshot, graph: GraphIndex | None) -> View:
@@ -131,7 +129,7 @@ class Live:
         return View.of(load.revision, roster, graph, self._store.meta.dim, snapshot.embeddings)
 
     def _refreshed(self, view: View) -> View:
-        record = self._store.graph()
+        record = self._store.index()
         if record and self.graphs.is_news(record, view.graph):
             self.upkeep.start(self._tend)
         with self._store.snapshot() as snapshot:
@@ -148,7 +146,7 @@ class Live:
         return graph is None or len(view.exact) > _PENDING_SHARE * items or view.dead > _DEAD_SHARE * len(graph)
 
     def _tend(self) -> None:
-        """Take over a graph that another process has put on record, and have one built where it pays."""
+        """Load an index that another process recorded, and build one if that pays."""
         self._adopt()
         if self._background and self._needs_graph(self.view()):
             if self.upkeep.build_apart(self._store.path):
@@ -159,19 +157,19 @@ class Live:
                         self.reindex(None, False, 1, self.upkeep.go_on)
 
     def _adopt(self) -> None:
-        record = self._store.graph()
+        record = self._store.index()
         while record and self.graphs.is_news(record, self._view.graph):
             graph = self.graphs.load(record)
             if graph:
                 self._swap_in(graph)
-            record = self._store.graph()
+            record = self._store.index()
 
     def _swap_in(self, graph: GraphIndex) -> None:
-        """Search a graph from now on, and exactly what it lacks; nobody waits for the reading."""
+        """Use an index from now on, and exact search for what it lacks; no search waits meanwhile."""
         with self._store.snapshot() as snapshot:
             view = self._view_of(snapshot, graph)
         if view.graph is None:
-            return  # what is in use is better than what was refused
+            return  # the index was refused; keep the one in use
         with self._refreshing:
             version = self._store.data_version()
             self._view = self._refreshed(view)

@@ -1,4 +1,4 @@
-"""One process at a time that builds the graph of a gallery."""
+"""A lock: one process at a time builds a gallery's index."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from ...errors import GalleryError
 
 @contextmanager
 def sole_builder(path: Path) -> Iterator[bool]:
-    """Yield whether nobody else builds the graph of a gallery, and keep others from it until the end.
+    """Yield True and hold the lock, or False if another process holds it.
 
-    The lock is one of the operating system on a file beside the gallery, so it ends with the process however that ends.
+    It is a lock of the operating system on a file next to the gallery, so it ends with the process.
 
     Raises:
         GalleryError: the file cannot be written.
@@ -25,19 +25,19 @@ def sole_builder(path: Path) -> Iterator[bool]:
         descriptor = os.open(name, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
         raise GalleryError(f"{path}: the index cannot be written: {error.strerror}") from error
-    # Without a name any more, it is what another builder has just deleted, and would keep nobody out.
+    # Without a name, it is a file that another builder has just deleted, and locks out nobody.
     alone = _lock(descriptor) and os.fstat(descriptor).st_nlink > 0
     try:
         yield alone
     finally:
         if alone:
-            with suppress(OSError):  # Windows deletes no open file; an empty one does no harm
+            with suppress(OSError):  # Windows deletes no open file
                 name.unlink()
         os.close(descriptor)
 
 
 def _lock(descriptor: int) -> bool:
-    """Return whether nobody has a lock on a file; where there are no locks, nobody has."""
+    """Lock a file; return False if another process has. File systems without locks give True."""
     try:
         if sys.platform == "win32":
             import msvcrt

@@ -1,7 +1,7 @@
-"""What a search looks at: all items of one revision, in memory and unchanging.
+"""All items of one revision in memory, immutable, as searches use them.
 
-A graph over some base, the items that the graph lacks as exact rows, and the labels of what the gallery holds now. What
-was removed since may still be in the graph: a search passes over it.
+That is an index of an earlier revision, exact rows of the items it lacks, and the current labels. Removed items may
+still be in the index; searches skip them.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from ..index import GraphIndex, Ids, Rows
 from ..index.exact import ExactIndex, merge
 
 Fetch = Callable[[Ids], Rows]
-"""Reads the embeddings of items, by ascending ids."""
+"""Returns the embeddings of items, by ascending ids."""
 
 
 class Roster:
-    """The ids of a revision's items, ascending, and their labels. Never changed; the names are shared by successors."""
+    """The ids of a revision's items, ascending, and their labels. Immutable; successors share the names."""
 
     def __init__(self, ids: Ids, numbers: NDArray[np.int32], names: list[str], lookup: dict[str, int]) -> None:
         self.ids = ids
@@ -32,17 +32,16 @@ class Roster:
 
     @classmethod
     def empty(cls) -> Roster:
-        """Return a roster of nobody."""
+        """Return an empty roster."""
         return cls(np.empty(0, np.int64), np.empty(0, np.int32), [], {})
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def changed(self, gone: Ids, come: Ids, labels: NDArray[np.int32], names: Sequence[str]) -> Roster:
-        """Return a roster without the ids that are gone, and then with those that have come, both ascending.
+        """Return a roster without the ids `gone`, then with the ids `come`, both ascending.
 
-        `labels` are places in `names`, which are all different. Only the newest roster may be asked, as names are
-        numbered here.
+        `labels` are indices into the distinct `names`. Call it on the newest roster only, as it extends shared names.
         """
         ids, numbers = self.ids, self._numbers
         if len(gone):
@@ -55,15 +54,15 @@ class Roster:
         return Roster(ids, numbers, self._names, self._lookup)
 
     def holds(self, ids: Ids) -> NDArray[np.bool_]:
-        """Return of ids in an array of any shape which are here."""
+        """Return which ids, in an array of any shape, are in the roster."""
         return contains(self.ids, ids)
 
     def labels(self, ids: Ids) -> list[str]:
-        """Return the labels of ids (N,) that are all here."""
+        """Return the labels of ids (N,), which must be in the roster."""
         return [self._names[number] for number in self._numbers[np.searchsorted(self.ids, ids)].tolist()]
 
     def _numbers_of(self, names: Sequence[str]) -> NDArray[np.int32]:
-        """Return the numbers of labels, no two of which are equal; those that have none yet are numbered."""
+        """Return the numbers of distinct labels; new ones are added."""
         new = [name for name in names if name not in self._lookup]
         self._lookup.update(zip(new, count(len(self._names)), strict=False))
         self._names.extend(new)
@@ -72,7 +71,7 @@ class Roster:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A revision in memory: `dead` items of the graph belong to it no more, `exact` holds those it lacks."""
+    """A revision in memory: `dead` items of the index were removed, `exact` holds those it lacks."""
 
     revision: int
     roster: Roster
@@ -82,7 +81,7 @@ class View:
 
     @classmethod
     def of(cls, revision: int, roster: Roster, graph: GraphIndex | None, dim: int, fetch: Fetch) -> View:
-        """Look at a roster through a graph, or through exact rows alone."""
+        """Return the view of a roster with an index, or with exact rows alone."""
         if graph is None:
             return cls(revision, roster, None, 0, ExactIndex(roster.ids, fetch(roster.ids)))
         lacking = roster.ids[~contains(graph.ids, roster.ids)]
@@ -93,9 +92,9 @@ class View:
     def changed(
         self, revision: int, gone: Ids, come: Ids, labels: NDArray[np.int32], names: Sequence[str], fetch: Fetch
     ) -> View:
-        """Return the view of a later revision, which lacks some ids and then has others; see `Roster.changed`.
+        """Return the view of a later revision; see `Roster.changed`.
 
-        An item may be among both, having another label now.
+        A renamed item is in both `gone` and `come`.
         """
         roster = self.roster.changed(gone, come, labels, names)
         lost, new = np.setdiff1d(gone, come), np.setdiff1d(come, gone)
@@ -116,7 +115,7 @@ class View:
             alive = None if self.dead == 0 else self.roster.holds
             found = self.graph.search(queries, min(k, len(self.graph) - self.dead), alive, workers)
             ids, similarities = merge(found, (ids, similarities), k)
-        return ids, similarities.clip(-1, 1)  # of rows that are of length 1 but for rounding
+        return ids, similarities.clip(-1, 1)  # rows have length 1 up to rounding
 
 
 def contains(ids: Ids, wanted: Ids) -> NDArray[np.bool_]:

@@ -1,4 +1,4 @@
-"""A collection of Milvus: rows that revisions added and removed, and a state. The only user of pymilvus."""
+"""A Milvus collection: rows with the revisions that added and removed them, and a state. The only user of pymilvus."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from ..store import GalleryItem
 AT_ONCE = 1000
 LABEL_BYTES = 65_535
 NEVER = 2**31 - 1
-"""`removed_in` of a row that is not removed."""
+"""`removed_in` of a current row."""
 IDLE = "idle"
-"""`push` of a state when none is under way."""
+"""`push` of a state while no push is running."""
 
 _NUMBERS = ("item", "added_in", "removed_in")
 KEY_BITS = 24
-"""A row's key is its item's id, and the revision that added it in the lower bits."""
+"""A row's key is its item's id, with the revision that added it in the lower bits."""
 _PROPERTY = "shitu_edge."
 _GRAPH = GraphParameters()
 _EF = default_ef(100_000)
-"""Milvus parts a collection, and every part has a graph of its own."""
+"""Milvus splits a collection into parts, each with its own index."""
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What a collection's properties say.
+    """The properties of a collection.
 
-    `digest` is that of the revision's content (`Revision.digest`); revision 0 is that of a first push under way. `push`
-    names the push under way.
+    `digest` is that of the revision's content (`Revision.digest`). Revision 0 means that the first push has not
+    completed. `push` names the running push.
     """
 
     gallery: str
@@ -50,13 +50,13 @@ class State:
 
 
 class Collection:
-    """A collection of a Milvus server, or of a Milvus Lite file, whether it exists yet or not."""
+    """A collection of a Milvus server or Milvus Lite file; it need not exist."""
 
     def __init__(self, uri: str, name: str, token: str, timeout_s: float) -> None:
         """Connect.
 
         Raises:
-            GalleryError: pymilvus is missing, or nobody answers.
+            GalleryError: pymilvus is missing, or the server does not answer.
         """
         self.local = uri.endswith(".db")
         self.place = f"{re.sub('//.*@', '//', uri)}, collection {name}"
@@ -77,7 +77,7 @@ class Collection:
             return bool(self._client.has_collection(self._name, timeout=self._timeout_s))
 
     def create(self, state: State) -> None:
-        """Create it, empty, for a gallery, or complete what was cut short."""
+        """Create it, empty, or complete an interrupted creation."""
         if not self.exists():
             types = self._milvus.DataType
             schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
@@ -102,7 +102,7 @@ class Collection:
                 self._client.create_index(self._name, index, timeout=self._timeout_s, sync=False)
 
     def load(self) -> None:
-        """Make it ready to be read, as it is already on a server where nobody has released it."""
+        """Load it for reading, in case it was released."""
         with self._mapped_errors():
             self._client.load_collection(self._name, timeout=None if self.local else self._timeout_s)
 
@@ -110,28 +110,28 @@ class Collection:
         """Read the properties.
 
         Raises:
-            GalleryError: it does not exist, or no push has made it.
+            GalleryError: it does not exist, or was not created by a push.
         """
         with self._mapped_errors():
             found = self._client.describe_collection(self._name, timeout=self._timeout_s)["properties"]
         facts = {name: found.get(_PROPERTY + name) for name in State.__slots__}
         if None in facts.values():
-            raise GalleryError(f"{self.place}: is not one that `shitu-edge gallery push` has made")
+            raise GalleryError(f"{self.place}: was not created by `shitu-edge gallery push`")
         return State(**(facts | {name: int(facts[name]) for name in ("dim", "revision")}))
 
     def record(self, **facts: object) -> None:
-        """Set some of the state, at once."""
+        """Set properties of the state, atomically."""
         with self._mapped_errors():
             self._client.alter_collection_properties(self._name, _properties(**facts), timeout=self._timeout_s)
 
     def has_graph(self) -> bool:
-        """Return whether its index is an HNSW graph; an administrator may have given it another one."""
+        """Return whether its index is HNSW; an administrator may have replaced it."""
         with self._mapped_errors():
             index = self._client.describe_index(self._name, "embedding", timeout=self._timeout_s)
         return bool(index and index["index_type"] == "HNSW")
 
     def search(self, queries: Rows, k: int, revision: int, *, graph: bool) -> list[tuple[Match, ...]]:
-        """Return each query's `k` nearest items of a revision, equal ones by id."""
+        """Return each query's `k` nearest items of a revision, ties by id."""
         parameters = {"ef": max(_EF, k)} if graph else {}
         with self._mapped_errors():
             answers = self._client.search(
@@ -148,7 +148,7 @@ class Collection:
         return [tuple(sorted(map(_match, hits), key=_by_similarity)) for hits in answers]
 
     def read(self, condition: str, fields: Sequence[str]) -> Iterator[list[dict[str, Any]]]:
-        """Yield all rows that meet a condition, some at a time, everything written before included."""
+        """Yield all rows that meet a condition, some at a time, including everything written before."""
         with self._mapped_errors():
             rows = self._client.query_iterator(
                 self._name,
@@ -164,34 +164,34 @@ class Collection:
             finally:
                 rows.close()
 
-    def insert(self, entries: Sequence[GalleryItem], embeddings: Rows, revision: int) -> None:
-        """Write the rows of items that a revision adds, whether they are there already or not."""
+    def insert(self, items: Sequence[GalleryItem], embeddings: Rows, revision: int) -> None:
+        """Write the rows of items that a revision adds; existing ones are overwritten."""
         self._upsert(
             {
-                "key": entry.id << KEY_BITS | revision,
-                "item": entry.id,
-                "label": entry.label,
+                "key": item.id << KEY_BITS | revision,
+                "item": item.id,
+                "label": item.label,
                 "added_in": revision,
                 "removed_in": NEVER,
                 "embedding": embedding,
             }
-            for entry, embedding in zip(entries, embeddings, strict=True)
+            for item, embedding in zip(items, embeddings, strict=True)
         )
 
     def set_removed(self, condition: str, revision: int) -> None:
-        """Write when rows were removed. They go back and forth whole: Milvus before 2.6 changes no single field."""
+        """Mark rows as removed. They are rewritten whole, as Milvus before 2.6 cannot change single fields."""
         for rows in self.read(condition, ["*"]):
             self._upsert({**row, "removed_in": revision} for row in rows)
 
     def delete(self, condition: str) -> None:
-        """Delete rows for good, by key: by a condition, Milvus might miss what was written just before."""
+        """Delete rows, by key: by condition, Milvus might miss recent writes."""
         keys = [row["key"] for rows in self.read(condition, []) for row in rows]
         for start in range(0, len(keys), AT_ONCE):
             with self._mapped_errors():
                 self._client.delete(self._name, ids=keys[start : start + AT_ONCE], timeout=self._timeout_s)
 
     def flush(self) -> None:
-        """Let Milvus Lite build its graph, which it does of what is flushed; a server flushes by itself."""
+        """Flush, so that Milvus Lite builds its index; servers flush automatically."""
         with self._mapped_errors():
             self._client.flush(self._name)
 
@@ -213,7 +213,7 @@ class Collection:
 
 
 def at(revision: int) -> str:
-    """Return the condition that a row belongs to a revision."""
+    """Return the condition for rows of a revision."""
     return f"added_in <= {revision} and removed_in > {revision}"
 
 
@@ -239,7 +239,7 @@ def _import_pymilvus() -> Any:
         import pymilvus
     except ImportError as error:
         raise GalleryError(f"Milvus needs pymilvus ({error}); pip install pymilvus") from error
-    if first:  # it prints a stack trace of every error that it raises
+    if first:  # it prints a stack trace for every error it raises
         for name in ("pymilvus", "pymilvus.milvus_client", "milvus_lite"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
     return pymilvus

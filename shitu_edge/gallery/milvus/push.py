@@ -1,11 +1,11 @@
-"""Putting a gallery into Milvus, and later only what has changed.
+"""Sending a gallery to Milvus, and later its changes.
 
-    1. new rows are written under the gallery's revision, which no search asks for yet
-    2. rows that are gone are marked as removed in it, which no search of an earlier revision heeds
-    3. what a push that was cut short has left is taken back
-    4. a wait, until every search sees all that; then the collection's revision is set
+    1. write new rows under the gallery's revision, which no search asks for yet
+    2. mark removed rows with that revision, which searches of earlier ones ignore
+    3. undo what an interrupted push has left
+    4. wait until every search sees all that, then set the collection's revision
 
-So a push may be cut short anywhere and repeated. What an earlier revision needed goes with the push after it.
+So a push may be interrupted anywhere and repeated. Rows that only earlier revisions need are deleted by the next push.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from ..store import GalleryItem
 from .collection import AT_ONCE, IDLE, KEY_BITS, NEVER, Collection, State, at
 
 SETTLE_S = 10.0
-"""What a push waits between its last row and the new revision: twice what a search may lag behind."""
+"""Wait between a push's last row and the new revision: twice the lag of a search."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
-    """What a push has sent and taken away, a renamed item being both, and the collection's revision since."""
+    """Numbers of items sent and removed by a push (a renamed item is both), and the collection's new revision."""
 
     added: int
     removed: int
@@ -38,7 +38,7 @@ class Pushed:
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """What leads from the collection's revision to the gallery's."""
+    """The difference between the collection's revision and the gallery's."""
 
     revision: int
     removed: list[int]
@@ -55,23 +55,22 @@ def push(
     settle_s: float = SETTLE_S,
     progress: Progress | None = None,
 ) -> Pushed:
-    """Bring a collection to the gallery's revision; it is created where it is missing.
+    """Bring a collection, created if missing, to the gallery's revision.
 
-    One machine at a time should push. If two do, the later one goes on and the other one raises.
+    One machine at a time should push. If two do, the later one continues and the other raises.
 
     Args:
         gallery: what to push.
         uri: as for `MilvusGallery.open`.
         collection: its name.
         token: as for `MilvusGallery.open`.
-        timeout_s: how long to wait for any one answer.
-        settle_s: more than the server's `common.gracefulTime`; nothing waits in Milvus Lite, where nothing lags.
+        timeout_s: per request.
+        settle_s: must exceed the server's `common.gracefulTime`; ignored for Milvus Lite.
         progress: called with the rows done and their total.
 
     Raises:
-        GalleryError: pymilvus is missing, nobody answers, the collection is another gallery's, or of a copy that has
-            gone another way or further, or a label is one that
-            `gallery add` would refuse; FingerprintError: another extractor made it.
+        GalleryError: pymilvus is missing, the server does not answer, the collection holds another gallery or a newer
+            or different copy, or `gallery add` would refuse a label; FingerprintError: the extractor differs.
     """
     with closing(Collection(uri, collection, token, timeout_s)) as target:
         state = target.state() if target.exists() else _new_state(gallery)
@@ -91,7 +90,7 @@ def push(
 
 
 class _Turn:
-    """One push's turn at a collection, which ends when another push takes it."""
+    """One push's turn at a collection, which ends when another push begins."""
 
     def __init__(self, target: Collection, state: State, settle_s: float) -> None:
         self._target = target
@@ -101,19 +100,19 @@ class _Turn:
         self._own = uuid.uuid4().hex
         target.record(push=self._own)
         if self._resumed:
-            time.sleep(settle_s)  # for another push to notice, if there is one
+            time.sleep(settle_s)  # for another running push to notice
 
     def send(self, gallery: Gallery, change: _Change, progress: Progress | None) -> None:
-        """Write and mark rows; no search sees a difference."""
+        """Write and mark rows, invisibly to searches."""
         target, head = self._target, change.revision
         total, done = len(change.added) + len(change.removed), 0
         there = self._sent_before(head)
         for start in range(0, len(change.added), AT_ONCE):
             batch = change.added[start : start + AT_ONCE]
-            missing = [entry for entry in batch if entry.id not in there]
+            missing = [item for item in batch if item.id not in there]
             if missing:
                 self._check()
-                target.insert(missing, gallery.embeddings([entry.id for entry in missing]), head)
+                target.insert(missing, gallery.embeddings([item.id for item in missing]), head)
             done += len(batch)
             if progress:
                 progress(done, total)
@@ -139,7 +138,7 @@ class _Turn:
         target.record(revision=head, digest=digest, push=IDLE)
 
     def _sent_before(self, head: int) -> set[int]:
-        """Return the items that a push of the same revision has written before it was cut short."""
+        """Return the items written by an interrupted push of the same revision."""
         if not self._resumed:
             return set()
         return {row["item"] for rows in self._target.read(f"added_in == {head}", ["item"]) for row in rows}
@@ -158,17 +157,21 @@ def _check_same(gallery: Gallery, target: Collection, state: State) -> None:
     meta = gallery.meta
     if (state.fingerprint, state.dim) != (meta.fingerprint, meta.dim):
         raise FingerprintError(
-            f"{target.place}: expected {state.dim} numbers of the extractor {state.extractor} "
-            f"({state.fingerprint[:8]}), found {meta.dim} of {meta.extractor} ({meta.fingerprint[:8]})"
+            f"{target.place}: holds {state.dim} numbers per item by extractor {state.extractor} "
+            f"({state.fingerprint[:8]}), the gallery {meta.dim} by {meta.extractor} ({meta.fingerprint[:8]}); "
+            "push to another collection"
         )
     if state.gallery != gallery.history.id:
         raise GalleryError(f"{target.place}: holds another gallery; push to a collection of another name")
     if state.revision > gallery.revision:
         raise GalleryError(
-            f"{target.place}: has revision {state.revision}, the gallery only {gallery.revision}; is it an old copy?"
+            f"{target.place}: is at revision {state.revision}, the gallery only at {gallery.revision}; "
+            "push from the newest copy"
         )
     if state.revision and state.digest != _digests(gallery)[state.revision]:
-        raise GalleryError(f"{target.place}: revision {state.revision} was pushed from another copy, which differs")
+        raise GalleryError(
+            f"{target.place}: revision {state.revision} was pushed from another copy; push from that one"
+        )
 
 
 def _digests(gallery: Gallery) -> dict[int, str]:
@@ -176,7 +179,7 @@ def _digests(gallery: Gallery) -> dict[int, str]:
 
 
 def _change(gallery: Gallery, target: Collection, base: int) -> _Change:
-    """Ask the gallery's history; where it does not reach back, compare the collection's rows with the gallery's."""
+    """Return the difference by the gallery's history or, if that was pruned, by comparing all rows."""
     head = gallery.revision
     if base:
         try:
@@ -184,28 +187,30 @@ def _change(gallery: Gallery, target: Collection, base: int) -> _Change:
         except GalleryError:
             pass
         else:
-            return _between(head, {(entry.id, entry.label) for entry in difference.removed}, difference.added)
+            return _between(head, {(item.id, item.label) for item in difference.removed}, difference.added)
     found = target.read(at(base), ["item", "label"]) if base else ()
     there = {(row["item"], row["label"]) for rows in found for row in rows}
-    entries = gallery.items()
+    items = gallery.items()
     while gallery.revision != head:
-        head, entries = gallery.revision, gallery.items()
-    return _between(head, there, entries)
+        head, items = gallery.revision, gallery.items()
+    return _between(head, there, items)
 
 
 def _between(head: int, old: set[tuple[int, str]], new: Sequence[GalleryItem]) -> _Change:
-    """Leave out what is the same on both sides."""
-    removed = {item for item, _ in old.difference((entry.id, entry.label) for entry in new)}
-    added = [entry for entry in new if (entry.id, entry.label) not in old or entry.id in removed]
+    """Return the difference of two contents."""
+    removed = {item_id for item_id, _ in old.difference((item.id, item.label) for item in new)}
+    added = [item for item in new if (item.id, item.label) not in old or item.id in removed]
     return _Change(head, sorted(removed), added)
 
 
-def _check_keys(revision: int, entries: Sequence[GalleryItem]) -> None:
-    """Check that keys fit in, and that labels are as `gallery add` takes them, which older galleries may not be."""
-    last = max((entry.id for entry in entries), default=0)
+def _check_keys(revision: int, items: Sequence[GalleryItem]) -> None:
+    """Check that keys fit, and that `gallery add` would accept the labels."""
+    last = max((item.id for item in items), default=0)
     if revision >= 1 << KEY_BITS or last >= 1 << 63 - KEY_BITS:
-        raise GalleryError(f"revision {revision} or item {last} is beyond what keys have room for; build it anew")
-    for entry in entries:
-        fault = label_fault(entry.label)
+        raise GalleryError(
+            f"revision {revision} or item {last} exceeds what Milvus keys can hold; build the gallery again"
+        )
+    for item in items:
+        fault = label_fault(item.label)
         if fault:
-            raise GalleryError(f"item {entry.id}: its label {fault}; `gallery relabel` gives it another")
+            raise GalleryError(f"item {item.id}: its label {fault}; change it with `gallery relabel`")

@@ -14,9 +14,9 @@ from .collection import Collection, State
 
 
 class MilvusGallery:
-    """A gallery that `push` has put into Milvus, to search. A context manager; safe from several threads.
+    """A gallery in Milvus, for searching. A context manager; thread-safe.
 
-    A complete push is noticed by the next search.
+    The next search after a push sees its revision.
     """
 
     def __init__(self, collection: Collection, state: State, *, graph: bool) -> None:
@@ -29,18 +29,18 @@ class MilvusGallery:
         """Connect to a collection.
 
         Args:
-            uri: `http://host:19530` of a server, or a Milvus Lite file `….db`, which one process at a time can open.
+            uri: `http://host:19530` of a server, or a Milvus Lite file `….db`, for one process at a time.
             collection: its name.
-            token: `user:password` or an API key, where the server asks for it.
-            timeout_s: how long to wait for any one answer.
+            token: `user:password` or an API key, if the server needs one.
+            timeout_s: per request.
 
         Raises:
-            GalleryError: pymilvus is missing, nobody answers, or no push has made such a collection and completed.
+            GalleryError: pymilvus is missing, the server does not answer, or no push to this collection has completed.
         """
         opened = Collection(uri, collection, token, timeout_s)
         try:
             if not opened.exists():
-                raise GalleryError(f"{opened.place}: does not exist; `shitu-edge gallery push` makes it")
+                raise GalleryError(f"{opened.place}: does not exist; create it with `shitu-edge gallery push`")
             state = opened.state()
             if not state.revision:
                 raise GalleryError(f"{opened.place}: its first push is not complete; push again")

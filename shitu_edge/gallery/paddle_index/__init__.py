@@ -1,4 +1,4 @@
-"""A gallery that PaddleClas or PaddleX made: a faiss index and a map from its ids to labels, read without either."""
+"""Reader of PaddleClas' and PaddleX' galleries: a faiss index and a map from its ids to labels."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ class PaddleIndex:
 
 
 def read_paddle_index(folder: Path) -> PaddleIndex:
-    """Read the folder with `vector.index` and `id_map.pkl` or `id_map.yaml` that PaddleClas or PaddleX built.
+    """Read a folder with `vector.index` and `id_map.pkl` or `id_map.yaml`, as PaddleClas and PaddleX write it.
 
     Raises:
-        GalleryError: a file is missing, damaged or of a kind that is not understood, ids are on one side only, a
-            label is refused by `normal_label`, or a vector is not a unit vector.
+        GalleryError: a file is missing, damaged or of an unsupported kind, the ids of both files differ, a label is
+            refused by `normal_label`, or a vector is not a unit vector.
     """
     path = folder / INDEX
     if not path.is_file():
-        raise GalleryError(f"{folder}: expected a folder with {INDEX}, found none in it")
+        raise GalleryError(f"{folder}: expected {INDEX} in this folder, found none")
     map_path = find_id_map(folder)
     found = read_faiss(path)
     texts = read_id_map(folder, len(found.ids))
@@ -55,7 +55,7 @@ def read_paddle_index(folder: Path) -> PaddleIndex:
 def _check_ids(folder: Path, map_name: str, ids: NDArray[np.int64], texts: dict[int, str]) -> None:
     known = set(ids.tolist())
     if len(known) < len(ids):
-        raise GalleryError(f"{folder / INDEX}: expected each id once, found {len(ids) - len(known)} again")
+        raise GalleryError(f"{folder / INDEX}: expected each id once, found {len(ids) - len(known)} repeated")
     for name, other, missing in ((INDEX, map_name, known - texts.keys()), (map_name, INDEX, texts.keys() - known)):
         if missing:
             raise GalleryError(
@@ -76,10 +76,10 @@ def _check_lengths(path: Path, ids: NDArray[np.int64], vectors: NDArray[np.float
 
 
 def _split(text: str) -> tuple[str, str]:
-    """Return source and label of PaddleClas' `path<TAB>label`, its `path label`, or a label alone.
+    """Return source and label of `path<TAB>label`, `path label`, or a label alone.
 
-    PaddleClas pickles the line of its label file, whatever the delimiter and with further columns, of which it reads
-    none; early PaddleX 3 pickled the label.
+    PaddleClas pickles the line of its label file, with any delimiter and extra columns; early PaddleX 3 pickled the
+    label.
     """
     source, *columns = text.split("\t")
     if columns:

@@ -1,10 +1,9 @@
-"""Ids and vectors out of a file that faiss wrote, without faiss.
+"""Reader of faiss files without faiss: ids and vectors.
 
-The layout is that of `faiss/impl/index_write.cpp`, little-endian: four letters for the kind, a header, and what the
-kind holds; a list is its length as uint64, then its elements. Understood are the kinds that keep float32 vectors as
-they are: Flat, HNSWFlat and IVFFlat, alone or in an IDMap. The metric, inner product or L2, changes nothing about
-the vectors. A file may be hostile: every length is compared with the bytes left before anything is allocated, so what
-is read takes no more memory than the file's size.
+The layout is that of `faiss/impl/index_write.cpp`, little-endian: four letters for the kind, a header, and the kind's
+content; a list is its length as uint64, then its elements. Supported are the kinds with plain float32 vectors: Flat,
+HNSWFlat and IVFFlat, alone or in an IDMap, with inner product or L2. A file may be hostile: every length is compared
+with the bytes left before anything is allocated, so reading takes no more memory than the file's size.
 """
 
 from __future__ import annotations
@@ -50,17 +49,17 @@ _HASH_TABLE = 2
 
 @dataclass(frozen=True, slots=True)
 class FaissVectors:
-    """What an index holds, in the file's order: ids (N,) and vectors (N, D), finite."""
+    """Ids (N,) and finite vectors (N, D) of an index, in file order."""
 
     ids: NDArray[np.int64]
     vectors: NDArray[np.float32]
 
 
 def read_faiss(path: Path) -> FaissVectors:
-    """Read the vectors of an index; without an IDMap, ids are the positions 0 to N-1 or those an IVF's lists name.
+    """Read the vectors of an index; without an IDMap, ids are the positions 0 to N-1 or those of an IVF's lists.
 
     Raises:
-        GalleryError: the file cannot be read, is damaged, or is an index of another kind.
+        GalleryError: the file cannot be read, is damaged, or of an unsupported kind.
     """
     try:
         with open_regular(path) as stream:
@@ -72,14 +71,14 @@ def read_faiss(path: Path) -> FaissVectors:
         raise GalleryError(f"{path}: cannot be read: {error.strerror}") from error
     except MemoryError as error:
         raise GalleryError(f"{path}: does not fit into memory") from error
-    reader.expect("bytes behind the index", 0, reader.left)
+    reader.expect("bytes after the index", 0, reader.left)
     if not np.isfinite(found.vectors).all():
         raise GalleryError(f"{path}: expected vectors of finite numbers, found NaN or infinity")
     return FaissVectors(found.ids.astype(np.int64, copy=False), found.vectors.astype(np.float32, copy=False))
 
 
 class _Reader:
-    """A file read forward, which hands out nothing that is not there."""
+    """A file read forward, with checks of all lengths."""
 
     def __init__(self, path: Path, stream: BufferedReader) -> None:
         self._path = path
@@ -94,7 +93,7 @@ class _Reader:
             raise self.error(f"is damaged: {what}: expected {expected}, found {found}")
 
     def require(self, size: int) -> None:
-        """Check that so many bytes are left."""
+        """Check that `size` bytes are left."""
         if size > self.left:
             raise self.error(f"is truncated or damaged: expected {size} more bytes, found {self.left}")
 
@@ -109,7 +108,7 @@ class _Reader:
         return struct.unpack(layout, data.tobytes())
 
     def kind(self, kinds: Collection[str]) -> str:
-        """Read the four letters that say what follows, one of `kinds`."""
+        """Read the four letters of a kind, which must be one of `kinds`."""
         kind = bytes(self.numbers("<4s")[0]).decode("latin-1")
         if kind in kinds:
             return kind
@@ -125,7 +124,7 @@ class _Reader:
         return array
 
     def skip_list(self, itemsize: int) -> int:
-        """Pass over a list and return its length."""
+        """Skip a list and return its length."""
         count = int(self.numbers("<Q")[0])
         self.require(count * itemsize)
         self._stream.seek(count * itemsize, os.SEEK_CUR)
@@ -143,14 +142,12 @@ def _read_index(reader: _Reader) -> FaissVectors:
     ids = reader.list_of("<i8")
     reader.expect("ids", shape[0], len(ids))
     if not np.array_equal(np.sort(inner.ids), np.arange(len(ids))):
-        raise reader.error(
-            "does not say which id a vector has, as faiss leaves it when items are removed from an IVF; build it again"
-        )
+        raise reader.error("has lost which id a vector has, as after removing items from an IVF index; build it again")
     return FaissVectors(ids[inner.ids], inner.vectors)
 
 
 def _read_header(reader: _Reader) -> tuple[int, int]:
-    """Return how many vectors an index has, of how many numbers."""
+    """Return the shape (N, D) of an index's vectors."""
     dim, count, _, _, _, metric = reader.numbers(_HEADER)
     if metric not in _METRICS:
         raise reader.error(f"expected the metric inner product (0) or L2 (1), found {metric}")
@@ -160,7 +157,7 @@ def _read_header(reader: _Reader) -> tuple[int, int]:
 
 
 def _read_vectors(reader: _Reader, kind: str) -> FaissVectors:
-    """Read what is no map; the depth is bounded: an IVF, its quantizer's graph, the vectors of that."""
+    """Read an index other than an IDMap; nested at most as IVF, its quantizer's graph, that one's vectors."""
     shape = _read_header(reader)
     if kind in _INVERTED:
         return _read_inverted(reader, shape)
@@ -177,15 +174,15 @@ def _read_vectors(reader: _Reader, kind: str) -> FaissVectors:
 
 
 def _read_inverted(reader: _Reader, shape: tuple[int, int]) -> FaissVectors:
-    lists, _ = reader.numbers("<QQ")  # and how many of them a search visits
+    lists, _ = reader.numbers("<QQ")  # and the number that a search visits
     quantizer = _read_vectors(reader, reader.kind(_FLAT | _GRAPHS))
-    reader.expect("numbers a centroid", shape[1], quantizer.vectors.shape[1])
+    reader.expect("numbers per centroid", shape[1], quantizer.vectors.shape[1])
     (direct_map,) = reader.numbers("<B")
     reader.skip_list(8)
     if direct_map == _HASH_TABLE:
         reader.skip_list(16)
     reader.kind(["ilar"])
-    reader.expect("lists, bytes a row", (lists, 4 * shape[1]), reader.numbers("<QQ"))
+    reader.expect("lists, bytes per row", (lists, 4 * shape[1]), reader.numbers("<QQ"))
     sizes = _read_list_sizes(reader, lists, shape[0])
     reader.require(shape[0] * (4 * shape[1] + 8))
     ids, vectors = np.empty(shape[0], "<i8"), np.empty(shape, "<f4")
@@ -198,7 +195,7 @@ def _read_inverted(reader: _Reader, shape: tuple[int, int]) -> FaissVectors:
 
 
 def _read_list_sizes(reader: _Reader, lists: int, count: int) -> list[int]:
-    """Return the sizes of the lists that are not empty, in order: all are given, or pairs of number and size."""
+    """Return the sizes of the non-empty lists; the file holds all sizes, or pairs of number and size."""
     layout, sizes = reader.numbers("<4s")[0], reader.list_of("<u8")
     if layout == b"sprs" and len(sizes) % 2 == 0:
         numbers, sizes = sizes[::2], sizes[1::2]

@@ -1,8 +1,8 @@
-"""The text of each id beside a faiss index: PaddleClas' `id_map.pkl` or PaddleX' `id_map.yaml`.
+"""Reader of a faiss index's id map: PaddleClas' `id_map.pkl` or PaddleX' `id_map.yaml`.
 
-A pickle is a program. Before one is run, its operations are looked through: those that make one dict of whole numbers,
-Python's or NumPy's, to text may be in it, and no others. The two names of NumPy that it may ask for stand for functions
-of this module. What a pickle makes takes 32 bytes per byte at most.
+A pickle is a program. Before it runs, its operations are checked: only those that make one dict of whole numbers,
+Python's or NumPy's, to text are allowed. The two NumPy names it may ask for stand for functions of this module. The
+result takes at most 32 bytes per byte of the pickle.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ PICKLE = "id_map.pkl"
 YAML = "id_map.yaml"
 _MAX_BYTES = 64 << 20
 _BYTES_PER_ID, _OPERATIONS_PER_ID = 1 << 10, 64
-"""Far more than a path, a label and what belongs to them: what a map may take for each vector of its index."""
+"""Limits per vector of the index, far above a path and a label."""
 _IDS_MORE = 64
-_WANTED = "whole numbers to text"
+_WANTED = "a dict of whole numbers to text"
 
 _NUMBERS = frozenset(["INT", "LONG", "LONG1", "LONG4", "BININT", "BININT1", "BININT2"])
 _DICTS = frozenset(["EMPTY_DICT", "DICT"])
@@ -41,10 +41,10 @@ _KNOWN = _NUMBERS | _DICTS | _TUPLES | _CALLS | _STORES | _LITERALS | _BYTES | _
 
 
 def find_id_map(folder: Path) -> Path:
-    """Return the one id map of a folder.
+    """Return the path of a folder's id map.
 
     Raises:
-        GalleryError: there is none, or both.
+        GalleryError: the folder has none, or both.
     """
     found = [folder / name for name in (PICKLE, YAML) if (folder / name).is_file()]
     if len(found) != 1:
@@ -56,12 +56,12 @@ def read_id_map(folder: Path, count: int) -> dict[int, str]:
     """Return the text of each id; PaddleClas' is `path<TAB>label`, PaddleX' the label.
 
     Args:
-        folder: that of the index.
-        count: how many vectors the index has, which limits how large the map may be.
+        folder: the index's.
+        count: number of vectors of the index, which limits the size of the map.
 
     Raises:
-        GalleryError: the folder has neither file or both, or the one it has cannot be read, is damaged or too large, or
-            asks for anything to be run.
+        GalleryError: the folder has neither file or both, or the file cannot be read, is damaged, too large, or asks
+            for code to be run.
     """
     path = find_id_map(folder)
     try:
@@ -73,13 +73,13 @@ def read_id_map(folder: Path, count: int) -> dict[int, str]:
 
 def _from_pickle(path: Path, data: bytes, ids: int) -> dict[int, str]:
     try:
-        _look_through(data, ids * _OPERATIONS_PER_ID)
+        _check_operations(data, ids * _OPERATIONS_PER_ID)
         found = _Unpickler(io.BytesIO(data)).load()
     except _Refusal as error:
         raise GalleryError(f"{path}: {error}") from error
-    except Exception as error:  # what the operations of damaged files raise is anything
+    except Exception as error:  # operations of damaged files may raise any error
         problem = " ".join(str(error).split())
-        raise GalleryError(f"{path}: is damaged: no whole pickle of a dict ({problem:.200})") from error
+        raise GalleryError(f"{path}: is damaged: expected a pickled dict ({problem:.200})") from error
     if type(found) is not dict:
         raise GalleryError(f"{path}: expected {_WANTED}, found {type(found).__name__}")
     for key, text in found.items():
@@ -89,14 +89,14 @@ def _from_pickle(path: Path, data: bytes, ids: int) -> dict[int, str]:
 
 
 class _Refusal(Exception):
-    """What a pickle asks for, or makes, is not what an id map needs."""
+    """A pickle has operations, or gives values, that an id map does not need."""
 
 
-def _look_through(data: bytes, most: int) -> None:
-    """Check that a pickle has only operations that make one dict, `most` of them, and that none takes more than needed.
+def _check_operations(data: bytes, most: int) -> None:
+    """Check that a pickle has at most `most` operations, which make one dict and take no more memory than needed.
 
-    A tuple is for the call that follows it, so that none holds another: looking for a key that holds itself many times
-    over would never end. A place of the memo is the next one, or one there is: memory is taken for all before it.
+    A tuple must be followed by its call, so tuples are not nested: hashing a key that repeats itself many times would
+    never end. A place of the memo must be used or the next one, as memory is taken for all places before it.
     """
     stored, dicts, tuple_waits, end = 0, 0, False, 0
     for done, (opcode, argument, position) in enumerate(pickletools.genops(data)):
@@ -107,7 +107,7 @@ def _look_through(data: bytes, most: int) -> None:
             _function(*str(argument).split(" ", 1))
         if name not in _KNOWN:
             what = f"{name} {ascii(argument)[:80]}"
-            raise _Refusal(f"asks for the operation {what}, which was not done; expected {_WANTED}")
+            raise _Refusal(f"refused: holds the pickle operation {what}; expected {_WANTED}")
         if tuple_waits and name not in _STORES | _CALLS:
             raise _Refusal(f"expected {_WANTED}, found a tuple")
         tuple_waits = name in _TUPLES or (tuple_waits and name in _STORES)
@@ -117,17 +117,17 @@ def _look_through(data: bytes, most: int) -> None:
         if name in _NUMBERS and number.bit_length() > 63:
             raise _Refusal(f"expected {_WANTED}, found a number of more than 64 bits")
         if name in _STORES and number > stored:
-            raise _Refusal(f"asks for place {shown(number)} of its memo, which was not done; expected {_WANTED}")
+            raise _Refusal(f"refused: refers to place {shown(number)} of its memo; expected {_WANTED}")
         end = (position or 0) + 1
     if end != len(data):
-        raise ValueError(f"{len(data) - end} bytes behind the end")
+        raise ValueError(f"{len(data) - end} bytes after the end")
 
 
 class _Unpickler(pickle.Unpickler):
-    """Runs what was looked through."""
+    """Runs a checked pickle."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return what stands for a name of NumPy; nothing is imported."""
+        """Return the stand-in for a NumPy name; imports nothing."""
         return _function(module, name)
 
 
@@ -136,7 +136,7 @@ def _function(module: str, name: str) -> Any:
         return _FUNCTIONS[f"{module}.{name}"]
     except KeyError:
         named = ascii(f"{module}.{name}"[:80])[1:-1]
-        raise _Refusal(f"asks to call {named}, which was not done; expected {_WANTED}") from None
+        raise _Refusal(f"refused: asks to call {named}; expected {_WANTED}") from None
 
 
 class _Fixed:
@@ -145,11 +145,11 @@ class _Fixed:
     __slots__ = ()
 
     def __setstate__(self, state: object) -> None:
-        raise _Refusal(f"asks to change an object, which was not done; expected {_WANTED}")
+        raise _Refusal(f"refused: asks to change an object; expected {_WANTED}")
 
 
 class _Dtype(_Fixed):
-    """A NumPy integer type, `u4`; its byte order is set after it is made."""
+    """A NumPy integer type such as `u4`; its byte order is set after creation."""
 
     __slots__ = ("code", "order")
 
@@ -173,7 +173,7 @@ class _MakeDtype(_Fixed):
         match arguments:
             case (str(code), 0, 1) if re.fullmatch("[iu][1248]", code):
                 return _Dtype(code)
-        raise _no_number()
+        raise _not_a_number()
 
 
 class _MakeScalar(_Fixed):
@@ -185,11 +185,11 @@ class _MakeScalar(_Fixed):
         match arguments:
             case (_Dtype(code=code, order=("big" | "little") as order), bytes(number)) if len(number) == int(code[1]):
                 return int.from_bytes(number, order, signed=code[0] == "i")
-        raise _no_number()
+        raise _not_a_number()
 
 
-def _no_number() -> _Refusal:
-    return _Refusal(f"asks for a call that makes no whole number, which was not done; expected {_WANTED}")
+def _not_a_number() -> _Refusal:
+    return _Refusal(f"refused: asks for a call that does not give a whole number; expected {_WANTED}")
 
 
 _FUNCTIONS = {
@@ -203,7 +203,7 @@ def _from_yaml(path: Path, data: bytes) -> dict[int, str]:
     try:
         import yaml
     except ImportError as error:
-        raise GalleryError(f"{path}: needs PyYAML to be read ({error}); pip install pyyaml") from error
+        raise GalleryError(f"{path}: needs PyYAML ({error}); pip install pyyaml") from error
     try:
         return _from_events(path, yaml.parse(decoded(data), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
     except yaml.YAMLError as error:
@@ -213,7 +213,7 @@ def _from_yaml(path: Path, data: bytes) -> dict[int, str]:
 
 
 def _from_events(path: Path, events: Iterable[Any]) -> dict[int, str]:
-    """Take the pairs below `id_map` out of what PaddleX writes: `id_map`, `index_type` and `metric_type`."""
+    """Return the pairs below `id_map` of PaddleX' file: `id_map`, `index_type` and `metric_type`."""
     found: dict[int, str] | None = None
     key: str | None = None
     depth = 0
@@ -221,7 +221,7 @@ def _from_events(path: Path, events: Iterable[Any]) -> dict[int, str]:
         kind = type(event).__name__
         where = f"{path}, line {event.start_mark.line + 1}"
         if getattr(event, "anchor", None) or getattr(event, "tag", None):
-            raise GalleryError(f"{where}: expected plain text, found an anchor, alias or tag, which was not followed")
+            raise GalleryError(f"{where}: expected plain text, found an anchor, alias or tag")
         if kind == "MappingStartEvent" and found is None and (depth, key) in ((0, None), (1, "id_map")):
             found, depth, key = ({} if depth else None), depth + 1, None
         elif kind == "MappingEndEvent":

@@ -1,4 +1,4 @@
-"""A change of a gallery: everything between one revision and the next, all or none of it."""
+"""A change of a gallery: one transaction, one revision."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from ...system.text import one_line, printable
 from ..labels import normal_label, spellings
 from . import history
 from .given import instance, item_ids, text, unicode_text, whole
-from .records import GalleryItem, NewGalleryItem, entry_of
-from .schema import MOST_ITEMS, MOST_REVISIONS, ContentDigest, entry_digest, first_lineage, next_lineage
+from .records import GalleryItem, NewGalleryItem, item_of
+from .schema import MOST_ITEMS, MOST_REVISIONS, ContentDigest, entry_digest, first_history_hash, next_history_hash
 from .structure import bounded
 
 _CURRENT = "SELECT label, source, digest, added_in FROM entries WHERE item = ? AND removed_in IS NULL"
@@ -26,39 +26,41 @@ _INSERT = "INSERT INTO entries VALUES (?, ?, ?, ?, ?, NULL)"
 
 @contextmanager
 def _reading_rows() -> Iterator[None]:
-    """Name as damage what follows from rows of the wrong kind, where nothing else is done than reading them."""
+    """Turn errors caused by values of the wrong type in the file into `GalleryError`."""
     try:
         yield
     except (TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:
-        raise GalleryError(f"unexpected content in the gallery file ({error}); `gallery verify` names it") from error
+        raise GalleryError(
+            f"the gallery file has unexpected content ({error}); run `shitu-edge gallery verify`"
+        ) from error
 
 
 class Change:
-    """A revision in the making: made by `Store.change` and `Gallery.change`, void after their `with` block.
+    """A revision being made, by `Store.change` or `Gallery.change`; it ends with their `with` block.
 
-    A call that is refused has changed nothing.
+    A call that raises changes nothing.
     """
 
     def __init__(self, connection: sqlite3.Connection, check: Callable[[NewGalleryItem], NewGalleryItem]) -> None:
         """Begin inside a transaction; `check` returns an item as it may be stored, or raises."""
         row = connection.execute("SELECT id, digest, lineage FROM revisions ORDER BY id DESC LIMIT 1").fetchone()
-        row = row or (0, b"", first_lineage(*history.identity(connection)))
+        row = row or (0, b"", first_history_hash(*history.identity(connection)))
         counter = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'embeddings'").fetchone()
         if not (0 <= row[0] < MOST_REVISIONS and 0 <= (counter or (0,))[0] < MOST_ITEMS):
             raise ValueError(f"newest revision: {row[0]}, counter of items: {counter}")
         self.revision: int = row[0] + 1
-        """The number of the revision that results: the last one, in the end, where nothing was changed."""
+        """The resulting revision; after `finish`, the current one if nothing was changed."""
         self._open: sqlite3.Connection | None = connection
         self._check = check
         self._content = ContentDigest(row[1])
-        self._lineage: bytes = row[2]
+        self._history_hash: bytes = row[2]
         self._added = self._removed = 0
 
     def add(self, item: NewGalleryItem) -> int:
         """Add an item and return its id.
 
         Raises:
-            GalleryError: its label is empty, or its embedding is not a unit row of the gallery's dimension.
+            GalleryError: the label is empty, or the embedding is not a unit row of the gallery's dimension.
         """
         item = self._check(item)
         vector = np.ascontiguousarray(item.embedding, "<f4").tobytes()
@@ -68,19 +70,19 @@ class Change:
         return number
 
     def remove(self, ids: Iterable[int]) -> list[GalleryItem]:
-        """Remove items and return what they were.
+        """Remove items and return them.
 
         Raises:
-            GalleryError: the gallery holds no item of such an id.
+            GalleryError: an id is not in the gallery.
         """
         numbers = self._present(ids)
         return [self._remove(number) for number in numbers]
 
     def relabel(self, ids: Iterable[int], label: str) -> list[GalleryItem]:
-        """Give items another label and return what they were; those that have it already are passed over.
+        """Give items another label and return them as they were; those that have it already are skipped.
 
         Raises:
-            GalleryError: the gallery holds no item of such an id, or the label is empty.
+            GalleryError: an id is not in the gallery, or the label is empty.
         """
         label = normal_label(text(label, "the new name"), "the new name")
         before = []
@@ -88,45 +90,45 @@ class Change:
         for number in self._present(ids):
             if number in there:
                 continue
-            entry = self._remove(number, forget=False)
-            self.restore(GalleryItem(number, label, entry.source))
-            before.append(entry)
+            item = self._remove(number, forget=False)
+            self.restore(GalleryItem(number, label, item.source))
+            before.append(item)
         return before
 
-    def restore(self, entry: GalleryItem) -> None:
-        """Enter an item again that the gallery held once.
+    def restore(self, item: GalleryItem) -> None:
+        """Add a former item again.
 
         Raises:
-            GalleryError: its embedding was forgotten, or the gallery holds it.
+            GalleryError: its embedding was pruned, or it is in the gallery.
         """
-        instance(entry, GalleryItem)
-        number = whole(entry.id, "an id as a whole number", 1, MOST_ITEMS - 1)
-        label, source = unicode_text(entry.label, "a label"), unicode_text(entry.source, "a source")
+        instance(item, GalleryItem)
+        number = whole(item.id, "an id as a whole number", 1, MOST_ITEMS - 1)
+        label, source = unicode_text(item.label, "a label"), unicode_text(item.source, "a source")
         if self._connection.execute(_CURRENT, (number,)).fetchone():
-            raise GalleryError(f"item {entry.id} ({entry.label}) is there already")
+            raise GalleryError(f"item {item.id} ({item.label}) is already in the gallery")
         row = self._connection.execute(_VECTOR, (number,)).fetchone()
         if row is None:
-            raise GalleryError(f"item {entry.id} ({entry.label}) was pruned, and cannot be brought back")
+            raise GalleryError(f"item {item.id} ({item.label}) cannot be restored: it was pruned")
         self._enter(number, label, source, row[0])
 
     def roll_back(self, revision: int) -> None:
-        """Make the content what it was at a revision.
+        """Restore the content of a revision.
 
         Raises:
-            GalleryError: the history holds no such revision, or not any more.
+            GalleryError: the revision does not exist or was pruned.
         """
         with _reading_rows():
             revision = history.checked(self._connection, revision)
             diff = history.difference(self._connection, self.revision, revision)
-        for entry in diff.removed:
-            self._remove(entry.id)
-        for entry in diff.added:
-            self.restore(entry)
+        for item in diff.removed:
+            self._remove(item.id)
+        for item in diff.added:
+            self.restore(item)
 
     def find(self, *, label: str | None = None, source: str | None = None) -> list[int]:
-        """Return the ids of the items with that label and that source, in order; None is any.
+        """Return the ids, ascending, of the items with a label and source; None matches any.
 
-        A label is looked for as it is, then in its normal form.
+        The label is searched as given, then in its normal form.
         """
         if source is not None:
             source = printable(text(source, "the source"))
@@ -141,15 +143,17 @@ class Change:
         return []
 
     def finish(self, author: str, note: str, created_at: str | None = None, *, even_empty: bool = False) -> bytes:
-        """Write the log's line, unless nothing was changed, and return the content's digest; the change is over."""
+        """End the change: log it unless nothing was changed, and return the content's checksum."""
         author, note = text(author, "the author"), text(note, "the note")
         digest = bytes(self._content)
         if self._added or self._removed or even_empty:
             if created_at is None:
                 created_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
             line = (self.revision, one_line(created_at), one_line(author), one_line(note), self._added, self._removed)
-            lineage = next_lineage(self._lineage, *line, digest.hex())
-            self._connection.execute("INSERT INTO revisions VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*line, digest, lineage))
+            history_hash = next_history_hash(self._history_hash, *line, digest.hex())
+            self._connection.execute(
+                "INSERT INTO revisions VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*line, digest, history_hash)
+            )
         else:
             self.revision -= 1
         self._open = None
@@ -157,17 +161,17 @@ class Change:
 
     @property
     def _connection(self) -> sqlite3.Connection:
-        if self._open is None or not self._open.in_transaction:  # which a full disk ends
-            raise GalleryError("the change is over; begin another one")
+        if self._open is None or not self._open.in_transaction:  # a full disk ends the transaction
+            raise GalleryError("the change has ended; begin a new one")
         return self._open
 
     def _present(self, ids: Iterable[int]) -> list[int]:
-        """Return ids, each once, if all of them are there."""
+        """Return the distinct ids; all must be in the gallery."""
         numbers = list(dict.fromkeys(item_ids(ids)))
         for number in numbers:
             known = abs(number) < 1 << 63
             if not known or not self._connection.execute(_CURRENT, (number,)).fetchone():
-                raise GalleryError(f"there is no item {number}")
+                raise GalleryError(f"no item has the id {number}")
         return numbers
 
     def _enter(self, number: int, label: str, source: str, vector: bytes) -> None:
@@ -178,10 +182,10 @@ class Change:
         self._added += 1
 
     def _remove(self, number: int, *, forget: bool = True) -> GalleryItem:
-        """End an item's entry; one of this very change leaves no trace, nor, unless `forget` is false, its item."""
+        """End an item's entry. One begun in this change is deleted, with its embedding unless `forget` is false."""
         label, source, digest, added_in = self._connection.execute(_CURRENT, (number,)).fetchone()
         with _reading_rows():
-            entry, is_older = entry_of(number, label, source), added_in < self.revision
+            item, is_older = item_of(number, label, source), added_in < self.revision
             if not isinstance(digest, bytes):
                 raise TypeError(f"expected a digest, found {type(digest).__name__}")
         if is_older:
@@ -195,4 +199,4 @@ class Change:
                 query = "DELETE FROM embeddings WHERE id = ? AND NOT EXISTS (SELECT 1 FROM entries WHERE item = id)"
                 self._connection.execute(query, (number,))
         self._content.remove(digest)
-        return entry
+        return item

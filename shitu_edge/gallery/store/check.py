@@ -1,4 +1,4 @@
-"""Whether a gallery file is what it should be: SQLite's own checks, then every digest against what it covers."""
+"""Verification of a gallery file: SQLite's own checks, then every checksum."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 
 from ..index import Progress
 from . import history
-from .records import GRAPH, READ_TOLERANCE, graph_record
-from .schema import MOST_ITEMS, ContentDigest, entry_digest, first_lineage, next_lineage
+from .records import GRAPH, READ_TOLERANCE, index_record
+from .schema import MOST_ITEMS, ContentDigest, entry_digest, first_history_hash, next_history_hash
 
 _ENTRIES = """
 SELECT item, label, source, digest, added_in, removed_in, vector FROM entries LEFT JOIN embeddings ON id = item
@@ -21,17 +21,17 @@ _SHOWN = 60
 
 
 def examine(connection: sqlite3.Connection, dim: int, progress: Progress | None = None) -> Iterator[str]:
-    """Yield what is wrong, a line each; nothing where all is well."""
+    """Yield a line per fault."""
     faults = 0
     for (line,) in connection.execute("PRAGMA integrity_check"):
         if line != "ok":
             faults += 1
             yield f"database: {' '.join(line.split())}"
     if faults:
-        return  # what else there is to see would be its consequences
+        return  # other faults would follow from these
     yield from _table_faults(connection)
     for table, row, *_ in connection.execute("PRAGMA foreign_key_check"):
-        yield f"{table}: row {row} belongs to nothing"
+        yield f"{table}: row {row} refers to a row that does not exist"
     contents = _Contents(connection)
     yield from _entries(connection, dim, contents, progress)
     yield from contents.faults()
@@ -39,29 +39,29 @@ def examine(connection: sqlite3.Connection, dim: int, progress: Progress | None 
 
 
 def _table_faults(connection: sqlite3.Connection) -> Iterator[str]:
-    """Check the record of the graph, and the counter of ids against the ids."""
+    """Check the record of the index and the counter of ids."""
     for row in connection.execute(GRAPH):
-        if graph_record(row) is None:
-            yield "graph: its record is damaged"
+        if index_record(row) is None:
+            yield "index: its record is damaged"
     counter = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'embeddings'").fetchone()
     last = connection.execute("SELECT max(id) FROM embeddings").fetchone()[0]
     if last is not None and not (counter and isinstance(counter[0], int) and last <= counter[0] < MOST_ITEMS):
-        yield f"the counter of items: expected {last} or a little more, found {counter and counter[0]}"
+        yield f"item counter: expected at least {last}, found {counter and counter[0]}"
 
 
 def _log_faults(connection: sqlite3.Connection) -> Iterator[str]:
-    """Check that every line of the log, and what the gallery is for, are what they were."""
-    lineage = first_lineage(*history.identity(connection))
+    """Check the history hashes."""
+    expected = first_history_hash(*history.identity(connection))
     query = "SELECT id, created_at, author, note, added, removed, digest, lineage FROM revisions ORDER BY id"
     for *line, digest, found in connection.execute(query):
-        lineage = next_lineage(lineage, *line, digest.hex())
-        if found != lineage:
-            yield f"revision {line[0]}: its line of the log, one before it, or what the gallery is for was altered"
+        expected = next_history_hash(expected, *line, digest.hex())
+        if found != expected:
+            yield f"revision {line[0]}: log checksum mismatch: it, an earlier one or the metadata was altered"
             return
 
 
 class _Contents:
-    """The digests that the revisions should have, by the entries that begin and end in them."""
+    """Expected checksums of the revisions, from the entries that begin and end in them."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         rows = connection.execute("SELECT id, added, removed, digest FROM revisions ORDER BY id").fetchall()
@@ -72,7 +72,7 @@ class _Contents:
         self._ended: dict[int, list[bytes]] = {}
 
     def count(self, digest: bytes, added_in: int, removed_in: int | None) -> None:
-        # Before the history reaches back, only the sum matters.
+        # Of revisions before the oldest known one, only the sum matters.
         self._begun.setdefault(max(added_in, self._oldest), []).append(digest)
         if removed_in is not None:
             self._ended.setdefault(max(removed_in, self._oldest), []).append(digest)
@@ -80,7 +80,7 @@ class _Contents:
 
     def faults(self) -> Iterator[str]:
         if list(self._lines) != list(range(1, len(self._lines) + 1)):
-            yield "revisions: their numbers have gaps"
+            yield "log: revision numbers have gaps"
         if self._oldest not in self._lines or self._forgotten:
             yield f"history: should not reach back to revision {self._oldest}"
         content = ContentDigest()
@@ -93,11 +93,12 @@ class _Contents:
             if number < self._oldest:
                 continue
             if bytes(content) != digest:
-                yield f"revision {number}: its content has not its digest"
+                yield f"revision {number}: checksum mismatch"
             if number > self._oldest and (len(begun), len(ended)) != (added, removed):
-                yield f"revision {number}: expected {added} entries added and {removed} removed, found others"
+                found = f"{len(begun)} and {len(ended)}"
+                yield f"revision {number}: expected {added} items added and {removed} removed, found {found}"
         for number in {**self._begun, **self._ended}:
-            yield f"revision {number}: is missing, and entries belong to it"
+            yield f"revision {number}: missing from the log, but items refer to it"
 
 
 def _entries(connection: sqlite3.Connection, dim: int, contents: _Contents, progress: Progress | None) -> Iterator[str]:
@@ -112,26 +113,26 @@ def _entries(connection: sqlite3.Connection, dim: int, contents: _Contents, prog
             progress(done, total)
     query = "SELECT id FROM embeddings WHERE id NOT IN (SELECT item FROM entries)"
     for (item,) in connection.execute(query):
-        yield f"item {item}: has an embedding and no entry"
+        yield f"item {item}: its embedding belongs to no revision"
 
 
 def named(item: int, label: object, source: object) -> str:
-    """Return how people are told of an item, whatever its label and source hold."""
+    """Return an item's id, label and source for messages."""
     shown, origin = (" ".join(str(text).split())[:_SHOWN] for text in (label, source or "no source"))
     return f"item {item} ({shown}, {origin})"
 
 
 def entry_fault(item: int, label: object, source: object, digest: object, vector: object, dim: int) -> str | None:
-    """Return what is wrong with an entry and its embedding, None where nothing is."""
+    """Return what is wrong with an entry and its embedding, or None."""
     if not (isinstance(label, str) and isinstance(source, str) and isinstance(digest, bytes)):
-        return "its label, source or digest is none"
+        return "its label, source or checksum is missing"
     if not isinstance(vector, bytes):
         return "its embedding is missing"
     if len(vector) != 4 * dim:
-        return f"its embedding has not {dim} numbers"
+        return f"expected an embedding of {4 * dim} bytes, found {len(vector)}"
     if entry_digest(item, label, source, vector) != digest:
-        return "was altered: it has not its digest"
+        return "checksum mismatch: it was altered"
     row = np.frombuffer(vector, "<f4")
     if not abs(float(row @ row) - 1) < READ_TOLERANCE:
-        return "its embedding is no unit vector"
+        return "its embedding is not a unit vector"
     return None

@@ -1,9 +1,9 @@
 """Connections to a gallery file: how it may be opened, and what a transaction is.
 
-SQLite keeps a write-ahead log (`-wal`) and its index in shared memory (`-shm`) beside the file. Whoever reads along
-with writers opens, makes or grows both. That is `LIVE`, and it is the way wherever it can be and leaves nothing behind
-that would hinder others. Where not, the file and its log are read as an image in memory (`image.py`), which needs
-neither space nor the right to write, takes no locks, makes no files, and is of one revision too:
+SQLite keeps a write-ahead log (`-wal`) and its index in shared memory (`-shm`) next to the file. A reader that shares
+the file with writers (`LIVE`) opens, creates or grows both. If that is impossible, or would leave files that lock out
+others, the file and its log are read into memory (`image.py`): without disk space, write permission, locks or files,
+and as one revision too.
 
     file          folder        log and index    space      read
     writable      writable      any              yes        LIVE
@@ -14,11 +14,10 @@ neither space nor the right to write, takes no locks, makes no files, and is of 
     read-only     read-only     missing          any        image
     read-only     writable      any              any        image: a log of ours would lock out who may write
 
-So `LIVE` is tried unless the last line holds, and an image is read when SQLite cannot open the file so. An image is
-read again when file or log change, and `LIVE` is then tried once more. Writing is always `LIVE`.
+So `LIVE` is tried unless the last line holds; if SQLite cannot open the file, an image is read. When file or log
+change, `LIVE` is tried again before the image is read again. Writing is always `LIVE`.
 
-`immutable=1`, SQLite's own mode for read-only media, is not used for a gallery: whether others change it cannot be
-known, and then a sound file reads as damaged.
+`immutable=1`, SQLite's mode for read-only media, is not used: if others change the file, it would read as damaged.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ FROZEN = "immutable=1"
 
 
 def check_there(path: Path) -> None:
-    """Check that there is a file that can be read, without opening it (`held.py`)."""
+    """Check that a file exists and can be read, without opening it (see `held.py`)."""
     hint = ""
     try:
         found = path.stat()
@@ -54,15 +53,15 @@ def check_there(path: Path) -> None:
             reason = os.strerror(errno.EACCES)
     except (OSError, ValueError) as error:  # a name with a NUL is a ValueError
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        hint = "; `shitu-edge gallery build` makes one" if isinstance(error, FileNotFoundError) else ""
+        hint = "; create it with `shitu-edge gallery build`" if isinstance(error, FileNotFoundError) else ""
     if reason:
         raise GalleryError(f"{path}: cannot be opened: {reason}{hint}")
     if found.st_size == 0:
-        raise GalleryError(f"{path}: is not a gallery (no SQLite file)")
+        raise GalleryError(f"{path}: is not a gallery: the file is empty")
 
 
 def open_live(path: Path) -> Connection | None:
-    """Open a file as it is shared with writers, None where that cannot or may not be."""
+    """Open a file shared with writers; None if that is impossible or not allowed."""
     if not os.access(path, os.W_OK) and os.access(beside(path, "").parent, os.W_OK):
         return None
     try:
@@ -74,7 +73,7 @@ def open_live(path: Path) -> Connection | None:
 
 
 def connect(path: Path, mode: str = LIVE) -> Connection:
-    """Open a connection in a mode of SQLite's file addresses, and read something: SQLite does not open it before."""
+    """Open a connection, and read something, since SQLite opens the file only then."""
     close_inherited(path)
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?{mode}",
@@ -96,7 +95,7 @@ def connect(path: Path, mode: str = LIVE) -> Connection:
 
 @contextmanager
 def transaction(connection: sqlite3.Connection, kind: str = "IMMEDIATE") -> Iterator[None]:
-    """Commit what is done inside, or, when it raises, nothing of it; in a process forked off inside it, neither."""
+    """Commit on success, roll back on an error; a process forked inside does neither."""
     home = Home()
     connection.execute(f"BEGIN {kind}")
     try:
@@ -110,15 +109,15 @@ def transaction(connection: sqlite3.Connection, kind: str = "IMMEDIATE") -> Iter
 
 
 def refuse_open(path: Path) -> None:
-    """Check that nobody, in this process or another, has a file open that is to be replaced.
+    """Check that no process has a file open that is to be replaced.
 
     Raises:
-        GalleryError: somebody has.
+        GalleryError: one has.
     """
     if is_open_here(path):
         raise GalleryError(f"{path}: is open in this process; close it first")
     if not os.access(path, os.W_OK):
-        return  # there is no locking it, and SQLite would leave a log
+        return  # it cannot be locked, and SQLite would leave a log
     with suppress(sqlite3.Error, UnicodeDecodeError), closing(connect(path)) as connection:
         connection.execute("PRAGMA busy_timeout = 0")
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -131,7 +130,7 @@ def refuse_open(path: Path) -> None:
 
 
 def is_gallery(path: Path) -> bool:
-    """Return whether a file is, or looks like, one of SQLite's."""
+    """Return whether a file looks like a SQLite file."""
     try:
         if is_open_here(path):
             return True

@@ -1,4 +1,4 @@
-"""Drives over a network: the index of SQLite's log is memory, which processes of different machines do not share."""
+"""Network drives, on which SQLite fails: processes of different machines share no memory for its log's index."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _OVER_A_NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "fuse.sshfs", 
 
 
 def warn_of_network_drive(path: Path) -> None:
-    """Warn, once for each drive, where a gallery lies on one that is shared over a network, as far as can be told."""
+    """Warn, once per drive, if a gallery lies on a network drive, as far as can be told."""
     kind = "a share" if path.drive.startswith("\\\\") else _kind_of(path.stat().st_dev)
     if kind:
         _warn(str(path.parent), kind)
@@ -23,7 +23,7 @@ def warn_of_network_drive(path: Path) -> None:
 @cache
 def _warn(folder: str, kind: str) -> None:
     _log.warning(
-        "%s: is on a network drive (%s), where a gallery may be damaged when two machines use it; copy it to each",
+        "%s: is on a network drive (%s): two machines that use a gallery there can damage it; copy it to each",
         folder,
         kind,
     )
@@ -31,11 +31,11 @@ def _warn(folder: str, kind: str) -> None:
 
 @cache
 def _kind_of(device: int) -> str | None:
-    """Return which kind of network drive a device is, None where it is none, or cannot be told."""
+    """Return the kind of network drive a device is; None if it is not one or cannot be told."""
     try:
         mounts = _MOUNTS.read_text(errors="replace").splitlines()
         name = f"{os.major(device)}:{os.minor(device)}"
-    except (OSError, AttributeError):  # Linux alone has it; Windows has no numbers of devices
+    except (OSError, AttributeError):  # only Linux has it; Windows has no device numbers
         return None
     for mount in mounts:
         place, _, drive = mount.partition(" - ")

@@ -1,4 +1,4 @@
-"""SQLite's errors as ours: what is damaged, what is full, and who may not write what."""
+"""SQLite's errors as `GalleryError`, with their cause: damage, a full disk, missing permissions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .schema import PAGE_BYTES
 
 _DAMAGE = ("malformed", "not a database", "Could not decode to UTF-8", "string or blob too big")
 _UNABLE = ("disk I/O error", "disk is full", "unable to open", "readonly")
-_READ_ONLY = "is read-only here: it cannot be changed"
+_READ_ONLY = "is read-only here, so it cannot be changed"
 _PROBE_BYTES = 65536
 
 
@@ -30,37 +30,33 @@ def mapped_errors(path: Path) -> Iterator[None]:
 
 
 def mapped(path: Path, error: sqlite3.Error) -> GalleryError:
-    """Return what one of SQLite's errors means to whoever has that gallery."""
+    """Return the `GalleryError` for an error of SQLite's."""
     message = " ".join(str(error).split())  # it may quote what is damaged
     if "not a database" in message and path.stat().st_size % PAGE_BYTES:
-        return GalleryError(f"{path}: is not a gallery (no SQLite file)")
+        return GalleryError(f"{path}: is not a gallery: not a SQLite file")
     if any(word in message for word in _DAMAGE):
         return DamagedError(path, message)
     if "interrupted" in message:
-        return DamagedError(path, "reading it goes round in circles")
+        return DamagedError(path, "its pages form a loop")
     if "locked" in message:
-        return GalleryError(f"{path}: is locked: another process is changing it and does not finish; try again")
+        return GalleryError(f"{path}: is locked: another process is still changing it; try again")
     if "disk is full" in message:
         return GalleryError(f"{path}: the disk is full")
     return GalleryError(f"{path}: {(hindrance(path) if is_unable(error) else None) or message}")
 
 
 def is_unable(error: sqlite3.Error) -> bool:
-    """Return whether SQLite says that a log, its index, or a change cannot be written."""
+    """Return whether an error says that the log, its index or a change cannot be written."""
     return any(word in str(error) for word in _UNABLE)
 
 
 def hindrance(path: Path) -> str | None:
-    """Return why a gallery cannot be written, None where that cannot be told."""
+    """Return why a gallery cannot be written; None if unknown."""
     return _protection(path) or _disk_fault(beside(path, "").parent)
 
 
 def check_writable(path: Path) -> None:
-    """Check that a gallery may be changed: trying it, SQLite would leave files that lock out who may.
-
-    Raises:
-        GalleryError: it may not.
-    """
+    """Check write permission; raises `GalleryError`. A try by SQLite would leave files that lock out others."""
     if not os.access(path, os.W_OK):
         raise GalleryError(f"{path}: {_READ_ONLY}")
 
@@ -73,8 +69,8 @@ def _protection(path: Path) -> str | None:
         if left.exists() and not os.access(left, os.W_OK):
             remedy = "delete it once no program has the gallery open"
             if suffix == "-wal" and left.stat().st_size:
-                remedy = f"it holds changes: have {_owner(left)} open the gallery once, which folds them in"
-            return f"cannot be changed: {left.name} beside it was left by {_owner(left)} and is read-only; {remedy}"
+                remedy = f"it holds changes: have {_owner(left)} open the gallery once to merge them"
+            return f"cannot be changed: {left.name} next to it belongs to {_owner(left)} and is read-only; {remedy}"
     folder = beside(path, "").parent
     if not os.access(folder, os.W_OK):
         return f"cannot be changed: its folder {folder} is read-only here"
@@ -82,7 +78,7 @@ def _protection(path: Path) -> str | None:
 
 
 def _disk_fault(folder: Path) -> str | None:
-    """Return why a little more cannot be written to a folder: space, a quota, a limit."""
+    """Return why 64 KiB cannot be written to a folder, such as a quota; None if they can."""
     try:
         with tempfile.TemporaryFile(dir=folder) as probe:
             probe.write(bytes(_PROBE_BYTES))
@@ -103,7 +99,7 @@ def _owner(path: Path) -> str:
 
 @contextmanager
 def odd_content(path: Path) -> Iterator[None]:
-    """Turn what follows from rows of the wrong kind, where nothing else runs than reading them, into `DamagedError`."""
+    """Turn errors caused by values of the wrong type in the file into `DamagedError`."""
     try:
         yield
     except (TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:

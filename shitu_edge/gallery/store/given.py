@@ -1,6 +1,6 @@
-"""What callers give, checked before anything is done with it: whole numbers, text, ids, embeddings and paths.
+"""Checks of arguments: whole numbers, text, ids, embeddings, paths. Each raises `GalleryError`.
 
-NumPy's numbers are as good as Python's; truth values are no numbers, and 2.0 is not 2.
+NumPy's numbers count as Python's; truth values are not numbers, and 2.0 is not 2.
 """
 
 from __future__ import annotations
@@ -19,16 +19,12 @@ from ...errors import GalleryError
 from .schema import MOST_TEXT
 
 _ANY = 1 << 128
-"""Larger numbers are none that anybody means, and may have too many digits to be shown."""
+"""Larger numbers may have too many digits to be shown."""
 _SHOWN = 40
 
 
 def whole(value: Any, expected: str, least: int = -_ANY, most: int = _ANY) -> int:
-    """Return a whole number from `least` to `most`; `expected` names it in the error.
-
-    Raises:
-        GalleryError: it is none.
-    """
+    """Return a whole number from `least` to `most`; `expected` names it in the error."""
     try:
         if isinstance(value, (bool, np.bool_)):
             raise TypeError
@@ -41,11 +37,7 @@ def whole(value: Any, expected: str, least: int = -_ANY, most: int = _ANY) -> in
 
 
 def text(value: Any, what: str) -> str:
-    """Return a text.
-
-    Raises:
-        GalleryError: it is none, or longer than a gallery keeps.
-    """
+    """Return a text of at most `MOST_TEXT` bytes."""
     if not isinstance(value, str):
         raise _unexpected(f"{what} as text", value)
     size = len(value) if value.isascii() else len(value.encode("utf-8", "replace"))
@@ -55,11 +47,7 @@ def text(value: Any, what: str) -> str:
 
 
 def unicode_text(value: Any, what: str) -> str:
-    """Return a text that can be stored as it is.
-
-    Raises:
-        GalleryError: it is none, or holds what is no Unicode.
-    """
+    """Return a text of at most `MOST_TEXT` bytes that is valid Unicode."""
     found = text(value, what)
     try:
         found.encode()
@@ -69,11 +57,7 @@ def unicode_text(value: Any, what: str) -> str:
 
 
 def each(values: Any, expected: str) -> Iterator[Any]:
-    """Return what goes through a list, or whatever else can be gone through.
-
-    Raises:
-        GalleryError: it cannot.
-    """
+    """Return an iterator over a list or other iterable."""
     try:
         return iter(values)
     except TypeError:
@@ -81,11 +65,7 @@ def each(values: Any, expected: str) -> Iterator[Any]:
 
 
 def item_ids(values: Any) -> list[int]:
-    """Return ids in their order, some of which there may not be.
-
-    Raises:
-        GalleryError: they are none.
-    """
+    """Return ids in their order; they need not exist."""
     if isinstance(values, (str, bytes, bytearray)):
         raise _unexpected("ids in a list", values)
     values = id_array(values) if isinstance(values, np.ndarray) else each(values, "ids in a list")
@@ -105,11 +85,7 @@ def id_array(values: Any) -> NDArray[np.int64]:
 
 
 def numbers(values: Any, expected: str) -> NDArray[Any]:
-    """Return an array of numbers as it is, or made of a list.
-
-    Raises:
-        GalleryError: it is none; `expected` says what it should be.
-    """
+    """Return an array or list of numbers as an array."""
     try:
         array = np.asarray(values)
     except (TypeError, ValueError):
@@ -120,11 +96,7 @@ def numbers(values: Any, expected: str) -> NDArray[Any]:
 
 
 def file_path(value: Any) -> Path:
-    """Return the path of a file.
-
-    Raises:
-        GalleryError: it is none.
-    """
+    """Return the path of a file."""
     try:
         name = os.fspath(value)
     except TypeError:
@@ -135,22 +107,14 @@ def file_path(value: Any) -> Path:
 
 
 def truth(value: Any, what: str) -> bool:
-    """Return whether something holds.
-
-    Raises:
-        GalleryError: it is neither true nor false.
-    """
+    """Return a truth value."""
     if not isinstance(value, (bool, np.bool_)):
         raise _unexpected(f"{what} to be true or false", value)
     return bool(value)
 
 
 def instance(value: Any, kind: type) -> None:
-    """Check that something is of a class.
-
-    Raises:
-        GalleryError: it is not.
-    """
+    """Check that a value is an instance of a class."""
     if not isinstance(value, kind):
         raise _unexpected(kind.__name__, value)
 
@@ -158,6 +122,6 @@ def instance(value: Any, kind: type) -> None:
 def _unexpected(expected: str, found: object) -> GalleryError:
     try:
         shown = " ".join(reprlib.repr(found).split())[:_SHOWN]
-    except Exception:  # of a number with too many digits, or an object of anybody's
+    except Exception:  # a number with too many digits, or a foreign object
         shown = type(found).__name__
     return GalleryError(f"expected {expected}, found {shown}")

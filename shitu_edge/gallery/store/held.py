@@ -1,8 +1,8 @@
-"""The gallery files that this process has open, and which of its threads are changing one.
+"""Gallery files open in this process, and the threads that are changing one.
 
-Closing any descriptor of a file drops all locks that this process holds on it (POSIX), also those of SQLite's
-connections, whose write-ahead log another process would then delete. So nothing but SQLite opens a gallery that may be
-open here, except `content`, whose descriptor stays open as long as any connection may be.
+Closing any descriptor of a file drops all locks of this process on it (POSIX), also those of SQLite's connections,
+whose write-ahead log another process would then delete. So only SQLite opens a gallery that may be open here, except
+`content`, whose descriptor stays open as long as any connection may be.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class _Held:
 
 
 class _Here:
-    """What this process has open."""
+    """State of this process."""
 
     def __init__(self) -> None:
         self.begin()
@@ -36,7 +36,7 @@ class _Here:
             os.register_at_fork(after_in_child=self.begin)
 
     def begin(self) -> None:
-        """Begin with nothing: what a process that was forked off has of its parent is not open in it."""
+        """Forget everything: files of its parent are not open in a forked process."""
         self.files: dict[FileId, _Held] = {}
         self.writers: set[tuple[FileId, int]] = set()
         self.lock = threading.Lock()
@@ -46,29 +46,29 @@ _here = _Here()
 
 
 def file_id(path: Path) -> FileId:
-    """Return what tells a file from all others, whatever its name is by now."""
+    """Return a file's identity (device and inode)."""
     found = path.stat()
     return found.st_dev, found.st_ino
 
 
 def beside(path: Path, suffix: str) -> Path:
-    """Return where SQLite keeps a file's log (`-wal`) or its index (`-shm`): links are followed, but on Windows."""
+    """Return the path of a file's log (`-wal`) or its index (`-shm`); links are followed, except on Windows."""
     real = path if os.name == "nt" else Path(os.path.realpath(path))
     return real.with_name(f"{real.name}{suffix}")
 
 
 def hold(file: FileId) -> None:
-    """Note that a file is open here once more, before it is opened."""
+    """Count a file as open once more; call before opening it."""
     with _here.lock:
         _here.files.setdefault(file, _Held()).holders += 1
 
 
 def let_go(file: FileId) -> None:
-    """Note that it is open once less, after it was closed."""
+    """Count a file as open once less; call after closing it."""
     with _here.lock:
         held = _here.files.get(file)
         if held is None:
-            return  # it was opened before this process was forked off
+            return  # opened before this process was forked
         held.holders -= 1
         if not held.holders:
             del _here.files[file]
@@ -78,7 +78,7 @@ def let_go(file: FileId) -> None:
 
 @contextmanager
 def holding(file: FileId) -> Iterator[None]:
-    """Hold a file meanwhile."""
+    """Count a file as open inside the block."""
     hold(file)
     try:
         yield
@@ -87,7 +87,7 @@ def holding(file: FileId) -> Iterator[None]:
 
 
 def is_open_here(path: Path) -> bool:
-    """Return whether this process has a file open, so that only SQLite may."""
+    """Return whether this process has a file open."""
     try:
         file = file_id(path)
     except OSError:
@@ -98,7 +98,7 @@ def is_open_here(path: Path) -> bool:
 
 @contextmanager
 def content(path: Path, file: FileId) -> Iterator[io.FileIO]:
-    """Give a file that is held to be read from its beginning, to one thread at a time.
+    """Yield an open file at its beginning, to one thread at a time.
 
     Raises:
         OSError: it cannot be opened.
@@ -113,16 +113,16 @@ def content(path: Path, file: FileId) -> Iterator[io.FileIO]:
 
 @contextmanager
 def changing(path: Path, file: FileId) -> Iterator[None]:
-    """Keep a thread that is changing a file from waiting for itself.
+    """Prevent a thread from waiting for its own change.
 
     Raises:
-        GalleryError: it is changing the file already.
+        GalleryError: this thread is changing the file already.
     """
     writer = file, threading.get_ident()
     with _here.lock:
         if writer in _here.writers:
             raise GalleryError(
-                f"{path}: a change is being made here already; make this one through it, or end its `with` block first"
+                f"{path}: this thread is already changing it; use that change, or end its `with` block first"
             )
         _here.writers.add(writer)
     try:

@@ -1,4 +1,4 @@
-"""Past revisions: the log, what differs between two, and how they are forgotten."""
+"""Past revisions: the log, differences, pruning."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sqlite3
 
 from ...errors import GalleryError
 from .given import whole
-from .records import Diff, GalleryItem, Revision, entry_of, revision_of
+from .records import Diff, GalleryItem, Revision, item_of, revision_of
 from .schema import MOST_REVISIONS
 from .structure import bounded
 
@@ -17,11 +17,7 @@ SELECT item, label, source FROM entries WHERE added_in > ? AND added_in <= ? AND
 
 
 def current(connection: sqlite3.Connection) -> int:
-    """Return the number of the newest revision.
-
-    Raises:
-        ValueError: there is none, or none that a gallery gives.
-    """
+    """Return the newest revision; raises `ValueError` if it is missing or out of range."""
     newest = connection.execute("SELECT max(id) FROM revisions").fetchone()[0]
     if not isinstance(newest, int) or not 0 < newest < MOST_REVISIONS:
         raise ValueError(f"newest revision: {newest}")
@@ -47,8 +43,8 @@ def identity(connection: sqlite3.Connection) -> tuple[str, str, str, int]:
     return facts["id"], facts["extractor"], facts["fingerprint"], int(facts["dim"])
 
 
-def lineage(connection: sqlite3.Connection, revision: int) -> str | None:
-    """Return what tells this log up to a revision from all others, None where the log is shorter."""
+def history_hash(connection: sqlite3.Connection, revision: int) -> str | None:
+    """Return the history hash of a revision, None if the log is shorter."""
     revision = whole(revision, "a revision's number")
     if abs(revision) > MOST_REVISIONS:
         return None
@@ -62,20 +58,16 @@ def diff(connection: sqlite3.Connection, base: int, head: int) -> Diff:
 
 
 def difference(connection: sqlite3.Connection, base: int, head: int) -> Diff:
-    """Return what differs between two revisions that are known, one of which may be in the making."""
+    """Return what differs between two known revisions, one of which may be in the making."""
     older, newer = sorted((base, head))
-    ended = {entry_of(*row) for row in bounded(connection, _ENDED_BETWEEN, (older, newer, older), by_id=False)}
-    begun = {entry_of(*row) for row in bounded(connection, _BEGUN_BETWEEN, (older, newer, newer), by_id=False)}
+    ended = {item_of(*row) for row in bounded(connection, _ENDED_BETWEEN, (older, newer, older), by_id=False)}
+    begun = {item_of(*row) for row in bounded(connection, _BEGUN_BETWEEN, (older, newer, newer), by_id=False)}
     removed, added = _by_id(ended - begun), _by_id(begun - ended)
     return Diff(removed, added) if base <= head else Diff(added, removed)
 
 
 def checked(connection: sqlite3.Connection, revision: int) -> int:
-    """Return a revision whose content is known.
-
-    Raises:
-        GalleryError: it is to come, or was pruned, or is no number.
-    """
+    """Return a revision whose content is known; raises `GalleryError` for others."""
     revision = whole(revision, "a revision's number")
     oldest, newest = reaches_back_to(connection), current(connection)
     if not oldest <= revision <= newest:
@@ -85,7 +77,7 @@ def checked(connection: sqlite3.Connection, revision: int) -> int:
 
 
 def prune(connection: sqlite3.Connection, keep: int) -> tuple[int, int]:
-    """Forget what was removed more than `keep` revisions ago; return how many entries and how many items it was."""
+    """Forget what was removed more than `keep` revisions ago; return the numbers of entries and items forgotten."""
     horizon = current(connection) - whole(keep, "0 revisions or more to keep", 0)
     if horizon <= reaches_back_to(connection):
         return 0, 0

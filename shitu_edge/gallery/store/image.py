@@ -1,9 +1,9 @@
-"""A gallery file as an image in memory: of one revision, without SQLite's locks, files or right to write.
+"""A gallery file copied into memory: one revision, read without SQLite's locks, files or write permission.
 
-What is committed is appended to the log, and moved into the file some time later. A log is emptied, or begun again
-under another header, only when all of it is in the file. So the file is read first and then its log: if the log has
-the same header before and after both, it holds all that anybody moved into the file meanwhile, and its pages are laid
-over the file's. Where there is no log, or an empty one, nothing moves, and a second look shows that nothing did.
+Commits are appended to the log and moved into the file later. A log is emptied, or restarted under another header,
+only when all of it is in the file. So the file is read first, then its log: if the log has the same header before and
+after both, it holds everything that was moved into the file meanwhile, and its pages replace the file's. Without a log,
+a second read shows that the file did not change.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ Version = tuple[int, ...]
 
 _WAIT_S = 10.0
 _STEP_NS, _COARSE_STEP_NS = 50_000_000, 2_000_000_000
-"""Within which two changes may give a file the same time: a few of the system's ticks; FAT keeps two seconds."""
+"""Two changes this close may give a file the same time: a few system ticks; FAT keeps two seconds."""
 _CHUNK = 1 << 20
 _MODES = slice(18, 20)
 """Where a file's header says whether it has a write-ahead log: 2, or none: 1 (https://sqlite.org/fileformat.html)."""
 
 
 def version(path: Path) -> Version:
-    """Return what changes whenever the file or its log has; just after a change, when times cannot tell, at every call.
+    """Return sizes and times of the file and its log; just after a change a new value per call, as times are coarse.
 
     Raises:
-        GalleryError: the file is not there.
+        GalleryError: the file is missing.
     """
     with _readable(path):
         found = path.stat()
@@ -57,21 +57,17 @@ def version(path: Path) -> Version:
 
 
 def open_image(path: Path) -> Guarded:
-    """Read a file that is held (`held.py`) into memory, and open that.
+    """Read a held file (`held.py`) into memory and open the copy.
 
     Raises:
-        GalleryError: it cannot be read, or changes faster than that.
+        GalleryError: it cannot be read, or changes faster than it is read.
     """
     with _readable(path):
         return _opened(read_image(path))
 
 
 def mark_as_logged(path: Path) -> None:
-    """Give a file that was copied of an image, and that nobody has open, the mark of one with a log.
-
-    Raises:
-        OSError: it cannot be written.
-    """
+    """Set the WAL flag in a copy of an image, which nobody has open."""
     with path.open("rb+") as stream:
         stream.seek(_MODES.start)
         stream.write(b"\2\2")
@@ -86,11 +82,11 @@ def _readable(path: Path) -> Iterator[None]:
     except OSError as error:
         raise GalleryError(f"{error.filename or path}: cannot be read: {error.strerror}") from error
     except MemoryError as error:
-        raise GalleryError(f"{path}: takes more memory to be read than there is") from error
+        raise GalleryError(f"{path}: does not fit into memory") from error
 
 
 class Images:
-    """The images of one file that is held. Safe from several threads."""
+    """Images of one held file. Thread-safe."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -100,11 +96,7 @@ class Images:
 
     @contextmanager
     def opened(self, *, keep: bool = False) -> Iterator[Guarded]:
-        """Give an image of the file as it is now; `keep` it for whoever reads next, if the file is then as it was.
-
-        Raises:
-            GalleryError: see `open_image`.
-        """
+        """Yield an image of the file as it is now; `keep` it for the next reader if the file is unchanged then."""
         read_at, image = self._current()
         try:
             yield image
@@ -117,7 +109,7 @@ class Images:
                 image.close()
 
     def close(self) -> None:
-        """Drop what is kept."""
+        """Close the kept image."""
         with self._lock:
             self._closed, kept, self._kept = True, self._kept, None
         if kept:
@@ -135,7 +127,7 @@ class Images:
 
 
 def read_image(path: Path) -> bytearray:
-    """Return the content of a file that is held, with what its log holds; see `open_image`."""
+    """Return the content of a held file with its log applied; see `open_image`."""
     file, last = file_id(path), time.monotonic() + _WAIT_S
     while True:
         header = _log(path, HEADER_BYTES)
@@ -167,7 +159,7 @@ def _read(stream: FileIO) -> bytearray:
 
 
 def _is_same(stream: FileIO, image: bytearray) -> bool:
-    """Return whether a file still has the content that was read of it."""
+    """Return whether a file still has the content that was read."""
     stream.seek(0)
     start = 0
     while chunk := stream.read(_CHUNK):
@@ -178,7 +170,7 @@ def _is_same(stream: FileIO, image: bytearray) -> bool:
 
 
 def _log(path: Path, most: int = -1) -> bytes:
-    """Return what a file's log begins with; nothing where it has none, or none that has begun."""
+    """Return the first bytes of a file's log; none if it is missing or empty."""
     try:
         with open_regular(beside(path, "-wal")) as stream:
             log = stream.read(most)
@@ -188,7 +180,7 @@ def _log(path: Path, most: int = -1) -> bytes:
 
 
 def _is_in_change(path: Path) -> bool:
-    """Return whether a file that somebody has turned from its log to a rollback journal is not whole."""
+    """Return whether a rollback journal, used instead of the log, shows a transaction in progress."""
     try:
         with open_regular(beside(path, "-journal")) as stream:
             return any(stream.read(8))
@@ -197,7 +189,7 @@ def _is_in_change(path: Path) -> bool:
 
 
 def lay_over(image: bytearray, log: bytes) -> None:
-    """Give a file the pages of its log; of a forged one, no more than there are."""
+    """Apply a log's pages to a file; a forged log cannot enlarge it beyond both sizes."""
     committed = read_committed(log)
     if committed is None:
         return
@@ -225,7 +217,7 @@ def _opened(image: bytearray) -> Guarded:
 
 
 def _opened_aside(image: bytearray) -> Guarded:
-    """Open an image from a temporary file, which is gone when it is closed, or, on Windows, left to the system."""
+    """Open an image from a temporary file, deleted at once (on Windows by the system)."""
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="shitu-image-", dir=memory, ignore_cleanup_errors=True) as folder:
         file = Path(folder, "gallery")

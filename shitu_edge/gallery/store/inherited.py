@@ -1,9 +1,9 @@
-"""Connections to gallery files, and what is to be done about those that a fork has carried into a child.
+"""Connections to gallery files, and those that a fork carried into a child process.
 
-SQLite believes there that it holds their locks, which do not come along: a connection opened beside them takes none of
-its own, and when the parent closes the file, what the child commits goes into a log that is deleted
-(https://sqlite.org/howtocorrupt.html, 2.6). So the child closes them before it opens the file, as long as the parent
-has it open: then SQLite cannot get the exclusive lock by which a last close would fold in and delete the log.
+In the child SQLite believes it holds their locks, which a fork does not copy: another connection takes none of its own,
+and when the parent closes the file, the child's commits go into a deleted log
+(https://sqlite.org/howtocorrupt.html, 2.6). So the child closes them before it opens the file, while the parent still
+has it open: SQLite then cannot get the exclusive lock with which a last close would delete the log.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from .held import FileId, file_id
 from .structure import Guarded
 
 _SHARED_FIRST, _SHARED_SIZE = 0x40000002, 510
-"""The bytes that whoever has a file in WAL mode open keeps a shared lock on (`os.h` of SQLite)."""
+"""Bytes with a shared lock of every process that has a WAL file open (`os.h` of SQLite)."""
 
 
 class Connection(Guarded):
     """A guarded connection that knows its file and process.
 
-    `lock` is what each use holds; None says that whoever opened the connection is using it.
+    `lock` is held during each use; None means that its opener is using it.
     """
 
     file: FileId
@@ -38,12 +38,12 @@ class Connection(Guarded):
         keep_in_children(self)
 
     def opened(self, path: Path) -> None:
-        """Note which file it is."""
+        """Record the file's identity."""
         self.file = file_id(path)
         _open.add(self)
 
     def close(self) -> None:
-        """Close it; in a process that was forked off since, leave it alone."""
+        """Close it; does nothing in a process forked since."""
         if self.home.is_here:
             _open.discard(self)
             super().close()
@@ -53,10 +53,10 @@ _open: set[Connection] = set()
 
 
 def close_inherited(path: Path) -> None:
-    """Close what a fork has carried along of a file that is to be opened.
+    """Close inherited connections to a file before it is opened.
 
     Raises:
-        ForkError: it was in use at the fork, or nobody else has the file open any more.
+        ForkError: one was in use at the fork, or no other process has the file open.
     """
     inherited = [connection for connection in list(_open) if not connection.home.is_here]
     if not inherited or not path.exists():
@@ -66,7 +66,7 @@ def close_inherited(path: Path) -> None:
     if inherited and (any(map(_is_in_use, inherited)) or _may_lock(path)):
         raise ForkError(
             f"{path}: was open before this process was forked off, so it cannot be opened here; start a new process "
-            "(multiprocessing: spawn), or open it after the fork alone"
+            "(multiprocessing: spawn), or open it only after the fork"
         )
     for connection in inherited:
         _open.discard(connection)
@@ -78,8 +78,8 @@ def _is_in_use(connection: Connection) -> bool:
 
 
 def _may_lock(path: Path) -> bool:
-    """Return whether a last close would get its exclusive lock: no other process has the file open."""
-    import fcntl  # there is one where processes fork
+    """Return whether no other process has the file open."""
+    import fcntl  # exists wherever processes fork
 
     try:
         with path.open("r+b") as stream:

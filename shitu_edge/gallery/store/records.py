@@ -1,4 +1,4 @@
-"""What the store takes and gives."""
+"""Records of the store: items, revisions, differences, the index."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from ..index import GraphParameters, Ids, default_ef
 UNIT_TOLERANCE = 1e-3
 """How far the squared length of an embedding may be from 1."""
 ROUNDING = 2e-6
-"""How far it is when float32 numbers were divided by their length; beyond, that is done when it is stored."""
+"""The same for rows normalized in float32; others are normalized when they are stored."""
 READ_TOLERANCE = 2 * UNIT_TOLERANCE
-"""The same when it is read again, wider by any rounding."""
+"""The same when an embedding is read, with room for rounding."""
 
 
 @dataclass(frozen=True, slots=True)
 class Meta:
-    """What a gallery is for: the extractor's name and fingerprint, and its dimension."""
+    """The extractor of a gallery: name, fingerprint and embedding size."""
 
     extractor: str
     fingerprint: str
@@ -32,7 +32,7 @@ class Meta:
 
 @dataclass(frozen=True, slots=True)
 class NewGalleryItem:
-    """An item to be: its label, where it came from, and its unit row (D,) float32."""
+    """An item to add: label, source and unit row (D,) float32."""
 
     label: str
     source: str
@@ -41,7 +41,7 @@ class NewGalleryItem:
 
 @dataclass(frozen=True, slots=True)
 class GalleryItem:
-    """An item as a revision holds it: its id, its label, and where its image came from."""
+    """An item of a revision: id, label, and where its image came from."""
 
     id: int
     label: str
@@ -50,10 +50,9 @@ class GalleryItem:
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """One line of the log: when (ISO 8601, UTC), by whom and why, and how many entries it added and removed.
+    """One line of the log: time (ISO 8601, UTC), author, note, numbers of items added and removed.
 
-    A renamed item counts as removed and added. `digest` is that of all the content, in hexadecimal: equal content has
-    an equal one.
+    A renamed item counts as removed and added. `digest` is the checksum of the whole content, in hexadecimal.
     """
 
     id: int
@@ -67,7 +66,7 @@ class Revision:
 
 @dataclass(frozen=True, slots=True)
 class Diff:
-    """What one revision lacks and what it has beside another, by id; a renamed item is in both."""
+    """Items removed and added between two revisions, by id; a renamed item is in both."""
 
     removed: tuple[GalleryItem, ...]
     added: tuple[GalleryItem, ...]
@@ -75,10 +74,9 @@ class Diff:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What is to be known to follow a gallery to `revision`: ids that are gone, then ids and labels that have come.
+    """Changes up to `revision`: ids removed, then ids and labels added.
 
-    `labels` (N,) int32 are places in `names`. `whole` says that what has come is all there is, and anything known
-    before is void.
+    `labels` (N,) int32 are indices into `names`. If `whole`, `added` is the entire content and replaces what was known.
     """
 
     revision: int
@@ -90,8 +88,8 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
-class GraphRecord:
-    """The graph file on record: its digest, the revision it was made of, and how many items it holds."""
+class IndexRecord:
+    """The index file recorded in a gallery: its SHA-256, revision and number of items."""
 
     sha256: str
     revision: int
@@ -99,21 +97,13 @@ class GraphRecord:
     parameters: GraphParameters
 
 
-def entry_of(item: int, label: object, source: object) -> GalleryItem:
-    """Return a row as an entry.
-
-    Raises:
-        TypeError: its label or its source is no text.
-    """
+def item_of(item: int, label: object, source: object) -> GalleryItem:
+    """Return a row as an item; raises `TypeError` if label or source is not text."""
     return GalleryItem(item, _text(label), _text(source))
 
 
 def revision_of(line: Sequence[Any], digest: bytes) -> Revision:
-    """Return a row of the log as a revision.
-
-    Raises:
-        TypeError: what should be text is none.
-    """
+    """Return a row of the log as a revision; raises `TypeError` if a text is not text."""
     number, created_at, author, note, added, removed = line
     return Revision(number, _text(created_at), _text(author), _text(note), added, removed, digest.hex())
 
@@ -127,8 +117,8 @@ def _text(value: object) -> str:
 GRAPH = "SELECT sha256, revision, count, m, ef_construction, ef FROM graph"
 
 
-def graph_record(row: tuple[object, ...]) -> GraphRecord | None:
-    """Return a row of `GRAPH` as a record, None where it is none: a record names a file, and goes to hnswlib."""
+def index_record(row: tuple[object, ...]) -> IndexRecord | None:
+    """Return a row of `GRAPH` as a record, None if invalid: it names a file and goes to hnswlib."""
     digest, revision, *numbers = row
     named = isinstance(digest, str) and re.fullmatch("[0-9a-f]{64}", digest)
     known = [number for number in numbers if isinstance(number, int) and 0 < number < 1 << 31]
@@ -137,6 +127,6 @@ def graph_record(row: tuple[object, ...]) -> GraphRecord | None:
     count, m, ef_construction, ef = known
     try:
         parameters = GraphParameters(m, ef_construction, None if ef == default_ef(count) else ef)
-        return GraphRecord(str(digest), revision, count, parameters)
+        return IndexRecord(str(digest), revision, count, parameters)
     except GalleryError:
         return None

@@ -1,4 +1,4 @@
-"""Revisions copied from one file to another: the rows that make them, and making them again."""
+"""Revisions recorded in one file and repeated in another."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from ...system.text import printable
 from ..labels import label_fault
 from . import history
 from .changes import Change
-from .records import GalleryItem, NewGalleryItem, Revision, entry_of
-from .schema import MOST_ITEMS, next_lineage
+from .records import GalleryItem, NewGalleryItem, Revision, item_of
+from .schema import MOST_ITEMS, next_history_hash
 from .structure import bounded
 
 _ADDED = "SELECT item, label, source FROM entries WHERE added_in = ? ORDER BY item"
@@ -27,7 +27,7 @@ AND id NOT IN (SELECT item FROM entries WHERE added_in <= ? AND (removed_in IS N
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One revision: its line of the log, the items whose entries end, then the entries that begin."""
+    """One revision: its line of the log, the ids removed, then the items added."""
 
     revision: Revision
     removed: tuple[int, ...]
@@ -36,10 +36,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """Steps that follow the revision `base` of that lineage, with the embeddings it did not hold, as stored."""
+    """Steps after the revision `base` of this history hash, with the embeddings it lacks, as stored."""
 
     base: int
-    lineage: str
+    history_hash: str
     steps: tuple[Step, ...]
     vectors: dict[int, bytes]
 
@@ -54,30 +54,31 @@ def record(connection: sqlite3.Connection, base: int, head: int) -> Replay:
         Step(
             lines[number],
             tuple(row[0] for row in bounded(connection, _REMOVED, (number,))),
-            tuple(entry_of(*row) for row in bounded(connection, _ADDED, (number,))),
+            tuple(item_of(*row) for row in bounded(connection, _ADDED, (number,))),
         )
         for number in range(base + 1, head + 1)
     )
     vectors = dict(bounded(connection, _UNKNOWN_AT_BASE, (base, head, base, base)))
-    return Replay(base, str(history.lineage(connection, base)), steps, vectors)
+    return Replay(base, str(history.history_hash(connection, base)), steps, vectors)
 
 
 def leads_to(recorded: Replay) -> tuple[int, str]:
-    """Return the revision and the lineage that the steps end in."""
-    lineage = bytes.fromhex(recorded.lineage)
+    """Return the revision and the history hash that the steps end in."""
+    history_hash = bytes.fromhex(recorded.history_hash)
     for step in recorded.steps:
-        lineage = next_lineage(lineage, *astuple(step.revision))
-    return recorded.steps[-1].revision.id, lineage.hex()
+        history_hash = next_history_hash(history_hash, *astuple(step.revision))
+    return recorded.steps[-1].revision.id, history_hash.hex()
 
 
 def repeat(connection: sqlite3.Connection, recorded: Replay, check: Callable[[NewGalleryItem], NewGalleryItem]) -> None:
-    """Make recorded revisions again, inside a transaction."""
-    newest = history.current(connection)
-    if history.lineage(connection, newest) != recorded.lineage:
-        here = f"the gallery is at revision {newest}"
-        if newest == recorded.base:
-            here += " too, but it was changed here"
-        raise GalleryError(f"it follows revision {recorded.base}, and {here}")
+    """Repeat recorded revisions, inside a transaction."""
+    newest, base = history.current(connection), recorded.base
+    if history.history_hash(connection, newest) != recorded.history_hash:
+        if newest < base:
+            raise GalleryError(f"it is at revision {newest}, expected {base}; apply the earlier patches first")
+        if newest == base:
+            raise GalleryError(f"its revision {base} is another than the patch follows; take a new copy of the gallery")
+        raise GalleryError(f"it has changed since revision {base}; take a new copy of the gallery")
     _check_labels(connection, recorded)
     _store_vectors(connection, recorded, check)
     for step in recorded.steps:
@@ -86,32 +87,32 @@ def repeat(connection: sqlite3.Connection, recorded: Replay, check: Callable[[Ne
         if line.id != change.revision:
             raise GalleryError(f"expected revision {change.revision}, found {line.id}")
         change.remove(step.removed)
-        for entry in step.added:
-            if printable(entry.source) != entry.source:
-                raise GalleryError(f"item {entry.id}: its source is not Unicode text")
-            change.restore(entry)
+        for item in step.added:
+            if printable(item.source) != item.source:
+                raise GalleryError(f"item {item.id}: its source is not Unicode text")
+            change.restore(item)
         if change.finish(line.author, line.note, line.created_at).hex() != line.digest:
-            raise GalleryError(f"revision {line.id} does not become what it was")
-    head, lineage = leads_to(recorded)
-    if history.lineage(connection, head) != lineage:
-        raise GalleryError(f"the log does not become what it was at revision {head}")
+            raise GalleryError(f"revision {line.id}: checksum mismatch after it was applied")
+    head, history_hash = leads_to(recorded)
+    if history.history_hash(connection, head) != history_hash:
+        raise GalleryError(f"revision {head}: log checksum mismatch after it was applied")
 
 
 def _check_labels(connection: sqlite3.Connection, recorded: Replay) -> None:
-    """Check the labels that the steps leave and that are new here.
+    """Check the new labels that remain after all steps.
 
-    One that is here already, as older galleries may hold it, or that a later step takes away, stops no fleet.
+    Labels already here, as in older galleries, and labels that a later step removes are accepted.
     """
     left: dict[int, str] = {}
     for step in recorded.steps:
-        for item in step.removed:
-            left.pop(item, None)
-        left.update((entry.id, entry.label) for entry in step.added)
-    for label, item in {label: item for item, label in left.items()}.items():
+        for number in step.removed:
+            left.pop(number, None)
+        left.update((item.id, item.label) for item in step.added)
+    for label, number in {label: number for number, label in left.items()}.items():
         fault = label_fault(label)
         if fault and not connection.execute("SELECT 1 FROM entries WHERE label = ?", (label,)).fetchone():
             raise GalleryError(
-                f"item {item}: its label {fault}; relabel it where the patch was made, and patch from revision "
+                f"item {number}: its label {fault}; relabel it where the patch was made, and patch from revision "
                 f"{recorded.base} again"
             )
 
@@ -119,12 +120,12 @@ def _check_labels(connection: sqlite3.Connection, recorded: Replay) -> None:
 def _store_vectors(
     connection: sqlite3.Connection, recorded: Replay, check: Callable[[NewGalleryItem], NewGalleryItem]
 ) -> None:
-    """Keep the embeddings that are new here; each goes with an entry."""
-    if not recorded.vectors.keys() <= {entry.id for step in recorded.steps for entry in step.added}:
-        raise GalleryError("an embedding belongs to no entry")
+    """Store the new embeddings; each must belong to an item."""
+    if not recorded.vectors.keys() <= {item.id for step in recorded.steps for item in step.added}:
+        raise GalleryError("an embedding belongs to no item")
     for number, vector in recorded.vectors.items():
         if not 0 < number < MOST_ITEMS:
-            raise GalleryError(f"no gallery gives an item the number {number}")
+            raise GalleryError(f"item id {number} is out of range")
         name = f"item {number}"  # its label was checked before
         check(NewGalleryItem(name, name, np.frombuffer(vector, "<f4")))
         connection.execute("INSERT OR IGNORE INTO embeddings VALUES (?, ?)", (number, vector))

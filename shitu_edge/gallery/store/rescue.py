@@ -1,4 +1,4 @@
-"""Reading what is left of a damaged gallery file, row by row, into a new one."""
+"""Copying what can be read of a damaged gallery file into a new one."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from .store import Store
 from .structure import LEAST_ROW_BYTES, allow_rows, bytes_held, has_tables
 
 _COUNTERS = (24, 92)
-"""Where SQLite's header keeps its change counter, and the one for which its page count holds (file format, 1.3)."""
+"""Positions in SQLite's header: change counter, and the counter that its page count belongs to (file format, 1.3)."""
 _PAGE_COUNT = 28
 _REPORT_EVERY = 1000
 _TABLES = ("entries", "embeddings", "revisions", "meta")
 _TABLE_LEAF, _INDEX_LEAF = 0x0D, 0x0A
-"""The first byte of a page that holds rows of a table, and of one without row ids (file format, 1.6)."""
+"""First byte of a page with rows of a table, and of a table WITHOUT ROWID (file format, 1.6)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rescue:
-    """What became of a damaged gallery: items kept, those lost as far as they are known, and whether the history is.
+    """Result of a rescue: items kept, a line per known lost item, and whether the history was kept.
 
-    `complete` says that what was kept is, by its digest, all there was.
+    `complete`: by its checksum, the kept content is all there was.
     """
 
     kept: int
@@ -48,13 +48,13 @@ class Rescue:
 
 
 def rescue(path: Path, target: Path, meta: Meta | None = None, progress: Progress | None = None) -> Rescue:
-    """Make a gallery file of all that is whole in a damaged one, which stays as it is.
+    """Copy all that is intact in a damaged gallery file into a new one.
 
     Args:
-        path: the damaged file; what its log holds is part of it.
+        path: the damaged file; its log is read too.
         target: the new file, which must not exist.
-        meta: what the gallery is for, should the file not say it any more.
-        progress: called with the items looked at and their number.
+        meta: the extractor, used if the file no longer says it.
+        progress: called with the items read and their number.
 
     Raises:
         GalleryError: nothing can be read, or the new file cannot be written.
@@ -63,19 +63,19 @@ def rescue(path: Path, target: Path, meta: Meta | None = None, progress: Progres
         facts = _facts(old)
         meta = _meta(facts) or meta
         if meta is None:
-            raise GalleryError(f"{path}: does not say any more which extractor it was made with: name its bundle")
+            raise GalleryError(f"{path}: its extractor can no longer be read; name its bundle")
         found = _Found(remains, old, meta.dim)
         found.read(progress)
         log = _log(old)
         if not found.rows and (found.lost or not log):
-            raise GalleryError(f"{path}: holds nothing that can be read any more")
+            raise GalleryError(f"{path}: nothing in it can be read")
         Store.create(target, meta, facts.get("id")).close()
         with closing(sqlite3.connect(target, isolation_level=None)) as new:
             new.execute("DELETE FROM revisions")
             whole = _copy_all(found, old, new, facts)
             if not whole:
-                _begin_anew(found, old, new)
-            _go_on_counting(found, old, new)
+                _write_current(found, old, new)
+            _keep_counter(found, old, new)
     return Rescue(len(found.current), tuple(found.lost), whole, whole or found.has_digest_of(log))
 
 
@@ -85,9 +85,9 @@ def _facts(connection: sqlite3.Connection) -> dict[str, str]:
 
 
 def assess(path: Path) -> tuple[int, int] | None:
-    """Return how many of how many items of a damaged gallery are whole, None where that cannot be told.
+    """Return how many of how many items of a damaged gallery are intact, None if unknown.
 
-    A repair may find more, as it looks at every page by itself.
+    A repair may find more, as it reads every page separately.
     """
     for opened in (_as_it_is, _as_remains):
         with suppress(GalleryError, OSError, sqlite3.Error, UnicodeDecodeError), opened(path) as connection:
@@ -101,7 +101,7 @@ def assess(path: Path) -> tuple[int, int] | None:
 def _as_it_is(path: Path) -> Iterator[sqlite3.Connection]:
     with holding(file_id(path)), closing(open_image(path)) as connection:
         if not has_tables(connection, *_TABLES):
-            raise GalleryError(f"{path}: has not the tables of a gallery")
+            raise GalleryError(f"{path}: lacks a gallery's tables")
         yield connection
 
 
@@ -112,7 +112,7 @@ def _as_remains(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 class _Depth(IntEnum):
-    """How much is done to read a table: each step finds what the one before does, and takes longer."""
+    """Effort to read a table: each level finds more than the one before and takes longer."""
 
     THROUGH = 1
     BOTH_ENDS = 2
@@ -120,7 +120,7 @@ class _Depth(IntEnum):
 
 
 class _Found:
-    """Rows of a damaged file: entries that have their digest, with their embeddings."""
+    """Rows of a damaged file: entries whose checksum matches, with their embeddings."""
 
     def __init__(self, remains: _Remains | None, connection: sqlite3.Connection, dim: int) -> None:
         self._remains = remains
@@ -132,25 +132,25 @@ class _Found:
 
     @property
     def current(self) -> dict[int, _Row]:
-        """The current entries by item, of two the later one."""
+        """The current entries by item; the later of two."""
         return {row.item: row for row in self.rows if row.removed_in is None}
 
     def has_digest_of(self, log: list[tuple[Any, ...]]) -> bool:
-        """Return whether the current entries are what the log's last line says."""
+        """Return whether the current entries match the checksum in the log's last line."""
         content = ContentDigest()
         for row in self.current.values():
             content.add(row.digest)
         return bool(log) and bytes(content) == log[-1][6]
 
     def counted(self) -> tuple[int, int]:
-        """Return how many of how many items are whole, by a look that takes no longer than reading the file."""
+        """Return how many of how many items are intact, in the time that reading the file takes."""
         self._read_tables(None, _Depth.THROUGH)
         if not self._is_complete():
             self._read_tables(None, _Depth.BOTH_ENDS)
         return len(self.current), len(self.current) + len(self.lost)
 
     def read(self, progress: Progress | None) -> None:
-        """Read both tables through and, where that does not give all there was, what any page holds of them."""
+        """Read both tables and, if something is missing, every page separately."""
         self._read_tables(progress, _Depth.THROUGH)
         if not self._is_complete():
             self._read_tables(progress, _Depth.EVERY_PAGE)
@@ -171,7 +171,7 @@ class _Found:
                 progress(done, len(items))
 
     def _table(self, table: str, query: str, key: str, leaf: int, depth: _Depth) -> dict[int, list[tuple[Any, ...]]]:
-        """Return the rows of a table by item."""
+        """Return a table's rows by item."""
         rows = _read(self._connection, f"{query} ORDER BY {key}")
         if depth >= _Depth.BOTH_ENDS:
             rows += _read(self._connection, f"{query} ORDER BY {key} DESC")
@@ -190,10 +190,10 @@ class _Found:
         return [row[0] for row in rows if _is_item(row[0])]
 
     def _judge(self, item: int, entries: list[tuple[Any, ...]], vectors: list[tuple[Any, ...]]) -> None:
-        """Keep an item's entries that have their digest, and name it if its current one has not."""
+        """Keep an item's entries whose checksum matches; count the item as lost if its current one does not."""
         found = [row[0] for row in vectors] or [None]
         if not entries:
-            self.lost.append(f"item {item}: nothing says what it is")
+            self.lost.append(f"item {item}: its label and source are lost")
         fault = None
         current = False
         for label, source, digest, added_in, removed_in in entries:
@@ -203,15 +203,15 @@ class _Found:
                 begun = added_in if isinstance(added_in, int) else 0
                 self.rows.append(_Row(item, label, source, digest, begun, removed_in, vector))
                 current |= removed_in is None
-            elif removed_in is None and fault is None:  # the first is that of the table, if it could be read
-                fault = f"{named(item, label, source)}: {wrong or 'is no entry'}"
+            elif removed_in is None and fault is None:  # the first is the table's, if it could be read
+                fault = f"{named(item, label, source)}: {wrong or 'its row is damaged'}"
         if fault and not current:
             self.lost.append(fault)
 
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """An entry that has its digest."""
+    """An entry whose checksum matches."""
 
     item: int
     label: str
@@ -223,7 +223,7 @@ class _Row:
 
 
 def _copy_all(found: _Found, old: sqlite3.Connection, new: sqlite3.Connection, facts: dict[str, str]) -> bool:
-    """Write entries and log as they were; return whether that makes a sound gallery."""
+    """Copy entries and log; return whether the result is a sound gallery."""
     try:
         with transaction(new):
             vectors = {row.item: row.vector for row in found.rows}
@@ -238,8 +238,8 @@ def _copy_all(found: _Found, old: sqlite3.Connection, new: sqlite3.Connection, f
     return True
 
 
-def _begin_anew(found: _Found, old: sqlite3.Connection, new: sqlite3.Connection) -> None:
-    """Write the current entries as one more revision; of the others only the lines of the log are left."""
+def _write_current(found: _Found, old: sqlite3.Connection, new: sqlite3.Connection) -> None:
+    """Write the current entries as a new revision; of earlier ones only the log is kept."""
     with transaction(new):
         known = {row[0]: row for row in _log(old) if isinstance(row[0], int)}
         last = max((number for number in known if 0 < number <= 2 * len(known)), default=0)
@@ -257,8 +257,8 @@ def _begin_anew(found: _Found, old: sqlite3.Connection, new: sqlite3.Connection)
         new.execute("UPDATE meta SET value = ? WHERE key = 'history_from'", (str(change.revision),))
 
 
-def _go_on_counting(found: _Found, old: sqlite3.Connection, new: sqlite3.Connection) -> None:
-    """Give no id again that the damaged gallery gave."""
+def _keep_counter(found: _Found, old: sqlite3.Connection, new: sqlite3.Connection) -> None:
+    """Continue the ids of the damaged gallery, so that none is given twice."""
     query = "SELECT seq FROM sqlite_sequence WHERE name = 'embeddings'"
     counts = [row[0] for row in _read(old, query) if isinstance(row[0], int) and row[0] < MOST_ITEMS]
     last = max([*counts, found.last_item])
@@ -282,12 +282,12 @@ def _meta(facts: dict[str, str]) -> Meta | None:
 
 
 def _is_item(number: object) -> bool:
-    """Return whether that may be an item's number."""
+    """Return whether a value can be an item's id."""
     return isinstance(number, int) and 0 < number < MOST_ITEMS
 
 
 def _is_of(table: str, row: tuple[Any, ...]) -> bool:
-    """Return whether a row is one of the table that it was read as, and not of an index or another table."""
+    """Return whether a row belongs to this table rather than to an index or another table."""
     if table == "embeddings":
         return isinstance(row[1], bytes)
     _, label, source, digest, *_ = row
@@ -295,14 +295,14 @@ def _is_of(table: str, row: tuple[Any, ...]) -> bool:
 
 
 def _read(connection: sqlite3.Connection, query: str) -> list[tuple[Any, ...]]:
-    """Return a query's rows up to the first that cannot be read, each once, and no more than the file could hold.
+    """Return a query's distinct rows up to the first unreadable one, at most as many bytes as the file has.
 
-    Forged pages may repeat rows, or have them share what is long.
+    Forged pages may repeat rows or share long values.
     """
     rows: dict[tuple[Any, ...], None] = {}
     with suppress(sqlite3.Error, UnicodeDecodeError):  # SQLite's own message may be damaged text
         room = bytes_held(connection)
-        allow_rows(connection, room)  # one that is too long would hide its neighbors
+        allow_rows(connection, room)  # a row over the limit would hide its neighbors
         for row in connection.execute(query):
             room -= LEAST_ROW_BYTES + sum(len(value) for value in row if isinstance(value, (str, bytes)))
             if room < 0:
@@ -313,7 +313,7 @@ def _read(connection: sqlite3.Connection, query: str) -> list[tuple[Any, ...]]:
 
 @contextmanager
 def _copy(path: Path) -> Iterator[_Remains]:
-    """Copy a file, with what its log holds, to where it may be altered."""
+    """Copy a file, with its log applied, to a temporary folder."""
     with ExitStack() as stack:
         with _scratch_errors(path):
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="shitu-rescue-"))
@@ -329,14 +329,14 @@ def _scratch_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise GalleryError(
-            f"{path}: cannot be copied to {tempfile.gettempdir()} to be looked at: {error.strerror}"
+            f"{path}: cannot be copied to {tempfile.gettempdir()} for repair: {error.strerror}"
         ) from error
 
 
 class _Remains:
-    """A copy of a damaged file, and how to have SQLite read it all the same.
+    """A copy of a damaged file, prepared so that SQLite can read it.
 
-    In every gallery the tables begin at the same pages, since they were made in the same order.
+    In every gallery the tables begin at the same pages.
     """
 
     def __init__(self, gallery: Path, path: Path) -> None:
@@ -344,7 +344,7 @@ class _Remains:
         self._path = path
 
     def opened(self) -> sqlite3.Connection:
-        """Open it, under the first page of an empty gallery where its own is of no use, or not as a gallery has it."""
+        """Open it, with the first page of an empty gallery if its own is unusable."""
         for own_page in (True, False):
             with suppress(sqlite3.Error, UnicodeDecodeError):
                 if not own_page:
@@ -354,7 +354,7 @@ class _Remains:
                 if has_tables(connection, *_TABLES):
                     return connection
                 connection.close()
-        raise GalleryError(f"{self._gallery}: not even its tables can be found any more")
+        raise GalleryError(f"{self._gallery}: cannot be repaired: its tables cannot be found")
 
     def _give_first_page(self) -> None:
         model = self._path.with_name("model")
@@ -368,9 +368,9 @@ class _Remains:
             stream.write(page)
 
     def leaves_as_roots(self, connection: sqlite3.Connection, table: str, leaf: int) -> Iterator[sqlite3.Connection]:
-        """Yield a connection for each page that may hold rows of a table, which then has that page alone.
+        """Yield a connection per page that may hold rows of a table, with that page as the table's root.
 
-        So rows are read to which no sound page leads any more. Pages of other tables look like rows of this one too.
+        This reads rows that no sound page leads to. Pages of other tables may look like rows of this one.
         """
         root = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (table,)).fetchone()[0]
         graft = self._path.with_name("graft")

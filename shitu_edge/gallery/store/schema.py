@@ -1,13 +1,13 @@
 """The tables of a gallery file.
 
-    meta         what the gallery is: its id, dimension, extractor, fingerprint, and how far back its history reaches
+    meta         id, dimension, extractor, fingerprint, and the oldest revision whose content is known
     revisions    the log: every committed change, numbered from 1
-    embeddings   one unit row an item, never changed
-    entries      that an item belongs to the gallery under a label, from one revision until another
-    graph        the derived hnswlib file that is on record, by its digest
+    embeddings   one unit row per item, never changed
+    entries      an item's label and source, from one revision until another
+    graph        the derived hnswlib index, by its SHA-256
 
-An item that is removed, renamed or brought back keeps its id and its embedding: only entries end and begin. So any past
-revision can be read, and a graph over ids stays right whatever happens to the labels.
+An item that is removed, renamed or restored keeps its id and embedding: only entries end and begin. So any past
+revision can be read, and an index over ids stays valid whatever happens to the labels.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ PAGE_BYTES = 16384
 """A page of the default 4 096 bytes holds one embedding of 512 numbers and is half empty; these hold seven."""
 
 LOG_BYTES = 1 << 22
-"""From which size on the write-ahead log is folded into the file, and to which it then shrinks."""
+"""Size at which the write-ahead log is merged into the file, and to which it then shrinks."""
 
 MOST_ITEMS = MOST_REVISIONS = 1 << 53
-"""More are never given; a counter would soon be at its end if a damaged or forged file set it there."""
+"""Upper limits: a damaged or forged file could otherwise set a counter to its end."""
 MOST_DIM = 1 << 16
 MOST_TEXT = 1 << 18
 """Bytes of a label, a source, an author or a note, as UTF-8."""
 MOST_BYTES = 1 << 20
-"""Bytes of a row, more than any has."""
+"""Bytes of a row; no valid row has as many."""
 
 DIGEST_BYTES = 32
 _MODULUS = 1 << 8 * DIGEST_BYTES
@@ -105,16 +105,16 @@ def entry_digest(item: int, label: str, source: str, vector: bytes) -> bytes:
     return hashlib.sha256(head + label_bytes + source_bytes + vector).digest()
 
 
-def first_lineage(gallery_id: str, extractor: str, fingerprint: str, dim: int) -> bytes:
-    """Return what the lineage of a gallery's first revision follows."""
+def first_history_hash(gallery_id: str, extractor: str, fingerprint: str, dim: int) -> bytes:
+    """Return the history hash before a gallery's first revision."""
     return _chained(gallery_id, extractor, fingerprint, dim)
 
 
-def next_lineage(before: bytes, number: int, created_at: str, author: str, note: str, *rest: object) -> bytes:
-    """Return the lineage of a revision: a digest of its line of the log and of the lineage before it.
+def next_history_hash(before: bytes, number: int, created_at: str, author: str, note: str, *rest: object) -> bytes:
+    """Return a revision's history hash: SHA-256 over its line of the log and the history hash before it.
 
-    Equal content may have come about in different ways, in which one id meant different items; the lineage tells them
-    apart. `rest` are the counts of entries added and removed, and the content's digest in hexadecimal.
+    Galleries of equal content can have different histories, in which one id meant different items. `rest` are the
+    numbers of items added and removed, and the content's checksum in hexadecimal.
     """
     return _chained(before.hex(), number, created_at, author, note, *rest)
 
@@ -124,21 +124,21 @@ def _chained(*facts: object) -> bytes:
 
 
 class ContentDigest:
-    """The digest of a revision's content: the sum of its entries' digests, whatever their order.
+    """The checksum of a revision's content: the sum of its entries' SHA-256, in any order.
 
-    Sums modulo 2²⁵⁶ (Bellare and Micciancio 1997, "AdHash") follow a change without a look at what stays. They protect
-    from damage and mix-ups, not from an adversary.
+    Sums modulo 2²⁵⁶ (Bellare and Micciancio 1997, "AdHash") are updated without reading what stays. They protect from
+    damage and mix-ups, not from an adversary.
     """
 
     def __init__(self, digest: bytes = bytes(DIGEST_BYTES)) -> None:
         self._sum = int.from_bytes(digest, "little")
 
     def add(self, digest: bytes) -> None:
-        """Count an entry in."""
+        """Add an entry."""
         self._sum = (self._sum + int.from_bytes(digest, "little")) % _MODULUS
 
     def remove(self, digest: bytes) -> None:
-        """Count an entry out."""
+        """Remove an entry."""
         self._sum = (self._sum - int.from_bytes(digest, "little")) % _MODULUS
 
     def __bytes__(self) -> bytes:

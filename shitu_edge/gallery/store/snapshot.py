@@ -1,4 +1,4 @@
-"""A gallery file read as of one moment, whatever is committed meanwhile."""
+"""Reading one revision of a gallery file, whatever is committed meanwhile."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from . import history, replay
 from .check import examine
 from .failures import odd_content
 from .given import text
-from .records import READ_TOLERANCE, Diff, GalleryItem, Load, Revision, entry_of
+from .records import READ_TOLERANCE, Diff, GalleryItem, Load, Revision, item_of
 from .structure import bounded, bytes_held, columns
 
 _READ_AT_ONCE = 500
 
-# What runs after every commit goes by an index and never through the table.
+# Queries that run after every commit use an index, never a table scan.
 _COME_SINCE = """
 SELECT item, label FROM entries INDEXED BY entries_by_addition WHERE added_in > ? AND removed_in IS NULL ORDER BY item
 """
@@ -40,7 +40,7 @@ _Method = TypeVar("_Method", bound=Callable[..., Any])
 
 
 def _sound(method: _Method) -> _Method:
-    """Have a method name as damage what rows of the wrong kind lead to."""
+    """Have a method turn errors caused by values of the wrong type into `DamagedError`."""
 
     @wraps(method)
     def read(self: Snapshot, *arguments: Any, **options: Any) -> Any:
@@ -51,7 +51,7 @@ def _sound(method: _Method) -> _Method:
 
 
 class Snapshot:
-    """What a gallery holds at one moment: made by `Store.snapshot`, void after its `with` block."""
+    """One revision of a gallery, from `Store.snapshot`; it ends with that `with` block."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path, dim: int) -> None:
         self._connection = connection
@@ -62,7 +62,7 @@ class Snapshot:
 
     @_sound
     def load(self, since: int = 0) -> Load:
-        """Read what came and went after revision `since`; all there is for 0."""
+        """Read the changes after revision `since`; the whole content for 0."""
         whole = since < self.reaches_back_to
         gone = array("q", () if whole else (row[0] for row in bounded(self._connection, _GONE_SINCE, (since, since))))
         ids, labels, numbers = array("q"), array("i"), defaultdict[str, int](count().__next__)
@@ -70,7 +70,7 @@ class Snapshot:
             ids.extend(items)
             labels.extend(map(numbers.__getitem__, names))
         if not all(isinstance(name, str) for name in numbers):
-            raise TypeError("a label is no text")
+            raise TypeError("a label is not text")
         return Load(self.revision, whole, _ids(gone), _ids(ids), np.array(labels, np.int32), list(numbers))
 
     @property
@@ -82,7 +82,7 @@ class Snapshot:
     @property
     @_sound
     def last_id(self) -> int:
-        """The highest id that an item was ever given; 0 before the first."""
+        """The highest id ever given to an item; 0 before the first."""
         row = self._connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'embeddings'").fetchone()
         return int(row[0]) if row else 0
 
@@ -90,27 +90,27 @@ class Snapshot:
         """Return the unit rows (N, D) of items, by ascending ids (N,).
 
         Raises:
-            DamagedError: an embedding is not what was stored.
-            GalleryError: there is none of an item.
+            DamagedError: an embedding is damaged.
+            GalleryError: an id is unknown.
         """
         room = bytes_held(self._connection) // (4 * self._dim)
         vectors = np.empty((len(ids) if len(ids) <= room else 0, self._dim), np.float32)
         for start in range(0, len(ids), _READ_AT_ONCE):
             some = ids[start : start + _READ_AT_ONCE]
             rows = self._rows(some.tolist())
-            if start + len(some) > room:  # had they all been stored, there would be room for them
-                raise DamagedError(self._path, "its embeddings take more than the file")
+            if start + len(some) > room:  # more than the file can hold
+                raise DamagedError(self._path, "its embeddings need more bytes than the file has")
             if len(vectors):
                 vectors[start : start + len(some)] = rows
         return vectors
 
     @_sound
     def items(self, label: str | None = None) -> list[GalleryItem]:
-        """Return the entries by id, all of them or one label's, looked for as it is and then in its normal form."""
+        """Return the items by id, all or those of a label (as given, then in its normal form)."""
         where = "" if label is None else " AND label = ?"
         query = f"SELECT item, label, source FROM entries WHERE removed_in IS NULL{where} ORDER BY item"
         for values in [()] if label is None else [(spelling,) for spelling in spellings(text(label, "the label"))]:
-            if found := [entry_of(*row) for row in bounded(self._connection, query, values)]:
+            if found := [item_of(*row) for row in bounded(self._connection, query, values)]:
                 return found
         return []
 
@@ -121,7 +121,7 @@ class Snapshot:
         return dict(bounded(self._connection, query, by_id=False))
 
     def count(self) -> int:
-        """Return how many items there are, 0 where damage keeps them from being counted."""
+        """Return the number of items, 0 if damage prevents counting."""
         with suppress(sqlite3.Error):
             return int(self._connection.execute("SELECT count(*) FROM entries WHERE removed_in IS NULL").fetchone()[0])
         return 0
@@ -136,26 +136,26 @@ class Snapshot:
         """Return what changed from one revision to another, older or newer.
 
         Raises:
-            GalleryError: the history holds no such revision, or not any more.
+            GalleryError: a revision does not exist or was pruned.
         """
         return history.diff(self._connection, base, head)
 
     @_sound
-    def lineage(self, revision: int) -> str | None:
-        """Return what tells the log up to a revision from all others, None where the log is shorter."""
-        return history.lineage(self._connection, revision)
+    def history_hash(self, revision: int) -> str | None:
+        """Return the history hash of a revision, None if the log is shorter."""
+        return history.history_hash(self._connection, revision)
 
     @_sound
     def record(self, base: int, head: int) -> replay.Replay:
         """Return the revisions after `base` up to `head`, to be repeated on a copy of this gallery.
 
         Raises:
-            GalleryError: the history holds no such revision, or not any more.
+            GalleryError: a revision does not exist or was pruned.
         """
         return replay.record(self._connection, base, head)
 
     def faults(self, progress: Progress | None = None) -> Iterator[str]:
-        """Yield what is wrong with the file, a line each; nothing where all is well."""
+        """Yield a line per fault of the file."""
         with odd_content(self._path):
             yield from examine(self._connection, self._dim, progress)
 
@@ -167,12 +167,12 @@ class Snapshot:
             missing = min(set(ids) - {row[0] for row in found})
             if self._connection.execute("SELECT 1 FROM entries WHERE item = ?", (missing,)).fetchone():
                 raise DamagedError(self._path, f"the embedding of item {missing} is missing")
-            raise GalleryError(f"{self._path}: there is no item {missing}")
+            raise GalleryError(f"{self._path}: no item has the id {missing}")
         if any(not isinstance(row[1], bytes) or len(row[1]) != 4 * self._dim for row in found):
-            raise DamagedError(self._path, f"an embedding has not {self._dim} numbers")
+            raise DamagedError(self._path, f"an embedding does not have {self._dim} numbers")
         vectors = np.frombuffer(b"".join(row[1] for row in found), "<f4").reshape(-1, self._dim)
         if not np.all(np.abs(np.einsum("nd,nd->n", vectors, vectors) - 1) < READ_TOLERANCE):
-            raise DamagedError(self._path, "an embedding is no unit vector")
+            raise DamagedError(self._path, "an embedding is not a unit vector")
         return vectors
 
 

@@ -29,7 +29,7 @@ from .given import instance, numbers, text, unicode_text, whole
 from .held import FileId, changing, file_id, hold, holding, let_go
 from .image import Images, Version, mark_as_logged, version
 from .inherited import Connection
-from .records import GRAPH, ROUNDING, UNIT_TOLERANCE, GraphRecord, Meta, NewGalleryItem, graph_record
+from .records import GRAPH, ROUNDING, UNIT_TOLERANCE, IndexRecord, Meta, NewGalleryItem, index_record
 from .schema import APPLICATION_ID, FORMAT, LOG_BYTES, MOST_DIM, PAGE_BYTES, SCHEMA
 from .snapshot import Snapshot
 from .structure import check_structure, log_bytes
@@ -38,17 +38,17 @@ _log = logging.getLogger(__name__)
 
 
 class Store:
-    """One gallery file. Safe from several threads; other processes may have it open too.
+    """One gallery file. Thread-safe; other processes may have it open too.
 
-    Short queries use one connection under a lock. Writing, and reading what may be much, open a connection of their
-    own, so a reader waits for no writer (SQLite's write-ahead log) and for no long reader. Where the file cannot be
-    shared with writers, each reading opens an image of it (`connection.py`).
+    Short queries share one connection under a lock. Writes and long reads open their own, so a reader waits neither for
+    writers (SQLite's write-ahead log) nor for long reads. If the file cannot be shared with writers, each read opens an
+    image of it (`connection.py`).
     """
 
     def __init__(
         self, path: Path, file: FileId, live: Connection | None, images: Images, meta: Meta, gallery_id: str
     ) -> None:
-        """Take over a file that is held, and the connection that shares it with writers, None where it is images."""
+        """Take over a held file and the connection shared with writers, None if it is read as images."""
         self.path = path
         self.meta = meta
         self.home = Home()
@@ -56,17 +56,17 @@ class Store:
         self._file: FileId | None = file
         self._images = images
         self._image_version: Version | None = None
-        self._connections = 0  # whose data versions have nothing to do with each other
+        self._connections = 0  # data versions of different connections are unrelated
         self._lock = threading.Lock()
         self._live: Connection | None = None
         self._share(live)
 
     @classmethod
     def create(cls, path: Path, meta: Meta, gallery_id: str | None = None) -> Store:
-        """Make a new file with an empty first revision.
+        """Create a file with an empty first revision.
 
         Raises:
-            GalleryError: it exists already or cannot be written.
+            GalleryError: it exists or cannot be written.
         """
         path = path.absolute()
         if not path.parent.is_dir():
@@ -93,9 +93,9 @@ class Store:
         """Open an existing file.
 
         Raises:
-            GalleryError: it is missing, no gallery, of another format version, or damaged.
+            GalleryError: it is missing, not a gallery, of another format version, or damaged.
         """
-        path = path.absolute()  # which stays the same file when the working directory changes
+        path = path.absolute()  # stays valid when the working directory changes
         check_there(path)
         warn_of_network_drive(path)
         file = file_id(path)
@@ -107,16 +107,14 @@ class Store:
             if live:
                 undo.callback(live.close)
             elif os.access(path, os.W_OK):
-                _log.warning(
-                    "%s: can be read, but nothing can be enrolled: %s", path, hindrance(path) or "no log can be kept"
-                )
+                _log.warning("%s: is open for reading only: %s", path, hindrance(path) or "its log cannot be written")
             with nullcontext(live) if live else images.opened(keep=True) as connection:
                 meta, gallery_id = _identity(connection, path)
             undo.pop_all()
         return cls(path, file, live, images, meta, gallery_id)
 
     def close(self) -> None:
-        """Close the file; what was committed is on disk already."""
+        """Close the file; commits are on disk already."""
         with self._lock:
             if self._live:
                 self._live.close()
@@ -126,7 +124,7 @@ class Store:
                 self._file = None
 
     def data_version(self) -> Version:
-        """Return what changes when anybody commits: `PRAGMA data_version`, in microseconds; of an image, file times."""
+        """Return a value that every commit changes: `PRAGMA data_version` or an image's file times."""
         self._check_same()
         with self._lock, mapped_errors(self.path):
             if self._file is None:
@@ -140,7 +138,7 @@ class Store:
             if self._live:
                 try:
                     return (self._connections, self._live.execute("PRAGMA data_version").fetchone()[0])
-                except sqlite3.OperationalError as error:  # a log that a killed writer left, and this user cannot mend
+                except sqlite3.OperationalError as error:  # a killed writer's log, which this user cannot recover
                     if not is_unable(error):
                         raise
                     self._live.close()
@@ -149,9 +147,9 @@ class Store:
 
     @contextmanager
     def change(self, *, author: str = "", note: str = "") -> Iterator[Change]:
-        """Make a revision of what is done inside, durably, or, when it raises, nothing of it.
+        """Make one durable revision of the changes inside; an error undoes them all.
 
-        Nothing is committed where nothing was changed. Other writers wait for the end of the block.
+        Without changes nothing is committed. Other writers wait for the end of the block.
         """
         author, note = text(author, "the author"), text(note, "the note")
         with self._writing() as connection:
@@ -162,9 +160,9 @@ class Store:
 
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
-        """Give what the gallery holds at this moment, to be read in peace.
+        """Yield the gallery's current revision for reading.
 
-        Meanwhile the log keeps all that is committed, and grows with it; what it has grown to is folded in at the end.
+        Meanwhile the log keeps and grows by every commit; at the end it is merged into the file.
         """
         logged = log_bytes(self.path)
         try:
@@ -172,7 +170,7 @@ class Store:
                 yield Snapshot(connection, self.path, self.meta.dim)
         finally:
             if self._live and log_bytes(self.path) > logged + LOG_BYTES:
-                with suppress(GalleryError):  # others are reading, and do as much in the end
+                with suppress(GalleryError):  # other readers do the same when they end
                     self.compact_log(wait=False)
 
     def embeddings(self, ids: Ids) -> Rows:
@@ -181,18 +179,18 @@ class Store:
             return snapshot.embeddings(ids)
 
     def prune(self, keep: int) -> tuple[int, int]:
-        """Forget what was removed more than `keep` revisions ago; return how many entries and how many items it was."""
+        """Forget what was removed more than `keep` revisions ago; return the numbers of entries and items forgotten."""
         with self._writing() as connection:
             forgotten = history.prune(connection, keep)
         with self._sharing() as connection:
-            connection.executescript("PRAGMA incremental_vacuum")  # `execute` would give back a single page
+            connection.executescript("PRAGMA incremental_vacuum")  # `execute` would free a single page
         return forgotten
 
     def repeat(self, recorded: replay.Replay) -> None:
         """Repeat recorded revisions, all or none.
 
         Raises:
-            MisfitError: this gallery is not at the revision that they follow, or they lead elsewhere than recorded.
+            MisfitError: this gallery is not at their base revision, or the result differs from the recorded one.
         """
         instance(recorded, replay.Replay)
         with self._writing() as connection:
@@ -201,17 +199,17 @@ class Store:
             except GalleryError as error:
                 raise MisfitError(str(error)) from error
             except (TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:
-                raise MisfitError(f"no gallery recorded this: {error}") from error
+                raise MisfitError(f"the recorded revisions are invalid: {error}") from error
 
-    def graph(self) -> GraphRecord | None:
-        """Return the graph on record, None when there is none, or the record is damaged."""
+    def index(self) -> IndexRecord | None:
+        """Return the record of the index, None without one or if it is damaged."""
         self._check_same()
         with self._reading() as connection:
             row = connection.execute(GRAPH).fetchone()
-        return graph_record(row) if row else None
+        return index_record(row) if row else None
 
-    def record_graph(self, graph: GraphRecord, place: Callable[[], None]) -> None:
-        """Put a graph on record in place of an earlier one; `place` puts its file there, under the same lock."""
+    def record_index(self, graph: IndexRecord, place: Callable[[], None]) -> None:
+        """Record an index instead of an earlier one; `place` renames its file, under the same lock."""
         parameters = graph.parameters
         breadths = (parameters.ef_construction, parameters.ef_among(graph.count))
         values = (graph.sha256, graph.revision, graph.count, parameters.m, *breadths)
@@ -220,22 +218,22 @@ class Store:
             connection.execute("DELETE FROM graph")
             connection.execute("INSERT INTO graph VALUES (?, ?, ?, ?, ?, ?)", values)
 
-    def forget_graph(self, sha256: str) -> None:
-        """Have no graph on record any more, if it is the one of this digest; fail at once where others are writing."""
+    def forget_index(self, sha256: str) -> None:
+        """Delete the record of the index with this SHA-256; fails at once if others are writing."""
         with self._writing(wait=False) as connection:
             connection.execute("DELETE FROM graph WHERE sha256 = ?", (sha256,))
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep everybody, in this process and others, from committing; reading goes on."""
+        """Block commits by every process; reads continue."""
         with self._writing():
             yield
 
     def compact_log(self, *, wait: bool = True) -> None:
-        """Move the write-ahead log into the file, so that the file alone is the gallery.
+        """Merge the write-ahead log into the file, so that the file alone is the gallery.
 
         Raises:
-            GalleryError: others are reading or writing, and do not cease.
+            GalleryError: others keep reading or writing.
         """
         check_writable(self.path)
         with self._sharing() as connection:
@@ -244,13 +242,13 @@ class Store:
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)")  # most of it, while others may write
             busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
         if busy and wait:
-            raise GalleryError(f"{self.path}: is in use, so its log cannot be folded in")
+            raise GalleryError(f"{self.path}: is in use, so its log cannot be merged; close it elsewhere and try again")
 
     def copy(self, target: Path) -> None:
-        """Write the gallery as of now into a new file.
+        """Write the current gallery to a new file.
 
         Raises:
-            GalleryError: it exists already or cannot be written.
+            GalleryError: it exists or cannot be written.
         """
         with _new_file(target) as partial:
             with self._apart() as connection, mapped_errors(target), closing(_created(partial)) as copy:
@@ -272,28 +270,28 @@ class Store:
         return replace(item, label=label, source=source, embedding=vector)
 
     def _share(self, live: Connection | None) -> None:
-        """Use a connection for short queries, each under the lock."""
+        """Use this connection for short queries."""
         self._live = live
         self._connections += 1
         if live:
             live.lock = self._lock
 
     def _check_same(self) -> FileId:
-        """Check that the name still means the file that was opened, connections being opened by it; return which."""
+        """Check that the path still names the file that was opened; return its identity."""
         self.home.require(self.path)
         if self._file is None:
             raise GalleryError(f"{self.path}: is closed")
         try:
             found = self.path.stat()
         except OSError as error:
-            raise GalleryError(f"{self.path}: cannot be read any more: {error.strerror}") from error
+            raise GalleryError(f"{self.path}: can no longer be read: {error.strerror}") from error
         if (found.st_dev, found.st_ino) != self._file:
             raise GalleryError(f"{self.path}: was replaced by another file; open it again")
         return self._file
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
-        """Give what short queries use."""
+        """Yield the connection for short queries."""
         with self._lock, mapped_errors(self.path):
             if self._live:
                 yield self._live
@@ -303,7 +301,7 @@ class Store:
 
     @contextmanager
     def _apart(self, *, keep: bool = False) -> Iterator[sqlite3.Connection]:
-        """Give a connection of its own, or an image, to be read as long as it takes."""
+        """Yield a separate connection, or an image, for long reads."""
         file = self._check_same()
         with mapped_errors(self.path), holding(file):
             live = open_live(self.path) if self._live else None
@@ -313,7 +311,7 @@ class Store:
 
     @contextmanager
     def _sharing(self) -> Iterator[sqlite3.Connection]:
-        """Give a connection that shares the file with others."""
+        """Yield a separate connection that shares the file with others."""
         file = self._check_same()
         with mapped_errors(self.path), holding(file), closing(connect(self.path)) as connection:
             check_structure(connection, self.path)
@@ -321,7 +319,7 @@ class Store:
 
     @contextmanager
     def _writing(self, *, wait: bool = True) -> Iterator[sqlite3.Connection]:
-        """Give a connection in a transaction, which others wait for."""
+        """Yield a connection inside a write transaction."""
         file = self._check_same()
         check_writable(self.path)
         with changing(self.path, file), self._sharing() as connection:
@@ -335,9 +333,9 @@ class Store:
 
 
 def _identity(connection: sqlite3.Connection, path: Path) -> tuple[Meta, str]:
-    """Return what a file that says it is a gallery is for, and the gallery's id."""
+    """Return a gallery file's extractor and id."""
     if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
-        raise GalleryError(f"{path}: is a SQLite file but no gallery")
+        raise GalleryError(f"{path}: is a SQLite file but not a gallery")
     found = connection.execute("PRAGMA user_version").fetchone()[0]
     if found != FORMAT:
         raise GalleryError(f"{path}: expected gallery format {FORMAT}, found {found}; build it again")
@@ -350,13 +348,13 @@ def _identity(connection: sqlite3.Connection, path: Path) -> tuple[Meta, str]:
         if not all(isinstance(text, str) for text in (meta.extractor, meta.fingerprint, gallery_id)):
             raise ValueError("text")
     except (KeyError, ValueError) as error:
-        raise DamagedError(path, f"no usable {error}") from error
+        raise DamagedError(path, f"its metadata is unusable: {error}") from error
     return meta, gallery_id
 
 
 @contextmanager
 def _new_file(path: Path) -> Iterator[Path]:
-    """Yield a name to make a file under, which then gets its own unless there is one by now."""
+    """Yield a temporary path; afterwards the file is renamed to `path` unless that exists by now."""
     if os.path.lexists(path):
         raise GalleryError(f"{path}: exists already")
     with unfinished(path) as partial:

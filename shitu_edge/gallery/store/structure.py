@@ -1,8 +1,8 @@
-"""What a gallery file may hold besides rows: exactly the tables and indexes of `schema.py`, and nothing.
+"""Checks of a gallery file's structure, and connections with limits.
 
-A file that was handed over may bring views, triggers, generated columns and virtual tables, whose SQL would run here,
-without end or beyond memory; and forged pages may lead a query round in circles. So nothing is asked of a file before
-its structure was compared, each statement ends, and SQLite is told to trust nothing that a file says
+A file from elsewhere may hold views, triggers, generated columns and virtual tables, whose SQL would run here, without
+end or beyond memory; forged pages may form loops. So a file's structure is compared with `schema.py` before anything
+else is read, each statement has a limit, and SQLite is told to trust nothing in the file
 (https://sqlite.org/security.html).
 """
 
@@ -27,7 +27,7 @@ _STRUCTURE = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY name"
 _SHOWN = 60
 _READ_AT_ONCE = 100
 LEAST_ROW_BYTES = 32
-"""Of any row that is asked for: an entry and a revision have a digest."""
+"""Least size of a queried row: entries and revisions hold a digest."""
 
 _LIMITS = {
     "SQLITE_LIMIT_LENGTH": MOST_BYTES,
@@ -51,20 +51,20 @@ _CONFIGURATION = {
 }
 
 _STEP = 1000
-"""Instructions of SQLite's virtual machine between two looks at what a statement has cost."""
+"""Instructions of SQLite's virtual machine between two checks of a statement's cost."""
 _STEPS, _STEPS_PER_BYTE = 2_000_000, 10
-"""Of the file. The densest gallery, with one number per embedding, takes 1.2 to be verified or renamed whole."""
+"""Per byte of the file. Verifying the densest gallery, with one number per embedding, takes 1.2."""
 _SECONDS, _SECONDS_PER_BYTE = 0.5, 1e-7
-"""Of a thread's own time. On a server, all of `verify` takes 6e-9 per byte."""
+"""CPU time of the thread. On a server, all of `verify` takes 6e-9 per byte."""
 _PATIENCE = 8
-"""By how much less the next statement may cost when one was interrupted: then the file is forged."""
+"""Divisor of the limits after a statement was interrupted: the file is probably forged."""
 
 
 class Guarded(sqlite3.Connection):
-    """A connection that distrusts its file: limited in what it takes, and in what a statement may cost."""
+    """A connection with limits on values and on the cost of statements."""
 
     def guard(self, size: int) -> None:
-        """Begin to distrust a file of so many bytes, before anything is read of it."""
+        """Set the limits for a file of `size` bytes, before anything is read."""
         self._cost = _Cost(size)
         self.set_progress_handler(self._cost, _STEP)
         if hasattr(self, "setlimit"):  # Python 3.11
@@ -77,13 +77,13 @@ class Guarded(sqlite3.Connection):
         self.execute("PRAGMA cell_size_check = ON")
 
     def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
-        """Run a statement, which is interrupted when it takes far more than its file could call for."""
+        """Run a statement; it is interrupted if it costs far more than the file's size justifies."""
         self._cost.begin()
         return super().execute(sql, parameters)
 
 
 class _Cost:
-    """What a statement has cost so far: in instructions, and in time, of which some take more than others."""
+    """The cost of a statement, in instructions and CPU time."""
 
     def __init__(self, size: int) -> None:
         self._most_steps = _STEPS + _STEPS_PER_BYTE * size
@@ -91,13 +91,13 @@ class _Cost:
         self.begin()
 
     def begin(self) -> None:
-        """Begin with another statement."""
+        """Reset for another statement."""
         self._steps = 0
         self._thread, self._began = threading.get_ident(), time.thread_time()
 
     def __call__(self) -> bool:
-        """Return whether that is too much."""
-        if threading.get_ident() != self._thread:  # whose time has another beginning
+        """Return whether the limit is exceeded."""
+        if threading.get_ident() != self._thread:  # each thread has its own clock
             self._thread, self._began = threading.get_ident(), time.thread_time()
         self._steps += _STEP
         too_much = self._steps > self._most_steps or time.thread_time() - self._began > self._most_seconds
@@ -125,10 +125,10 @@ def _size(file: Path) -> int:
 
 
 def check_structure(connection: sqlite3.Connection, path: Path) -> None:
-    """Check that a file has the tables and indexes of a gallery, as they were made, and nothing besides.
+    """Check that a file has exactly the tables and indexes of a gallery.
 
     Raises:
-        DamagedError: it has not.
+        DamagedError: it does not.
     """
     fault = next(_faults(connection), None)
     if fault:
@@ -136,7 +136,7 @@ def check_structure(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def has_tables(connection: sqlite3.Connection, *names: str) -> bool:
-    """Return whether a file has some tables as a gallery has them, so that reading these runs nothing else."""
+    """Return whether these tables are defined as in a gallery, so that reading them is safe."""
     found = connection.execute(_STRUCTURE).fetchall()
     query = "SELECT count(*) FROM sqlite_master WHERE rootpage BETWEEN 2 AND ? AND name = ?"
     [pages] = connection.execute("PRAGMA page_count").fetchone()
@@ -145,13 +145,13 @@ def has_tables(connection: sqlite3.Connection, *names: str) -> bool:
 
 
 def allow_rows(connection: sqlite3.Connection, most: int) -> None:
-    """Have a connection read rows of up to so many bytes."""
+    """Set the largest row, in bytes, that a connection reads."""
     if hasattr(connection, "setlimit"):  # Python 3.11
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, most)  # type: ignore[attr-defined]
 
 
 def bytes_held(connection: sqlite3.Connection) -> int:
-    """Return how much a file holds, with its log."""
+    """Return the bytes of a file with its log."""
     pages, size = (connection.execute(f"PRAGMA page_{what}").fetchone()[0] for what in ("count", "size"))
     return int(pages * size)
 
@@ -159,11 +159,11 @@ def bytes_held(connection: sqlite3.Connection) -> int:
 def columns(
     connection: sqlite3.Connection, query: str, values: Sequence[Any] = (), *, by_id: bool = True
 ) -> Iterator[list[tuple[Any, ...]]]:
-    """Yield a query's columns, of some rows at a time; forged pages may repeat rows, or have them share what is long.
+    """Yield a query's columns, some rows at a time; forged pages may repeat rows or share long values.
 
     Raises:
-        ValueError: all that was read could not be in the file; or, `by_id`, a row's id, which comes first, is not above
-            the one before, or beyond those that a gallery gives.
+        ValueError: the rows need more bytes than the file has; or, with `by_id`, the ids in the first column do not
+            ascend or exceed `MOST_ITEMS`.
     """
     before, room = 0, bytes_held(connection)
     rows = connection.execute(query, values)
@@ -172,15 +172,15 @@ def columns(
             found = list(zip(*some, strict=True))
             room -= LEAST_ROW_BYTES * len(some) + sum(map(_length, found))
             if room < 0:
-                raise ValueError("its rows take more than the file")
+                raise ValueError("its rows need more bytes than the file has")
             if by_id:
                 ids = found[0]
                 if not all(map(operator.lt, (before, *ids), ids)) or ids[-1] >= MOST_ITEMS:
                     raise ValueError("its ids are out of order")
                 before = ids[-1]
             yield found
-    finally:  # left open, they would keep the file open in the traceback of a failure
-        with suppress(sqlite3.ProgrammingError):  # the connection was closed before
+    finally:  # an open cursor in a traceback would keep the file open
+        with suppress(sqlite3.ProgrammingError):  # the connection is closed
             rows.close()
 
 
@@ -193,7 +193,7 @@ def bounded(
 
 
 def _length(column: tuple[Any, ...]) -> int:
-    """Return how long the texts and blobs of a column are."""
+    """Return the total length of a column's texts and blobs."""
     kinds = set(map(type, column))
     if kinds == {str} or kinds == {bytes}:
         return sum(map(len, column))
@@ -207,9 +207,9 @@ def _faults(connection: sqlite3.Connection) -> Iterator[str]:
     names = [row[1] for row in found]
     for row in _model():
         if row[1] not in names:
-            yield f"no such {row[0]}: {row[1]}"
+            yield f"the {row[0]} {row[1]} is missing"
         elif row not in found:
-            yield f"the {row[0]} {row[1]} is not as a gallery has it"
+            yield f"the {row[0]} {row[1]} is not defined as in a gallery"
     for row in found:
         if row not in _model() or found.count(row) > 1:
             yield f"the {str(row[0])[:_SHOWN]} {str(row[1])[:_SHOWN]!r} does not belong to a gallery"

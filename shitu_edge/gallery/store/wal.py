@@ -1,4 +1,4 @@
-"""SQLite's write-ahead log (https://sqlite.org/walformat.html): which pages a log holds, as of its last commit."""
+"""SQLite's write-ahead log (https://sqlite.org/walformat.html): the pages it holds, as of its last commit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 HEADER_BYTES = 32
 _HEADER = struct.Struct(">8I")
 _MAGICS = {0x377F0682: "<u4", 0x377F0683: ">u4"}
-"""How the words are read that the sums are over; the log's own numbers are big-endian."""
+"""Byte order of the words in the checksums; the log's other numbers are big-endian."""
 _FORMAT = 3007000
 _FRAME_WORDS = 6
 _FRAMES_AT_ONCE = 256
@@ -24,7 +24,7 @@ _Sums = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """Where in a log the newest content of each page (from 1) begins, how large pages are, and the file in pages."""
+    """Positions in a log of the newest content of each page (from 1), the page size, and the file's size in pages."""
 
     places: dict[int, int]
     page_bytes: int
@@ -32,10 +32,10 @@ class Committed:
 
 
 def read_committed(log: bytes) -> Committed | None:
-    """Return what a log holds up to its last commit, None where that is nothing.
+    """Return a log's pages up to its last commit, None if there is none.
 
-    A frame counts while it has the salts of the log's header, and the sums over all before it: others are left of
-    changes that were never committed, or of the log's earlier rounds.
+    Frames count as long as they have the salts of the log's header and the right checksums. Others are left from
+    uncommitted changes or from earlier use of the log.
     """
     if len(log) < HEADER_BYTES:
         return None
@@ -60,7 +60,7 @@ def read_committed(log: bytes) -> Committed | None:
 
 
 def _frames(log: bytes, page_bytes: int, order: str) -> Iterator[tuple[int, list[int], _Sums]]:
-    """Yield of each frame where its page begins, its head's six numbers, and what it adds to the sums."""
+    """Yield per frame: the position of its page, its header's six numbers, and its addends to the checksums."""
     words = _FRAME_WORDS + page_bytes // 4
     count = (len(log) - HEADER_BYTES) // (4 * words)
     for start in range(0, count, _FRAMES_AT_ONCE):
@@ -74,10 +74,10 @@ def _frames(log: bytes, page_bytes: int, order: str) -> Iterator[tuple[int, list
 
 
 def _weighted(words: NDArray[np.uint32]) -> list[_Sums]:
-    """Return what rows of words (N, W) add to the two sums, each begun at zero.
+    """Return the two checksums of rows of words (N, W), each begun at zero.
 
-    For words a, b the sums are `one += a + other; other += b + one`. Written out, a word counts as often as the
-    Fibonacci number of its distance from the end says.
+    For words a, b the sums are `one += a + other; other += b + one`, so a word's weight is the Fibonacci number of its
+    distance from the end.
     """
     numbers = np.array(_fibonacci(words.shape[1]), np.uint32)[::-1]
     weights = np.stack([numbers[2:], numbers[1:-1]], axis=1)
@@ -85,7 +85,7 @@ def _weighted(words: NDArray[np.uint32]) -> list[_Sums]:
 
 
 def _chained(sums: _Sums, added: _Sums, words: int) -> _Sums:
-    """Return the sums after so many words more, given what these alone add."""
+    """Return the checksums after `words` more words, given the addends of these alone."""
     *_, before, last, after = _fibonacci(words)
     one = before * sums[0] + last * sums[1] + added[0]
     other = last * sums[0] + after * sums[1] + added[1]

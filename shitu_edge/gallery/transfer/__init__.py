@@ -1,1 +1,1 @@
-"""Galleries on their way: patches, exported folders, imports."""
+"""Transfer of galleries: patches, exported folders, imports."""

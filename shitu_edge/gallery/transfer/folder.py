@@ -1,12 +1,12 @@
-"""A gallery as a folder of files that other programs read.
+"""A gallery as a folder of files that other programs can read.
 
     gallery.json      the extractor's name and fingerprint, and the dimension
-    labels.tsv        a line `image<TAB>label` per item; tabs and line breaks in an image's name as %09, %0A, %0D,
-                      what begins with a quote quoted as in CSV
+    labels.tsv        a line `image<TAB>label` per item; tabs and line breaks in an image's name as %09, %0A, %0D;
+                      fields that begin with a quote are quoted as in CSV
     embeddings.npy    unit rows (N, D) float32, in the order of the lines
-    images/         the images, where they were asked for and found
+    images/           the images, if requested and found
 
-With its images, `labels.tsv` is a label file that `gallery build` takes, for any other extractor.
+With images, `labels.tsv` is a label file for `gallery build` with another extractor.
 """
 
 from __future__ import annotations
@@ -46,22 +46,22 @@ _MOST_FACTS, _MOST_LINE, _MOST_TRANSPOSED = 1 << 16, 1 << 20, 1 << 30
 def export_folder(
     gallery: Gallery, folder: Path, *, images: Path | None = None, progress: Progress | None = None
 ) -> int:
-    """Write a gallery's current items into a new folder and return how many images are among them.
+    """Write a gallery's current items into a new folder; return the number of images copied.
 
     Args:
         gallery: the gallery.
-        folder: is made, and must not be there.
-        images: where the items' sources are found; none are copied when None. Sources that lead out of it, or to
-            nothing, stay names.
+        folder: output folder; must not exist.
+        images: folder of the items' sources, which are copied; None copies none. Sources outside of it or missing stay
+            names.
         progress: called with the items written and the total.
 
     Raises:
-        GalleryError: the folder is there already or cannot be written.
+        GalleryError: the folder exists or cannot be written.
     """
     try:
         folder.mkdir()
     except OSError as error:
-        raise GalleryError(f"{folder}: cannot be made: {error.strerror}") from error
+        raise GalleryError(f"{folder}: cannot be created: {error.strerror}") from error
     try:
         return _fill(folder, gallery, images, progress)
     except BaseException as error:
@@ -72,27 +72,27 @@ def export_folder(
 
 
 def _fill(folder: Path, gallery: Gallery, images: Path | None, progress: Progress | None) -> int:
-    entries = gallery.items()
+    items = gallery.items()
     copied = 0
     facts = json.dumps(asdict(gallery.meta), ensure_ascii=False, indent=2)
     (folder / FACTS).write_text(facts + "\n", encoding="utf-8")
     with (folder / LABELS).open("w", encoding="utf-8", newline="") as lines, (folder / EMBEDDINGS).open("wb") as rows:
-        header = {"descr": "<f4", "fortran_order": False, "shape": (len(entries), gallery.meta.dim)}
+        header = {"descr": "<f4", "fortran_order": False, "shape": (len(items), gallery.meta.dim)}
         np.lib.format.write_array_header_1_0(rows, header)
-        for start in range(0, len(entries), _AT_ONCE):
-            some = entries[start : start + _AT_ONCE]
-            rows.write(gallery.embeddings([entry.id for entry in some]).astype("<f4", copy=False).tobytes())
-            for entry in some:
-                copy = _copy(entry, images, folder) if images else None
+        for start in range(0, len(items), _AT_ONCE):
+            some = items[start : start + _AT_ONCE]
+            rows.write(gallery.embeddings([item.id for item in some]).astype("<f4", copy=False).tobytes())
+            for item in some:
+                copy = _copy(item, images, folder) if images else None
                 copied += copy is not None
-                lines.write(f"{_quoted(_escaped(copy or entry.source))}\t{_quoted(entry.label)}\n")
+                lines.write(f"{_quoted(_escaped(copy or item.source))}\t{_quoted(item.label)}\n")
             if progress:
-                progress(start + len(some), len(entries))
+                progress(start + len(some), len(items))
     return copied
 
 
 def import_folder(folder: Path, path: Path, *, author: str = "", note: str = "") -> int:
-    """Add the items of an exported folder to a gallery, which is made where there is none; return how many they were.
+    """Add the items of an exported folder to a gallery, created if missing; return their number.
 
     Raises:
         FingerprintError: the gallery was made with another extractor.
@@ -124,13 +124,13 @@ def _opened(path: Path, files: ExitStack) -> BufferedReader:
 
 
 def _rows(stream: BufferedReader, path: Path, dim: int) -> Iterator[NDArray[np.float32]]:
-    """Check the header of a file of NumPy's and return its rows, of which some are in memory at a time."""
+    """Check the header of a .npy file and return its rows, read some at a time."""
     try:
         version = np.lib.format.read_magic(stream)
-        if version != (1, 0):  # headers of others may have any length
+        if version != (1, 0):  # headers of other versions may have any length
             raise ValueError(f"format {version}")
         shape, transposed, dtype = np.lib.format.read_array_header_1_0(stream)
-    except Exception as error:  # NumPy lets a dozen kinds out of a header that is damaged
+    except Exception as error:  # NumPy raises a dozen kinds for damaged headers
         problem = " ".join(str(error).split())
         raise GalleryError(f"{path}: expected float32 rows as NumPy saves them: {problem:.200}") from error
     size = os.fstat(stream.fileno()).st_size - stream.tell()
@@ -138,14 +138,14 @@ def _rows(stream: BufferedReader, path: Path, dim: int) -> Iterator[NDArray[np.f
         found = f"{shown(dtype)} {shown(shape)} and {size} bytes"
         raise GalleryError(f"{path}: expected float32 (N, {dim}) and their bytes, found {found}")
     if transposed and size > _MOST_TRANSPOSED:
-        raise GalleryError(f"{path}: expected rows one after the other, found {size} bytes in Fortran's order")
+        raise GalleryError(f"{path}: expected rows in C order, found {size} bytes in Fortran order")
     return _read_rows(stream, path, shape[0], dim, transposed)
 
 
 def _read_rows(
     stream: BufferedReader, path: Path, count: int, dim: int, transposed: bool
 ) -> Iterator[NDArray[np.float32]]:
-    if transposed:  # a row lies across the whole file
+    if transposed:  # a row is spread over the whole file
         yield from np.frombuffer(_read(stream, path, 4 * dim * count), "<f4").reshape(dim, count).T
         return
     for start in range(0, count, _AT_ONCE):
@@ -159,16 +159,16 @@ def _read(stream: BufferedReader, path: Path, size: int) -> bytes:
     except OSError as error:
         raise GalleryError(f"{path}: cannot be read: {error.strerror}") from error
     if len(content) < size:
-        raise GalleryError(f"{path}: is cut off")
+        raise GalleryError(f"{path}: is truncated")
     return content
 
 
-def _copy(entry: GalleryItem, images: Path, folder: Path) -> str | None:
-    """Copy an item's image and return its new name, None where there is none."""
-    source = file_inside(images, entry.source)
+def _copy(item: GalleryItem, images: Path, folder: Path) -> str | None:
+    """Copy an item's image and return its new name, None without an image."""
+    source = file_inside(images, item.source)
     if source is None:
         return None
-    name = PurePosixPath(IMAGES) / f"{entry.id}{PurePath(entry.source).suffix[:_SUFFIX]}"
+    name = PurePosixPath(IMAGES) / f"{item.id}{PurePath(item.source).suffix[:_SUFFIX]}"
     (folder / IMAGES).mkdir(exist_ok=True)
     shutil.copyfile(source, folder / name)
     return str(name)
@@ -180,9 +180,9 @@ def _meta(path: Path) -> Meta:
     except OSError as error:
         raise GalleryError(f"{path}: cannot be read: {error.strerror}") from error
     except ValueError as error:
-        raise GalleryError(f"{path}: is not what `gallery export` writes: {error}") from error
+        raise GalleryError(f"{path}: is not from `gallery export`: {error}") from error
     if printable(meta.extractor + meta.fingerprint) != meta.extractor + meta.fingerprint:
-        raise GalleryError(f"{path}: is no Unicode text")
+        raise GalleryError(f"{path}: is not Unicode text")
     return meta
 
 
@@ -199,16 +199,16 @@ def _lines(stream: BufferedReader, path: Path) -> Iterator[tuple[str, str]]:
     except OSError as error:
         raise GalleryError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise GalleryError(f"{path}, line {number}: is no UTF-8 text") from error
+        raise GalleryError(f"{path}, line {number}: is not UTF-8 text") from error
 
 
 def _escaped(source: str) -> str:
-    """Put %XX for what would end a field, and for a % that would then be taken for one of these."""
+    """Escape what would end a field as %XX, and a % that would read as such an escape."""
     return re.sub(r"[\t\n\r]|%(?=09|0A|0D|25)", lambda found: f"%{ord(found[0]):02X}", source)
 
 
 def _quoted(field: str) -> str:
-    """Quote as in CSV what would be read as quoted."""
+    """Quote a field that would read as quoted."""
     return '"{}"'.format(field.replace('"', '""')) if field.startswith('"') else field
 
 

@@ -1,4 +1,4 @@
-"""Items that come with their embeddings, from another gallery or program: into a new gallery or one that is there."""
+"""Import of items with their embeddings, into a new or an existing gallery."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from ..store import Meta, NewGalleryItem
 
 
 def take_in(path: Path, meta: Meta, items: Iterable[NewGalleryItem], *, author: str = "", note: str = "") -> int:
-    """Add items as one revision, to a new gallery where there is none, and return how many they were.
+    """Add items as one revision to a gallery, created if missing; return their number.
 
-    A new file appears when it is finished.
+    A new file appears only when it is complete.
 
     Raises:
         FingerprintError: the gallery was made with another extractor than the items' embeddings.
@@ -35,5 +35,5 @@ def take_in(path: Path, meta: Meta, items: Iterable[NewGalleryItem], *, author: 
         try:
             publish(partial, path)
         except OSError as error:
-            raise GalleryError(f"{path}: cannot be made: {error.strerror}") from error
+            raise GalleryError(f"{path}: cannot be created: {error.strerror}") from error
     return added

@@ -1,13 +1,13 @@
-"""Patches: the revisions from one to another in a file, so that a fleet's copies of a gallery can follow.
+"""Patches: a range of revisions in a file, with which copies of a gallery can follow.
 
     magic       a line that names the format
     digest      SHA-256 of all that follows, 32 bytes
     length      of the head in bytes, 8 of them, little-endian
-    head        JSON: whose revisions these are, and what each removes and adds
-    vectors     float32, little-endian: the embeddings that the base does not hold, in the head's order of items
+    head        JSON: the gallery, and what each revision removes and adds
+    vectors     float32, little-endian: the embeddings that the base lacks, in the head's order of items
 
-A patch repeats the revisions as they were made, so a copy that took it is again a copy: the next one fits. The digest
-protects from damage, not from forgery: take patches from where you would take the software from.
+A patch repeats the revisions exactly, so the next patch fits the patched copy too. The digest protects from damage, not
+from forgery: accept patches only from a trusted source.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ _LENGTH = struct.Struct("<Q")
 _DIGEST_BYTES = hashlib.sha256().digest_size
 _AT_ONCE = 1 << 20
 _MAX_BYTES = 1 << 30
-"""Half a million embeddings of 512 numbers; reading takes as much memory, and what the head takes."""
+"""Half a million embeddings of 512 numbers; reading takes as much memory, plus the head's."""
 _MAX_HEAD_BYTES = 16 << 20
-"""About 150 000 changes; read, it takes up to 35 times as much memory."""
+"""About 150 000 changes; parsed, it takes up to 35 times as much memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class PatchInfo:
-    """What a patch holds: the revision it follows and leads to, entries removed and added, and the file's size."""
+    """A patch's content: base and resulting revision, numbers of items removed and added, and the file's size."""
 
     base: int
     head: int
@@ -65,10 +65,10 @@ class _Head:
 
 
 def write_patch(gallery: Gallery, base: int, head: int, path: Path) -> PatchInfo:
-    """Write the revisions after `base` up to `head`, whole or not at all; an earlier file is replaced.
+    """Write the revisions after `base` up to `head` atomically; an earlier file is replaced.
 
     Raises:
-        GalleryError: there are no such revisions, or not any more, they are too many, or the file cannot be written.
+        GalleryError: the revisions do not exist, were pruned or are too large, or the file cannot be written.
     """
     if is_gallery(path):
         raise GalleryError(f"{path}: is a gallery; give the patch another name")
@@ -76,12 +76,19 @@ def write_patch(gallery: Gallery, base: int, head: int, path: Path) -> PatchInfo
     meta = gallery.meta
     items = tuple(recorded.vectors)
     facts = _Head(
-        gallery.history.id, meta.extractor, meta.fingerprint, meta.dim, base, recorded.lineage, recorded.steps, items
+        gallery.history.id,
+        meta.extractor,
+        meta.fingerprint,
+        meta.dim,
+        base,
+        recorded.history_hash,
+        recorded.steps,
+        items,
     )
     text = json.dumps(asdict(facts), ensure_ascii=False, separators=(",", ":")).encode()
     size = len(_MAGIC) + _DIGEST_BYTES
     if len(text) > _MAX_HEAD_BYTES or size + _LENGTH.size + len(text) + 4 * meta.dim * len(items) > _MAX_BYTES:
-        raise GalleryError(f"{path}: revisions {base} to {head} are too many for a patch; copy the gallery instead")
+        raise GalleryError(f"{path}: revisions {base} to {head} exceed the size of a patch; copy the gallery instead")
     try:
         with unfinished(path) as partial:
             with partial.open("wb") as stream:
@@ -101,11 +108,11 @@ def write_patch(gallery: Gallery, base: int, head: int, path: Path) -> PatchInfo
 
 
 def apply_patch(gallery: Gallery, path: Path) -> PatchInfo | None:
-    """Repeat a patch's revisions, all or none; return what they did, None where the gallery has them already.
+    """Repeat a patch's revisions, all or none; return its content, None if the gallery has them already.
 
     Raises:
-        GalleryError: the file is missing, too large, damaged or no patch; or it is for another gallery, extractor or
-            base.
+        GalleryError: the file is missing, too large, damaged or not a patch, or is for another gallery, extractor or
+            base revision.
     """
     try:
         with open_regular(path) as stream:
@@ -116,22 +123,22 @@ def apply_patch(gallery: Gallery, path: Path) -> PatchInfo | None:
         raise GalleryError(f"{path}: cannot be read: {error.strerror}") from error
     recorded = Replay(facts.base, facts.lineage, facts.steps, vectors)
     try:
-        head, lineage = leads_to(recorded)
-        if gallery.history.hash(head) == lineage:
+        head, history_hash = leads_to(recorded)
+        if gallery.history.hash(head) == history_hash:
             return None
         gallery.history.repeat(recorded)
     except MisfitError as error:
-        raise GalleryError(f"{path}: does not fit {gallery.path}: {error}") from error
-    except (OverflowError, ValueError) as error:  # numbers and characters that no gallery could have written
+        raise GalleryError(f"{path}: cannot be applied to {gallery.path}: {error}") from error
+    except (OverflowError, ValueError) as error:  # values that no gallery could have written
         raise GalleryError(f"{path}: is damaged: {error}") from error
     return _info(facts, size)
 
 
 def _read_head(stream: BufferedReader, path: Path) -> tuple[_Head, int]:
-    """Check the file's digest and its parts' sizes; return its head and size, and leave the stream at the vectors."""
+    """Check digest and sizes; return head and file size, with the stream at the vectors."""
     size = os.fstat(stream.fileno()).st_size
     if stream.read(len(_MAGIC)) != _MAGIC:
-        raise GalleryError(f"{path}: is no gallery patch of this version")
+        raise GalleryError(f"{path}: is not a gallery patch of this version")
     if size > _MAX_BYTES:
         raise GalleryError(f"{path}: is larger than {_MAX_BYTES >> 20} MiB; take a new copy of the gallery instead")
     expected, found = stream.read(_DIGEST_BYTES), hashlib.sha256()
@@ -140,17 +147,17 @@ def _read_head(stream: BufferedReader, path: Path) -> tuple[_Head, int]:
     stream.seek(len(_MAGIC) + _DIGEST_BYTES)
     length_bytes = stream.read(_LENGTH.size)
     if found.digest() != expected or len(length_bytes) < _LENGTH.size:
-        raise GalleryError(f"{path}: is damaged: its content has not its digest")
+        raise GalleryError(f"{path}: is damaged: checksum mismatch")
     (length,) = _LENGTH.unpack(length_bytes)
     if length > min(_MAX_HEAD_BYTES, size):
-        raise GalleryError(f"{path}: is damaged: a head of {length} bytes")
+        raise GalleryError(f"{path}: is damaged: its head cannot have {length} bytes")
     try:
         facts = build(_Head, parse_json(stream.read(length)))
     except ValueError as error:
         raise GalleryError(f"{path}: is damaged: {error}") from error
     rows, items = size - stream.tell(), facts.items
     if not facts.steps or facts.dim < 1 or rows != 4 * facts.dim * len(items) or len(set(items)) != len(items):
-        raise GalleryError(f"{path}: is damaged: its parts do not fit each other")
+        raise GalleryError(f"{path}: is damaged: the sizes of its parts contradict each other")
     return facts, size
 
 

@@ -1,7 +1,7 @@
-"""Image files by structure, before a decoder sees them: whole, bounded, and rid of what the pixels do not need.
+"""Checks of image files before decoding: complete, of bounded cost, reduced to what the pixels need.
 
-Each format has a module with `examine(content) -> Examined`. They read bytes and decode nothing: damaged metadata, many
-small segments and later frames never reach a decoder, and what decoding will take is known before it begins.
+Each format has a module with `examine(content) -> Examined`. None decodes: damaged metadata, many small segments and
+later frames never reach a decoder, and the memory for decoding is known in advance.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ _EXAMINERS: dict[str, Callable[[bytes], Examined]] = {
 
 
 def examine(image_format: str | None, content: bytes) -> Examined:
-    """Return an image file as its decoder gets it; formats are those of `formats.image_format`.
+    """Return an image file as its decoder gets it; formats as in `formats.image_format`.
 
     Raises:
-        RefusedError: it is damaged, incomplete or more than any image needs.
+        RefusedError: it is damaged, incomplete or exceeds a limit.
     """
     examiner = _EXAMINERS.get(image_format or "")
     return examiner(content) if examiner else Examined(content)

@@ -1,4 +1,4 @@
-"""BMP files: only run-length encoded ones need a limit of their own, since Pillow decodes these in Python."""
+"""BMP files: run-length encoded ones have their own limit, as Pillow decodes them in Python."""
 
 from __future__ import annotations
 

@@ -1,15 +1,15 @@
-"""What is known of an image file before it is decoded, and why one is refused."""
+"""Facts about an image file before decoding, and errors of refused ones."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 USUAL_BYTES_PER_PIXEL = 7
-"""Four that Pillow keeps per pixel, and three of the RGB array beside them."""
+"""Four of Pillow's image and three of the RGB array."""
 
 
 class RefusedError(Exception):
-    """An image is not read; the message is a reason that goes after its name."""
+    """An image is refused; the message is a predicate that follows its name."""
 
 
 class TruncatedError(RefusedError):
@@ -23,9 +23,9 @@ class TruncatedError(RefusedError):
 class Examined:
     """An image file as its decoder gets it.
 
-    `content` holds the first image alone, without metadata. `orientation` is that of EXIF, 1 without; None means that
-    the decoder knows it. `width` × `height` are the stored pixels, None where Pillow reads them without allocating any.
-    `bytes_per_pixel` is the memory that decoding takes at its peak, without the file itself.
+    `content` is the first image without metadata. `orientation` is EXIF's, 1 without EXIF; None if the decoder applies
+    it. `width` × `height` are the stored pixels, None if Pillow can read them without allocating. `bytes_per_pixel` is
+    the peak memory of decoding, without the file.
     """
 
     content: bytes

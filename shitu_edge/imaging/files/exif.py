@@ -1,4 +1,4 @@
-"""The orientation out of EXIF and XMP, and nothing else of them: damaged metadata is as good as none."""
+"""The orientation from EXIF and XMP; damaged metadata counts as none."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _IN_XMP = re.compile(rb"tiff:Orientation(?:=\"|>)([0-9])")
 
 
 def orientation(exif: bytes | None, xmp: bytes | None) -> int:
-    """Return the orientation (1 to 8 by EXIF 2.3, tag 274) that EXIF or, without it, XMP names; 1 if neither does."""
+    """Return the orientation (1 to 8, EXIF 2.3 tag 274) from EXIF, else from XMP, else 1."""
     named = _of_exif(exif) if exif else None
     if named is None and xmp:
         found = _IN_XMP.search(xmp)
@@ -38,6 +38,6 @@ def _of_exif(block: bytes) -> int | None:
                 inline = count * struct.calcsize(_INTEGERS[kind]) <= 4
                 where = entry + 8 if inline else start + offset
                 return int(struct.unpack_from(f"{order}{_INTEGERS[kind]}", block, where)[0])
-    except struct.error:  # it ends before what it points at
+    except struct.error:  # it is truncated
         pass
     return None

@@ -1,4 +1,4 @@
-"""GIF files by structure (GIF89a): what stands before the first image is counted, since it is read block by block."""
+"""GIF files by structure (GIF89a): blocks before the first image are limited, as they are read one by one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def examine(content: bytes) -> Examined:
     blocks = 0
     while position < len(content) and content[position] not in (_IMAGE, _TRAILER):
         in_extension = content[position] == _EXTENSION
-        position += 2 if in_extension else 1  # Pillow passes over what begins no block
+        position += 2 if in_extension else 1  # Pillow skips bytes that begin no block
         while in_extension and position < len(content):
             length = content[position]
             position += 1 + length

@@ -1,4 +1,4 @@
-"""AVIF and HEIC files by structure (ISO/IEC 14496-12): without EXIF, whose orientation does not count there."""
+"""AVIF and HEIC files by structure (ISO/IEC 14496-12): without EXIF, whose orientation is not used there."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def examine_heic(content: bytes) -> Examined:
 
 
 def _without_exif(content: bytes) -> bytes:
-    """Return the file with EXIF items of a type that no decoder knows.
+    """Return the file with the type of EXIF items replaced by an unknown one.
 
-    Images that are to be turned say so by properties (ISO/IEC 23008-12, 6.5.10 and 6.5.12), which decoders apply.
+    Rotations are properties (ISO/IEC 23008-12, 6.5.10 and 6.5.12), which decoders apply.
     """
     position = 0
     for _ in range(_MAX_BOXES):

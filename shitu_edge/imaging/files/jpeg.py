@@ -1,10 +1,9 @@
 """JPEG files by structure (ITU-T T.81): one whole frame, its scans counted, without metadata.
 
-Neither libjpeg nor Pillow or OpenCV around it refuse a frame whose end is missing if an end marker follows: the rest
-becomes gray. So a decoder gets a frame of one scan without its end marker, and a few zero bytes instead: enough to look
-ahead when the last block is decoded, too few for more blocks. A decoder that wants more says that data is missing.
-Of several scans a decoder needs the end marker. Whether the last one is whole shows by junk before that marker, which
-changes no pixel of a whole image.
+libjpeg, Pillow and OpenCV accept a frame whose end is missing if an end marker follows: the rest becomes gray. So a
+frame of one scan is decoded without its end marker, and with a few zero bytes instead: enough lookahead for the last
+block, too few for more blocks, so a decoder reports missing data. Frames of several scans need the end marker; junk
+before it changes pixels only if the last scan is incomplete.
 """
 
 from __future__ import annotations
@@ -20,9 +19,9 @@ from .exif import orientation
 
 _MAX_SEGMENTS = 4096
 _MAX_SCANS = 500
-"""As NVIDIA DALI has it; encoders write about ten."""
+"""As in NVIDIA DALI; encoders write about ten."""
 _MAX_SCANNED_PIXELS = 1_250_000_000
-"""Pixels times scans: each scan of a progressive JPEG is a pass over all blocks, however few bytes it has."""
+"""Pixels times scans: each scan of a progressive JPEG is a pass over all blocks."""
 
 _MARKER = re.compile(rb"\xff[\x01-\xfe]")
 _BLOCK = 1 << 20
@@ -36,10 +35,10 @@ _SEQUENTIAL = frozenset({0xC0, 0xC1})
 _PROGRESSIVE = frozenset({0xC2, 0xCA})
 _ARITHMETIC = frozenset({0xC9, 0xCA})
 _READ = _SEQUENTIAL | _PROGRESSIVE | _ARITHMETIC | {0xC3}
-"""Codings that libjpeg-turbo knows: also lossless and arithmetic ones, where it was built with them."""
+"""Codings of libjpeg-turbo, including lossless and arithmetic ones, which are optional."""
 
 LOOKAHEAD = 8
-"""Bytes: libjpeg fills its buffer of 64 bits before it decodes. Zeros are no end of block in the usual tables."""
+"""Bytes: libjpeg fills its buffer of 64 bits before it decodes."""
 _ONES = b"\xff\0" * LOOKAHEAD
 _END = b"\xff\xd9"
 _JUNK = bytes(number * 83 % 251 for number in range(1, 129))
@@ -49,8 +48,8 @@ _JUNK = bytes(number * 83 % 251 for number in range(1, 129))
 class Jpeg(Examined):
     """A JPEG; `content` is for a decoder that reads all of it at once.
 
-    `channels` are 1, 3 or 4. `zeros` counts the zero bytes at the end of a single scan's data; `has_zeros_within` tells
-    of eight or more elsewhere in it. Either may stand where a camera lost image data.
+    `channels` is 1, 3 or 4. `zeros` counts the zero bytes at the end of a single scan's data; `has_zeros_within`: eight
+    or more elsewhere in it. Both may replace data that a camera lost.
     """
 
     orientation: int = 1
@@ -64,18 +63,18 @@ class Jpeg(Examined):
 
     @property
     def has_zeros_at_end(self) -> bool:
-        """Whether a single scan ends with more zeros than a decoder looks ahead."""
+        """Whether a single scan ends with more zeros than a decoder's lookahead."""
         return self.single_scan and self.zeros > LOOKAHEAD
 
     def without_last(self, count: int, *, ones: bool = False) -> bytes:
-        """Return the content of a single scan without so many of its last bytes, and zeros or ones to look ahead at.
+        """Return the content of a single scan without its last `count` bytes, plus zeros or ones as lookahead.
 
-        Zeros may be many plain blocks by tables of an image's own, ones are at most one by any.
+        With custom tables zeros may decode as many plain blocks; ones as at most one.
         """
         return self.content[: len(self.content) - LOOKAHEAD - count] + (_ONES if ones else bytes(LOOKAHEAD))
 
     def with_junk(self) -> bytes:
-        """Return the content of several scans with bytes that the last one takes for its own if it is not whole."""
+        """Return the content of several scans with junk at the end, which only an incomplete last scan decodes."""
         return self.content[: -len(_END)] + _JUNK + _END
 
 
@@ -86,17 +85,17 @@ class _Component:
 
 
 class _Frame:
-    """What a start-of-frame segment says, and which of its coefficients the scans bring."""
+    """A start-of-frame segment, and the coefficients that its scans hold."""
 
     def __init__(self, marker: int, body: bytes) -> None:
         if marker not in _READ:
-            raise RefusedError(f"has a JPEG coding (SOF{marker & 15}) that is not read here; save it as baseline JPEG")
+            raise RefusedError(f"has an unsupported JPEG coding (SOF{marker & 15}); save it as baseline JPEG")
         if len(body) < 6 or len(body) < 6 + 3 * body[5]:
             raise RefusedError("cannot be decoded: its frame header is damaged")
         if body[0] != 8:
             raise RefusedError(f"is a JPEG with {body[0]} bits per channel; save it with 8")
         if body[5] not in (1, 3, 4):
-            raise RefusedError(f"is a JPEG with {body[5]} channels; 1, 3 and 4 are read")
+            raise RefusedError(f"is a JPEG with {body[5]} channels, expected 1, 3 or 4")
         self.marker = marker
         self.height, self.width = int.from_bytes(body[1:3], "big"), int.from_bytes(body[3:5], "big")
         self.components = {
@@ -111,14 +110,14 @@ class _Frame:
         self.is_of_one_scan = False
 
     def scan(self, header: bytes) -> list[_Component]:
-        """Take in the header of a scan; return its components."""
+        """Parse the header of a scan; return its components."""
         count = header[0] if header else 0
         if not 1 <= count <= 4 or len(header) != 4 + 2 * count:
             raise RefusedError("cannot be decoded: a scan header is damaged")
         keys = header[1 : 1 + 2 * count : 2]
         first, last, bits = header[-3:]
         if len(set(keys)) != count or not set(keys) <= self.components.keys():
-            raise RefusedError("cannot be decoded: it has a scan of channels that it lacks")
+            raise RefusedError("cannot be decoded: a scan names unknown channels")
         if self.marker not in _PROGRESSIVE:
             first, last, bits = 0, 63, 0
             if any(self._missing_bits[key][0] is not None for key in keys):
@@ -131,7 +130,7 @@ class _Frame:
         return [self.components[key] for key in keys]
 
     def units(self, parts: list[_Component]) -> int:
-        """Return how many units (MCUs) a scan of these components has."""
+        """Return the number of units (MCUs) of a scan of these components."""
         if len(parts) > 1:
             return ceil(self.width / (8 * self._horizontal)) * ceil(self.height / (8 * self._vertical))
         across = ceil(self.width * parts[0].horizontal / self._horizontal)
@@ -139,7 +138,7 @@ class _Frame:
         return ceil(across / 8) * ceil(down / 8)
 
     def is_complete(self) -> bool:
-        """Whether the scans bring all bits of all coefficients; only color may be without details."""
+        """Whether the scans hold all bits of all coefficients; only color may lack details."""
         planes = list(self._missing_bits.values())
         return (
             all(plane[0] == 0 for plane in planes)
@@ -148,7 +147,7 @@ class _Frame:
         )
 
     def bytes_per_pixel(self, single_scan: bool) -> int:
-        """Return what decoding takes: where there are several scans, two bytes per coefficient too."""
+        """Return the memory of decoding; several scans take two more bytes per coefficient."""
         if single_scan:
             return USUAL_BYTES_PER_PIXEL
         samples = sum(part.horizontal * part.vertical for part in self.components.values())
@@ -159,7 +158,7 @@ def examine(content: bytes) -> Jpeg:
     """Return a JPEG's first frame.
 
     Raises:
-        RefusedError: it is cut off, not 8 bits per channel, or has more scans or segments than any image needs.
+        RefusedError: it is truncated, not 8 bits per channel, or has too many scans or segments.
     """
     walk = _Walk(content)
     walk.run()
@@ -170,9 +169,9 @@ def examine(content: bytes) -> Jpeg:
         raise TruncatedError("scans are missing")
     single = frame.is_of_one_scan
     start, end = walk.last_scan
-    end = _without_run(content, start, end, b"\xff")  # bytes that fill up to the next marker
+    end = _without_run(content, start, end, b"\xff")  # fill bytes before the next marker
     zeros = end - _without_run(content, start, end, b"\0")
-    if not single and zeros > LOOKAHEAD:  # in no scan but the first one are so many a part of the image
+    if not single and zeros > LOOKAHEAD:  # only in a first scan can so many be image data
         end -= zeros
     data = memoryview(content)[start:end]
     return Jpeg(
@@ -190,7 +189,7 @@ def examine(content: bytes) -> Jpeg:
 
 
 def _without_run(content: bytes, start: int, end: int, byte: bytes) -> int:
-    """Return where the bytes end without those at the end that are all the same."""
+    """Return the end without a run of this byte."""
     return start + len(content[start:end].rstrip(byte)) if content[end - 1 : end] == byte else end
 
 
@@ -234,7 +233,7 @@ class _Walk:
         raise RefusedError(f"is a JPEG of more than {_MAX_SEGMENTS} segments")
 
     def _segment(self, marker: int, start: int, end: int) -> int:
-        """Keep what a decoder needs of a segment; return where it ends, a scan with its data."""
+        """Keep a segment that a decoder needs; return its end, including a scan's data."""
         body = self._content[start + 4 : end]
         if self._is_for_decoder(marker, body):
             self._pieces.append(memoryview(self._content)[start:end])
@@ -249,18 +248,18 @@ class _Walk:
         return end
 
     def _is_for_decoder(self, marker: int, body: bytes) -> bool:
-        """Whether a segment has to do with the pixels; the orientation is taken out of those that have not."""
+        """Whether pixels depend on a segment; EXIF and XMP of others are kept for the orientation."""
         if marker == _APP1 and body.startswith(b"Exif\0\0") and self.exif is None:
             self.exif = body
         elif marker == _APP1 and body.startswith(b"http://ns.adobe.com/xap/1.0/\0"):
             self.xmp = body
-        if marker == _COM or _APP0 <= marker <= _APP15:  # two of these, if whole, tell libjpeg the color space
+        if marker == _COM or _APP0 <= marker <= _APP15:  # two of these, if complete, give the color space
             is_jfif = marker == _APP0 and body.startswith(b"JFIF\0") and len(body) >= 14
             return is_jfif or (marker == _APP14 and body.startswith(b"Adobe") and len(body) >= 12)
         return True
 
     def _scan(self, header: bytes, start: int) -> int:
-        """Check a scan whose data begin here; return where they end."""
+        """Check a scan whose data begin here; return their end."""
         if self.frame is None:
             raise RefusedError("is a JPEG without a frame header")
         self.scans += 1
@@ -278,7 +277,7 @@ class _Walk:
 
 
 def _entropy_coded(content: bytes, start: int) -> tuple[int, bytes]:
-    """Return where a scan's data end, and the second bytes of the restart markers in them."""
+    """Return the end of a scan's data, and the second bytes of its restart markers."""
     codes = np.frombuffer(content, np.uint8)
     restarts = []
     for begin in range(start, len(codes) - 1, _BLOCK):
@@ -294,11 +293,11 @@ def _entropy_coded(content: bytes, start: int) -> tuple[int, bytes]:
 
 
 def _check_restarts(found: bytes, units: int, interval: int) -> None:
-    """Check that restart markers count on and are as many as belong; one more may close the scan."""
+    """Check the number and order of restart markers; one more may close the scan."""
     expected = max(0, ceil(units / interval) - 1) if interval else 0
     if len(found) < expected:
         raise TruncatedError(f"{len(found)} of {expected} restart markers")
     if len(found) > expected + (interval > 0):
-        raise RefusedError(f"cannot be decoded: it has {len(found)} restart markers, where {expected} belong")
+        raise RefusedError(f"cannot be decoded: expected {expected} restart markers, found {len(found)}")
     if found != (_RESTARTS * (len(found) // 8 + 1))[: len(found)]:
-        raise RefusedError("cannot be decoded: restart markers are out of order, so a part of it is missing")
+        raise RefusedError("cannot be decoded: restart markers are out of order; a part is missing")

@@ -1,4 +1,4 @@
-"""PNG files by structure (ISO/IEC 15948): the chunks that make the pixels, and the orientation."""
+"""PNG files by structure (ISO/IEC 15948): the chunks that pixels need, and the orientation."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _EXIF_AS_TEXT = b"Raw profile type exif\0"
 
 
 def examine(content: bytes) -> Examined:
-    """Return a PNG with the chunks that its pixels need: the default image of an animated one.
+    """Return a PNG with the chunks that its pixels need; of an animated one the default image.
 
     Raises:
-        RefusedError: it is cut off, a checksum before the pixels is wrong, or it has too many chunks.
+        RefusedError: it is truncated, a checksum before the pixels is wrong, or it has too many chunks.
     """
     pieces = [content[:_SIGNATURE]]
     metadata = _Metadata()
     for kind, start, end in _chunks(content):
         if (len(pieces) == 1) != (kind == b"IHDR"):
-            raise RefusedError("cannot be decoded: its PNG header is not where it belongs")
+            raise RefusedError("cannot be decoded: its PNG header is out of place")
         if kind in _FOR_PIXELS:
             pieces.append(content[start:end])
         else:
@@ -41,7 +41,7 @@ def examine(content: bytes) -> Examined:
         raise TruncatedError()
     pieces.append(struct.pack(">I4sI", 0, b"IEND", zlib.crc32(b"IEND")))
     width, height, bits, color_type = struct.unpack_from(">IIBB", pieces[1], 8)
-    # Twice what a pixel has unpacked: more than the memory, but with 16 bits per channel it takes that much time.
+    # Twice a pixel's unpacked bytes: more than the memory, for the time that 16 bits per channel take.
     cost = bits * _CHANNELS.get(color_type, 1) // 4
     return Examined(
         b"".join(pieces),
@@ -53,7 +53,7 @@ def examine(content: bytes) -> Examined:
 
 
 def _chunks(content: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Yield type, start and end of the chunks before IEND; where that is missing, the decoder knows if pixels are."""
+    """Yield type, start and end of the chunks before IEND; without IEND, the decoder finds missing pixels."""
     position, in_pixels = _SIGNATURE, False
     for _ in range(_MAX_CHUNKS):
         if position + 8 > len(content):
@@ -66,7 +66,7 @@ def _chunks(content: bytes) -> Iterator[tuple[bytes, int, int]]:
         checksum = int.from_bytes(content[end - 4 : end], "big")
         if not in_pixels and zlib.crc32(memoryview(content)[position + 4 : end - 4]) != checksum:
             name = repr(kind)[2:-1]
-            raise RefusedError(f"cannot be decoded: the checksum of its PNG chunk {name} is wrong; copy the file again")
+            raise RefusedError(f"cannot be decoded: checksum mismatch in its PNG chunk {name}; copy the file again")
         if kind == b"IEND":
             return
         yield kind, position, end
@@ -75,14 +75,14 @@ def _chunks(content: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 class _Metadata:
-    """EXIF and XMP, as chunks of their own or in text."""
+    """EXIF and XMP, as chunks or in text."""
 
     def __init__(self) -> None:
         self.exif: bytes | None = None
         self.xmp: bytes | None = None
 
     def take(self, kind: bytes, content: bytes, start: int, end: int) -> None:
-        """Keep what a chunk with this body says of them."""
+        """Keep the metadata of a chunk with this body."""
         if kind == b"eXIf":
             self.exif = content[start:end]
         elif kind == b"iTXt" and content.startswith(_XMP, start, end):
@@ -101,7 +101,7 @@ def _inflated(packed: bytes) -> bytes:
 
 
 def _from_hexadecimal(text: bytes) -> bytes | None:
-    """Return the bytes after three lines that say what they are."""
+    """Return the hexadecimal bytes after three header lines."""
     try:
         return unhexlify(re.sub(rb"\s", b"", text.split(b"\n", 3)[-1]))
     except Error:

@@ -11,7 +11,7 @@ from .exif import orientation
 
 _MAX_VALUES = 262_144
 _MAX_UNIT, _MAX_UNITS = 1 << 20, 16
-"""Pixels of a strip or tile, which is decoded as a whole, and how many images it may be as large as, if it has more."""
+"""Most pixels of a strip or tile, which is decoded whole; larger ones may have as many as 16 times the image."""
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 """Bytes of a value by type."""
 _INTEGERS = {1: "B", 3: "H", 4: "I", 16: "Q"}
@@ -22,7 +22,7 @@ _NEEDED = frozenset(
     | {_TILE_WIDTH, _TILE_HEIGHT, 324, 325, 332, 334, 338, 339, 347, 512, 513, 514, 515, 517, 518, 519, 520, 521}
     | {529, 530, 531, 532, 50674}
 )
-"""Layout, compression (LERC's too) and color. Resolutions, texts, profiles and directories of metadata are not."""
+"""Tags of layout, compression (LERC's too) and color, without resolutions, texts, profiles and metadata."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,8 @@ class _Directory:
         self.content = content
         self.order = "<" if content[:2] == b"II" else ">"
         big = 43 in content[2:4]
-        if big and self.order == ">":  # Pillow takes it for a common TIFF
-            raise RefusedError("is a big-endian BigTIFF, which is not read here; save it as TIFF or PNG")
+        if big and self.order == ">":  # Pillow reads it as an ordinary TIFF
+            raise RefusedError("is a big-endian BigTIFF, which is not supported; save it as TIFF or PNG")
         self._count, self._entry, self._offset = ("Q", "HHQ", "Q") if big else ("H", "HHI", "I")
         try:
             (self.start,) = struct.unpack_from(self.order + self._offset, content, 8 if big else 4)
@@ -70,7 +70,7 @@ class _Directory:
         return found
 
     def values(self, tag: int, default: int = 0) -> tuple[int, ...]:
-        """Return whole numbers, the first sixteen at most; the default if there are none."""
+        """Return a tag's whole numbers, at most sixteen; the default if there are none."""
         entry = self.entries.get(tag)
         if entry is None or entry.kind not in _INTEGERS:
             return (default,)
@@ -81,16 +81,16 @@ class _Directory:
             return (default,)
 
     def value(self, tag: int, default: int = 0) -> int:
-        """Return a whole number, the first of its tag."""
+        """Return a tag's first whole number."""
         return self.values(tag, default)[0]
 
     def bytes_of(self, tag: int) -> bytes | None:
-        """Return a tag's bytes as they are."""
+        """Return a tag's bytes."""
         entry = self.entries.get(tag)
         return None if entry is None else self.content[entry.where : entry.where + entry.size]
 
     def with_needed(self) -> bytes:
-        """Return the file with a directory of the needed tags, the last one of it."""
+        """Return the file with a single directory of the needed tags."""
         kept = [entry.raw for tag, entry in sorted(self.entries.items()) if tag in _NEEDED]
         count, end = struct.pack(self.order + self._count, len(kept)), struct.pack(self.order + self._offset, 0)
         directory = count + b"".join(kept) + end
@@ -101,12 +101,12 @@ def examine(content: bytes) -> Examined:
     """Return a TIFF's first image.
 
     Raises:
-        RefusedError: its directory is damaged, or has more values or larger tiles than any image needs.
+        RefusedError: its directory is damaged, or has too many values or too large tiles.
     """
     directory = _Directory(content)
     for tag, entry in directory.entries.items():
         if tag in _NEEDED and entry.count > _MAX_VALUES:
-            raise RefusedError(f"is a TIFF whose tag {tag} has {entry.count} values, more than {_MAX_VALUES}")
+            raise RefusedError(f"is a TIFF with {entry.count} values in tag {tag}, expected at most {_MAX_VALUES}")
     width, height = directory.value(_WIDTH), directory.value(_HEIGHT)
     named = directory.value(_ORIENTATION)
     turned = named if 1 <= named <= 8 else orientation(None, directory.bytes_of(_XMP))
@@ -114,7 +114,7 @@ def examine(content: bytes) -> Examined:
 
 
 def _bytes_per_pixel(directory: _Directory, width: int, height: int) -> int:
-    """Return what decoding takes: where it is compressed, one whole strip or tile as stored and as RGBA too."""
+    """Return the memory of decoding; compressed files take one strip or tile, stored and as RGBA, in addition."""
     if directory.value(_COMPRESSION, 1) == 1:
         return USUAL_BYTES_PER_PIXEL
     tile = directory.value(_TILE_WIDTH) * directory.value(_TILE_HEIGHT)

@@ -9,7 +9,7 @@ from .exif import orientation
 
 _MAX_CHUNKS = 65_536
 _BYTES_PER_PIXEL = 16
-"""Pillow's animation decoder holds two canvases beside the decoded bytes and Pillow's own."""
+"""Pillow's animation decoder holds two canvases in addition to the decoded bytes and Pillow's image."""
 _METADATA_FLAGS = 0x20 | 0x08 | 0x04
 """ICC profile, EXIF, XMP."""
 _IMAGE = frozenset({b"VP8 ", b"VP8L", b"ANMF"})
@@ -19,7 +19,7 @@ def examine(content: bytes) -> Examined:
     """Return a WebP's first image.
 
     Raises:
-        RefusedError: it is cut off, has no image or too many chunks.
+        RefusedError: it is truncated, has no image or too many chunks.
     """
     end = 8 + int.from_bytes(content[4:8], "little")
     if end > len(content):
@@ -59,7 +59,7 @@ def examine(content: bytes) -> Examined:
 
 
 def _size_of_image(kind: bytes, body: bytes) -> tuple[int, int]:
-    """Return the size that an image without a canvas has: 14 bits each."""
+    """Return the size of an image without a canvas, 14 bits per side."""
     if kind == b"VP8 " and body[3:6] == b"\x9d\x01\x2a" and len(body) >= 10:
         width, height = struct.unpack_from("<HH", body, 6)
         return width & 0x3FFF, height & 0x3FFF

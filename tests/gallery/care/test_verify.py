@@ -221,7 +221,7 @@ def test_altered_graph_files_never_reach_hnswlib(
         gallery.index.rebuild(QUICK)
     damage(_graph_of(path))
     found = verify(path)
-    assert [fault[:7] for fault in found.faults] == ["graph: "]
+    assert [fault[:7] for fault in found.faults] == ["index: "]
     assert ".hnsw: " in found.faults[0]
     assert found.recall is None
 
@@ -238,7 +238,7 @@ def test_a_truncated_graph_with_its_digest_never_reaches_hnswlib(
     _put_on_record(indexed, graph)
     reached: list[int] = []
     monkeypatch.setattr(index_module, "_new_graph", reached.append)
-    assert [fault[:7] for fault in verify(indexed).faults] == ["graph: "]
+    assert [fault[:7] for fault in verify(indexed).faults] == ["index: "]
     assert reached == []
 
 
@@ -284,7 +284,7 @@ def test_a_graph_of_another_dimension(indexed: Path, tmp_path: Path) -> None:
     shutil.move(_graph_of(other), indexed.with_name("graph"))
     _put_on_record(indexed, indexed.with_name("graph"))
     [fault] = verify(indexed).faults
-    assert fault.startswith("graph: ")
+    assert fault.startswith("index: ")
     assert "holds 11 × 24, expected 11 × 16" in fault
 
 
@@ -307,7 +307,7 @@ def test_a_graph_of_other_vectors(indexed: Path, tmp_path: Path, which: str) -> 
     if which == "not a number":
         assert found.faults[0].endswith(".hnsw: a row is not of length 1")
     else:
-        assert "graph: item 5 is not the stored embedding" in found.faults
+        assert "index: item 5 differs from the stored embedding" in found.faults
 
 
 def test_a_poor_graph_is_shown(tmp_path: Path) -> None:

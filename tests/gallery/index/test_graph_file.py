@@ -117,7 +117,7 @@ def test_named_pipe_is_refused_without_waiting(tmp_path: Path) -> None:
 def test_altered_graph_is_refused_by_its_digest(genuine: GraphBytes, tmp_path: Path) -> None:
     path = tmp_path / "graph"
     path.write_bytes(genuine.content)
-    with pytest.raises(GalleryError, match="is altered"):
+    with pytest.raises(GalleryError, match="checksum mismatch"):
         GraphIndex.load(path, DIM, COUNT, QUICK, "0" * 64)
 
 
@@ -310,7 +310,7 @@ def _item_to_come(content: bytearray, graph: GraphBytes) -> None:
 
 _FORGERIES = {
     "link outside": (_link_outside, "one to an item that does not exist"),
-    "rows swapped": (_rows_swapped, "not the stored embedding"),
+    "rows swapped": (_rows_swapped, "from the stored embedding"),
     "item to come": (_item_to_come, "the gallery never had"),
 }
 
@@ -322,7 +322,7 @@ def test_forged_graph_is_named_and_searches_are_exact(
     _forge(shop, change)
     faults = verify(shop).faults
     assert faults
-    assert all(fault.startswith("graph: ") and says in fault for fault in faults)
+    assert all(fault.startswith("index: ") and says in fault for fault in faults)
     rows, new = unit_rows(300), unit_rows(1, seed=9)
     with caplog.at_level(logging.WARNING), Gallery.open(shop, background=False) as gallery:
         [message] = caplog.messages

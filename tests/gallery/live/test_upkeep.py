@@ -251,5 +251,5 @@ def test_failed_build_is_one_line_whatever_was_said_before_it(
             pass
         gallery._live.upkeep.wait()
     [message] = caplog.messages
-    assert message.startswith("no index was built: large galleries need hnswlib (not here)")
+    assert message.startswith("index not built: large galleries need hnswlib (not here)")
     assert "\n" not in message

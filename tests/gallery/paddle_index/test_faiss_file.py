@@ -81,7 +81,7 @@ def test_items_removed_from_a_flat_index(tmp_path: Path) -> None:
 def test_items_removed_from_lists_leave_no_ids(tmp_path: Path) -> None:
     index = index_of(unit_rows(COUNT, DIM), "IVF4,Flat", ids=range(COUNT))
     index.remove_ids(np.array([3, 17]))
-    with refused(r"vector\.index: does not say which id a vector has, .* removed from an IVF; build it again"):
+    with refused(r"vector\.index: has lost which id a vector has, .* from an IVF index; build it again"):
         read_faiss(write(index, tmp_path / "vector.index"))
 
 
@@ -167,7 +167,7 @@ def test_every_truncation_is_refused_and_so_are_trailing_bytes(tmp_path: Path, k
         with refused(r"vector\.index: is (truncated or )?damaged"):
             read_faiss(path)
     path.write_bytes(data + b"\0")
-    with refused("bytes behind the index: expected 0, found 1"):
+    with refused("bytes after the index: expected 0, found 1"):
         read_faiss(path)
 
 

@@ -85,29 +85,29 @@ def _hostile(marker: Path) -> dict[str, tuple[bytes, str]]:
     short = b"\x8c" + bytes([len(command)]) + command
     system = os.system.__module__.encode()
     return {
-        "GLOBAL": (b"cos\nsystem\n(V" + command + b"\ntR.", r"asks to call os\.system, which was not done"),
+        "GLOBAL": (b"cos\nsystem\n(V" + command + b"\ntR.", r"refused: asks to call os\.system"),
         "STACK_GLOBAL": (b"\x80\x04\x8c\x02os\x8c\x06system\x93" + short + b"\x85R.", r"asks to call os\.system"),
-        "INST": (b"(V" + command + b"\nios\nsystem\n.", "asks for the operation INST 'os system'"),
+        "INST": (b"(V" + command + b"\nios\nsystem\n.", "holds the pickle operation INST 'os system'"),
         "OBJ": (b"(c" + system + b"\nsystem\nV" + command + b"\no.", rf"asks to call {system.decode()}\.system"),
         "eval": (b"cbuiltins\neval\n(V" + expression + b"\ntR.", r"asks to call builtins\.eval"),
         "value": (b"}K\x00cbuiltins\neval\n(V" + expression + b"\ntRs.", r"asks to call builtins\.eval"),
         "forgotten": (b"cbuiltins\neval\n(V" + expression + b"\ntR0}.", r"asks to call builtins\.eval"),
-        "bytes of text": (pickle.dumps({np.int64(1): "b"}, 2), r"asks to call _codecs\.encode, which was not done"),
-        "NEWOBJ": (b"cnumpy\ndtype\n(Vi8\nt\x81.", "asks for the operation NEWOBJ"),
-        "dtype state": (b"cnumpy\ndtype\n(Vi8\nI00\nI01\ntR}b.", "asks to change an object, which was not done"),
-        "state of a function": (b"cnumpy\ndtype\nNVa\n\x86b.", "asks to change an object, which was not done"),
+        "bytes of text": (pickle.dumps({np.int64(1): "b"}, 2), r"asks to call _codecs\.encode"),
+        "NEWOBJ": (b"cnumpy\ndtype\n(Vi8\nt\x81.", "holds the pickle operation NEWOBJ"),
+        "dtype state": (b"cnumpy\ndtype\n(Vi8\nI00\nI01\ntR}b.", "asks to change an object"),
+        "state of a function": (b"cnumpy\ndtype\nNVa\n\x86b.", "asks to change an object"),
         "state": (b"}}b.", "found a second dict"),
-        "object dtype": (pickle.dumps(np.dtype("O"), 3), "asks for a call that makes no whole number"),
-        "text dtype": (pickle.dumps({np.str_("a"): "b"}, 3), "asks for a call that makes no whole number"),
-        "float": (pickle.dumps({np.float64(1): "b"}, 3), "asks for a call that makes no whole number"),
+        "object dtype": (pickle.dumps(np.dtype("O"), 3), "asks for a call that does not give a whole number"),
+        "text dtype": (pickle.dumps({np.str_("a"): "b"}, 3), "asks for a call that does not give a whole number"),
+        "float": (pickle.dumps({np.float64(1): "b"}, 3), "asks for a call that does not give a whole number"),
         "too few bytes": (pickle.dumps({_Reduced(SCALAR, np.dtype("i8"), b"1234"): "b"}, 3), "asks for a call"),
         "called text": (b"Vos\nK\1K\1\x86R.", "is damaged: .*'str' object is not callable"),
         "module in a number": (b"K\x01Vsystem\n\x93.", "is damaged: .*STACK_GLOBAL requires str"),
         "two lines": (b"\x80\x04\x8c\x03o\ns\x8c\x01x\x93.", r"asks to call o\\ns\.x"),
-        "PERSID": (b"Pabc\n.", "asks for the operation PERSID 'abc'"),
-        "BINPERSID": (b"K\x01Q.", "asks for the operation BINPERSID"),
-        "EXT1": (b"\x82\x01.", "asks for the operation EXT1 1"),
-        "list": (b"(lp0\nI1\na.", "asks for the operation LIST"),
+        "PERSID": (b"Pabc\n.", "holds the pickle operation PERSID 'abc'"),
+        "BINPERSID": (b"K\x01Q.", "holds the pickle operation BINPERSID"),
+        "EXT1": (b"\x82\x01.", "holds the pickle operation EXT1 1"),
+        "list": (b"(lp0\nI1\na.", "holds the pickle operation LIST"),
     }
 
 
@@ -131,7 +131,7 @@ def test_these_pickles_do_run_when_they_are_loaded(tmp_path: Path, name: str) ->
 def test_calls_of_all_protocols_are_refused(tmp_path: Path, protocol: int) -> None:
     marker = tmp_path / "ran"
     data = pickle.dumps({1: _Reduced(_touch, str(marker))}, protocol)
-    with refused(r"asks to call .*test_id_map\._touch, which was not done"):
+    with refused(r"asks to call .*test_id_map\._touch"):
         _read(tmp_path, data)
     assert not marker.exists()
     pickle.loads(data)
@@ -143,18 +143,18 @@ def test_calls_of_all_protocols_are_refused(tmp_path: Path, protocol: int) -> No
     [{"1": "x"}, {1: 2}, {1: b"x"}, {True: "x"}, {2**63: "x"}, {None: "x"}, {(1, 2): "x"}, {1: {2: "x"}}, "x", 5, None],
 )
 def test_pickles_of_other_things(tmp_path: Path, content: object) -> None:
-    with refused(r"id_map\.pkl: expected whole numbers to text, found"):
+    with refused(r"id_map\.pkl: expected a dict of whole numbers to text, found"):
         _read(tmp_path, pickle.dumps(content))
 
 
 def test_references_do_not_multiply(tmp_path: Path) -> None:
     doubling = b"".join(b"h" + bytes([i]) + b"h" + bytes([i]) + b"\x86\x94" for i in range(200))
-    with little_memory(4 << 20), refused("expected whole numbers to text, found a tuple"):
+    with little_memory(4 << 20), refused("expected a dict of whole numbers to text, found a tuple"):
         _read(tmp_path, b"\x80\x04NN\x86\x94" + doubling + b"}\x94h\xc8h\xc8s.")
     with refused("is damaged"):
         _read(tmp_path, b"(" * 100_000 + b".")
     for nested in (b")" + b"\x85" * 100_000, b"N" + b"N\x86" * 100_000, b"N" + b"(t" * 100_000, b"}" * 100_000):
-        with refused(r"asks for the operation EMPTY_TUPLE|found a tuple|found a second dict"):
+        with refused(r"holds the pickle operation EMPTY_TUPLE|found a tuple|found a second dict"):
             _read(tmp_path, nested + b".")
 
 
@@ -183,7 +183,7 @@ def test_memory_is_bounded_by_the_file(tmp_path: Path, name: str) -> None:
         begin = begin.replace(b"cnumpy\ndtype\n\x94h\0", b"cnumpy._core.multiarray\nscalar\n\x94cnumpy\ndtype\n")
     repeats = ((1 << 18) - len(begin) - 1) // len(BOMBS[name])
     (tmp_path / "id_map.pkl").write_bytes(begin + BOMBS[name] * repeats + b".")
-    with little_memory(9 << 20), refused(r"is damaged|expected whole numbers to text"):
+    with little_memory(9 << 20), refused(r"is damaged|expected a dict of whole numbers to text"):
         read_id_map(tmp_path, 1 << 20)
     with refused(r"expected at most 4416 operations for an index of its size|is larger than 70656 bytes"):
         read_id_map(tmp_path, 5)
@@ -191,7 +191,7 @@ def test_memory_is_bounded_by_the_file(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("place", [b"r\xff\xff\xff\xff", b"q\xff", b"p4294967295\n", b"p" + b"9" * 4000 + b"\n"])
 def test_no_place_of_the_memo_is_far_away(tmp_path: Path, place: bytes) -> None:
-    with little_memory(1 << 20), refused("asks for place [0-9.]+ of its memo, which was not done"):
+    with little_memory(1 << 20), refused("refers to place [0-9.]+ of its memo"):
         _read(tmp_path, b"}" + place + b".")
 
 
@@ -248,7 +248,7 @@ def test_every_truncation_of_a_pickle_is_refused_and_so_are_trailing_bytes(tmp_p
     for size in range(len(data)):
         with refused(r"id_map\.pkl: "):
             _read(tmp_path, data[:size])
-    with refused("is damaged: .*1 bytes behind the end"):
+    with refused("is damaged: .*1 bytes after the end"):
         _read(tmp_path, data + b".")
 
 
@@ -324,8 +324,8 @@ def test_numbers_in_a_yaml_map_stay_as_they_are_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "expected id_map, with whole numbers to text, found none"),
-        ("index_type: Flat", "expected id_map, with whole numbers to text, found none"),
+        ("", "expected id_map, with a dict of whole numbers to text, found none"),
+        ("index_type: Flat", "expected id_map, with a dict of whole numbers to text, found none"),
         ("text", "line 1: expected only id_map"),
         ("- 1", "line 1: expected only id_map"),
         ("id_map:\n  1: [a]", "line 2: expected only id_map"),
@@ -337,7 +337,7 @@ def test_numbers_in_a_yaml_map_stay_as_they_are_written(tmp_path: Path) -> None:
         ("id_map:\n  a: b", "line 2: expected a whole number, found 'a'"),
         ("id_map: {1_0: b}", "expected a whole number, found '1_0'"),
         ("id_map: {1: &a x, 2: *a}", "line 1: expected plain text, found an anchor, alias or tag"),
-        ("id_map: &a\n  1: *a", "expected plain text, found an anchor, alias or tag, which was not followed"),
+        ("id_map: &a\n  1: *a", "expected plain text, found an anchor, alias or tag"),
         ("id_map: {1: !!python/object/apply:os.system [ls]}", "expected plain text, found an anchor, alias or tag"),
         ("id_map: {1: a", "is not YAML: "),
         ("id_map: {1: a\x01}", "is not YAML: "),
@@ -360,7 +360,7 @@ def test_yaml_in_another_encoding(tmp_path: Path) -> None:
 
 def test_yaml_without_pyyaml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "yaml", None)
-    with refused(r"id_map\.yaml: needs PyYAML to be read \(.*\); pip install pyyaml"):
+    with refused(r"id_map\.yaml: needs PyYAML \(.*\); pip install pyyaml"):
         _read(tmp_path, b"id_map: {1: a}", "id_map.yaml")
 
 

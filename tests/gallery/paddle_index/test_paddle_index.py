@@ -117,7 +117,7 @@ def test_ids_on_one_side_only(tmp_path: Path) -> None:
 def test_id_that_comes_again(tmp_path: Path) -> None:
     folder = _build(tmp_path, unit_rows(2, DIM), LINES[:2])
     write(index_of(unit_rows(3, DIM), ids=[0, 1, 1]), tmp_path / "vector.index")
-    with refused(r"vector\.index: expected each id once, found 1 again"):
+    with refused(r"vector\.index: expected each id once, found 1 repeated"):
         read_paddle_index(folder)
 
 
@@ -144,7 +144,7 @@ def test_lengths_that_are_near_enough_stay_as_they_are(tmp_path: Path, factor: f
 
 
 def test_folder_without_an_index(tmp_path: Path) -> None:
-    with refused(r"expected a folder with vector\.index, found none in it"):
+    with refused(r"expected vector\.index in this folder, found none"):
         read_paddle_index(tmp_path)
     write(index_of(unit_rows(1, DIM), ids=[0]), tmp_path / "vector.index")
     with refused(r"expected id_map\.pkl or id_map\.yaml, found neither"):

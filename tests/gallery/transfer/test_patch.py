@@ -194,9 +194,7 @@ def test_a_patch_that_is_there_already_changes_nothing(closed: Path, base: Path,
 def test_overlapping_patches_are_not_for_what_lies_between(closed: Path, base: Path, tmp_path: Path) -> None:
     with Gallery.open(base, background=False) as follower:
         apply_patch(follower, _patch(closed, 2, 4, tmp_path / "first"))
-    assert "follows revision 3, and the gallery is at revision 4" in _refusal(
-        base, _patch(closed, 3, 6, tmp_path / "second")
-    )
+    assert "it has changed since revision 3" in _refusal(base, _patch(closed, 3, 6, tmp_path / "second"))
 
 
 def test_images_added_after_a_patch_keep_their_numbers(closed: Path, base: Path, patch: Path, tmp_path: Path) -> None:
@@ -224,12 +222,12 @@ def test_another_extractor(base: Path, patch: Path) -> None:
 
 def test_a_newer_base(closed: Path, base: Path, tmp_path: Path) -> None:
     patch = _patch(closed, 4, 6, tmp_path / "newer")
-    assert "it follows revision 4, and the gallery is at revision 2" in _refusal(base, patch)
+    assert "it is at revision 2, expected 4; apply the earlier patches first" in _refusal(base, patch)
 
 
 def test_an_older_base(closed: Path, patch: Path, tmp_path: Path) -> None:
     ahead = _based(closed, 4, tmp_path / "ahead")
-    assert "it follows revision 2, and the gallery is at revision 4" in _refusal(ahead, patch)
+    assert "it has changed since revision 2; take a new copy of the gallery" in _refusal(ahead, patch)
 
 
 def test_a_base_that_was_changed_locally(closed: Path, tmp_path: Path) -> None:
@@ -238,7 +236,7 @@ def test_a_base_that_was_changed_locally(closed: Path, tmp_path: Path) -> None:
         gallery.remove([5])
     patch = _patch(closed, 4, 6, tmp_path / "from 4")
     message = _refusal(changed, patch)
-    assert "it follows revision 4, and the gallery is at revision 4 too, but it was changed here" in message
+    assert "its revision 4 is another than the patch follows; take a new copy of the gallery" in message
 
 
 def test_equal_content_by_another_way_is_another_base(closed: Path, tmp_path: Path) -> None:
@@ -251,7 +249,7 @@ def test_equal_content_by_another_way_is_another_base(closed: Path, tmp_path: Pa
             assert gallery.items() == master.items()
             master.remove([5])
             write_patch(master, 6, 7, tmp_path / "from 6")
-    assert "but it was changed here" in _refusal(diverged, tmp_path / "from 6")
+    assert "its revision 6 is another than the patch follows" in _refusal(diverged, tmp_path / "from 6")
 
 
 @pytest.mark.parametrize(
@@ -436,9 +434,9 @@ def test_files_that_never_end(base: Path, tmp_path: Path, kind: str) -> None:
     expected = {
         "pipe": "is a pipe, device or socket",
         "endless": "is a pipe, device or socket",
-        "sparse": "is no gallery patch",
-        "sparse patch": "its content has not its digest",
-        "long head": "a head of 20971520 bytes",
+        "sparse": "is not a gallery patch",
+        "sparse patch": "is damaged: checksum mismatch",
+        "long head": "its head cannot have 20971520 bytes",
         "large": "is larger than 1024 MiB; take a new copy",
     }
     assert expected[kind] in message
@@ -451,7 +449,7 @@ def test_a_patch_that_nobody_could_read_is_not_written(
     monkeypatch.setattr(patches, limit, 1000)
     with (
         Gallery.open(closed, background=False) as gallery,
-        pytest.raises(GalleryError, match="are too many for a patch"),
+        pytest.raises(GalleryError, match="exceed the size of a patch"),
     ):
         write_patch(gallery, 1, 6, tmp_path / "patch")
     assert not (tmp_path / "patch").exists()

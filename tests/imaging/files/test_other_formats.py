@@ -67,7 +67,7 @@ def test_png_with_odd_chunks_is_read(before: bytes) -> None:
 def test_png_of_a_wrong_checksum_is_named(kind: bytes) -> None:
     content = bytearray(png_with(chunk(b"tEXt", b"a\0b"), chunk(b"zzZz", b"?")))
     content[content.index(kind) + 6] ^= 1
-    assert f"the checksum of its PNG chunk {kind.decode()} is wrong; copy the file again" in refusal(bytes(content))
+    assert f"checksum mismatch in its PNG chunk {kind.decode()}; copy the file again" in refusal(bytes(content))
 
 
 def test_png_chunks_are_counted() -> None:
@@ -199,7 +199,7 @@ def test_tiff_values_are_counted() -> None:
     assert found.pixels_rgb.shape == (3, 4, 3), "resolutions are nothing to the pixels"
     many = [entry for entry in GRAY if entry[0] != 273]
     content = tiff(*many, (273, 4, 300_000, -1), data=bytes(4 * 300_000))
-    assert "tag 273 has 300000 values, more than 262144" in refusal(content)
+    assert "300000 values in tag 273, expected at most 262144" in refusal(content)
 
 
 def test_tiff_tiles_are_not_far_larger_than_the_image() -> None:
