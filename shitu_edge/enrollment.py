@@ -52,16 +52,19 @@ class NothingReadableError(GalleryError):
 
 @dataclass(frozen=True, slots=True)
 class Enrollment:
-    """What became of the images: how many were added, under which labels, and which could not be read."""
+    """Images added, their labels and item ids, and images that could not be read."""
 
     added: int
     labels: frozenset[str]
     unreadable: tuple[Skipped, ...]
+    ids: tuple[int, ...] = ()
 
     @classmethod
-    def of(cls, items: Sequence[NewGalleryItem], unreadable: tuple[Skipped, ...]) -> Enrollment:
+    def of(
+        cls, items: Sequence[NewGalleryItem], unreadable: tuple[Skipped, ...], ids: Sequence[int] = ()
+    ) -> Enrollment:
         """Count the items added."""
-        return cls(len(items), frozenset(item.label for item in items), unreadable)
+        return cls(len(items), frozenset(item.label for item in items), unreadable, tuple(ids))
 
 
 def build_gallery(
@@ -90,7 +93,7 @@ def build_gallery(
     with unfinished(path) as partial_path:
         with recognizer.create_gallery(partial_path, background=False) as gallery:
             items, unreadable = _read(recognizer, gallery, images, crop, progress)
-            gallery.add(items, author=author, note=note or "built")
+            ids = gallery.add(items, author=author, note=note or "built")
             gallery.compact()
         _refuse_open(path)  # again, minutes later: a log applied to another file would spoil it
         try:
@@ -101,7 +104,7 @@ def build_gallery(
         with suppress(GalleryError):  # somebody is writing already; the next index drops them
             gallery.drop_stale_graphs()
         bring_up_to_date(gallery, recognizer.threads, progress)
-    return Enrollment.of(items, unreadable)
+    return Enrollment.of(items, unreadable, ids)
 
 
 def add_images(
@@ -121,9 +124,9 @@ def add_images(
         NothingReadableError: no image can be read.
     """
     items, unreadable = _read(recognizer, gallery, images, crop, progress)
-    gallery.add(items, author=author, note=note)
+    ids = gallery.add(items, author=author, note=note)
     bring_up_to_date(gallery, recognizer.threads, progress)
-    return Enrollment.of(items, unreadable)
+    return Enrollment.of(items, unreadable, ids)
 
 
 def replace_images(
@@ -145,9 +148,9 @@ def replace_images(
         GalleryError: no item has the label.
     """
     items, unreadable = _read(recognizer, gallery, images, crop, progress)
-    gallery.replace(label, items, author=author, note=note or f"new images of {label}")
+    ids = gallery.replace(label, items, author=author, note=note or f"new images of {label}")
     bring_up_to_date(gallery, recognizer.threads, progress)
-    return Enrollment.of(items, unreadable)
+    return Enrollment.of(items, unreadable, ids)
 
 
 def check_vectors(recognizer: Recognizer, items: Sequence[NewGalleryItem], images: Path) -> int:

@@ -428,7 +428,7 @@ def test_the_command_line_has_one_line_where_none_can_be_read_for_one_reason(
     models = ("--models", tiny_bundle)
     for image in _images(folder):
         image.path.write_bytes(b"rubbish")
-    for arguments in (("build", folder, path.with_name("new"), *models), ("add", path, folder, *models)):
+    for arguments in (("build", path.with_name("new"), folder, *models), ("add", path, folder, *models)):
         assert _shell(monkeypatch, *arguments) == 1
         names = "cocoa/0.png, cocoa/1.png, mint tea/0.png, mint tea/1.png, 牛奶 250 ml/0.png and 1 more"
         told = capsys.readouterr().err
@@ -463,7 +463,7 @@ def test_the_command_line_builds_a_lost_index_again(
     [graph] = path.parent.glob("*.hnsw")
     graph.unlink()
     assert _shell(monkeypatch, "reindex", path, "--threads", 1) == 0
-    assert capsys.readouterr().out == f"{path}: 6 items indexed\n"
+    assert capsys.readouterr().out == f"{path}: index of 6 items built; 6 items in revision 2\n"
     with Gallery.open(path) as gallery:
         assert gallery.info().search == "graph"
 

@@ -34,7 +34,7 @@ def _lines(manifest: Manifest, receipt: Receipt) -> Iterator[str]:
     yield f"{policy.suppression_iou:.0%}. (PP-ShiTu: 0.2, 5, 0.5, 5%.)"
     yield ""
     yield f"Measured on {receipt.images}; everything in [`{RECEIPT}`]({RECEIPT}). Open it with"
-    yield f'`Recognizer.open("{manifest.name}")` or `shitu-edge recognize PHOTO --models {manifest.name}`.'
+    yield f'`Recognizer.open("{manifest.name}")` or `shitu-edge recognize GALLERY IMAGES --models {manifest.name}`.'
 
 
 def _section(network: Network, measured: NetworkReceipt) -> Iterator[str]:

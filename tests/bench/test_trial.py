@@ -186,7 +186,7 @@ def test_the_commands(setup: Setup, shell: Shell, monkeypatch: pytest.MonkeyPatc
     assert done.code == 0, done.err
     assert "kiosk.json: " in done.out
     found = json.loads(Path("kiosk.json").read_text(encoding="utf-8"))
-    done = shell("bench", *common, "--seconds", 0.1, "--no-cold", "--profile", "kiosk.json", "--json", "-")
+    done = shell("bench", *common, "--seconds", 0.1, "--no-cold", "--profile", "kiosk.json", "--json")
     assert done.code == 0, done.err
     used = json.loads(done.out)["made_by"]["extractor"]
     assert (used["engine"], used["precision"]) == (found["engine"], found["extractor_precision"])
