@@ -25,6 +25,7 @@ from ..errors import OptionError
 from ..system.files import check_writable, write_aside
 from .command import GALLERY_VARIABLE, Command, command
 from .options import AsJson, Engine, EngineOption, Models, PrecisionOption, ProfileOption, Threads, finite
+from .printing import count as count_of
 from .printing import print_line, print_note
 from .tables import print_facts, print_json, print_table, progress_bar
 
@@ -229,9 +230,13 @@ def tune_here(
         return
     _print_tables([outcome_table("Milliseconds per image", "", tuned.outcomes)])
     print_line()
-    print_line(
-        f"{out}: {found.engine}, detector {found.detector_precision}, extractor {found.extractor_precision}, "
-        f"{found.threads} threads: p50 {found.p50_ms:.1f}, p95 {found.p95_ms:.1f} ms"
+    print_facts(
+        {
+            "profile": out,
+            "engine": f"{found.engine}, {count_of(found.threads, 'thread')}",
+            "precision": f"detector {found.detector_precision}, extractor {found.extractor_precision}",
+            "latency": f"p50 {found.p50_ms:.1f} ms, p95 {found.p95_ms:.1f} ms",
+        }
     )
 
 
