@@ -214,7 +214,7 @@ class Gallery:
             GalleryError: there is no such item, or nothing says which.
         """
         if (ids is None) == (label is None and source is None):
-            raise GalleryError("expected either ids, or a label or source, of what is to be removed")
+            raise GalleryError("expected either ids, or a label or source, to say which items to remove")
         with self.change(author=author, note=note) as change:
             return change.remove(_found(change, label, source) if ids is None else ids)
 
@@ -233,9 +233,9 @@ class Gallery:
             if taken == ids:
                 raise GalleryError(f"{label!r} is the label already")
             if taken and not merge:
+                held = "1 item has" if len(taken) == 1 else f"{len(taken)} items have"
                 raise GalleryError(
-                    f"there are {len(taken)} items labeled {new_label!r} already: join them (--merge, merge=True), or "
-                    "choose another label"
+                    f"{held} the label {new_label!r} already; merge with --merge (merge=True), or choose another label"
                 )
             return change.relabel(ids, new_label)
 
@@ -451,8 +451,8 @@ def require(name: str, meta: Meta, extractor: str, fingerprint: str) -> None:
     extractor, fingerprint = text(extractor, "the extractor's name"), text(fingerprint, "the extractor's fingerprint")
     if fingerprint != meta.fingerprint:
         raise FingerprintError(
-            f"{name}: was made with the extractor {meta.extractor} ({meta.fingerprint[:8]}), not with {extractor} "
-            f"({fingerprint[:8]}); build it again with this bundle, or open the bundle it was made with"
+            f"{name}: was made with extractor {meta.extractor} ({meta.fingerprint[:8]}), but {extractor} "
+            f"({fingerprint[:8]}) is open; use --models to name the bundle it was made with, or build it again"
         )
 
 

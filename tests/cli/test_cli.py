@@ -306,7 +306,7 @@ def _broken_inputs(shop: Shop, folder: Path) -> dict[str, tuple[list[object], st
         ),
         "search in another": (["gallery", "search", shop.gallery, shop.photo, "--models", other], "other extractor"),
         "label that is none": (["gallery", "list", shop.gallery, "--label", "no"], "has no label 'no'"),
-        "gallery that exists": (["gallery", "build", shop.gallery, folder / "labels.txt", *models], "exists already"),
+        "gallery that exists": (["gallery", "build", shop.gallery, folder / "labels.txt", *models], "already exists"),
         "label file without tab": (
             ["gallery", "build", "g", folder / "labels.bad", *models],
             "line 1: expected path<TAB>",

@@ -106,7 +106,9 @@ def _log(shell: Shell, path: Path) -> dict[str, object]:
 
 def test_build(shell: Shell, path: Path, images: Path, tiny_bundle: Path) -> None:
     again = shell("build", path, images, "--models", tiny_bundle)
-    assert again == Run(1, "", f"error: {path}: exists already; --replace builds it anew, `gallery add` adds to it\n")
+    assert again == Run(
+        1, "", f"error: {path}: already exists; use --replace to build it again, or `gallery add` to add to it\n"
+    )
     replaced = shell("build", path, images, "--models", tiny_bundle, "--replace")
     assert replaced == Run(0, f"{path}: 4 images added, 0 skipped; 4 items in revision 2\n", "")
 
@@ -266,8 +268,8 @@ def test_remove(shell: Shell, path: Path) -> None:
 def test_rename_and_relabel(shell: Shell, path: Path) -> None:
     assert shell("rename", path, "Red", "红").out == f"{path}: 2 items renamed; 4 items in revision 3\n"
     taken = shell("rename", path, "红", "Blue")
-    hint = "join them (--merge, merge=True), or choose another label"
-    assert taken == Run(1, "", f"error: there are 1 items labeled 'Blue' already: {hint}\n")
+    hint = "merge with --merge (merge=True), or choose another label"
+    assert taken == Run(1, "", f"error: 1 item has the label 'Blue' already; {hint}\n")
     assert shell("rename", path, "红", "Blue", "--merge", "--author", "ann").out.startswith(
         f"{path}: 2 items renamed; 4 items"
     )
