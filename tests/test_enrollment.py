@@ -167,7 +167,7 @@ def test_nothing_readable_leaves_no_file(recognizer: Recognizer, folder: Path, p
 
 def test_an_existing_gallery_is_only_replaced_on_demand(recognizer: Recognizer, folder: Path, path: Path) -> None:
     old = _old_gallery(recognizer, path, folder)
-    with pytest.raises(GalleryError, match=r"shop\.gallery: exists already"):
+    with pytest.raises(GalleryError, match=r"shop\.gallery: already exists"):
         build_gallery(recognizer, path, _images(folder))
     assert path.read_bytes() == old
 

@@ -62,7 +62,7 @@ TuneGallerySize = Annotated[
 ]
 Objects = Annotated[int, typer.Option(min=1, help="Detections to recognize per image.")]
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.callback(invoke_without_command=True)

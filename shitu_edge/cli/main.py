@@ -11,11 +11,12 @@ import typer
 from .. import __version__
 from ..errors import ShituError, reason_of
 from ..system.streams import close_stdout, open_streams
-from . import bench, demo, doctor, gallery, models, recognize
-from .command import CONTEXT, Command, GalleryCommand, Quiet, Verbose, command
+from .command import CONTEXT, Quiet, Verbose
 from .printing import print_line, print_message, run, set_up_messages
+from .program import Program
 
 app = typer.Typer(
+    cls=Program,
     name="shitu-edge",
     help="Recognize products in images, from a gallery with one photo or more per product.\n\n"
     "GALLERY comes first in every command that needs one; set $SHITU_EDGE_GALLERY to leave it out.\n\n"
@@ -25,13 +26,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings=CONTEXT,
 )
-app.command("demo", cls=Command)(command(demo.demo))
-app.command("recognize", cls=GalleryCommand)(command(recognize.recognize))
-app.add_typer(gallery.app, name="gallery")
-app.add_typer(models.app, name="models")
-app.add_typer(bench.app, name="bench")
-app.command("tune", cls=Command)(command(bench.tune_here))
-app.command("doctor", cls=Command)(command(doctor.doctor))
 
 
 def _print_version(wanted: bool) -> None:

@@ -14,7 +14,9 @@ from .options import AsJson
 from .printing import count, print_line
 from .tables import print_facts, print_json, print_table
 
-app = typer.Typer(help="List, show and verify model bundles.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="List, show and verify model bundles.", no_args_is_help=True, rich_markup_mode=None, add_completion=False
+)
 
 BundleArgument = Annotated[str, typer.Argument(metavar="BUNDLE", help="Bundle folder, or a name from `models list`.")]
 

@@ -7,11 +7,15 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 from PIL import Image
 from rich.cells import cell_len
 
+from shitu_edge.cli.main import app
+from shitu_edge.cli.program import ENTRIES
 from shitu_edge.gallery import Gallery
 from tests.cli.test_cli import _commands
 from tests.shell import Run, Shell
@@ -261,15 +265,23 @@ def test_a_table_breaks_no_number_and_loses_no_letter(shell: Shell, shop: Path) 
 # -- speed
 
 
-def test_help_loads_neither_engines_nor_rich() -> None:
-    script = """
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_help_loads_neither_engines_nor_rich_nor_any_command(option: str) -> None:
+    script = f"""
 import sys
 from shitu_edge.cli import main
-sys.argv = ["shitu-edge", "--help"]
+sys.argv = ["shitu-edge", "{option}"]
+heavy = ["openvino", "onnxruntime", "hnswlib", "cv2", "rich", "pymilvus", "shitu_edge.bench", "shitu_edge.cli.gallery"]
 try:
     main()
 finally:
-    print([name for name in ("openvino", "onnxruntime", "hnswlib", "cv2", "rich", "pymilvus") if name in sys.modules])
+    print([name for name in heavy if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_list_of_commands_says_what_each_command_says() -> None:
+    commands: Any = typer.main.get_command(app)
+    loaded = {name: commands.commands[name].get_short_help_str(100) for name in ENTRIES}
+    assert loaded == {name: entry.summary for name, entry in ENTRIES.items()}

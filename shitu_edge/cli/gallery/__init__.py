@@ -18,7 +18,12 @@ import typer
 from ..command import GalleryCommand, command
 from . import care, change, enroll, history, look, move
 
-app = typer.Typer(help="Build, change, inspect and transfer a gallery.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="Build, change, inspect and transfer a gallery.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    add_completion=False,
+)
 _COMMANDS: dict[str, Callable[..., None]] = {
     "build": enroll.build,
     "add": enroll.add,
