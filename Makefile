@@ -41,8 +41,8 @@ demo: $(RUNTIME)
 # Real photos, which are not part of the project.
 demo-drinks: $(RUNTIME)
 	mkdir -p build/drinks
-	$(BIN)/shitu-edge gallery build $(SHARED)/data/drinks/gallery/drink_label_all.txt build/drinks/drinks.gallery --replace
-	$(BIN)/shitu-edge recognize $(SHARED)/data/drinks/queries --gallery build/drinks/drinks.gallery --draw build/drinks/seen
+	$(BIN)/shitu-edge gallery build build/drinks/drinks.gallery $(SHARED)/data/drinks/gallery/drink_label_all.txt --replace
+	$(BIN)/shitu-edge recognize build/drinks/drinks.gallery $(SHARED)/data/drinks/queries --draw build/drinks/seen
 
 test: $(STAMP)
 	$(BIN)/python -m pytest

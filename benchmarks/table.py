@@ -1,4 +1,4 @@
-"""README's table of speeds, from the results that `shitu-edge bench --json` stored in `benchmarks/results`.
+"""README's table of speeds, from the results that `shitu-edge bench -o` stored in `benchmarks/results`.
 
     python -m benchmarks.table [--write]
 

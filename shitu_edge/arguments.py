@@ -71,14 +71,14 @@ def check_enrolling(label: object, crop: object, source: object, author: object,
 
 def overridden(
     policy: DecisionPolicy,
-    threshold: float | None,
-    margin: float | None,
-    neighbors: int | None,
-    vote: bool | None,
-    suppression_iou: float | None,
-    whole_image: WholeImage | None,
-    max_false_accept: float | None,
-    confidence: float | None,
+    threshold: float | None = None,
+    margin: float | None = None,
+    neighbors: int | None = None,
+    vote: bool | None = None,
+    suppression_iou: float | None = None,
+    whole_image: WholeImage | None = None,
+    max_false_accept: float | None = None,
+    confidence: float | None = None,
 ) -> DecisionPolicy:
     """Return a policy with the values that are given, those that are not None, in place of its own.
 

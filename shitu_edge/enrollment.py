@@ -54,16 +54,19 @@ class NothingReadableError(GalleryError):
 
 @dataclass(frozen=True, slots=True)
 class Enrollment:
-    """What became of the images: how many were added, under which labels, and which could not be read."""
+    """Images added, their labels and item ids, and images that could not be read."""
 
     added: int
     labels: frozenset[str]
     unreadable: tuple[Skipped, ...]
+    ids: tuple[int, ...] = ()
 
     @classmethod
-    def of(cls, items: Sequence[NewGalleryItem], unreadable: tuple[Skipped, ...]) -> Enrollment:
+    def of(
+        cls, items: Sequence[NewGalleryItem], unreadable: tuple[Skipped, ...], ids: Sequence[int] = ()
+    ) -> Enrollment:
         """Count the items added."""
-        return cls(len(items), frozenset(item.label for item in items), unreadable)
+        return cls(len(items), frozenset(item.label for item in items), unreadable, tuple(ids))
 
 
 def build_gallery(
@@ -92,23 +95,23 @@ def build_gallery(
     _check(recognizer, images, crop)
     path = Path(path)
     if os.path.exists(path) and not replace:
-        raise GalleryError(f"{path}: exists already; --replace builds it anew, `gallery add` adds to it")
+        raise GalleryError(f"{path}: already exists; use --replace to build it again, or `gallery add` to add to it")
     _refuse_open(path)
     with unfinished(path) as partial_path:
         with recognizer.create_gallery(partial_path, background=False) as gallery:
             items, unreadable = _read(recognizer, gallery, images, crop, progress)
-            gallery.add(items, author=author, note=note or "built")
+            ids = gallery.add(items, author=author, note=note or "built")
             gallery.history.compact()
         _refuse_open(path)  # again, minutes later: a log applied to another file would spoil it
         try:
             replace_file(partial_path, path) if replace else publish(partial_path, path)
         except OSError as error:
-            raise GalleryError(f"{path}: cannot be made: {error.strerror}") from error
+            raise GalleryError(f"{path}: cannot be created: {error.strerror}") from error
     with Gallery.open(path, background=False) as gallery:
         with suppress(GalleryError):  # somebody is writing already; the next index drops them
             gallery.index.drop_stale()
         bring_up_to_date(gallery, recognizer.threads, progress)
-    return Enrollment.of(items, unreadable)
+    return Enrollment.of(items, unreadable, ids)
 
 
 def add_images(
@@ -130,9 +133,9 @@ def add_images(
     require_instance("gallery", gallery, Gallery, "an open Gallery")
     _check(recognizer, images, crop)
     items, unreadable = _read(recognizer, gallery, images, crop, progress)
-    gallery.add(items, author=author, note=note)
+    ids = gallery.add(items, author=author, note=note)
     bring_up_to_date(gallery, recognizer.threads, progress)
-    return Enrollment.of(items, unreadable)
+    return Enrollment.of(items, unreadable, ids)
 
 
 def replace_images(
@@ -157,9 +160,9 @@ def replace_images(
     require_instance("label", label, str, "text")
     _check(recognizer, images, crop)
     items, unreadable = _read(recognizer, gallery, images, crop, progress)
-    gallery.replace(label, items, author=author, note=note or f"new images of {label}")
+    ids = gallery.replace(label, items, author=author, note=note or f"new images of {label}")
     bring_up_to_date(gallery, recognizer.threads, progress)
-    return Enrollment.of(items, unreadable)
+    return Enrollment.of(items, unreadable, ids)
 
 
 def check_vectors(recognizer: Recognizer, items: Sequence[NewGalleryItem], images: Path) -> int:
@@ -176,13 +179,15 @@ def check_vectors(recognizer: Recognizer, items: Sequence[NewGalleryItem], image
     found = [(item, path) for item in items if (path := file_inside(images, item.source))]
     chosen = found[:: max(1, len(found) // _WITNESSES)][:_WITNESSES]
     if not chosen:
-        raise GalleryError(f"{images}: none of the items' images is in it, as {items[0].source if items else '-'}")
+        raise GalleryError(
+            f"{images}: holds no image of the index; expected for example {items[0].source if items else '-'}"
+        )
     likeness = [float(recognizer.embed(path)[0] @ item.embedding) for item, path in chosen]
     if np.median(likeness) < _SAME_EXTRACTOR:
         name = recognizer.bundle.manifest.extractor.network.name
         raise GalleryError(
-            f"{images}: by {name} the images' embeddings are not those "
-            f"that came with them (cosine {np.median(likeness):.3f}): name the bundle of the extractor that made these"
+            f"{images}: extractor {name} gives other vectors than the index (median cosine {np.median(likeness):.3f}); "
+            "use --models to name the bundle that built the index"
         )
     return len(chosen)
 
@@ -216,7 +221,7 @@ def _read(
         if progress:
             progress("images", done, len(images))
     if not images:
-        raise GalleryError("there are no images to enroll")
+        raise GalleryError("expected images to enroll, found none")
     if not items:
         raise NothingReadableError(unreadable)
     return items, tuple(unreadable)
@@ -250,14 +255,14 @@ def _require_writable(path: Path) -> None:
     """Check, before the images are read, that a gallery can be changed: SQLite writes a log beside it."""
     log = path.with_name(f"{path.name}-wal")
     if not os.access(path, os.W_OK) or not (os.access(path.parent, os.W_OK) or log.exists()):
-        raise GalleryError(f"{path}: cannot be changed: this user may not write it, or not in its folder")
+        raise GalleryError(f"{path}: cannot be changed: no permission to write the file or its folder")
 
 
 def _refuse_open(path: Path) -> None:
     """Check that what is to be replaced is no folder, and that nobody has it open or has left a log beside it."""
     if os.path.isdir(path):
-        raise GalleryError(f"{path}: cannot be made: there is a folder of that name")
+        raise GalleryError(f"{path}: is a folder, expected a gallery file")
     refuse_open(path)  # which folds in what a killed process may have left
     log = path.with_name(f"{path.name}-wal")
     if os.path.lexists(log):
-        raise GalleryError(f"{path}: its log {log.name} would spoil a new gallery; remove it first")
+        raise GalleryError(f"{path}: {log.name} was left next to it and would corrupt a new gallery; remove it first")

@@ -186,10 +186,13 @@ class Recognizer:
         size, times = (decoded.width, decoded.height), clock.times()
         return Recognition(items, dropped, *size, times, made_by, calibration, original.crop)
 
-    def calibration(self, *, wait: bool = False) -> Calibration | None:
-        """Return which score names a product for the policy's rate of false accepts; None if it states none.
+    def calibration(
+        self, max_false_accept: float | None = None, confidence: float | None = None, *, wait: bool = False
+    ) -> Calibration | None:
+        """Return the score from which a product is named, for a rate of false accepts; None if none is stated.
 
         Args:
+            max_false_accept, confidence: instead of the policy's.
             wait: for a large gallery whose threshold is still being derived (seconds); `recognize` does not.
 
         Raises:
@@ -197,7 +200,8 @@ class Recognizer:
             GalleryError: the gallery cannot be read, or none is open.
         """
         self._require_gallery()
-        return self._calibration(self.policy, wait)
+        policy = overridden(self.policy, max_false_accept=max_false_accept, confidence=confidence)
+        return self._calibration(policy, wait)
 
     def _calibration(self, policy: DecisionPolicy, wait: bool = False) -> Calibration | None:
         if policy.max_false_accept is None or self._calibrator is None:

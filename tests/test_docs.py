@@ -33,7 +33,7 @@ PAGES = [
     PROJECT / name
     for name in ("README.md", "CONTRIBUTING.md", "export/README.md", *sorted(map(str, PROJECT.glob("docs/*.md"))))
 ]
-BUILDS_SHOP = re.compile(r"gallery build \S+ shop\.gallery")
+BUILDS_SHOP = re.compile(r"gallery build shop\.gallery")
 
 LANGUAGES = {
     "sh": ["bash", "-euo", "pipefail", "-c"],
@@ -74,7 +74,7 @@ def runnable(page: Path) -> list[Block]:
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A gallery of the samples, for pages that do not build one."""
     gallery = tmp_path_factory.mktemp("shop") / "shop.gallery"
-    command = ["gallery", "build", str(SAMPLES / "gallery"), str(gallery), "--crop"]
+    command = ["gallery", "build", str(gallery), str(SAMPLES / "gallery"), "--crop"]
     subprocess.run([sys.executable, "-m", "shitu_edge", *command], check=True, cwd=PROJECT, capture_output=True)
     return gallery
 
@@ -135,6 +135,9 @@ def test_the_reference_is_that_of_the_command_line() -> None:
 def test_the_reference_has_every_command_and_option_of_the_help(shell: Shell) -> None:
     """By what `--help` prints, not by the objects that the page is generated from."""
     sections = dict(re.findall(r"^## ([\w -]+)\n(.*?)(?=^## |\Z)", reference.page(), re.MULTILINE | re.DOTALL))
+    of_all = set(re.findall(r"`(--?[a-z]+)`", reference.page().partition("\n## ")[0]))
+    assert of_all == {"-h", "--help", "-v", "--verbose", "-q", "--quiet"}
+    json_keys = sections.pop("JSON")
     seen = []
     waiting = [[reference.PROGRAM]]
     while waiting:
@@ -144,9 +147,11 @@ def test_the_reference_has_every_command_and_option_of_the_help(shell: Shell) ->
         options, _, subcommands = listed.partition("\nCommands:\n")
         for names in re.findall(r"^  (-.+?)(?:  |$)", options, re.MULTILINE):
             for name in re.findall(r"(?<!\S)--?[a-z][\w-]*", names):
-                assert name == "--help" or f"`{name}" in sections[seen[-1]], f"{seen[-1]} {name}"
+                assert name in of_all or f"`{name}" in sections[seen[-1]], f"{seen[-1]} {name}"
         waiting += [[*words, name] for name in re.findall(r"^  ([\w-]+)", subcommands, re.MULTILINE)]
     assert sorted(seen) == sorted(sections)
+    called = {" ".join(words[1:]) for words, command in reference.commands() if command.params}
+    assert set(re.findall(r"^- `([\w -]+)`: ", json_keys, re.MULTILINE)) == called - {""}
     assert len(seen) > 30
 
 
@@ -247,7 +252,7 @@ def _calls(page: Path) -> Iterator[str]:
 
 
 def _options(command: Any) -> set[str]:
-    return {"--help"}.union(*(param.opts + param.secondary_opts for param in command.params))
+    return {"-h", "--help"}.union(*(param.opts + param.secondary_opts for param in command.params))
 
 
 def _without_blocks(page: Path) -> str:

@@ -160,14 +160,14 @@ def test_nothing_readable_leaves_no_file(recognizer: Recognizer, folder: Path, p
     with pytest.raises(NothingReadableError, match=message) as refusal:
         build_gallery(recognizer, path, images)
     assert [image.source for image in refusal.value.unreadable] == ["cocoa/0.png", "cocoa/1.png"]
-    with pytest.raises(GalleryError, match="no images to enroll"):
+    with pytest.raises(GalleryError, match="expected images to enroll, found none"):
         build_gallery(recognizer, path, [])
     assert _names(path) == []
 
 
 def test_an_existing_gallery_is_only_replaced_on_demand(recognizer: Recognizer, folder: Path, path: Path) -> None:
     old = _old_gallery(recognizer, path, folder)
-    with pytest.raises(GalleryError, match=r"shop\.gallery: exists already"):
+    with pytest.raises(GalleryError, match=r"shop\.gallery: already exists"):
         build_gallery(recognizer, path, _images(folder))
     assert path.read_bytes() == old
 
@@ -180,7 +180,7 @@ def test_an_existing_gallery_is_only_replaced_on_demand(recognizer: Recognizer, 
 
 def test_a_folder_is_not_replaced(recognizer: Recognizer, folder: Path, path: Path) -> None:
     path.mkdir()
-    with pytest.raises(GalleryError, match=r"shop\.gallery: cannot be created: \S"):
+    with pytest.raises(GalleryError, match=r"shop\.gallery: is a folder, expected a gallery file"):
         build_gallery(recognizer, path, _images(folder), replace=True)
     assert _names(path) == ["shop.gallery"]
 
@@ -428,7 +428,7 @@ def test_the_command_line_has_one_line_where_none_can_be_read_for_one_reason(
     models = ("--models", tiny_bundle)
     for image in _images(folder):
         image.path.write_bytes(b"rubbish")
-    for arguments in (("build", folder, path.with_name("new"), *models), ("add", path, folder, *models)):
+    for arguments in (("build", path.with_name("new"), folder, *models), ("add", path, folder, *models)):
         assert _shell(monkeypatch, *arguments) == 1
         names = "cocoa/0.png, cocoa/1.png, mint tea/0.png, mint tea/1.png, 牛奶 250 ml/0.png and 1 more"
         told = capsys.readouterr().err
@@ -463,7 +463,7 @@ def test_the_command_line_builds_a_lost_index_again(
     [graph] = path.parent.glob("*.hnsw")
     graph.unlink()
     assert _shell(monkeypatch, "reindex", path, "--threads", 1) == 0
-    assert capsys.readouterr().out == f"{path}: 6 items indexed\n"
+    assert capsys.readouterr().out == f"{path}: index of 6 items built; 6 items in revision 2\n"
     with Gallery.open(path) as gallery:
         assert gallery.info().search == "graph"
 
@@ -473,12 +473,12 @@ def test_embeddings_that_came_with_images_are_checked_by_some_of_them(recognizer
     assert check_vectors(recognizer, items, folder) == 6
     gone = [replace(item, source="gone/" + item.source) for item in items]
     assert check_vectors(recognizer, [*gone, *items[:2]], folder) == 2, "those whose image is there"
-    with pytest.raises(GalleryError, match=r"none of the items' images is in it, as gone/"):
+    with pytest.raises(GalleryError, match=r"holds no image of the index; expected for example gone/"):
         check_vectors(recognizer, gone, folder)
     outside = [replace(item, source=str(folder / item.source)) for item in items]
     (folder.parent / "another").mkdir()
-    with pytest.raises(GalleryError, match="none of the items' images is in it"):
+    with pytest.raises(GalleryError, match="holds no image of the index"):
         check_vectors(recognizer, outside, folder.parent / "another")
     other = [replace(item, embedding=-item.embedding) for item in items]
-    with pytest.raises(GalleryError, match="name the bundle of the extractor that made these"):
+    with pytest.raises(GalleryError, match="use --models to name the bundle that built the index"):
         check_vectors(recognizer, other, folder)

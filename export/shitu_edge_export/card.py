@@ -29,12 +29,12 @@ def _lines(manifest: Manifest, receipt: Receipt) -> Iterator[str]:
     yield "## Settings"
     yield ""
     detector, policy = manifest.detector, manifest.policy
-    yield f"Boxes count from a score of {detector.score_threshold}, at most {detector.max_boxes} per image. A product is"
-    yield f"named from a cosine of {policy.similarity_threshold}; an item drops others that it overlaps by more than"
+    yield f"Boxes from a score of {detector.score_threshold} on, at most {detector.max_boxes}; a product is named from"
+    yield f"a cosine of {policy.similarity_threshold} on, and drops others that it overlaps by more than"
     yield f"{policy.suppression_iou:.0%}. (PP-ShiTu: 0.2, 5, 0.5, 5%.)"
     yield ""
-    yield f"Measured on {receipt.images}; all figures are in [`{RECEIPT}`]({RECEIPT}). Open it with"
-    yield f'`Recognizer.open("{manifest.name}")` or `shitu-edge recognize PHOTO --models {manifest.name}`.'
+    yield f"Measured on {receipt.images}; everything in [`{RECEIPT}`]({RECEIPT}). Open it with"
+    yield f'`Recognizer.open("{manifest.name}")` or `shitu-edge recognize GALLERY IMAGES --models {manifest.name}`.'
 
 
 def _section(network: Network, measured: NetworkReceipt) -> Iterator[str]:
@@ -45,7 +45,7 @@ def _section(network: Network, measured: NetworkReceipt) -> Iterator[str]:
     yield f"{measured.facts['kind']}, from `{network.source}` (weights {network.source_sha256[:16]})."
     yield f"{entry.height} × {entry.width} pixels, {entry.resize} resizing; {network.default_precision} by default."
     yield ""
-    yield "| route | engine | variant | MB | against the source |"
+    yield "| route | engine | form | MB | against the source |"
     yield "| --- | --- | --- | --- | --- |"
     for check in measured.checks:
         cells = (check.route, check.engine, f"{check.precision} {check.format}", f"{check.bytes / 1e6:.1f}")

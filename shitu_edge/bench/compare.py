@@ -1,4 +1,4 @@
-"""Comparison of two stored results: changes beyond noise, and different conditions."""
+"""Two stored results side by side: what changed beyond noise, and what else was different."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LONGEST, _SIZES = 200, 20
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Medians of a stage or the total, before and after."""
+    """Medians in milliseconds of a stage, or of the total, before and after."""
 
     name: str
     before_ms: float
@@ -29,17 +29,17 @@ class Difference:
 
 
 def load_result(path: Path) -> dict[str, Any]:
-    """Read a result of `shitu-edge bench --json`.
+    """Read what `shitu-edge bench -o FILE.json` wrote.
 
     Raises:
-        OptionError: it is missing, invalid, or of another version.
+        OptionError: it is missing, no result, or of another version.
     """
     try:
         stored = read_json(path, _MAX_BYTES)
     except OSError as error:
         raise OptionError(f"{path}: {error.strerror}") from error
     except ValueError as error:
-        raise OptionError(f"{path}: is not a result of `shitu-edge bench --json`: {error}") from error
+        raise OptionError(f"{path}: is no result of `shitu-edge bench -o FILE.json`: {error}") from error
     try:
         if stored["schema_version"] == 1:
             stored |= {"schema_version": SCHEMA_VERSION, "images": stored.pop("pictures")}
@@ -48,12 +48,12 @@ def load_result(path: Path) -> dict[str, Any]:
     except (AttributeError, LookupError, TypeError, ValueError):
         known = False
     if not known:
-        raise OptionError(f"{path}: is not a result of `shitu-edge bench --json`, version {SCHEMA_VERSION}")
+        raise OptionError(f"{path}: is no result of `shitu-edge bench -o FILE.json` in version {SCHEMA_VERSION}")
     return dict(stored)
 
 
 def _are_times(samples: object) -> bool:
-    """Return whether this is a list of plausible milliseconds."""
+    """Return whether this is a list of milliseconds, none of which a clock could not have told."""
     if not isinstance(samples, list):
         return False
     return bool(samples) and all(type(value) in (int, float) and 1e-6 < value < 1e12 for value in samples)
@@ -69,7 +69,7 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Dif
 
 
 def conditions(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
-    """Return the conditions that differ between two stored results, by name: machine, versions, bundle, setup."""
+    """Return what else differs between two stored results, by name: the machine, versions, bundle and setup."""
     first, second = _conditions(before), _conditions(after)
     both = {name: (first.get(name, "none"), second.get(name, "none")) for name in first | second}
     return {name: pair for name, pair in both.items() if pair[0] != pair[1]}
@@ -95,5 +95,5 @@ def _conditions(result: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _text(value: object) -> str:
-    """Return an untrusted value as one line for a terminal."""
+    """Return a value as one line for a terminal, whatever a file says that it is."""
     return named(value, _LONGEST) if isinstance(value, str) else shown(value)

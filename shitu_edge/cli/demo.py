@@ -1,4 +1,4 @@
-"""`shitu-edge demo`: see it work, with the samples that come with it or with images of one's own."""
+"""`shitu-edge demo`: recognize the bundled samples, or images of yours, and draw the results."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..demo.scenes import Expected, find_photos, is_right
 from ..results import RecognizedItem, StageTimes
 from .desktop import show
 from .options import AsJson, Engine, EngineOption, Models, PrecisionOption, Threads, open_recognizer
-from .printing import print_left_out, print_line, print_message, print_skipped
+from .printing import count, print_left_out, print_line, print_note, print_skipped
 from .tables import print_json, print_table, progress_bar
 
 
@@ -25,25 +25,27 @@ def demo(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Images of yours: DIR/gallery with a subfolder per product (or labels.txt, lines path<TAB>label), "
-            "DIR/scenes with photos to recognize. [default: the samples that come with shitu-edge]",
+            help="Your own images: DIR/gallery with one subfolder per product (or labels.txt with lines "
+            "path<TAB>label), and DIR/scenes with photos to recognize. [default: the bundled samples]",
             show_default=False,
         ),
     ] = None,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Where gallery and images are written.")] = Path(
-        "shitu-edge-demo"
-    ),
-    open_overview: Annotated[bool, typer.Option("--open", help="Show the overview with the desktop's viewer.")] = False,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="DIR", help="Output folder for the gallery and the drawings.")
+    ] = Path("shitu-edge-demo"),
+    open_overview: Annotated[
+        bool, typer.Option("--open", help="Open the overview in the desktop's image viewer.")
+    ] = False,
     models: Models = None,
     as_json: AsJson = False,
     engine: EngineOption = Engine.auto,
     precision: PrecisionOption = None,
     threads: Threads = None,
 ) -> None:
-    """Build a gallery, recognize scenes, and draw what was seen.
+    """Recognize sample scenes and draw the results.
 
-    Where scenes/scenes.json says what the scenes show, as with the samples, exits with 1 when a product of the
-    gallery is not boxed and named, or another thing not called unknown.
+    If scenes/scenes.json lists what the scenes show, as for the samples, every object is compared with it. Exits with
+    1 if a product was missed or misnamed, or an unknown object was named.
 
     Example: shitu-edge demo --open
     """
@@ -60,9 +62,9 @@ def demo(
     else:
         _print(done)
     left_out = sum(box.reason == "max_boxes" for seen in done.seen for box in seen.answer.dropped)
-    print_left_out(left_out, "more than the bundle's max_boxes")
+    print_left_out(left_out, "the bundle's max_boxes")
     if open_overview and (why_not := show(done.overview)):
-        print_message(f"{done.overview} cannot be shown: {why_not}")
+        print_note(f"{done.overview} cannot be opened: {why_not}")
     if not done.right:
         raise typer.Exit(1)
 
@@ -75,18 +77,19 @@ def _print(done: Demo) -> None:
     network = made_by.extractor
     print_line()
     print_line(
-        f"{made_by.bundle} on {network.engine} ({network.precision}, {network.threads} threads), median ms a scene:"
+        f"{made_by.bundle} on {network.engine} ({network.precision}, {count(network.threads, 'thread')}), "
+        "median ms per scene:"
     )
     print_line(", ".join(f"{stage} {ms:.1f}" for stage, ms in _median_ms(done).items()))
     print_line()
     print_line(_summary(done))
     print_line(f"overview  {done.overview.resolve()}")
-    print_line(f"images  {done.drawings.resolve()}")
-    print_line(f"gallery   {done.gallery.resolve()}, {done.products} products")
+    print_line(f"drawings  {done.drawings.resolve()}")
+    print_line(f"gallery   {done.gallery.resolve()}, {count(done.products, 'product')}")
 
 
 def _rows(seen: Seen, judged: bool) -> Iterator[tuple[str, ...]]:
-    """Yield a row an item and a missed thing; the first has the scene's name and its time."""
+    """Yield a row per item and per missed object; the first has the scene's name and time."""
     name, ms = seen.scene.name, f"{seen.answer.stage_ms.total:.0f}"
     meant = seen.verdict.meant if seen.verdict else (None,) * len(seen.answer.items)
     for number, (item, thing) in enumerate(zip(seen.answer.items, meant, strict=True), start=1):
@@ -99,7 +102,7 @@ def _rows(seen: Seen, judged: bool) -> Iterator[tuple[str, ...]]:
         yield name, "", "missed", "", "", "", f"NO: {_called(thing)}", ms
         name = ms = ""
     if name:
-        yield name, "", "nothing seen", "", "", "", *([""] if judged else []), ms
+        yield name, "", "nothing", "", "", "", *([""] if judged else []), ms
 
 
 def _compare(item: RecognizedItem, thing: Expected | None) -> str:
@@ -116,15 +119,22 @@ def _summary(done: Demo) -> str:
     if not done.verdicts:
         items = [item for seen in done.seen for item in seen.answer.items]
         unknown = sum(item.decision == "unknown" for item in items)
-        return f"{len(done.seen)} scenes: {len(items) - unknown} things named, {unknown} unknown"
-    products, named, unknown_objects, unknown, false_accepts = _totals(done).values()
-    summary = f"{named} of {products} products named, {unknown} of {unknown_objects} unknown objects called unknown"
-    return f"{summary}, {false_accepts} named where nothing is" if false_accepts else summary
+        return f"{count(len(done.seen), 'scene')}: {count(len(items) - unknown, 'item')} named, {unknown} unknown"
+    products, named, others, unknown, accepts = _totals(done).values()
+    summary = f"{named} of {count(products, 'product')} named, {unknown} of {count(others, 'other object')} unknown"
+    return f"{summary}, {count(accepts, 'false accept')}" if accepts else summary
 
 
 def _totals(done: Demo) -> dict[str, int]:
-    counts = ("products", "named", "unknown_objects", "unknown", "false_accepts")
-    return {count: sum(getattr(verdict, count) for verdict in done.verdicts) for count in counts}
+    """Return the counts of all scenes, by their name in JSON."""
+    counts = {
+        "products": "products",
+        "named": "named",
+        "unknown_objects": "unknown_objects",
+        "called_unknown": "unknown",
+        "false_accepts": "false_accepts",
+    }
+    return {name: sum(getattr(verdict, field) for verdict in done.verdicts) for name, field in counts.items()}
 
 
 def _median_ms(done: Demo) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Show a file with the viewer that the desktop has for it."""
+"""Open a file in the desktop's viewer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PATIENCE_S = 5
 
 
 def show(file: Path) -> str | None:
-    """Hand a file to its viewer; return why not where that cannot be done."""
+    """Open a file in its viewer; return the reason if that fails."""
     if sys.platform == "win32":
         try:
             os.startfile(file)
@@ -21,7 +21,7 @@ def show(file: Path) -> str | None:
         return None
     opener = "open" if sys.platform == "darwin" else "xdg-open"
     if opener == "xdg-open" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        return "there is no desktop here"
+        return "no desktop is running"
     if shutil.which(opener) is None:
         return f"{opener} is not installed"
     viewer = subprocess.Popen(

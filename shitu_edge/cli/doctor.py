@@ -1,10 +1,11 @@
-"""`shitu-edge doctor`: what this machine offers, what is wrong, and what to do."""
+"""`shitu-edge doctor`: the machine, its engines, and advice on problems."""
 
 from __future__ import annotations
 
 import os
 import platform
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 
 import typer
@@ -21,40 +22,56 @@ from .tables import print_facts, print_json
 
 
 def doctor(as_json: AsJson = False) -> None:
-    """Examine CPU, engines, versions, threads and cache, and run a self-test of each engine.
+    """Check this machine and its engines.
 
-    Exits with 1 when no engine works here.
+    Shows CPU, versions, threads and cache, runs a self-test of each engine, and advises on problems. Exits with 1 if no
+    engine works on this machine.
 
     Example: shitu-edge doctor
     """
-    cpu = read_cpu()
-    cache, versions = user_cache(), read_versions()
+    cpu, cache, versions = read_cpu(), user_cache(), read_versions()
     tests = [run_selftest(subject) for subject in SUBJECTS]
-    facts: dict[str, object] = {
-        "shitu-edge": versions.pop("shitu-edge"),
-        "Python": f"{platform.python_version()} on {platform.platform()}",
-        **versions,
-        "CPU": cpu.model,
-        "features": ", ".join(cpu.features) or "unknown",
-        "CPUs": _describe_cpus(cpu),
-        "threads": cpu.threads,
-        "model cache": cache or f"off ({_why_off()})",
-        **{f"self-test {test.subject}": _describe(test) for test in tests},
-    }
-    works = {test.subject for test in tests if test.problem is None}
-    failing = not works.intersection(ENGINES)
+    works = any(test.problem is None for test in tests if test.subject in ENGINES)
     advice = _advice(tests, cache)
     if as_json:
-        print_json({**facts, "problems": advice, "works": not failing})
+        print_json(
+            {
+                "works": works,
+                "python": platform.python_version(),
+                "system": platform.platform(),
+                "versions": versions,
+                "cpu": asdict(cpu),
+                "threads": cpu.threads,
+                "model_cache": cache,
+                "selftests": {test.subject: {"ms": test.milliseconds, "problem": test.problem} for test in tests},
+                "problems": advice,
+            }
+        )
     else:
-        print_facts(facts)
-        print_line()
-        for line in advice:
-            print_line(f"- {line}")
-        if not advice:
-            print_line("All is well.")
-    if failing:
+        _print(cpu, cache, versions, tests, advice)
+    if not works:
         raise typer.Exit(1)
+
+
+def _print(cpu: Cpu, cache: Path | None, versions: dict[str, str], tests: list[SelfTest], advice: list[str]) -> None:
+    print_facts(
+        {
+            "shitu-edge": versions["shitu-edge"],
+            "Python": f"{platform.python_version()} on {platform.platform()}",
+            **{name: version for name, version in versions.items() if name != "shitu-edge"},
+            "CPU": cpu.model,
+            "features": ", ".join(cpu.features) or "unknown",
+            "CPUs": _describe_cpus(cpu),
+            "threads": cpu.threads,
+            "model cache": cache or f"off ({_why_off()})",
+            **{f"self-test {test.subject}": _describe(test) for test in tests},
+        }
+    )
+    print_line()
+    for line in advice:
+        print_line(f"- {line}")
+    if not advice:
+        print_line("No problems found.")
 
 
 def _describe_cpus(cpu: Cpu) -> str:
@@ -67,23 +84,24 @@ def _describe(test: SelfTest) -> str:
 
 
 def _why_off() -> str:
-    return f"${CACHE_VARIABLE} is empty" if CACHE_VARIABLE in os.environ else "there is no home folder"
+    return f"${CACHE_VARIABLE} is empty" if CACHE_VARIABLE in os.environ else "no home folder"
 
 
 def _advice(tests: list[SelfTest], cache: Path | None) -> list[str]:
-    """Say what to do about each problem."""
+    """Return each problem with what to do about it."""
     lines = [f"{test.subject} does not work: {test.problem}" for test in tests if test.problem]
     failed = {test.subject for test in tests if test.problem}
     if failed >= set(ENGINES):
-        lines.append("no engine works: pip install openvino, or onnxruntime")
+        lines.append("no engine works: run `pip install openvino`, or `pip install onnxruntime`")
     if "hnswlib" in failed:
         lines.append(
-            f"galleries from {GRAPH_FROM} items on need hnswlib: HNSWLIB_NO_NATIVE=1 pip install --no-cache-dir hnswlib"
+            f"galleries of {GRAPH_FROM} items or more need hnswlib: "
+            "run `HNSWLIB_NO_NATIVE=1 pip install --no-cache-dir hnswlib`"
         )
     wanted = cache or CACHE_VARIABLE not in os.environ
     if wanted and not (cache and _writable(cache)):
-        reason = f"{cache} cannot be written" if cache else _why_off()
-        lines.append(f"models are compiled anew at each start: {reason}; set ${CACHE_VARIABLE}")
+        reason = f"{cache} is not writable" if cache else f"there is {_why_off()}"
+        lines.append(f"models are compiled at every start, because {reason}: set ${CACHE_VARIABLE} to a folder")
     return lines
 
 

@@ -28,7 +28,7 @@ class Style(str, Enum):
 
 
 def evaluate_gallery(
-    path: GalleryArgument,
+    gallery: GalleryArgument,
     queries: Annotated[
         Path | None,
         typer.Argument(

@@ -1,4 +1,4 @@
-"""`shitu-edge`: the commands put together, and errors turned into one line and an exit code."""
+"""`shitu-edge`: all commands, and errors as one line and an exit code."""
 
 from __future__ import annotations
 
@@ -11,26 +11,21 @@ import typer
 from .. import __version__
 from ..errors import ShituError, reason_of
 from ..system.streams import close_stdout, open_streams
-from . import bench, demo, doctor, evaluate, gallery, models, recognize
+from .command import CONTEXT, Quiet, Verbose
 from .printing import print_line, print_message, run, set_up_messages
+from .program import Program
 
 app = typer.Typer(
+    cls=Program,
     name="shitu-edge",
-    help="Say which products a photo shows, from a gallery that needs one photo a product.\n\n"
+    help="Recognize products in images, from a gallery with one photo or more per product.\n\n"
+    "GALLERY comes first in every command that needs one; set $SHITU_EDGE_GALLERY to leave it out.\n\n"
     "Exit codes: 0 done, 1 failed, 2 wrong usage.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    add_completion=False,
+    context_settings=CONTEXT,
 )
-app.command("demo")(demo.demo)
-app.command("recognize")(recognize.recognize)
-app.add_typer(gallery.app, name="gallery")
-app.command("evaluate")(evaluate.evaluate_gallery)
-app.add_typer(models.app, name="models")
-app.add_typer(bench.app, name="bench")
-app.command("tune")(bench.tune_here)
-app.command("doctor")(doctor.doctor)
 
 
 def _print_version(wanted: bool) -> None:
@@ -44,23 +39,25 @@ def _options(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Carry the options that stand before a command."""
+    """Take the options before a command."""
 
 
 def main() -> None:
     """Run the command line."""
     open_streams()
     set_up_messages()
-    warnings.filterwarnings("ignore", module=r"PIL\.")  # what is wrong with an image is an error, or not worth a word
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # a fault of an image is an error, or harmless
     try:
         try:
             sys.exit(run(app))
         finally:
             close_stdout()
-    except BrokenPipeError:  # who read the output has seen enough
+    except BrokenPipeError:  # `shitu-edge ... | head`
         sys.exit(1)
-    except (ShituError, OSError) as error:  # of the system's errors those about files that we write
+    except (ShituError, OSError) as error:  # OSErrors are about files being written
         print_message(f"error: {reason_of(error)}")
         sys.exit(1)
     except KeyboardInterrupt:

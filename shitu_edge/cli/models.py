@@ -1,4 +1,4 @@
-"""`shitu-edge models`: which bundles there are, what is in one, and whether it is whole."""
+"""`shitu-edge models`: list, show and verify bundles."""
 
 from __future__ import annotations
 
@@ -9,20 +9,24 @@ import typer
 
 from ..bundle import Bundle, bundle_folders
 from ..errors import BundleError
+from .command import Command, command
 from .options import AsJson
-from .printing import print_line
+from .printing import count, print_line
 from .tables import print_facts, print_json, print_table
 
-app = typer.Typer(help="List, show and verify model bundles.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="List, show and verify model bundles.", no_args_is_help=True, rich_markup_mode=None, add_completion=False
+)
 
-BundleArgument = Annotated[str, typer.Argument(metavar="BUNDLE", help="Bundle folder, or a name of `models list`.")]
+BundleArgument = Annotated[str, typer.Argument(metavar="BUNDLE", help="Bundle folder, or a name from `models list`.")]
 
 
-@app.command("list")
+@app.command("list", cls=Command)
+@command
 def list_bundles(as_json: AsJson = False) -> None:
     """List the bundles that can be opened by name.
 
-    They lie in the folders of $SHITU_EDGE_MODELS, in ./models, and in shitu-edge itself.
+    Searched are the folders of $SHITU_EDGE_MODELS, ./models, and the bundles that come with shitu-edge.
 
     Example: shitu-edge models list
     """
@@ -34,23 +38,25 @@ def list_bundles(as_json: AsJson = False) -> None:
             description = f"not usable: {error}"
         rows.append((folder.name, str(folder), description))
     if as_json:
-        print_json([dict(zip(("name", "folder", "description"), row, strict=True)) for row in rows])
+        for row in rows:
+            print_json(dict(zip(("name", "folder", "description"), row, strict=True)))
     elif rows:
         print_table(("name", "folder", "description"), rows)
     else:
-        print_line("no bundles; `shitu-edge models list --help` says where they are looked for")
+        print_line("no bundles found; `shitu-edge models list --help` lists the folders that are searched")
 
 
-@app.command()
+@app.command(cls=Command)
+@command
 def show(bundle: BundleArgument, as_json: AsJson = False) -> None:
-    """Show what a bundle holds.
+    """Show a bundle's license, networks and files.
 
     Example: shitu-edge models show models/ppshitu-v2
     """
     opened = Bundle.open(bundle)
     manifest = opened.manifest
     if as_json:
-        print_json({"folder": str(opened.folder), "digest": opened.digest, **asdict(manifest)})
+        print_json({"folder": opened.folder, "digest": opened.digest, "manifest": asdict(manifest)})
         return
     print_facts(
         {
@@ -81,11 +87,16 @@ def show(bundle: BundleArgument, as_json: AsJson = False) -> None:
     print_table(("part", "network", "input", "precision", "format", "size", "files"), rows)
 
 
-@app.command()
-def verify(bundle: BundleArgument) -> None:
-    """Check that every file of a bundle is what bundle.json says.
+@app.command(cls=Command)
+@command
+def verify(bundle: BundleArgument, as_json: AsJson = False) -> None:
+    """Check every file of a bundle against its checksum in bundle.json.
 
     Example: shitu-edge models verify models/ppshitu-v2
     """
     opened = Bundle.open(bundle)
-    print_line(f"{opened.folder}: {opened.verify()} files as bundle.json says")
+    files = opened.verify()
+    if as_json:
+        print_json({"folder": opened.folder, "digest": opened.digest, "files": files})
+    else:
+        print_line(f"{opened.folder}: {count(files, 'file')} verified")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import math
+import os
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -14,11 +15,12 @@ from ..bundle.networks import BUNDLE_VARIABLE, open_bundle
 from ..engines import EngineName
 from ..gallery import Gallery
 from ..gallery.store import Meta
+from ..imaging.formats import image_format
 from ..ranges import MOST_THREADS
 from ..recognizer import Recognizer
 from ..stages.decode import DEFAULT_LIMITS, DecodeLimits
+from .command import GALLERY_VARIABLE, head_of, is_gallery
 
-GALLERY_VARIABLE = "SHITU_EDGE_GALLERY"
 PROFILE_VARIABLE = "SHITU_EDGE_PROFILE"
 
 
@@ -40,10 +42,29 @@ class Precision(str, Enum):
 
 
 def finite(value: float | None) -> float | None:
-    """Refuse NaN and infinity, which lie in every range of typer's."""
+    """Refuse NaN and infinity, which every range of typer lets through."""
     if value is not None and not math.isfinite(value):
         raise typer.BadParameter(f"expected a number, found {value}")
     return value
+
+
+def expect_gallery(path: Path) -> Path:
+    """Refuse what is plainly another argument in GALLERY's place: a folder or an image."""
+    kind = "a folder" if os.path.isdir(path) else image_format(head_of(path))
+    if kind:
+        found = kind if kind == "a folder" else f"an image ({kind})"
+        raise typer.BadParameter(
+            f"{path} is {found}, expected a gallery file: name it first, or set ${GALLERY_VARIABLE}"
+        )
+    return path
+
+
+def expect_new_gallery(path: Path) -> Path:
+    """Refuse a file that is not a gallery where one is created or added to, such as the images of swapped arguments."""
+    expect_gallery(path)
+    if head_of(path) and not is_gallery(path):
+        raise typer.BadParameter(f"{path} exists and is not a gallery: GALLERY comes first, then what to put into it")
+    return path
 
 
 Models = Annotated[
@@ -53,22 +74,37 @@ Models = Annotated[
         "-m",
         envvar=BUNDLE_VARIABLE,
         metavar="BUNDLE",
-        help="Model bundle: a folder, or a name that `models list` shows. [default: the built-in one]",
+        help="Model bundle: a folder, or a name from `models list`. [default: the built-in bundle]",
         show_default=False,
     ),
 ]
-GalleryPath = Annotated[
-    Path, typer.Option("--gallery", "-g", envvar=GALLERY_VARIABLE, metavar="FILE", help="Gallery file.")
+GalleryArgument = Annotated[
+    Path,
+    typer.Argument(metavar="GALLERY", help="Gallery file.", envvar=GALLERY_VARIABLE, callback=expect_gallery),
 ]
-GalleryArgument = Annotated[Path, typer.Argument(metavar="GALLERY", help="Gallery file.")]
-EngineOption = Annotated[Engine, typer.Option(help="Inference engine; auto takes OpenVINO, else onnxruntime.")]
+NewGalleryArgument = Annotated[
+    Path,
+    typer.Argument(
+        metavar="GALLERY",
+        help="Gallery file; created if missing.",
+        envvar=GALLERY_VARIABLE,
+        callback=expect_new_gallery,
+    ),
+]
+EngineOption = Annotated[
+    Engine, typer.Option(help="Inference engine; auto uses OpenVINO if it works, else onnxruntime.")
+]
 PrecisionOption = Annotated[
-    Precision | None, typer.Option(help="Precision of both networks. [default: each one's own]", show_default=False)
+    Precision | None,
+    typer.Option(help="Precision of both networks. [default: each network's own]", show_default=False),
 ]
 Threads = Annotated[
     int | None,
     typer.Option(
-        min=1, max=MOST_THREADS, help="Threads for inference. [default: a physical core each]", show_default=False
+        min=1,
+        max=MOST_THREADS,
+        help="Threads for inference. [default: one per physical core]",
+        show_default=False,
     ),
 ]
 ProfileOption = Annotated[
@@ -77,7 +113,8 @@ ProfileOption = Annotated[
         "--profile",
         envvar=PROFILE_VARIABLE,
         metavar="FILE",
-        help="Engine, precisions and threads that `tune` found. [default: none]",
+        help="Engine, precisions and threads from a file that `tune` wrote. Explicit options override it. "
+        "[default: none]",
         show_default=False,
     ),
 ]
@@ -86,20 +123,46 @@ MaxMegapixels = Annotated[
     typer.Option(
         "--max-megapixels",
         min=1,
-        help="Largest image that is decoded, in million pixels; decoding takes up to 8 bytes of memory for each. "
+        help="Largest image to decode, in millions of pixels; decoding takes up to 8 bytes of memory per pixel. "
         "[default: 80]",
         show_default=False,
     ),
 ]
-Note = Annotated[str, typer.Option(help="Why, for the gallery's log.", show_default=False)]
-Author = Annotated[
-    str | None, typer.Option(help="Who, for the gallery's log. [default: your user name]", show_default=False)
+MaxFalseAccept = Annotated[
+    float | None,
+    typer.Option(
+        "--max-false-accept",
+        min=0,
+        max=1,
+        callback=finite,
+        metavar="SHARE",
+        help="Largest share of unknown objects that get a label, 0.01 for 1 %; the threshold is derived from the "
+        "gallery. [default: the bundle's]",
+        show_default=False,
+    ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Confidence = Annotated[
+    float | None,
+    typer.Option(
+        "--confidence",
+        min=0,
+        max=1,
+        callback=finite,
+        metavar="SHARE",
+        help="Keep --max-false-accept with this confidence, 0.9 for 90 %. [default: a best estimate]",
+        show_default=False,
+    ),
+]
+Note = Annotated[str, typer.Option(help="Reason for the change, for the gallery's log.", show_default=False)]
+Author = Annotated[
+    str | None,
+    typer.Option(help="Who makes the change, for the gallery's log. [default: your user name]", show_default=False),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object per line.")]
 
 
 def author_or_user(author: str | None) -> str:
-    """Return who is named as the author, or else the user who runs the command."""
+    """Return the author named by the option, else the name of the user who runs the command."""
     if author is not None:
         return author
     try:
@@ -109,13 +172,13 @@ def author_or_user(author: str | None) -> str:
 
 
 def extractor_of(models: str | None) -> Meta:
-    """Return what galleries of a bundle's extractor are for."""
+    """Return the extractor of a bundle as galleries record it."""
     extractor = open_bundle(models).manifest.extractor
     return Meta(extractor.network.name, extractor.fingerprint, extractor.dim)
 
 
 def decode_limits(max_megapixels: int | None) -> DecodeLimits:
-    """Return what is too large an image, by the option."""
+    """Return the limits of decoding that --max-megapixels sets."""
     return DEFAULT_LIMITS if max_megapixels is None else DecodeLimits(max_pixels=max_megapixels * 1_000_000)
 
 
@@ -128,7 +191,7 @@ def open_recognizer(
     profile: Path | None = None,
     max_megapixels: int | None = None,
 ) -> Recognizer:
-    """Open a recognizer as the options say."""
+    """Open a recognizer with the values of the options."""
     name: EngineName = engine.value
     return Recognizer.open(
         models,

@@ -1,27 +1,28 @@
-"""`shitu-edge recognize`: photos in, named products out."""
+"""`shitu-edge recognize`: images in, recognized items out."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ..drawing.draw import draw, save
 from ..errors import ImageError
 from ..inputs.folders import images_in
 from ..results import Recognition
 from ..stages.decode import DEFAULT_LIMITS, DecodeLimits, DecodeMode
-from ..system.files import make_folder
+from .drawings import drawing_paths
 from .options import (
     AsJson,
+    Confidence,
     Engine,
     EngineOption,
-    GalleryPath,
+    GalleryArgument,
+    MaxFalseAccept,
     MaxMegapixels,
     Models,
     PrecisionOption,
@@ -31,7 +32,7 @@ from .options import (
     finite,
     open_recognizer,
 )
-from .printing import print_left_out, print_line, print_message, print_skipped
+from .printing import count, print_left_out, print_line, print_message, print_note, print_skipped
 from .tables import print_json, print_table
 
 STDIN = "-"
@@ -53,17 +54,44 @@ class Decode(str, Enum):
 
 
 def recognize(
-    photos: Annotated[
-        list[str], typer.Argument(metavar="PHOTO...", help="Photos, folders of photos, or - for one on stdin.")
+    gallery: GalleryArgument,
+    images: Annotated[
+        list[str],
+        typer.Argument(metavar="IMAGES", help="Images, folders of images, or - for one image on stdin."),
     ],
-    gallery: GalleryPath,
     models: Models = None,
     as_json: AsJson = False,
     draw_to: Annotated[
-        Path | None, typer.Option("--draw", metavar="DIR", help="Write annotated images into this folder.")
+        Path | None,
+        typer.Option(
+            "--draw",
+            metavar="PATH",
+            help="Write annotated copies: into this folder, or to this file if its name ends in .jpg or .png.",
+        ),
+    ] = None,
+    detection_threshold: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            callback=finite,
+            help="Lowest detection score to consider. [default: the bundle's]",
+            show_default=False,
+        ),
     ] = None,
     max_boxes: Annotated[
-        int | None, typer.Option(min=1, help="Boxes to look at. [default: the bundle's]", show_default=False)
+        int | None,
+        typer.Option(
+            min=1, help="Detections to recognize, best scores first. [default: the bundle's]", show_default=False
+        ),
+    ] = None,
+    neighbors: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Nearest gallery items to consider per detection. [default: the bundle's]",
+            show_default=False,
+        ),
     ] = None,
     threshold: Annotated[
         float | None,
@@ -71,7 +99,8 @@ def recognize(
             min=-1,
             max=1,
             callback=finite,
-            help="Similarity that names a thing. [default: the bundle's]",
+            help="Lowest cosine similarity that names a product; below it the decision is `unknown`. "
+            "[default: the bundle's]",
             show_default=False,
         ),
     ] = None,
@@ -81,45 +110,88 @@ def recognize(
             min=0,
             max=2,
             callback=finite,
-            help="Lead over other labels, or ambiguous. [default: the bundle's]",
+            help="Required lead over the runner-up label; below it the decision is `ambiguous` (0: never). "
+            "[default: the bundle's]",
             show_default=False,
         ),
     ] = None,
-    vote: Annotated[bool, typer.Option("--vote", help="Let the neighbors vote instead of the best one.")] = False,
+    vote: Annotated[
+        bool | None,
+        typer.Option(
+            "--vote/--no-vote",
+            help="Decide by the summed similarity of all neighbors per label, or by the nearest item alone. "
+            "[default: the bundle's]",
+            show_default=False,
+        ),
+    ] = None,
+    suppression_iou: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            callback=finite,
+            help="Overlap (IoU) of two items above which the weaker one is dropped. [default: the bundle's]",
+            show_default=False,
+        ),
+    ] = None,
     whole_image: Annotated[
         WholeImage | None,
-        typer.Option(help="Whether to recognize the whole image too. [default: the bundle's]", show_default=False),
+        typer.Option(
+            help="Recognize the image as a whole too: always, as a fallback if nothing was detected, or never. "
+            "[default: the bundle's]",
+            show_default=False,
+        ),
     ] = None,
+    max_false_accept: MaxFalseAccept = None,
+    confidence: Confidence = None,
     deadline_ms: Annotated[
-        float | None, typer.Option(min=0, callback=finite, help="Time a photo may take.", show_default=False)
+        float | None,
+        typer.Option(
+            min=0,
+            callback=finite,
+            help="Time limit per image in ms; detections that it leaves no time for are dropped. [default: none]",
+            show_default=False,
+        ),
     ] = None,
-    decode: Annotated[Decode, typer.Option(help="exact decodes every pixel of large JPEGs.")] = Decode.auto,
+    decode: Annotated[
+        Decode, typer.Option(help="auto may decode large JPEGs at reduced scale; exact decodes every pixel.")
+    ] = Decode.auto,
     max_megapixels: MaxMegapixels = None,
     engine: EngineOption = Engine.auto,
     precision: PrecisionOption = None,
     threads: Threads = None,
     profile: ProfileOption = None,
 ) -> None:
-    """Say which products photos show.
+    """Recognize the products in images.
 
-    Example: shitu-edge recognize counter.jpg --models models/ppshitu-v2 --gallery shop.gallery --draw seen
+    Options about decisions override single values of the bundle's policy. Exits with 1 if an image cannot be read;
+    the others are recognized.
+
+    Example: shitu-edge recognize shop.gallery counter.jpg --models models/ppshitu-v2 --draw seen/
     """
     mode: DecodeMode = decode.value
     failed, left_out = False, 0
-    if draw_to:
-        make_folder(draw_to)
+    names, drawn_names = _listed(images)
+    drawings = drawing_paths(draw_to, names, drawn_names) if draw_to else []
     with open_recognizer(models, gallery, engine, precision, threads, profile, max_megapixels) as recognizer:
-        for name, drawing in _photos(photos):
+        if threshold is None:
+            recognizer.calibration(max_false_accept, confidence, wait=True)
+        for number, name in enumerate(names):
             try:
-                photo = _read_stdin() if name == STDIN else name
+                image = _read_stdin() if name == STDIN else name
                 answer = recognizer.recognize(
-                    photo,
+                    image,
                     deadline_ms=deadline_ms,
                     max_boxes=max_boxes,
+                    detection_threshold=detection_threshold,
                     threshold=threshold,
                     margin=margin,
-                    vote=vote or None,
-                    whole_image=whole_image.value if whole_image else None,
+                    neighbors=neighbors,
+                    vote=vote,
+                    suppression_iou=suppression_iou,
+                    whole_image=None if whole_image is None else whole_image.value,
+                    max_false_accept=max_false_accept,
+                    confidence=confidence,
                     decode_mode=mode,
                 )
             except ImageError as error:
@@ -129,60 +201,59 @@ def recognize(
                     print_json({"image": name, "error": str(error)})
                 continue
             left_out += sum(box.reason == "max_boxes" for box in answer.dropped)
+            drawn = drawings[number] if drawings else None
+            if drawn:
+                _draw(image, answer, drawn, decode_limits(max_megapixels))
             if as_json:
-                print_json({"image": name, **answer.as_dict()})
+                print_json({"image": name, **({"drawn": drawn} if drawn else {}), **answer.as_dict()})
             else:
                 _print_answer(name, answer)
-            if draw_to:
-                _draw(photo, answer, draw_to / drawing, decode_limits(max_megapixels))
         print_left_out(left_out, f"--max-boxes {max_boxes or recognizer.bundle.manifest.detector.max_boxes}")
     if failed:
         raise typer.Exit(1)
 
 
 def _read_stdin() -> bytes:
-    """Return the photo on stdin.
+    """Return the image on stdin.
 
     Raises:
-        ImageError: there is none.
+        ImageError: stdin is closed or cannot be read.
     """
     if sys.stdin is None:
-        raise ImageError("stdin is closed: expected a photo on it")
+        raise ImageError("stdin is closed, expected an image on it")
     try:
         return sys.stdin.buffer.read(DEFAULT_LIMITS.max_bytes + 1)
     except OSError as error:
         raise ImageError(f"stdin cannot be read: {error.strerror}") from error
 
 
-def _photos(names: list[str]) -> Iterator[tuple[str, Path]]:
-    """Yield the photos named, those of a folder by name, and where in a folder of drawings each belongs.
+def _listed(named: Sequence[str]) -> tuple[list[str], list[Path]]:
+    """Return the images, those of a folder by name, and the name of each one's drawing in a folder of drawings.
 
-    What is not used of a folder is named on stderr.
+    Unused files of a folder are listed on stderr.
 
     Raises:
-        ImageError: a folder holds none.
+        ImageError: a folder holds no images.
     """
-    taken: set[Path] = set()
-    for name in names:
+    images: list[str] = []
+    drawings: list[Path] = []
+    for name in named:
         if name == STDIN or not os.path.isdir(name):
-            inside = [(name, Path("stdin" if name == STDIN else Path(name).name))]
+            images.append(name)
+            drawings.append(Path("stdin" if name == STDIN else Path(name).name))
         else:
             found = images_in(name)
             print_skipped(found.skipped)
-            inside = [(str(path), path.relative_to(name)) for path in found.images]
-        for photo, drawing in inside:
-            target, number = drawing.with_name(f"{drawing.name}.png"), 2
-            while target in taken:
-                target, number = drawing.with_name(f"{drawing.name}-{number}.png"), number + 1
-            taken.add(target)
-            yield photo, target
+            images += map(str, found.images)
+            drawings += [path.relative_to(name) for path in found.images]
+    return images, drawings
 
 
 def _print_answer(name: str, answer: Recognition) -> None:
     ms = answer.stage_ms
     print_line(
-        f"{name}: {len(answer.items)} items in {ms.total:.0f} ms (decode {ms.decode:.0f}, detect {ms.detect:.0f}, "
-        f"extract {ms.extract:.0f}, search {ms.search:.1f})"
+        f"{name}: {count(len(answer.items), 'item')} in {ms.total:.0f} ms (decode {ms.decode:.0f}, "
+        f"detect {ms.detect:.0f}, extract {ms.extract:.0f}, search {ms.search:.1f})"
     )
     rows = [
         (
@@ -199,10 +270,12 @@ def _print_answer(name: str, answer: Recognition) -> None:
         print_table(("#", "decision", "label", "similarity", "detection", "box x1 y1 x2 y2"), rows)
     late = sum(box.reason == "deadline" for box in answer.dropped)
     if late:
-        print_message(f"{late} boxes left out: the deadline had passed")
+        print_note(f"{count(late, 'detection')} dropped: --deadline-ms had passed")
 
 
-def _draw(photo: str | bytes, answer: Recognition, target: Path, limits: DecodeLimits) -> None:
+def _draw(image: str | bytes, answer: Recognition, target: Path, limits: DecodeLimits) -> None:
+    from ..drawing.draw import draw, save
+
     target.parent.mkdir(parents=True, exist_ok=True)
-    save(draw(photo, answer, limits=limits), target)
-    print_message(f"drawn: {target}")
+    save(draw(image, answer, limits=limits), target)
+    print_note(f"drawn: {target}")

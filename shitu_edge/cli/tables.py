@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from rich.table import Table
-from rich.text import Text
+from ..system.text import MOST_IN_A_LINE, UNSAFE, printable, shown
+from .printing import is_quiet, print_line
 
-from ..enrollment import Progress as Report
-from ..system.text import UNSAFE, printable, shown
-from .printing import print_line
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import TaskID
 
+    from ..enrollment import Progress as Report
+
+SCHEMA_VERSION = 1
+"""Of the JSON lines. New keys may appear in a version; a key that changes or goes raises it."""
+
+_NARROW = 16
+"""Cells up to this width are never broken over lines: numbers, decisions, dates."""
 _STEPS = {
     "images": "Embedding images",
     "scenes": "Recognizing scenes",
@@ -31,33 +37,50 @@ _STEPS = {
 
 
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print rows under headings, as wide as the terminal; whole lines where the output is no terminal."""
+    """Print rows under headings in the width of the terminal, of `$COLUMNS`, or else 80 columns; wide cells wrap."""
+    from rich.cells import cell_len
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in headings:
-        table.add_column(Text(shown(heading)), overflow="fold")
+    for number, heading in enumerate(headings):
+        widest = max((cell_len(shown(row[number])) for row in rows), default=0)
+        table.add_column(Text(shown(heading)), overflow="fold", no_wrap=widest <= _NARROW)
     for row in rows:
         table.add_row(*(Text(shown(cell)) for cell in row))  # labels are text, whatever brackets they hold
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
+    _console().print(table)
 
 
-def print_facts(facts: dict[str, object]) -> None:
-    """Print names and values, one a line."""
-    width = max(map(len, facts))
+def print_facts(facts: Mapping[str, object]) -> None:
+    """Print one name and value per line; long values continue below their beginning."""
+    indent = max(map(len, facts)) + 2
+    width = max(_console().width, 2 * indent)
     for name, value in facts.items():
-        print_line(f"{name:<{width}}  {value}")
+        line = f"{name:<{indent}}{shown(str(value), MOST_IN_A_LINE)}"
+        for piece in textwrap.wrap(
+            line, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
+        ):
+            print_line(piece)
 
 
-def print_json(value: Any) -> None:
-    """Print one line of JSON, in any script; characters that a terminal would heed are escaped."""
-    text = printable(json.dumps(value, ensure_ascii=False, default=str))
+def print_json(record: Mapping[str, Any]) -> None:
+    """Print a record as one line of JSON, in any script; characters that a terminal would act on are escaped."""
+    versioned = {"schema_version": SCHEMA_VERSION, **record}
+    text = printable(json.dumps(versioned, ensure_ascii=False, default=str))
     print(UNSAFE.sub(lambda found: json.dumps(found[0])[1:-1], text), flush=True)
 
 
 @contextmanager
 def progress_bar() -> Iterator[Report]:
-    """Show a bar on stderr for each step that reports; on no terminal, nothing."""
+    """Show a progress bar on stderr for each step that reports; nothing if stderr is not a terminal, or with `-q`."""
+    if is_quiet() or not sys.stderr.isatty():
+        yield lambda step, done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bars:
+    with Progress(*columns, console=Console(stderr=True)) as bars:
         tasks: dict[str, TaskID] = {}
 
         def report(step: str, done: int, total: int) -> None:
@@ -66,3 +89,9 @@ def progress_bar() -> Iterator[Report]:
             bars.update(tasks[step], completed=done, total=total)
 
         yield report
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console()

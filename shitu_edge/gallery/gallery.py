@@ -209,7 +209,7 @@ class Gallery:
             GalleryError: there is no such item, or nothing says which.
         """
         if (ids is None) == (label is None and source is None):
-            raise GalleryError("expected either ids, or a label or source, of what is to be removed")
+            raise GalleryError("expected either ids, or a label or source, to say which items to remove")
         with self.change(author=author, note=note) as change:
             return change.remove(_found(change, label, source) if ids is None else ids)
 
@@ -228,9 +228,9 @@ class Gallery:
             if taken == ids:
                 raise GalleryError(f"{label!r} is the label already")
             if taken and not merge:
+                held = "1 item has" if len(taken) == 1 else f"{len(taken)} items have"
                 raise GalleryError(
-                    f"there are {len(taken)} items labeled {new_label!r} already: join them (--merge, merge=True), or "
-                    "choose another label"
+                    f"{held} the label {new_label!r} already; merge with --merge (merge=True), or choose another label"
                 )
             return change.relabel(ids, new_label)
 

@@ -51,6 +51,6 @@ def require_extractor(gallery: GallerySearch, extractor: str, fingerprint: str) 
     meta = gallery.meta
     if fingerprint != meta.fingerprint:
         raise FingerprintError(
-            f"{gallery}: was made with the extractor {meta.extractor} ({meta.fingerprint[:8]}), not with {extractor} "
-            f"({fingerprint[:8]}); build it again with this bundle, or open the bundle it was made with"
+            f"{gallery}: was made with extractor {meta.extractor} ({meta.fingerprint[:8]}), but {extractor} "
+            f"({fingerprint[:8]}) is open; use --models to name the bundle it was made with, or build it again"
         )

@@ -125,12 +125,12 @@ def test_sizes() -> None:
 def test_the_command(setup: Setup, result: Result, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHITU_EDGE_CACHE", str(setup.keep.parent / "cache"))
     common = ["bench", "--models", setup.bundle, "--gallery-size", SIZE, "--objects", 2, "--count", 5, "--seconds", 0.2]
-    done = shell(*common, "--no-cold", "--budget-ms", 60000, "--json", "out.json", "--markdown", "out.md")
+    done = shell(*common, "--no-cold", "--budget-ms", 60000, "-o", "out.json", "-o", "out.md")
     assert (done.code, done.err) == (0, "") or "warning: " in done.err
     assert "within the budget of 60000 ms at p95" in done.out
     assert json.loads(Path("out.json").read_text(encoding="utf-8"))["verdict"]["met"]
     assert "| total |" in Path("out.md").read_text(encoding="utf-8")
-    failed = shell(*common, "--no-cold", "--budget-ms", 0, "--json", "-")
+    failed = shell(*common, "--no-cold", "--budget-ms", 0, "--json")
     assert failed.code == 1
     assert json.loads(failed.out)["verdict"]["blame"] in STAGES
 

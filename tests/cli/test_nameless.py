@@ -49,15 +49,18 @@ def test_engines_work_and_doctor_says_that_there_is_no_home(tmp_path: Path) -> N
     done = shitu_edge(tmp_path, "doctor", "--json")
     assert done.returncode == 0, done.stderr
     facts = json.loads(done.stdout)
-    assert all(facts[f"self-test {engine}"].startswith("passed") for engine in ENGINES)
-    assert facts["model cache"] == "off (there is no home folder)"
+    assert all(facts["selftests"][engine]["problem"] is None for engine in ENGINES)
+    assert facts["model_cache"] is None
     [advice] = facts["problems"]
-    assert advice == "models are compiled anew at each start: there is no home folder; set $SHITU_EDGE_CACHE"
+    assert (
+        advice
+        == "models are compiled at every start, because there is no home folder: set $SHITU_EDGE_CACHE to a folder"
+    )
 
 
 def test_doctor_says_that_the_cache_is_turned_off(tmp_path: Path) -> None:
     facts = json.loads(shitu_edge(tmp_path, "doctor", "--json", SHITU_EDGE_CACHE="").stdout)
-    assert facts["model cache"] == "off ($SHITU_EDGE_CACHE is empty)"
+    assert facts["model_cache"] is None
     assert facts["problems"] == []
 
 
@@ -65,9 +68,9 @@ def test_images_are_enrolled_recognized_and_drawn(tmp_path: Path, tiny_bundle: P
     (tmp_path / "products" / "可乐").mkdir(parents=True)
     write_photo(tmp_path / "products" / "可乐" / "1.png")
     models = ("--models", tiny_bundle)
-    built = shitu_edge(tmp_path, "gallery", "build", "products", "shop.gallery", *models)
+    built = shitu_edge(tmp_path, "gallery", "build", "shop.gallery", "products", *models)
     assert built.returncode == 0, built.stderr
-    drawn = shitu_edge(tmp_path, "recognize", "products", "--gallery", "shop.gallery", "--draw", "seen", *models)
+    drawn = shitu_edge(tmp_path, "recognize", "shop.gallery", "products", "--draw", "seen", *models)
     assert drawn.returncode == 0, drawn.stderr
     assert len([path for path in (tmp_path / "seen").rglob("*") if path.is_file()]) == 1
 
@@ -75,4 +78,7 @@ def test_images_are_enrolled_recognized_and_drawn(tmp_path: Path, tiny_bundle: P
 def test_bench_says_that_there_is_no_home(tmp_path: Path) -> None:
     done = shitu_edge(tmp_path, "bench")
     assert done.returncode == 1
-    assert done.stderr == "error: no folder for a synthetic gallery: set $SHITU_EDGE_CACHE, or name a --gallery\n"
+    assert (
+        done.stderr
+        == "error: there is no cache folder for a synthetic gallery: set $SHITU_EDGE_CACHE, or use --gallery\n"
+    )

@@ -70,12 +70,12 @@ def test_all_that_a_gallery_says_is_safe(
     for command in (["list"], ["info"], ["log"], ["diff", 1, 3], ["verify"], ["audit"], ["search", photo, *models]):
         run = shell("gallery", command[0], path, *command[1:], "--json")
         check(run)
-        json.loads(run.out)
-    log = json.loads(shell("gallery", "log", path, "--json").out)
+        assert [json.loads(line)["schema_version"] for line in run.out.splitlines()]
+    log = list(map(json.loads, shell("gallery", "log", path, "--json").out.splitlines()))
     assert [line["author"] for line in log[:2]] == [" ".join(author.split())] * 2
-    options = ("--gallery", path, *models, "--threshold", -1)
-    check(shell("recognize", photo, *options))
-    run = shell("recognize", photo, *options, "--json")
+    options = (*models, "--threshold", -1)
+    check(shell("recognize", path, photo, *options))
+    run = shell("recognize", path, photo, *options, "--json")
     check(run)
     assert {item["label"] for item in json.loads(run.out)["items"]} <= {*labels, None}
 
@@ -89,13 +89,13 @@ def test_names_of_files_are_safe(shell: Shell, tiny_bundle: Path, tmp_path: Path
     (folder / "no\x9bte").write_bytes(b"x")
     gallery = tmp_path / "a\x1b[1m.gallery"
     for run in (
-        shell("gallery", "build", folder, gallery, "--models", tiny_bundle),
+        shell("gallery", "build", gallery, folder, "--models", tiny_bundle),
         shell("gallery", "list", gallery, "--label", "tea"),
-        shell("recognize", folder / "tea", "--gallery", gallery, "--models", tiny_bundle, "--draw", tmp_path / "\x1bc"),
-        shell("recognize", folder / "tea", "--gallery", gallery, "--models", tiny_bundle, "--json"),
-        shell("recognize", folder / "\x1b[2J.jpg", "--gallery", gallery, "--models", tiny_bundle),
+        shell("recognize", gallery, folder / "tea", "--models", tiny_bundle, "--draw", tmp_path / "\x1bc"),
+        shell("recognize", gallery, folder / "tea", "--models", tiny_bundle, "--json"),
+        shell("recognize", gallery, folder / "\x1b[2J.jpg", "--models", tiny_bundle),
         shell("gallery", "info", "no\x1b[2J\n.gallery"),
-        shell("recognize", "--of\x1b[2J\u202e.jpg", "--gallery", gallery),
+        shell("recognize", gallery, "--of\x1b[2J\u202e.jpg"),
         shell("gallery", "a\x1b[2Jdd", gallery),
         shell("gallery", "audit", gallery, "--draw", "a\x1b[2J"),
     ):
@@ -108,7 +108,7 @@ def test_a_bundles_texts_are_safe_and_stay_in_their_line(
 ) -> None:
     folder = write_bundle(tmp_path / "odd").folder
     manifest = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
-    forged = "tiny\x1b[2K\n2 files as bundle.json says\u202e"
+    forged = "tiny\x1b[2K\n2 files verified\u202e"
     manifest |= {"name": forged, "description": forged}
     manifest["extractor"]["network"]["name"] = forged
     (folder / "bundle.json").write_text(json.dumps(manifest), encoding="utf-8")
@@ -117,7 +117,7 @@ def test_a_bundles_texts_are_safe_and_stay_in_their_line(
         run = shell("models", *command)
         check(run)
         assert not any(line.startswith("2 files") for line in run.out.splitlines())
-    assert json.loads(shell("models", "show", folder, "--json").out)["name"] == forged
+    assert json.loads(shell("models", "show", folder, "--json").out)["manifest"]["name"] == forged
 
 
 def test_warnings_of_the_log_and_of_python_are_a_safe_line_each() -> None:
@@ -147,4 +147,8 @@ def test_a_label_of_40_000_characters_is_shown_in_part(shell: Shell, tmp_path: P
         run = shell("gallery", command, path)
         assert run.code == 0
         assert len(run.out) < 2000
-    assert json.loads(shell("gallery", "list", path, "--json").out) == {"x" * 40_000: 1}
+    assert json.loads(shell("gallery", "list", path, "--json").out) == {
+        "schema_version": 1,
+        "label": "x" * 40_000,
+        "items": 1,
+    }

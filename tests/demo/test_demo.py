@@ -55,7 +55,7 @@ def test_says_and_draws_what_it_sees(shell: Shell, strict_bundle: Path, photos: 
     rows = [line.split() for line in run.out.splitlines()[1:4]]
     assert rows[0][0] == "counter.png"
     assert sorted(row[1 if row[0] == "counter.png" else 0] for row in rows) == ["1", "2", "3"]
-    assert "1 scenes: 2 things named, 1 unknown" in run.out
+    assert "1 scene: 2 items named, 1 unknown" in run.out
     out = tmp_path / "shitu-edge-demo"
     assert str(out / "overview.jpg") in run.out
     assert decode(out / "seen" / "counter.png.jpg").pixels_rgb.shape == (256, 256, 3)
@@ -69,7 +69,7 @@ def test_what_is_expected_passes(shell: Shell, strict_bundle: Path, photos: Path
     expect(photos, (RED_BOX, "Red thing"), (GREEN_BOX, "绿色 的东西"), (BLUE_BOX, None))
     run = shell("demo", "--photos", photos, "--models", strict_bundle, "--out", tmp_path / "here" / "out")
     assert run.code == 0
-    assert "2 of 2 products named, 1 of 1 unknown ones called unknown\n" in run.out
+    assert "2 of 2 products named, 1 of 1 other object unknown\n" in run.out
     assert (tmp_path / "here" / "out" / "overview.jpg").is_file()
     assert not (tmp_path / "shitu-edge-demo").exists()
 
@@ -78,7 +78,7 @@ def test_what_is_not_as_expected_fails(shell: Shell, strict_bundle: Path, photos
     expect(photos, (RED_BOX, "绿色 的东西"), (GREEN_BOX, None), ([100, 150, 130, 180], "Red thing"))
     run = shell("demo", "--photos", photos, "--models", strict_bundle)
     assert run.code == 1
-    assert "0 of 2 products named, 0 of 1 unknown ones called unknown\n" in run.out
+    assert "0 of 2 products named, 0 of 1 other object unknown\n" in run.out
     table = [re.sub(" +", " ", line).strip() for line in run.out.splitlines()[1:5]]
     assert sum("accepted Red thing" in row and "NO: 绿色 的东西" in row for row in table) == 1
     assert sum("accepted 绿色 的东西" in row and "NO: unknown" in row for row in table) == 1
@@ -90,7 +90,13 @@ def test_prints_json(shell: Shell, strict_bundle: Path, photos: Path, tmp_path: 
     run = shell("demo", "--photos", photos, "--models", strict_bundle, "--json")
     assert run.code == 1
     answer: dict[str, Any] = json.loads(run.out)
-    assert [answer[key] for key in ("right", "products", "named", "unknown_objects", "unknown")] == [False, 1, 1, 1, 0]
+    assert [answer[key] for key in ("right", "products", "named", "unknown_objects", "called_unknown")] == [
+        False,
+        1,
+        1,
+        1,
+        0,
+    ]
     assert answer["overview"] == str(Path("shitu-edge-demo/overview.jpg"))
     (only,) = answer["scenes"]
     assert {item["label"] for item in only["items"]} == {"Red thing", "绿色 的东西", None}
@@ -103,7 +109,7 @@ def test_unreadable_images_are_told_and_skipped(shell: Shell, strict_bundle: Pat
     run = shell("demo", "--photos", photos, "--models", strict_bundle)
     assert run.code == 0
     assert re.fullmatch(r"skipped: Red thing/0\.jpg, bad\.jpg: is not an image[^\n]*\n", run.err)
-    assert "1 scenes: 2 things named, 1 unknown" in run.out
+    assert "1 scene: 2 items named, 1 unknown" in run.out
 
 
 def test_an_unreadable_scene_that_is_judged_fails(shell: Shell, strict_bundle: Path, photos: Path) -> None:
@@ -112,7 +118,7 @@ def test_an_unreadable_scene_that_is_judged_fails(shell: Shell, strict_bundle: P
     (photos / "scenes" / "counter.png").write_bytes(b"broken")
     run = shell("demo", "--photos", photos, "--models", strict_bundle)
     assert run.code == 1
-    assert "0 of 1 products named" in run.out
+    assert "0 of 1 product named" in run.out
 
 
 def test_nothing_to_see_is_one_line(shell: Shell, strict_bundle: Path, photos: Path, tmp_path: Path) -> None:
@@ -154,7 +160,7 @@ def test_open_without_a_desktop_says_so(
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     run = shell("demo", "--photos", photos, "--models", strict_bundle, "--open")
     assert run.code == 0
-    assert re.fullmatch(r".*overview\.jpg cannot be shown: there is no desktop here\n", run.err)
+    assert re.fullmatch(r".*overview\.jpg cannot be opened: no desktop is running\n", run.err)
     monkeypatch.setenv("DISPLAY", ":0")
     monkeypatch.setenv("PATH", "")
     assert show(Path("overview.jpg")) == "xdg-open is not installed"

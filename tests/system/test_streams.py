@@ -25,8 +25,8 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system can
 NETWORK = ("--models", "tiny")
 SMALL = (*NETWORK, "--gallery", "shop.gallery", "--objects", "1", "--count", "2")
 RUNS: dict[tuple[str, ...], tuple[str, ...]] = {
-    ("gallery", "build"): ("products", "shop.gallery", *NETWORK),
-    ("recognize",): ("counter.png", *NETWORK, "--gallery", "shop.gallery", "--draw", "seen"),
+    ("gallery", "build"): ("shop.gallery", "products", *NETWORK),
+    ("recognize",): ("shop.gallery", "counter.png", *NETWORK, "--draw", "seen"),
     ("gallery", "add"): ("shop.gallery", "counter.png", "--label", "counter", *NETWORK),
     ("gallery", "replace"): ("shop.gallery", "products/red/0.png", "--label", "counter", *NETWORK),
     ("gallery", "remove"): ("shop.gallery", "--label", "counter"),
@@ -42,12 +42,12 @@ RUNS: dict[tuple[str, ...], tuple[str, ...]] = {
     ("gallery", "reindex"): ("shop.gallery",),
     ("gallery", "verify"): ("shop.gallery",),
     ("gallery", "audit"): ("shop.gallery", "--draw", "audit.png", "--images", "products"),
-    ("gallery", "copy"): ("shop.gallery", "copy.gallery"),
+    ("gallery", "copy"): ("shop.gallery", "-o", "copy.gallery"),
     ("gallery", "patch"): ("shop.gallery", "2..3", "-o", "shop.patch"),
     ("gallery", "apply"): ("copy.gallery", "shop.patch"),
-    ("gallery", "export"): ("shop.gallery", "exported"),
-    ("gallery", "import"): ("exported", "imported.gallery"),
-    ("gallery", "import-paddleclas"): ("none", "none.gallery"),
+    ("gallery", "export"): ("shop.gallery", "-o", "exported"),
+    ("gallery", "import"): ("imported.gallery", "exported"),
+    ("gallery", "import-paddleclas"): ("none.gallery", "none"),
     ("gallery", "push"): ("shop.gallery", "http://127.0.0.1:1"),
     ("gallery", "repair"): ("shop.gallery",),
     ("models", "list"): (),
@@ -135,15 +135,15 @@ def test_every_command_works_with_all_streams_closed(shop: Path) -> None:
     }
     (verdict,) = run_all(shop, [("gallery", "verify", "shop.gallery")], ())
     assert verdict[0] == 0
-    assert np.asarray(Image.open(shop / "seen" / "counter.png.png")).shape == (256, 256, 3)
+    assert np.asarray(Image.open(shop / "seen" / "counter.png")).shape == (256, 256, 3)
     assert {"profile.json", "audit.png", "shop.patch", "imported.gallery"} <= set(os.listdir(shop))
 
 
 @pytest.mark.parametrize("closed", [0, 1, 2])
 def test_one_closed_stream_changes_nothing_else(shop: Path, closed: int) -> None:
     few = [
-        ("gallery", "build", "products", "{}.gallery", *NETWORK),
-        ("recognize", "counter.png", "none.png", *NETWORK, "--gallery", "{}.gallery", "--max-boxes", "1", "--json"),
+        ("gallery", "build", "{}.gallery", "products", *NETWORK),
+        ("recognize", "{}.gallery", "counter.png", "none.png", *NETWORK, "--max-boxes", "1", "--json"),
         ("gallery", "list", "{}.gallery"),
         ("gallery", "info", "none.gallery"),
         ("nothing",),
@@ -177,17 +177,17 @@ def test_a_process_that_is_started_with_a_closed_stream(shop: Path, number: int)
         return done.returncode, done.stdout, done.stderr
 
     redirection = ("<&-", ">&-", "2>&-")[number]
-    code, out, err = start("gallery", "build", "products", "shop.gallery", *NETWORK, redirection=redirection)
+    code, out, err = start("gallery", "build", "shop.gallery", "products", *NETWORK, redirection=redirection)
     assert (code, err) == (0, "")
     assert out == ("" if number == 1 else "shop.gallery: 2 images added, 0 skipped; 2 items in revision 2\n")
-    code, out, err = start("recognize", "-", *NETWORK, "--gallery", "shop.gallery", redirection="<&-")
-    assert (code, out, err) == (1, "", "error: stdin is closed: expected a photo on it\n")
+    code, out, err = start("recognize", "shop.gallery", "-", *NETWORK, redirection="<&-")
+    assert (code, out, err) == (1, "", "error: stdin is closed, expected an image on it\n")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 def test_a_full_disk_under_stdout_is_one_line(shop: Path) -> None:
-    run_all(shop, [("gallery", "build", "products", "shop.gallery", *NETWORK)], ())
-    recognize = ("recognize", "counter.png", *NETWORK, "--gallery", "shop.gallery")
+    run_all(shop, [("gallery", "build", "shop.gallery", "products", *NETWORK)], ())
+    recognize = ("recognize", "shop.gallery", "counter.png", *NETWORK)
     for arguments in (("gallery", "list", "shop.gallery"), recognize, (*recognize, "--json")):
         command = [sys.executable, "-m", "shitu_edge", *arguments]
         with open("/dev/full", "wb") as full:
@@ -197,11 +197,9 @@ def test_a_full_disk_under_stdout_is_one_line(shop: Path) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 def test_a_full_disk_under_stderr_ends_nothing(shop: Path) -> None:
-    run_all(shop, [("gallery", "build", "products", "shop.gallery", *NETWORK)], ())
-    command = [sys.executable, "-m", "shitu_edge", "recognize", "none.png", "counter.png", *NETWORK]
+    run_all(shop, [("gallery", "build", "shop.gallery", "products", *NETWORK)], ())
+    command = [sys.executable, "-m", "shitu_edge", "recognize", "shop.gallery", "none.png", "counter.png", *NETWORK]
     with open("/dev/full", "wb") as full:
-        done = subprocess.run(
-            [*command, "--gallery", "shop.gallery", "--json"], stdout=subprocess.PIPE, stderr=full, check=False
-        )
+        done = subprocess.run([*command, "--json"], stdout=subprocess.PIPE, stderr=full, check=False)
     assert done.returncode == 1
     assert [json.loads(line)["image"] for line in done.stdout.splitlines()] == ["none.png", "counter.png"]

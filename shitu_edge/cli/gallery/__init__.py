@@ -1,11 +1,12 @@
-"""`shitu-edge gallery`: everything about a gallery, one module a kind of command.
+"""`shitu-edge gallery`: one module per kind of command.
 
-enroll.py      from images: build, add, replace
+enroll.py     from images: build, add, replace
 change.py     without images: remove, rename, relabel
 look.py       list, info, search
 history.py    log, diff, rollback, prune
 care.py       reindex, verify, repair, audit
 move.py       copy, patch, apply, export, import, import-paddleclas, push
+outcome.py    the result of a change, as a line or as JSON
 """
 
 from __future__ import annotations
@@ -14,10 +15,14 @@ from collections.abc import Callable
 
 import typer
 
+from ..command import GalleryCommand, command
 from . import care, change, enroll, history, look, move
 
 app = typer.Typer(
-    help="Build a gallery, change it, look into it, and move it.", no_args_is_help=True, rich_markup_mode=None
+    help="Build, change, inspect and transfer a gallery.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    add_completion=False,
 )
 _COMMANDS: dict[str, Callable[..., None]] = {
     "build": enroll.build,
@@ -46,4 +51,4 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "push": move.push,
 }
 for _name, _command in _COMMANDS.items():
-    app.command(_name)(_command)
+    app.command(_name, cls=GalleryCommand)(command(_command))

@@ -7,39 +7,47 @@ from typing import Annotated
 import typer
 
 from ...gallery import Gallery
-from ..options import Author, GalleryArgument, Note, author_or_user
-from .look import print_state
+from ..options import AsJson, Author, GalleryArgument, Note, author_or_user
+from ..printing import count
+from .outcome import print_outcome
 
-_NUMBERS = "Item numbers, as `gallery list --label LABEL` shows them."
+_IDS = "Item ids, as listed by `gallery list --label LABEL`."
 
 
 def remove(
     gallery: GalleryArgument,
     items: Annotated[
         list[int] | None,
-        typer.Argument(metavar="[ITEM...]", help=_NUMBERS, show_default=False),
+        typer.Argument(metavar="ID", help=_IDS, show_default=False),
     ] = None,
     label: Annotated[str | None, typer.Option(help="Remove all items of this label.", show_default=False)] = None,
-    source: Annotated[str | None, typer.Option(help="Remove what came from this file.", show_default=False)] = None,
+    source: Annotated[str | None, typer.Option(help="Remove the items from this file.", show_default=False)] = None,
     note: Note = "",
     author: Author = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Remove items from a gallery; `gallery rollback` brings them back.
+    """Remove items from a gallery. `gallery rollback` brings them back.
 
-    Example: shitu-edge gallery remove shop.gallery --label "Oat milk 1 l" --note "not sold any more"
+    Example: shitu-edge gallery remove shop.gallery --label "Oat milk 1 l" --note "no longer sold"
     """
+    if bool(items) == (label is not None or source is not None):
+        raise typer.BadParameter("expected either item ids, or --label or --source, to say which items to remove")
     with Gallery.open(gallery, background=False) as opened:
         removed = opened.remove(items or None, label=label, source=source, author=author_or_user(author), note=note)
-        print_state(gallery, opened, f"{len(removed)} removed")
+        ids = [item.id for item in removed]
+        print_outcome(as_json, gallery, opened, f"{count(len(ids), 'item')} removed", removed=len(ids), ids=ids)
 
 
 def rename(
     gallery: GalleryArgument,
-    label: Annotated[str, typer.Argument(metavar="LABEL", help="The label as it is.")],
-    new_label: Annotated[str, typer.Argument(metavar="NEW", help="The label to be.")],
-    merge: Annotated[bool, typer.Option("--merge", help="Join the items that have the new label already.")] = False,
+    label: Annotated[str, typer.Argument(metavar="LABEL", help="Current label.")],
+    new_label: Annotated[str, typer.Argument(metavar="NEW", help="New label.")],
+    merge: Annotated[
+        bool, typer.Option("--merge", help="Merge with the items that already have the new label.")
+    ] = False,
     note: Note = "",
     author: Author = None,
+    as_json: AsJson = False,
 ) -> None:
     """Rename a label.
 
@@ -47,21 +55,24 @@ def rename(
     """
     with Gallery.open(gallery, background=False) as opened:
         renamed = opened.rename(label, new_label, merge=merge, author=author_or_user(author), note=note)
-        print_state(gallery, opened, f"{len(renamed)} renamed")
+        ids = [item.id for item in renamed]
+        print_outcome(as_json, gallery, opened, f"{count(len(ids), 'item')} renamed", renamed=len(ids), ids=ids)
 
 
 def relabel(
     gallery: GalleryArgument,
-    label: Annotated[str, typer.Argument(metavar="LABEL", help="The label they should have.")],
-    items: Annotated[list[int], typer.Argument(metavar="ITEM...", help=_NUMBERS)],
+    label: Annotated[str, typer.Argument(metavar="LABEL", help="The items' new label.")],
+    items: Annotated[list[int], typer.Argument(metavar="ID", help=_IDS)],
     note: Note = "",
     author: Author = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Put items under another label, as when `gallery audit` finds them mislabeled.
+    """Move items to another label. `gallery audit` finds items that are mislabeled.
 
     Example: shitu-edge gallery relabel shop.gallery "Oat milk 1 l" 17 18
     """
     with Gallery.open(gallery, background=False) as opened:
         with opened.change(author=author_or_user(author), note=note) as change:
             relabeled = change.relabel(items, label)
-        print_state(gallery, opened, f"{len(relabeled)} relabeled")
+        ids = [item.id for item in relabeled]
+        print_outcome(as_json, gallery, opened, f"{count(len(ids), 'item')} relabeled", relabeled=len(ids), ids=ids)

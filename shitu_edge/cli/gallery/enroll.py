@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -21,58 +22,55 @@ from ...gallery.labels import normal_label
 from ...inputs.sources import FoundImages, LabeledImage, find_images
 from ...system.text import some
 from ..options import (
+    AsJson,
     Author,
     Engine,
     EngineOption,
     GalleryArgument,
     MaxMegapixels,
     Models,
+    NewGalleryArgument,
     Note,
     PrecisionOption,
     Threads,
     author_or_user,
     open_recognizer,
 )
-from ..printing import count, print_message, print_skipped
+from ..printing import count, print_message, print_note, print_skipped
 from ..tables import progress_bar
-from .look import print_state
+from .outcome import print_outcome
 
 Images = Annotated[
     Path,
     typer.Argument(
         metavar="IMAGES",
-        help="A folder with a subfolder per label, or a label file: lines path<TAB>label, or CSV.",
+        help="Folder with one subfolder per label, or a label file with lines path<TAB>label, or CSV.",
     ),
 ]
-
-
-AllowMissing = Annotated[
-    bool, typer.Option("--allow-missing", help="Exit with 0 also where a label ends without an item.")
-]
-Crop = Annotated[
-    bool, typer.Option("--crop", help="Enroll the product that the detector finds in a photo, not the whole photo.")
-]
+AllowMissing = Annotated[bool, typer.Option("--allow-missing", help="Exit with 0 even if a label got no item.")]
+Crop = Annotated[bool, typer.Option("--crop", help="Enroll the product that the detector finds, not the whole image.")]
 
 
 def build(
+    gallery: NewGalleryArgument,
     images: Images,
-    gallery: GalleryArgument,
     models: Models = None,
     crop: Crop = False,
     max_megapixels: MaxMegapixels = None,
-    replace: Annotated[bool, typer.Option("--replace", help="Build anew a gallery that exists.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace an existing gallery, with its log.")] = False,
     allow_missing: AllowMissing = False,
     note: Note = "",
     author: Author = None,
+    as_json: AsJson = False,
     engine: EngineOption = Engine.auto,
     precision: PrecisionOption = None,
     threads: Threads = None,
 ) -> None:
-    """Build a gallery of images.
+    """Build a gallery from images.
 
-    Every file is used or named with the reason. Exits with 1 where a label ends without an item.
+    Files that are not used are listed with the reason. Exits with 1 if a label got no item.
 
-    Example: shitu-edge gallery build products/ shop.gallery --models models/ppshitu-v2
+    Example: shitu-edge gallery build shop.gallery products/ --models models/ppshitu-v2
     """
     found = find_images(images)
     with (
@@ -91,24 +89,30 @@ def build(
             progress=report,
         )
     with Gallery.open(gallery, background=False) as opened:
-        _report(found, enrollment, gallery, opened, allow_missing)
+        _report(as_json, found, enrollment, gallery, opened, allow_missing)
 
 
 def add(
     gallery: GalleryArgument,
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGES...", help="With --label images, else as for build.")],
-    label: Annotated[str | None, typer.Option(help="The label of all these images.", show_default=False)] = None,
+    images: Annotated[
+        list[Path],
+        typer.Argument(metavar="IMAGES", help="Images, if --label names their label; else as in `gallery build`."),
+    ],
+    label: Annotated[str | None, typer.Option(help="Label of all these images.", show_default=False)] = None,
     models: Models = None,
     crop: Crop = False,
     max_megapixels: MaxMegapixels = None,
     allow_missing: AllowMissing = False,
     note: Note = "",
     author: Author = None,
+    as_json: AsJson = False,
     engine: EngineOption = Engine.auto,
     precision: PrecisionOption = None,
     threads: Threads = None,
 ) -> None:
-    """Add images to a gallery; files that are not used and labels without an item are told as by build.
+    """Add images to a gallery.
+
+    Files that are not used are listed with the reason. Exits with 1 if a label got no item.
 
     Example: shitu-edge gallery add shop.gallery oat-milk.jpg --label "Oat milk 1 l" --models models/ppshitu-v2
     """
@@ -122,23 +126,24 @@ def add(
             enrollment = add_images(
                 recognizer, opened, found.images, crop=crop, author=author_or_user(author), note=note, progress=report
             )
-        _report(found, enrollment, gallery, opened, allow_missing)
+        _report(as_json, found, enrollment, gallery, opened, allow_missing)
 
 
 def replace(
     gallery: GalleryArgument,
-    images: Annotated[list[Path], typer.Argument(metavar="PHOTOS...", help="The product's new photos.")],
-    label: Annotated[str, typer.Option(help="The product: its label, which stays.")],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGES", help="New images of the product.")],
+    label: Annotated[str, typer.Option(help="Label of the product; it stays the same.")],
     models: Models = None,
     crop: Crop = False,
     max_megapixels: MaxMegapixels = None,
     note: Note = "",
     author: Author = None,
+    as_json: AsJson = False,
     engine: EngineOption = Engine.auto,
     precision: PrecisionOption = None,
     threads: Threads = None,
 ) -> None:
-    """Put other images in the place of all that a product has, as when its packaging changes.
+    """Replace all images of a product. Use it when the packaging changes.
 
     Example: shitu-edge gallery replace shop.gallery new/*.jpg --label "Oat milk 1 l"
     """
@@ -159,7 +164,7 @@ def replace(
                 note=note,
                 progress=report,
             )
-        _report(found, enrollment, gallery, opened)
+        _report(as_json, found, enrollment, gallery, opened)
 
 
 def _labeled(paths: Sequence[Path], label: str) -> FoundImages:
@@ -179,9 +184,9 @@ def _together(sources: Iterable[FoundImages]) -> FoundImages:
 
 @contextmanager
 def _told(found: FoundImages) -> Iterator[None]:
-    """Say what was assumed, and what was skipped where no image can be read."""
+    """Print what was assumed, and the skipped files if no image can be read."""
     for note in found.notes:
-        print_message(f"note: {note}")
+        print_note(f"note: {note}")
     try:
         yield
     except NothingReadableError as error:
@@ -190,19 +195,35 @@ def _told(found: FoundImages) -> Iterator[None]:
 
 
 def _report(
-    found: FoundImages, enrollment: Enrollment, path: Path, gallery: Gallery, allow_missing: bool = False
+    as_json: bool,
+    found: FoundImages,
+    enrollment: Enrollment,
+    path: Path,
+    gallery: Gallery,
+    allow_missing: bool = False,
 ) -> None:
-    """Say what became of the images.
+    """Print what became of the images.
 
     Raises:
-        typer.Exit: a label has no item.
+        typer.Exit: a label got no item.
     """
-    print_skipped([*found.skipped, *enrollment.unreadable])
-    skipped = len(found.skipped) + len(enrollment.unreadable)
-    print_state(path, gallery, f"{count(enrollment.added, 'image')} added, {skipped} skipped")
+    skipped = [*found.skipped, *enrollment.unreadable]
     missing = sorted(found.labels - enrollment.labels)
+    print_skipped(skipped)
+    print_outcome(
+        as_json,
+        path,
+        gallery,
+        f"{count(enrollment.added, 'image')} added, {len(skipped)} skipped",
+        added=enrollment.added,
+        ids=enrollment.ids,
+        skipped=[asdict(one) for one in skipped],
+        labels_without_item=missing,
+    )
     if missing:
         told = f"{count(len(missing), 'label')} without an item: {some(missing)}"
-        print_message(f"note: {told}" if allow_missing else f"error: {told}; --allow-missing exits with 0")
-    if missing and not allow_missing:
-        raise typer.Exit(1)
+        if allow_missing:
+            print_note(f"note: {told}")
+        else:
+            print_message(f"error: {told}; use --allow-missing to accept this")
+            raise typer.Exit(1)

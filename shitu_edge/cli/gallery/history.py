@@ -3,68 +3,83 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from ...gallery import Diff, Gallery
+from ...gallery import Diff, Gallery, GalleryItem, Revision
 from ..options import AsJson, Author, GalleryArgument, Note, author_or_user
-from ..printing import print_line
+from ..printing import count
 from ..tables import print_json, print_table
+from .outcome import print_outcome
 
 _KEEP = 100
+_SIGNS = {"removed": "-", "added": "+"}
 
 
 def log(
     gallery: GalleryArgument,
-    count: Annotated[
-        int | None, typer.Option("-n", min=1, help="Show the last so many. [default: all]", show_default=False)
+    most: Annotated[
+        int | None,
+        typer.Option("--count", "-n", min=1, help="Number of revisions to show. [default: all]", show_default=False),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what was changed, when, by whom and why; the newest first.
+    """Show the revisions of a gallery, newest first.
 
     Example: shitu-edge gallery log shop.gallery -n 10
     """
     with Gallery.open(gallery, background=False) as opened:
-        revisions = opened.history.log()[:count]
+        revisions = opened.history.log()[:most]
     if as_json:
-        print_json([asdict(revision) for revision in revisions])
+        for line in revisions:
+            record = asdict(line)
+            print_json({"revision": record.pop("id"), **record})
         return
     rows = [
-        (str(line.id), line.created_at, f"+{line.added}", f"-{line.removed}", line.author, line.note)
+        (str(line.id), _minute(line), f"+{line.added}", f"-{line.removed}", line.author, line.note)
         for line in revisions
     ]
-    print_table(("revision", "when", "added", "removed", "author", "note"), rows)
+    print_table(("revision", "when (UTC)", "added", "removed", "author", "note"), rows)
+
+
+def _minute(revision: Revision) -> str:
+    """Return when a revision was made, `2026-01-31 12:59`."""
+    return revision.created_at[:16].replace("T", " ")
 
 
 def diff(
     gallery: GalleryArgument,
-    base: Annotated[int, typer.Argument(metavar="A", help="A revision, as `gallery log` shows them.")],
+    base: Annotated[int, typer.Argument(metavar="A", help="Revision, as listed by `gallery log`.")],
     head: Annotated[
-        int | None, typer.Argument(metavar="[B]", help="Another. [default: the newest]", show_default=False)
+        int | None,
+        typer.Argument(metavar="B", help="Revision to compare with. [default: the newest]", show_default=False),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what B has and lacks beside A.
+    """Show the differences between two revisions.
 
     Example: shitu-edge gallery diff shop.gallery 7 9
     """
     with Gallery.open(gallery, background=False) as opened:
         found = opened.history.diff(base, opened.revision if head is None else head)
+    changes = _changes(found)
     if as_json:
-        print_json(asdict(found))
+        for change, item in changes:
+            print_json({"change": change, **asdict(item)})
     else:
-        print_table(("", "item", "label", "source"), _rows(found))
+        rows = [(_SIGNS[change], str(item.id), item.label, item.source) for change, item in changes]
+        print_table(("", "item", "label", "source"), rows)
 
 
 def rollback(
     gallery: GalleryArgument,
-    revision: Annotated[int, typer.Argument(metavar="REVISION", help="As `gallery log` shows them.")],
+    revision: Annotated[int, typer.Argument(metavar="REVISION", help="Revision, as listed by `gallery log`.")],
     note: Note = "",
     author: Author = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Make a gallery what it was at a revision; this is a revision too, so it can be taken back.
+    """Restore an earlier revision. This makes a new revision, which can be rolled back too.
 
     Example: shitu-edge gallery rollback shop.gallery 7 --note "wrong photos"
     """
@@ -72,30 +87,40 @@ def rollback(
         before = opened.revision
         new = opened.history.rollback(revision, author=author_or_user(author), note=note)
         found = opened.history.diff(before, new)
-    if new == before:
-        print_line(f"{gallery}: is what it was at revision {revision} already")
-    else:
-        changes = f"{len(found.added)} added, {len(found.removed)} removed"
-        print_line(f"{gallery}: revision {new} is what revision {revision} was: {changes}")
+        what = f"{len(found.added)} added, {len(found.removed)} removed, as in revision {revision}"
+        print_outcome(
+            as_json,
+            gallery,
+            opened,
+            f"already as in revision {revision}, nothing changed" if new == before else what,
+            restored=revision,
+            added=len(found.added),
+            removed=len(found.removed),
+            added_ids=[item.id for item in found.added],
+            removed_ids=[item.id for item in found.removed],
+        )
 
 
 def prune(
     gallery: GalleryArgument,
-    keep: Annotated[int, typer.Option(min=0, help="Revisions that can still be returned to.")] = _KEEP,
+    keep: Annotated[int, typer.Option(min=0, help="Number of newest revisions to keep for rollback.")] = _KEEP,
+    as_json: AsJson = False,
 ) -> None:
-    """Forget what was removed long ago, and give its space back. The log stays.
+    """Delete items removed long ago, to free disk space. The log stays.
 
     Example: shitu-edge gallery prune shop.gallery --keep 20
     """
     with Gallery.open(gallery, background=False) as opened:
         before = opened.info().bytes
         _, items = opened.history.prune(keep)
-        freed = before - opened.info().bytes
-    print_line(f"{gallery}: {items} removed items forgotten, {max(0, freed) / 1e6:.1f} MB freed")
+        freed = max(0, before - opened.info().bytes)
+        what = f"{count(items, 'removed item')} deleted, {freed / 1e6:.1f} MB freed"
+        print_outcome(as_json, gallery, opened, what, deleted=items, freed_bytes=freed)
 
 
-def _rows(found: Diff) -> list[tuple[str, str, str, str]]:
-    """Return the entries by item, a renamed one's old label above its new one."""
-    signed = [("-", entry) for entry in found.removed] + [("+", entry) for entry in found.added]
-    signed.sort(key=lambda pair: (pair[1].id, pair[0] == "+"))
-    return [(sign, str(entry.id), entry.label, entry.source) for sign, entry in signed]
+def _changes(found: Diff) -> list[tuple[Literal["removed", "added"], GalleryItem]]:
+    """Return the changes by item id, the old label of a renamed item before its new one."""
+    changes: list[tuple[Literal["removed", "added"], GalleryItem]] = []
+    changes += [("removed", item) for item in found.removed]
+    changes += [("added", item) for item in found.added]
+    return sorted(changes, key=lambda change: (change[1].id, change[0] == "added"))

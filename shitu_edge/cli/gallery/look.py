@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,26 +10,20 @@ import typer
 from ...errors import GalleryError
 from ...gallery import Gallery
 from ..options import AsJson, Engine, EngineOption, GalleryArgument, Models, PrecisionOption, Threads, open_recognizer
-from ..printing import print_line
 from ..tables import print_facts, print_json, print_table
-
-
-def print_state(path: Path, gallery: Gallery, what: str) -> None:
-    """Say what was done to a gallery, and what it holds since."""
-    print_line(f"{path}: {what}; {len(gallery)} items in revision {gallery.revision}")
 
 
 def search(
     gallery: GalleryArgument,
-    photo: Annotated[str, typer.Argument(metavar="PHOTO", help="A photo of one product.")],
+    image: Annotated[str, typer.Argument(metavar="IMAGE", help="Image of one product.")],
     models: Models = None,
-    neighbors: Annotated[int, typer.Option("-k", min=1, help="How many.")] = 5,
+    neighbors: Annotated[int, typer.Option("--neighbors", "-k", min=1, help="Number of gallery items to show.")] = 5,
     as_json: AsJson = False,
     engine: EngineOption = Engine.auto,
     precision: PrecisionOption = None,
     threads: Threads = None,
 ) -> None:
-    """Show the gallery items most like a photo, as a whole.
+    """Show the items most similar to an image. The image is embedded as a whole.
 
     Example: shitu-edge gallery search shop.gallery crop.jpg -k 10 --models models/ppshitu-v2
     """
@@ -38,12 +31,13 @@ def search(
         Gallery.open(gallery, background=False) as opened,
         open_recognizer(models, opened, engine, precision, threads) as recognizer,
     ):
-        matches = opened.search(recognizer.embed(photo), neighbors)[0]
+        matches = opened.search(recognizer.embed(image), neighbors)[0]
     if as_json:
-        print_json([asdict(match) for match in matches])
+        for match in matches:
+            print_json(asdict(match))
     else:
-        rows = [(f"{match.similarity:.3f}", match.label, str(match.item_id)) for match in matches]
-        print_table(("similarity", "label", "item"), rows)
+        rows = [(f"{match.similarity:.3f}", str(match.item_id), match.label) for match in matches]
+        print_table(("similarity", "item", "label"), rows)
 
 
 def list_items(
@@ -51,29 +45,34 @@ def list_items(
     label: Annotated[str | None, typer.Option(help="List the items of this label.", show_default=False)] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the labels of a gallery and how many items each has, or the items of one label.
+    """List labels, or the items of one label.
 
     Example: shitu-edge gallery list shop.gallery --label "Oat milk 1 l"
     """
     with Gallery.open(gallery, background=False) as opened:
         if label is None:
-            counts = opened.label_counts()
-            if as_json:
-                print_json(counts)
-            else:
-                print_table(("count", "label"), [(str(count), name) for name, count in counts.items()])
+            _print_labels(opened.label_counts(), as_json)
             return
-        entries = opened.items(label)
-    if not entries:
-        raise GalleryError(f"{gallery}: has no label {label!r}; `gallery list` shows them")
+        items = opened.items(label)
+    if not items:
+        raise GalleryError(f"{gallery} has no label {label!r}; `gallery list {gallery}` lists its labels")
     if as_json:
-        print_json([asdict(entry) for entry in entries])
+        for item in items:
+            print_json(asdict(item))
     else:
-        print_table(("item", "source"), [(str(entry.id), entry.source) for entry in entries])
+        print_table(("item", "source"), [(str(item.id), item.source) for item in items])
+
+
+def _print_labels(counts: dict[str, int], as_json: bool) -> None:
+    if as_json:
+        for name, number in counts.items():
+            print_json({"label": name, "items": number})
+    else:
+        print_table(("items", "label"), [(str(number), name) for name, number in counts.items()])
 
 
 def info(gallery: GalleryArgument, as_json: AsJson = False) -> None:
-    """Show a gallery at a glance.
+    """Show a gallery's revision, size, extractor and index.
 
     Example: shitu-edge gallery info shop.gallery
     """

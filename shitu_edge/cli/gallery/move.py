@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -16,146 +19,177 @@ from ...gallery.transfer.folder import export_folder, import_folder
 from ...gallery.transfer.intake import take_in
 from ...gallery.transfer.patch import apply_patch, write_patch
 from ...system.cpu import read_cpu
-from ..options import Author, Engine, GalleryArgument, Models, Note, author_or_user, extractor_of, open_recognizer
-from ..printing import print_line, print_message
-from ..tables import progress_bar
-from .look import print_state
-
-NewOrOld = Annotated[
-    Path, typer.Argument(metavar="GALLERY", help="Gallery file: is made where there is none, else added to.")
-]
+from ..options import (
+    AsJson,
+    Author,
+    Engine,
+    GalleryArgument,
+    Models,
+    NewGalleryArgument,
+    Note,
+    author_or_user,
+    extractor_of,
+    open_recognizer,
+)
+from ..printing import count, print_line, print_note
+from ..tables import print_json, progress_bar
+from .outcome import print_outcome
 
 
 def copy(
     gallery: GalleryArgument,
-    target: Annotated[Path, typer.Argument(metavar="TARGET", help="The new file.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="New gallery file; must not exist.")],
+    as_json: AsJson = False,
 ) -> None:
-    """Copy a gallery with its index, also while it is in use.
+    """Copy a gallery with its index, even while it is in use.
 
-    Example: shitu-edge gallery copy shop.gallery /media/usb/shop.gallery
+    Example: shitu-edge gallery copy shop.gallery -o /media/usb/shop.gallery
     """
     with Gallery.open(gallery, background=False) as opened:
-        opened.copy(target)
-    print_line(f"{target}: a copy of {gallery}")
+        opened.copy(out)
+    with Gallery.open(out, background=False) as copied:
+        print_outcome(as_json, out, copied, f"copied from {gallery}", copied_from=gallery)
 
 
 def patch(
     gallery: GalleryArgument,
     revisions: Annotated[
-        str, typer.Argument(metavar="BASE..[HEAD]", help="The revision to start from, and the one to arrive at.")
+        str,
+        typer.Argument(metavar="BASE..[HEAD]", help="Revision of the copies, and revision to bring them to."),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The patch file.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Patch file to write.")],
+    as_json: AsJson = False,
 ) -> None:
-    """Write what changed between two revisions into a file, for copies of the gallery on other machines.
+    """Write the changes between two revisions to a file. `gallery apply` brings copies elsewhere up to date with it.
 
     Example: shitu-edge gallery patch shop.gallery 7..9 -o week-12.patch
     """
     base, head = _range(revisions)
     with Gallery.open(gallery, background=False) as opened:
         info = write_patch(opened, base, opened.revision if head is None else head, out)
-    print_line(
-        f"{out}: revisions {info.base} to {info.head}, {info.added} added, {info.removed} removed, "
-        f"{info.bytes / 1e3:,.0f} kB"
-    )
+    if as_json:
+        print_json({"gallery": gallery, "out": out, **asdict(info)})
+    else:
+        print_line(
+            f"{out}: revisions {info.base} to {info.head}, {info.added} added, {info.removed} removed, "
+            f"{info.bytes / 1e3:,.0f} kB"
+        )
 
 
 def apply(
     gallery: GalleryArgument,
-    patch_file: Annotated[Path, typer.Argument(metavar="PATCH", help="A file that `gallery patch` wrote.")],
+    patch_file: Annotated[Path, typer.Argument(metavar="PATCH", help="File written by `gallery patch`.")],
+    as_json: AsJson = False,
 ) -> None:
-    """Bring a copy of a gallery to the revision of a patch; all of it or, when anything is wrong, nothing.
+    """Apply a patch to a copy of a gallery. On any error nothing is changed.
 
     Example: shitu-edge gallery apply shop.gallery week-12.patch
     """
     with Gallery.open(gallery, background=False) as opened:
         info = apply_patch(opened, patch_file)
-        if info is None:
-            print_line(f"{gallery}: has the patch already, and is at revision {opened.revision}")
-            return
-    _bring_up_to_date(gallery, f"{info.added} added, {info.removed} removed")
+    added, removed = (info.added, info.removed) if info else (0, 0)
+    what = f"{added} added, {removed} removed" if info else "already has this patch"
+    with _up_to_date(gallery) as opened:
+        print_outcome(as_json, gallery, opened, what, applied=info is not None, added=added, removed=removed)
 
 
 def export(
     gallery: GalleryArgument,
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Is made, and must not be there.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Output folder; must not exist.")],
     images: Annotated[
         Path | None,
-        typer.Option(help="Copy the images too: the folder in which they are found.", show_default=False),
+        typer.Option(metavar="DIR", help="Copy the items' images too, from this folder.", show_default=False),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Write a gallery's items as files that other programs read: labels.tsv, embeddings.npy, gallery.json.
+    """Export items as files for other programs. These are labels.tsv, embeddings.npy and gallery.json.
 
-    Example: shitu-edge gallery export shop.gallery shop-export/ --images products/
+    Example: shitu-edge gallery export shop.gallery -o shop-export/ --images products/
     """
     if images and not images.is_dir():
         raise typer.BadParameter(f"there is no folder {images}", param_hint="--images")
     with Gallery.open(gallery, background=False) as opened, progress_bar() as report:
-        copied = export_folder(opened, folder, images=images, progress=partial(report, "items"))
+        copied = export_folder(opened, out, images=images, progress=partial(report, "items"))
         items = len(opened)
-    print_line(f"{folder}: {items} items" + (f", {copied} with their images" if images else ""))
+    if as_json:
+        print_json({"gallery": gallery, "out": out, "items": items, "images": copied})
+    else:
+        print_line(f"{out}: {count(items, 'item')}" + (f", {copied} with their images" if images else ""))
 
 
 def import_(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="What `gallery export` wrote.")],
-    gallery: NewOrOld,
+    gallery: NewGalleryArgument,
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder written by `gallery export`.")],
     note: Note = "",
     author: Author = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Take in an exported folder.
+    """Import an exported folder into a gallery.
 
-    Example: shitu-edge gallery import shop-export/ shop.gallery
+    Example: shitu-edge gallery import shop.gallery shop-export/
     """
     added = import_folder(folder, gallery, author=author_or_user(author), note=note)
-    _bring_up_to_date(gallery, f"{added} items added")
+    with _up_to_date(gallery) as opened:
+        print_outcome(as_json, gallery, opened, f"{count(added, 'item')} added", added=added)
 
 
 def import_paddleclas(
+    gallery: NewGalleryArgument,
     index: Annotated[
-        Path, typer.Argument(metavar="INDEX", help="A folder with vector.index and id_map.pkl or id_map.yaml.")
+        Path, typer.Argument(metavar="INDEX", help="Folder with vector.index and id_map.pkl or id_map.yaml.")
     ],
-    gallery: NewOrOld,
     models: Models = None,
     images: Annotated[
         Path | None,
-        typer.Option(help="The folder of the index's images, to check by some that the bundle is the right one."),
+        typer.Option(
+            metavar="DIR",
+            help="Folder of the index's images. Some of them are embedded to check that the bundle is the right one. "
+            "[default: not checked]",
+            show_default=False,
+        ),
     ] = None,
     note: Note = "",
     author: Author = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Take in a gallery of PaddleClas or PaddleX, without their software; pickles are read, never run.
+    """Import an index of PaddleClas or PaddleX.
 
-    The bundle must hold the extractor that the index was built with. Vectors of another one look just alike, so check
-    with --images if the images are at hand.
+    Their software is not needed; pickles are parsed, never executed. The bundle must hold the extractor that built the
+    index. Vectors of another extractor look the same, so pass --images if you have the images.
 
-    Example: shitu-edge gallery import-paddleclas index/ shop.gallery --models models/ppshitu-v2
+    Example: shitu-edge gallery import-paddleclas shop.gallery index/ --models models/ppshitu-v2
     """
     extractor = extractor_of(models)
     found = read_paddle_index(index)
-    if found.vectors.shape[1] != extractor.dim:
+    dim = found.vectors.shape[1]
+    if dim != extractor.dim:
         raise GalleryError(
-            f"{index}: holds vectors of {found.vectors.shape[1]} numbers, the extractor {extractor.extractor} gives "
-            f"{extractor.dim}; name the bundle of the one it was built with"
+            f"{index} holds vectors of {dim} numbers, but extractor {extractor.extractor} gives {extractor.dim}: "
+            "use --models to name the bundle that built the index"
         )
     items = list(map(NewGalleryItem, found.labels, found.sources, found.vectors))
+    checked = None
     if images:
         with open_recognizer(models, None, Engine.auto, None, None) as recognizer:
             checked = check_vectors(recognizer, items, images)
-        print_message(f"{checked} images give the vectors of the index")
+        print_note(f"{count(checked, 'image')} checked: the bundle gives the vectors of the index")
     added = take_in(
         gallery, extractor, items, author=author_or_user(author), note=note or f"imported from {index.name}"
     )
-    _bring_up_to_date(gallery, f"{added} items added")
+    with _up_to_date(gallery) as opened:
+        print_outcome(as_json, gallery, opened, f"{count(added, 'item')} added", added=added, checked=checked)
 
 
 def push(
     gallery: GalleryArgument,
     uri: Annotated[str, typer.Argument(metavar="URI", help="http://host:19530, or a .db file for Milvus Lite.")],
-    collection: Annotated[str, typer.Option(help="The collection's name; it is made where it is missing.")] = "shitu",
+    collection: Annotated[str, typer.Option(metavar="NAME", help="Collection; created if missing.")] = "shitu",
     token: Annotated[
-        str, typer.Option(envvar="MILVUS_TOKEN", help="For servers that ask for one.", show_default=False)
+        str, typer.Option(envvar="MILVUS_TOKEN", help="Token, if the server requires one.", show_default=False)
     ] = "",
+    as_json: AsJson = False,
 ) -> None:
-    """Bring a Milvus collection to the gallery's revision; only what has changed is sent.
+    """Update a Milvus collection from a gallery. Only changes are sent.
 
     Example: shitu-edge gallery push shop.gallery http://milvus:19530
     """
@@ -163,7 +197,11 @@ def push(
 
     with Gallery.open(gallery, background=False) as opened, progress_bar() as report:
         done = push_to_milvus(opened, uri, collection, token=token, progress=partial(report, "items"))
-    print_line(f"{uri}, {collection}: at revision {done.revision}, {done.added} added, {done.removed} removed")
+    if as_json:
+        record = {"revision": done.revision, "added": done.added, "removed": done.removed}
+        print_json({"gallery": gallery, "uri": uri, "collection": collection, **record})
+    else:
+        print_line(f"{uri}, {collection}: at revision {done.revision}, {done.added} added, {done.removed} removed")
 
 
 def _range(text: str) -> tuple[int, int | None]:
@@ -173,12 +211,13 @@ def _range(text: str) -> tuple[int, int | None]:
             raise ValueError
         return int(base), int(head) if head else None
     except ValueError:
-        raise typer.BadParameter(f"expected BASE..HEAD or BASE.., found {text!r}") from None
+        raise typer.BadParameter(f"expected revisions as BASE..HEAD or BASE.., found {text!r}") from None
 
 
-def _bring_up_to_date(path: Path, what: str) -> None:
-    """Have the index follow what was just done, where it has to, and say what it was."""
+@contextmanager
+def _up_to_date(path: Path) -> Iterator[Gallery]:
+    """Open a gallery after a change, with its index brought up to date if it needs one."""
     with Gallery.open(path, background=False) as gallery:
         with progress_bar() as report:
             bring_up_to_date(gallery, read_cpu().threads, report)
-        print_state(path, gallery, what)
+        yield gallery

@@ -520,7 +520,7 @@ def test_a_folder_of_another_extractor(folder: Path, tmp_path: Path) -> None:
     ) as gallery:
         gallery.add(new_items(unit_rows(2)))
     before = _facts(tmp_path / "other")
-    with pytest.raises(FingerprintError, match="was made with the extractor big"):
+    with pytest.raises(FingerprintError, match="was made with extractor big"):
         import_folder(folder, tmp_path / "other")
     assert _facts(tmp_path / "other") == before
 
