@@ -57,7 +57,9 @@ def evaluate_gallery(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure how well a gallery recognizes: retrieval, names against false accepts, boxes and baskets.
+    """Measure how well a gallery recognizes.
+
+    Retrieval, labels against false accepts and, for images with boxes, detections and whole baskets.
 
     Labels that the gallery does not have count as unknown objects. With boxes, photos are also recognized as a whole.
 
@@ -70,8 +72,8 @@ def evaluate_gallery(
     if style is Style.paddleclas and photos is None:
         raise typer.BadParameter("expected QUERIES with --as paddleclas")
     with (
-        Gallery.open(path, background=False) as gallery,
-        open_recognizer(models, gallery, engine, precision, threads) as recognizer,
+        Gallery.open(gallery, background=False) as opened,
+        open_recognizer(models, opened, engine, precision, threads) as recognizer,
         progress_bar() as report,
     ):
         if style is Style.paddleclas:
@@ -79,9 +81,9 @@ def evaluate_gallery(
             _print_recalls(recalls, as_json)
             return
         if photos is None:
-            evaluation = leave_one_out(recognizer, gallery, progress=report)
+            evaluation = leave_one_out(recognizer, opened, progress=report)
         else:
-            evaluation = evaluate(recognizer, gallery, photos, crop=crop, progress=report)
+            evaluation = evaluate(recognizer, opened, photos, crop=crop, progress=report)
     if html_to:
         write_aside(html_to, page(evaluation).encode())
     if draw_to:

@@ -168,7 +168,7 @@ def test_copies_leave_the_image_behind(recognizer: Recognizer, copied: Callable[
 
 def test_the_image_is_not_among_an_answers_values(recognizer: Recognizer) -> None:
     answer = recognizer.recognize(upright(), **STRICT)
-    assert set(answer.as_dict()) == {"items", "dropped", "width", "height", "stage_ms", "made_by"}
+    assert set(answer.as_dict()) == {"items", "dropped", "width", "height", "stage_ms", "made_by", "calibration"}
     assert "_cut" not in repr(answer)
 
 

@@ -1,0 +1,129 @@
+"""Recognition by a calibrated threshold, and what overrides it; the command that shows it."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from shitu_edge import NewGalleryItem, Recognizer
+from shitu_edge.errors import OptionError
+from tests.gallery.rows import unit
+from tests.networks import DIM
+from tests.shell import Shell
+from tests.test_recognizer import BLUE, GREEN, RED, product, scene
+
+IMAGE = scene((1, 1, RED), (5, 5, BLUE))
+
+
+@pytest.fixture
+def path(tiny_bundle: Path, tmp_path: Path) -> Path:
+    """A gallery of 40 drawn products beside a red and a green one."""
+    path = tmp_path / "shop.gallery"
+    with Recognizer.open(tiny_bundle) as embedder, embedder.create_gallery(path) as gallery:
+        rows = unit(np.random.default_rng(0).normal(size=(40, DIM)))
+        gallery.add(NewGalleryItem(f"product {number}", "", row) for number, row in enumerate(rows))
+        gallery.add(
+            NewGalleryItem(name, "", embedder.embed(product(color))[0])
+            for name, color in (("red", RED), ("green", GREEN))
+        )
+    return path
+
+
+@pytest.fixture
+def recognizer(tiny_bundle: Path, path: Path) -> Iterator[Recognizer]:
+    with Recognizer.open(tiny_bundle, path) as opened:
+        yield opened
+
+
+def test_calibrated_threshold_decides(recognizer: Recognizer) -> None:
+    answer = recognizer.recognize(IMAGE, max_false_accept=0.1)
+    assert answer.calibration is not None
+    assert (answer.calibration.state, answer.calibration.products) == ("calibrated", 42)
+    assert answer.calibration == recognizer.calibration(0.1)
+    assert answer.items
+    for item in answer.items:
+        assert item.score is not None
+        assert (item.score >= (answer.calibration.threshold or 2)) == (item.decision == "accepted")
+        assert item.score <= (item.similarity or -1)
+        assert len(item.matches) == recognizer.policy.neighbors
+    assert "red" in {item.label for item in answer.items}
+    assert pickle.loads(pickle.dumps(answer)).calibration == answer.calibration
+    assert answer.as_dict()["calibration"]["state"] == "calibrated"
+
+
+def test_stricter_rate_names_no_more(recognizer: Recognizer) -> None:
+    named = [
+        sum(item.decision == "accepted" for item in recognizer.recognize(IMAGE, max_false_accept=rate).items)
+        for rate in (0.001, 0.05, 0.5)
+    ]
+    assert named == sorted(named)
+
+
+def test_policy_without_a_rate_is_not_calibrated(recognizer: Recognizer) -> None:
+    answer = recognizer.recognize(IMAGE)
+    assert answer.calibration is None
+    assert recognizer.calibration() is None
+    assert all(item.score is None for item in answer.items)
+
+
+def test_threshold_of_a_call_takes_the_place_of_a_calibrated_one(recognizer: Recognizer) -> None:
+    with pytest.raises(OptionError, match="either a threshold or max_false_accept"):
+        recognizer.recognize(IMAGE, threshold=0.5, max_false_accept=0.1)
+    assert recognizer.recognize(IMAGE, threshold=0.5).calibration is None
+
+
+@pytest.mark.parametrize("rate", [0, 1, -0.1, float("nan"), "x"])
+def test_rate_out_of_range_is_refused(recognizer: Recognizer, rate: float) -> None:
+    with pytest.raises(OptionError, match="max_false_accept"):
+        recognizer.recognize(IMAGE, max_false_accept=rate)
+
+
+def test_promise_that_cannot_be_kept_is_refused(recognizer: Recognizer) -> None:
+    with pytest.raises(OptionError, match="from 42 products"):
+        recognizer.recognize(IMAGE, max_false_accept=0.01, confidence=0.9)
+
+
+def test_small_gallery_falls_back_and_says_so(recognizer: Recognizer) -> None:
+    recognizer.gallery.remove(range(1, 31))
+    answer = recognizer.recognize(IMAGE, max_false_accept=0.1)
+    assert answer.calibration is not None
+    assert (answer.calibration.state, answer.calibration.threshold) == ("uncalibrated", None)
+    expected = recognizer.recognize(IMAGE)
+    assert [(item.label, item.decision) for item in answer.items] == [
+        (item.label, item.decision) for item in expected.items
+    ]
+
+
+def test_command(shell: Shell, path: Path) -> None:
+    done = shell("calibrate", path)
+    assert (done.code, done.err) == (0, "")
+    assert "42" in done.out
+    assert "more products needed" in done.out
+    lines = [json.loads(line) for line in shell("calibrate", path, "--json").out.splitlines()]
+    assert [line["max_false_accept"] for line in lines] == [0.01, 0.02, 0.05, 0.1]
+    assert {line["schema_version"] for line in lines} == {1}
+    refused = shell("calibrate", path, "--max-false-accept", "0.001", "--confidence", "0.9")
+    assert refused.code == 1
+    assert "cannot be promised from 42 products" in refused.err
+    assert shell("calibrate", path, "--max-false-accept", "2").code == 2
+
+
+def test_command_with_too_few_products(shell: Shell, path: Path, recognizer: Recognizer) -> None:
+    recognizer.gallery.remove(range(1, 31))
+    done = shell("calibrate", path)
+    assert done.code == 0
+    assert "too few for a threshold" in done.out
+    assert json.loads(shell("calibrate", path, "--json").out.splitlines()[0])["threshold"] is None
+
+
+def test_recognize_by_a_rate(shell: Shell, tiny_bundle: Path, path: Path, tmp_path: Path) -> None:
+    from PIL import Image
+
+    Image.fromarray(IMAGE).save(tmp_path / "scene.png")
+    done = shell("recognize", path, "scene.png", "-m", tiny_bundle, "--max-false-accept", "0.1", "--json")
+    assert json.loads(done.out)["calibration"]["state"] == "calibrated", done.err
