@@ -29,8 +29,8 @@ def _lines(manifest: Manifest, receipt: Receipt) -> Iterator[str]:
     yield "## Settings"
     yield ""
     detector, policy = manifest.detector, manifest.policy
-    yield f"Boxes count from a score of {detector.score_threshold}, at most {detector.max_boxes} per image. A product is named"
-    yield f"from a cosine of {policy.similarity_threshold}; an item drops others that it overlaps by more than"
+    yield f"Boxes count from a score of {detector.score_threshold}, at most {detector.max_boxes} per image. A product"
+    yield f"is named from a cosine of {policy.similarity_threshold}; an item drops others that it overlaps by more than"
     yield f"{policy.suppression_iou:.0%}. (PP-ShiTu: 0.2, 5, 0.5, 5%.)"
     yield ""
     yield f"Measured on {receipt.images}; all figures are in [`{RECEIPT}`]({RECEIPT}). Open it with"
