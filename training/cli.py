@@ -12,6 +12,8 @@ import torch
 import typer
 from shitu_edge_export.command import options_of
 
+from shitu_edge.errors import ShituError
+
 from .checkpoint import load_checkpoint, save_checkpoint
 from .detector.options import DetectorOptions, Source
 from .detector.train import train_detector
@@ -287,6 +289,6 @@ def main() -> None:
     """Run the command line: 0 done, 1 failed, 2 wrong usage."""
     try:
         app()
-    except (ValueError, OSError) as error:
+    except (ShituError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)

@@ -6,7 +6,6 @@ import gzip
 import io
 import os
 import tarfile
-import tempfile
 import zlib
 from pathlib import Path
 from typing import IO, NoReturn, cast
@@ -14,6 +13,7 @@ from typing import IO, NoReturn, cast
 from shitu_edge.system.files import open_regular
 
 from .errors import ExportError
+from .folders import appearing
 
 _MAX_BYTES = 1 << 30
 _MAX_MEMBERS = 1000
@@ -36,17 +36,10 @@ def extract(archive: Path, folder: Path, *, limit_bytes: int = _MAX_BYTES) -> No
             or leads elsewhere; or there is no room. Nothing is left of it.
     """
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with (
-            open_regular(archive) as stream,
-            tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as scratch,
-        ):
-            hidden = Path(scratch, "new")
-            hidden.mkdir()
+        with open_regular(archive) as stream, appearing(folder) as hidden:
             _unpack(stream, archive, hidden, limit_bytes)
             if not any(path.is_file() for path in hidden.rglob("*")):
                 raise ExportError(f"{archive} holds no files")
-            os.rename(hidden, folder)
     except _DAMAGED as error:
         what = f"{archive} is damaged, cut off or not a .tar or .tar.gz archive"
         raise ExportError(f"{what} ({ascii(error)[:200]}); load it again") from error

@@ -29,11 +29,11 @@ def _lines(manifest: Manifest, receipt: Receipt) -> Iterator[str]:
     yield "## Settings"
     yield ""
     detector, policy = manifest.detector, manifest.policy
-    yield f"Boxes from a score of {detector.score_threshold} on, at most {detector.max_boxes}; a product is named from"
-    yield f"a cosine of {policy.similarity_threshold} on, and drops others that it overlaps by more than"
+    yield f"Boxes count from a score of {detector.score_threshold}, at most {detector.max_boxes} per image. A product"
+    yield f"is named from a cosine of {policy.similarity_threshold}; an item drops others that it overlaps by more than"
     yield f"{policy.suppression_iou:.0%}. (PP-ShiTu: 0.2, 5, 0.5, 5%.)"
     yield ""
-    yield f"Measured on {receipt.images}; everything in [`{RECEIPT}`]({RECEIPT}). Open it with"
+    yield f"Measured on {receipt.images}; all figures are in [`{RECEIPT}`]({RECEIPT}). Open it with"
     yield f'`Recognizer.open("{manifest.name}")` or `shitu-edge recognize GALLERY IMAGES --models {manifest.name}`.'
 
 

@@ -13,12 +13,12 @@ from .errors import ExportError
 
 
 @contextmanager
-def appearing(out: Path, marker: str) -> Iterator[Path]:
+def appearing(out: Path, marker: str | None = None) -> Iterator[Path]:
     """Yield a folder beside `out` to fill; it becomes `out` when the block ends well, and is removed when it does not.
 
     Args:
-        out: a folder that is there already is replaced if it holds a file `marker`, as an earlier result does.
-        marker: name of that file.
+        out: may exist if it is empty, or an earlier result, which is replaced.
+        marker: name of a file that earlier results hold; None if they are not to be replaced.
 
     Raises:
         ExportError: something else is at `out`, or its parent cannot be written.
@@ -48,10 +48,11 @@ def appearing(out: Path, marker: str) -> Iterator[Path]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _require_free(out: Path, marker: str) -> None:
+def _require_free(out: Path, marker: str | None) -> None:
     empty = out.is_dir() and not any(out.iterdir())
-    if out.exists() and not (out / marker).is_file() and not empty:
-        raise ExportError(f"{out}: is in the way, and no earlier result (it holds no {marker}); name another folder")
+    if out.exists() and not empty and not (marker and (out / marker).is_file()):
+        hint = f", and is not an earlier result: it has no {marker}" if marker else ""
+        raise ExportError(f"{out} is in the way{hint}; name another folder")
 
 
 @contextmanager

@@ -235,7 +235,7 @@ def test_what_is_there_is_not_touched(tmp_path: Path) -> None:
     (tmp_path / "mine").write_bytes(b"mine")
     before = sorted(tmp_path.rglob("*"))
     for folder in (tmp_path, tmp_path / "mine", tmp_path / "mine" / "folder"):
-        with pytest.raises(ExportError, match="cannot be unpacked into"):
+        with pytest.raises(ExportError, match=r"is in the way; name another|cannot be written"):
             extract(tmp_path / "archive", folder)
     assert sorted(tmp_path.rglob("*")) == before
 

@@ -55,7 +55,7 @@ def test_settings_and_notes_of_the_maker(made: Path) -> None:
     assert manifest.policy == DecisionPolicy(similarity_threshold=0.6, suppression_iou=0.1, whole_image="fallback")
     card = (made / "README.md").read_text(encoding="utf-8")
     assert card.endswith("\n\n## Data\n\nNobody's.\n")
-    assert "score of 0.25 on, at most 7" in card
+    assert "score of 0.25, at most 7" in card
 
 
 def test_the_receipt_covers_every_form_on_every_engine_that_reads_it(made: Path) -> None:

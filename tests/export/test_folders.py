@@ -103,7 +103,7 @@ def test_something_else_is_in_the_way(parent: Path) -> None:
     for name in ("photos", "file", "neighbor"):
         with (
             pytest.raises(
-                ExportError, match=rf"{name}: is in the way, and no earlier result \(it holds no bundle\.json\)"
+                ExportError, match=rf"{name} is in the way, and is not an earlier result: it has no bundle\.json"
             ),
             appearing(parent / name, MARKER),
         ):

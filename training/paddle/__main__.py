@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from shitu_edge.errors import ShituError
+
 from .hand_over import Report, hand_over_detector, hand_over_extractor
 from .parcel import Network
 from .take_back import take_back
@@ -48,7 +50,7 @@ def main() -> None:
     """Run the command line: 0 done, 1 failed, 2 wrong usage."""
     try:
         app()
-    except (ValueError, OSError) as error:
+    except (ShituError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
 

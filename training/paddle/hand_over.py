@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ import numpy as np
 import paddle
 import yaml
 from numpy.typing import NDArray
+from shitu_edge_export.folders import appearing
 
 from .copying import copy_weights
 from .definitions import build_detector, build_extractor
@@ -27,6 +26,7 @@ _ROUNDINGS = 4
 
 _MEAN, _STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 _CUBIC = 2
+_REPORT = "parity.json"
 _PACKAGES = ("paddlepaddle", "paddleclas", "paddledet")
 
 Report = dict[str, Any]
@@ -60,27 +60,17 @@ def hand_over_extractor(parcel: Path, out: Path) -> Report:
         {"NormalizeImage": {"scale": "1.0/255.0", "mean": _MEAN, "std": _STD, "order": "hwc"}},
         {"ToCHWImage": None},
     ]
-    with _folder_beside(out) as folder:
+    with appearing(out, _REPORT) as folder:
         save(network, {"x": (None, 3, given.height, given.width)}, folder)
         _write_yaml(folder / "inference.yml", {"PreProcess": {"transform_ops": steps}})
-        return _finish(given, {"network": found, "inference model": run_extractor(folder, given.images)}, folder, out)
+        return _finish(given, {"network": found, "inference model": run_extractor(folder, given.images)}, folder)
 
 
 def hand_over_detector(parcel: Path, out: Path) -> Report:
     """Make a Paddle inference model of a detector's weights, with PaddleDetection's definitions.
 
-    It decodes and suppresses as PP-ShiTu's mainbody detector; compared are the head's scores and distances.
-
-    Args:
-        parcel: folder of `export_weights`.
-        out: folder for `inference.pdmodel`, `inference.pdiparams`, `infer_cfg.yml` (how its input is made, as
-            PaddleDetection describes it) and `parity.json`.
-
-    Returns:
-        The content of `parity.json`.
-
-    Raises:
-        ValueError: the weights do not fit, or Paddle's answers differ from PyTorch's.
+    It decodes and suppresses as PP-ShiTu's mainbody detector; compared are the head's scores and distances. The input
+    is described by `infer_cfg.yml`. For the rest see `hand_over_extractor`.
     """
     given = Parcel.read(parcel, "detector")
     network = build_detector(**given.facts)
@@ -106,29 +96,22 @@ def hand_over_detector(parcel: Path, out: Path) -> Report:
         "Preprocess": steps,
         "label_list": ["product"],
     }
-    with _folder_beside(out) as folder:
+    with appearing(out, _REPORT) as folder:
         save(network, {"image": (1, 3, given.height, given.width), "scale_factor": (1, 2)}, folder)
         _write_yaml(folder / "infer_cfg.yml", described)
-        return _finish(given, {"network": found, "inference model": run_detector(folder, given.images)}, folder, out)
+        return _finish(given, {"network": found, "inference model": run_detector(folder, given.images)}, folder)
 
 
 def _joined(levels: Sequence[Any]) -> NDArray[np.float32]:
     return np.concatenate([level.numpy()[0] for level in levels])
 
 
-@contextmanager
-def _folder_beside(out: Path) -> Iterator[Path]:
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:
-        yield Path(folder)
-
-
 def _write_yaml(path: Path, content: Mapping[str, Any]) -> None:
     path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
 
 
-def _finish(given: Parcel, found: Mapping[str, Arrays], folder: Path, out: Path) -> Report:
-    """Compare, describe, and let the files appear in `out`."""
+def _finish(given: Parcel, found: Mapping[str, Arrays], folder: Path) -> Report:
+    """Compare and describe."""
     differences = {
         f"{name} by the {where}": np.abs(value - given.answers[name]).reshape(len(value), -1).max(1)
         for where, answers in found.items()
@@ -152,8 +135,5 @@ def _finish(given: Parcel, found: Mapping[str, Arrays], folder: Path, out: Path)
         for picture, value, limit in zip(given.pictures, values, limits[name.partition(" ")[0]], strict=True):
             if not value <= limit:
                 raise ValueError(f"{name} is {value:.2g} off PyTorch's on {picture}, more than {limit:.2g}")
-    (folder / "parity.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    out.mkdir(exist_ok=True)
-    for path in folder.iterdir():
-        path.replace(out / path.name)
+    (folder / _REPORT).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     return report

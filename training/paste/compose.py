@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from shitu_edge.imaging.resample import Pixels
 
+from ..render.sprite import shared
 from .cutouts import BOARD, Cutout
 from .masks import Plane
 
@@ -79,7 +80,7 @@ def place(rng: np.random.Generator, canvas: Canvas, cutout: Cutout, pose: Pose) 
     canvas.areas.append(int((alpha > 0.5).sum()))
     number = len(canvas.areas) - 1
     _cast_shadow(rng, canvas, alpha, left, top, pose)
-    region = _shared(canvas.owner.shape, alpha.shape, left, top)
+    region = shared(canvas.owner.shape, alpha.shape, left, top)
     if region is None:
         return
     here, there = region
@@ -132,21 +133,10 @@ def _cast_shadow(rng: np.random.Generator, canvas: Canvas, alpha: Plane, left: i
         margin = round(3 * sigma)
         shadow = cv2.copyMakeBorder(shape, margin, margin, margin, margin, cv2.BORDER_CONSTANT, value=0)
         shadow = cv2.GaussianBlur(shadow, (0, 0), sigma)
-        region = _shared(canvas.owner.shape, shadow.shape, x - margin, y - margin)
+        region = shared(canvas.owner.shape, shadow.shape, x - margin, y - margin)
         if region is not None:
             here, there = region
             canvas.pixels[here] *= 1 - np.float32(depth * rng.uniform(0.8, 1.0)) * shadow[there][..., None]
-
-
-def _shared(
-    canvas: tuple[int, ...], patch: tuple[int, ...], left: int, top: int
-) -> tuple[tuple[slice, slice], tuple[slice, slice]] | None:
-    """Return the part that a patch at (left, top) covers, of the canvas and of the patch; None where it is off it."""
-    x0, x1 = max(left, 0), min(left + patch[1], canvas[1])
-    y0, y1 = max(top, 0), min(top + patch[0], canvas[0])
-    if x0 >= x1 or y0 >= y1:
-        return None
-    return (slice(y0, y1), slice(x0, x1)), (slice(y0 - top, y1 - top), slice(x0 - left, x1 - left))
 
 
 def _gain(rng: np.random.Generator, behind: Plane) -> Plane:

@@ -7,6 +7,7 @@ import numpy as np
 
 from shitu_edge.imaging.resample import Pixels
 
+from ..render.camera import jpeg, motion
 from .masks import Plane
 
 
@@ -25,21 +26,6 @@ def camera(rng: np.random.Generator, pixels_rgb: Plane) -> Pixels:
     if rng.random() < 0.3:
         image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.6))
     elif rng.random() < 0.2:
-        image = cv2.filter2D(image, -1, _motion(rng))
+        image = cv2.filter2D(image, -1, motion(int(rng.integers(3, 9)), rng.uniform(0, np.pi)))
     image += np.float32(rng.uniform(0.5, 7)) * rng.standard_normal(image.shape, np.float32)
-    bgr = np.clip(image, 0, 255).astype(np.uint8)[..., ::-1]
-    encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(45, 96))])[1]
-    decoded: Pixels = cv2.cvtColor(cv2.imdecode(encoded, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
-    return decoded
-
-
-def _motion(rng: np.random.Generator) -> Plane:
-    """Return the kernel of a short straight movement."""
-    length = int(rng.integers(3, 9))
-    kernel = np.zeros((length, length), np.float32)
-    angle, center = rng.uniform(0, np.pi), (length - 1) / 2
-    reach = center * np.array([np.cos(angle), np.sin(angle)])
-    start, end = np.rint(center - reach).astype(int), np.rint(center + reach).astype(int)
-    cv2.line(kernel, start.tolist(), end.tolist(), 1.0)
-    blurred: Plane = kernel / kernel.sum()
-    return blurred
+    return jpeg(np.clip(image, 0, 255).astype(np.uint8), int(rng.integers(45, 96)))

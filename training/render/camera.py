@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from shitu_edge.imaging.resample import Pixels
 
@@ -50,14 +51,19 @@ def _blurred(rng: np.random.Generator, image: Pixels, strength: float) -> Pixels
         image = cv2.GaussianBlur(image, (0, 0), 0.3 + coarse * float(rng.uniform(0.1, 1.0)))
     elif pick < 0.48 * strength:
         length = 2 + round(coarse * float(rng.uniform(1, 5)))
-        kernel = np.zeros((length, length), np.float32)
-        a = float(rng.uniform(0, np.pi))
-        dx, dy = np.cos(a) * (length - 1) / 2, np.sin(a) * (length - 1) / 2
-        middle = (length - 1) / 2
-        start, end = (round(middle - dx), round(middle - dy)), (round(middle + dx), round(middle + dy))
-        cv2.line(kernel, start, end, 1.0, 1)
-        image = cv2.filter2D(image, -1, kernel / kernel.sum())
+        image = cv2.filter2D(image, -1, motion(length, float(rng.uniform(0, np.pi))))
     return image
+
+
+def motion(length: int, angle: float) -> NDArray[np.float32]:
+    """Return the kernel of a short straight movement."""
+    kernel = np.zeros((length, length), np.float32)
+    center = (length - 1) / 2
+    reach = center * np.array([np.cos(angle), np.sin(angle)])
+    start, end = np.rint(center - reach).astype(int), np.rint(center + reach).astype(int)
+    cv2.line(kernel, start.tolist(), end.tolist(), 1.0)
+    blurred: NDArray[np.float32] = kernel / kernel.sum()
+    return blurred
 
 
 def jpeg(image: Pixels, quality: int) -> Pixels:

@@ -11,6 +11,7 @@ from shitu_edge.imaging.resample import Pixels
 from .colors import BLACK, WHITE, Color, ink_on, luminance, mix
 from .design import Design, Slot
 from .pictures import logo, picture
+from .sprite import shared
 from .words import sentence
 from .writing import text_mask
 
@@ -212,26 +213,20 @@ def _fit(canvas: Pixels, mask: Pixels, rect: Rect, ink: Color, edge: Color | Non
 
 def _blend(canvas: Pixels, mask: Pixels, x: int, y: int, color: Color) -> None:
     """Lay a color over the canvas where the mask is; parts outside are cut off."""
-    x1, y1 = max(0, x), max(0, y)
-    x2, y2 = min(canvas.shape[1], x + mask.shape[1]), min(canvas.shape[0], y + mask.shape[0])
-    if x1 >= x2 or y1 >= y2:
-        return
-    share = mask[y1 - y : y2 - y, x1 - x : x2 - x]
-    dye = cv2.merge([cv2.convertScaleAbs(share, alpha=part / 255) for part in color])
-    rest = cv2.merge([255 - share] * 3)
-    canvas[y1:y2, x1:x2] = cv2.add(cv2.multiply(canvas[y1:y2, x1:x2], rest, scale=1 / 255), dye)
+    if windows := shared(canvas.shape, mask.shape, x, y):
+        here, there = windows
+        dye = cv2.merge([cv2.convertScaleAbs(mask[there], alpha=part / 255) for part in color])
+        rest = cv2.merge([255 - mask[there]] * 3)
+        canvas[here] = cv2.add(cv2.multiply(canvas[here], rest, scale=1 / 255), dye)
 
 
 def paste(canvas: Pixels, drawn: Pixels, x: int, y: int, strength: float = 1.0) -> None:
     """Lay an RGBA picture over the canvas; parts outside are cut off."""
-    x1, y1 = max(0, x), max(0, y)
-    x2, y2 = min(canvas.shape[1], x + drawn.shape[1]), min(canvas.shape[0], y + drawn.shape[0])
-    if x1 >= x2 or y1 >= y2:
-        return
-    piece = drawn[y1 - y : y2 - y, x1 - x : x2 - x].astype(np.float32)
-    share = piece[..., 3:] * (strength / 255)
-    part = canvas[y1:y2, x1:x2].astype(np.float32)
-    canvas[y1:y2, x1:x2] = (part + share * (piece[..., :3] - part)).astype(np.uint8)
+    if windows := shared(canvas.shape, drawn.shape, x, y):
+        here, there = windows
+        piece, part = drawn[there].astype(np.float32), canvas[here].astype(np.float32)
+        share = piece[..., 3:] * (strength / 255)
+        canvas[here] = (part + share * (piece[..., :3] - part)).astype(np.uint8)
 
 
 def small_print(canvas: Pixels, design: Design, rng: np.random.Generator, rect: Rect) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from shitu_edge.imaging.resample import Pixels
 
 from .product import Product
-from .sprite import Light, Sprite, View, mask_box
+from .sprite import Light, Sprite, View, mask_box, shared
 
 
 def pose(
@@ -86,11 +86,12 @@ def mirror(canvas: Pixels, sprite: Sprite, x: int, y: int, strength: float) -> N
     height, width = sprite.mask.shape
     deep = height // 3
     top = y + height - round(0.04 * height)
-    x1, x2, y1, y2 = max(0, x), min(canvas.shape[1], x + width), max(0, top), min(canvas.shape[0], top + deep)
-    if x1 >= x2 or y1 >= y2:
+    windows = shared(canvas.shape, (deep, width), x, top)
+    if windows is None:
         return
+    here, there = windows
     paint = cv2.GaussianBlur(sprite.paint[::-1][:deep], (0, 0), 1 + 0.01 * height)
     fade = strength * np.linspace(1, 0, deep)[:, None] * (sprite.mask[::-1][:deep] / 255.0)
-    share = fade[y1 - top : y2 - top, x1 - x : x2 - x, None].astype(np.float32)
-    part = canvas[y1:y2, x1:x2].astype(np.float32)
-    canvas[y1:y2, x1:x2] = (part + share * (paint[y1 - top : y2 - top, x1 - x : x2 - x] - part)).astype(np.uint8)
+    share = fade[there][..., None].astype(np.float32)
+    part = canvas[here].astype(np.float32)
+    canvas[here] = (part + share * (paint[there] - part)).astype(np.uint8)

@@ -80,10 +80,6 @@ class Sprite:
             cv2.warpPerspective(self.mask, matrix, size),
         )
 
-    def box(self) -> tuple[int, int, int, int] | None:
-        """Return x1, y1, x2, y2 of the mask, or None where nothing is seen."""
-        return mask_box(self.mask)
-
     def cut(self, x1: int, y1: int, x2: int, y2: int) -> Sprite:
         """Return a part of the sprite."""
         return Sprite(self.paint[y1:y2, x1:x2], self.through[y1:y2, x1:x2], self.mask[y1:y2, x1:x2])
@@ -98,17 +94,29 @@ def mask_box(mask: Pixels) -> tuple[int, int, int, int] | None:
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
+Window = tuple[slice, slice]
+
+
+def shared(canvas: tuple[int, ...], patch: tuple[int, ...], x: int, y: int) -> tuple[Window, Window] | None:
+    """Return the part that a patch at (x, y) covers, of the canvas and of the patch; None where it is off it."""
+    x1, x2 = max(0, x), min(canvas[1], x + patch[1])
+    y1, y2 = max(0, y), min(canvas[0], y + patch[0])
+    if x1 >= x2 or y1 >= y2:
+        return None
+    return (slice(y1, y2), slice(x1, x2)), (slice(y1 - y, y2 - y), slice(x1 - x, x2 - x))
+
+
 def lay(canvas: Pixels, sprite: Sprite, x: int, y: int) -> None:
     """Lay a sprite over an RGB canvas, its upper left corner at a point; what is outside is cut off."""
-    height, width = sprite.mask.shape
-    x1, y1, x2, y2 = max(0, x), max(0, y), min(canvas.shape[1], x + width), min(canvas.shape[0], y + height)
-    if x1 >= x2 or y1 >= y2:
+    windows = shared(canvas.shape, sprite.mask.shape, x, y)
+    if windows is None:
         return
-    part = sprite.cut(x1 - x, y1 - y, x2 - x, y2 - y)
-    under = canvas[y1:y2, x1:x2]
+    here, there = windows
+    part = Sprite(sprite.paint[there], sprite.through[there], sprite.mask[there])
+    under = canvas[here]
     if part.through.max() and (part.through[part.mask > 200] > 40).any():
         # Glass and liquid turn what is behind them round and blur it.
         blurred = cv2.blur(under[:, ::-1], (7, 3))
         share = (part.mask[..., None] > 127).astype(np.uint8)
         under = under * (1 - share) + blurred * share
-    canvas[y1:y2, x1:x2] = cv2.add(cv2.multiply(under, part.through, scale=1 / 255), part.paint)
+    canvas[here] = cv2.add(cv2.multiply(under, part.through, scale=1 / 255), part.paint)

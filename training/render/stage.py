@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from shitu_edge.imaging.resample import Pixels
 
-from .sprite import Sprite, lay
+from .sprite import Sprite, lay, shared
 
 ENOUGH_SEEN = 0.3
 """Share of a product that must be seen for a box."""
@@ -44,10 +44,9 @@ class Stage:
         if seed is not None:
             number = len(self.placed)
             self.placed.append((seed, float((sprite.mask > 127).sum())))
-        height, width = sprite.mask.shape
-        x1, y1, x2, y2 = max(0, x), max(0, y), min(self.owner.shape[1], x + width), min(self.owner.shape[0], y + height)
-        if x1 < x2 and y1 < y2:
-            self.owner[y1:y2, x1:x2][sprite.mask[y1 - y : y2 - y, x1 - x : x2 - x] > 127] = number
+        if windows := shared(self.owner.shape, sprite.mask.shape, x, y):
+            here, there = windows
+            self.owner[here][sprite.mask[there] > 127] = number
 
     def tilt(self, angle: float) -> None:
         """Turn the whole picture by an angle in radians, and enlarge it so that no corner is empty."""

@@ -12,13 +12,13 @@ import pytest
 
 from training.render.design import KINDS, design_of
 from training.render.product import Product
-from training.render.sprite import Light, View
+from training.render.sprite import Light, View, mask_box
 
 _LIGHT = Light(azimuth=0.4, elevation=0.6, ambient=0.6, direct=0.5, highlights=((0.5, 0.1, 0.5),), seed=3)
 _DIGEST = """
 import hashlib
 from training.render.product import Product
-from training.render.sprite import Light, View
+from training.render.sprite import Light, View, mask_box
 light = Light(azimuth=0.4, elevation=0.6, ambient=0.6, direct=0.5, highlights=((0.5, 0.1, 0.5),), seed=3)
 for seed in range(40, 52):
     sprite = Product.of(seed).draw(View(0.2, 0.1, light), 60)
@@ -75,7 +75,7 @@ def test_every_kind_is_drawn_as_high_as_asked_and_opaque_or_glass(kind: str) -> 
         product = Product(seed, design_of(seed, kind))
         for yaw, pitch in ((0.0, 0.0), (0.7, 0.3), (-2.5, -0.2)):
             sprite = product.draw(View(yaw, pitch, _LIGHT), 90)
-            x1, y1, x2, y2 = sprite.box() or (0, 0, 0, 0)
+            x1, y1, x2, y2 = mask_box(sprite.mask) or (0, 0, 0, 0)
             assert abs(y2 - y1 - 90) <= 6, (seed, yaw, pitch)
             assert x2 - x1 >= 8
             # Where nothing is, everything shines through and nothing is painted.
