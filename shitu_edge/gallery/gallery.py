@@ -452,7 +452,8 @@ def require(name: str, meta: Meta, extractor: str, fingerprint: str) -> None:
     if fingerprint != meta.fingerprint:
         raise FingerprintError(
             f"{name}: was made with extractor {meta.extractor} ({meta.fingerprint[:8]}), but {extractor} "
-            f"({fingerprint[:8]}) is open; use --models to name the bundle it was made with, or build it again"
+            f"({fingerprint[:8]}) is open; use --models to name the bundle it was made with, or build it again",
+            meta.fingerprint,
         )
 
 

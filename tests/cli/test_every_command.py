@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from shitu_edge.cli.main import app
 from shitu_edge.cli.program import ENTRIES
 from shitu_edge.gallery import Gallery
 from tests.cli.test_cli import _commands
+from tests.networks import write_bundle
 from tests.shell import Run, Shell
 from tests.system.test_streams import FAIL, NETWORK, RUNS, SMALL, shop
 from tests.test_recognizer import RED, scene
@@ -157,6 +159,24 @@ def test_without_the_variable_a_missing_gallery_is_wrong_usage(
     done = in_shop(shell, shop)(*arguments)
     assert (done.code, done.out) == (2, "")
     assert words in done.err
+
+
+def test_a_gallery_of_another_bundle_names_that_bundle_if_it_is_installed(
+    shell: Shell, shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = in_shop(shell, shop)
+    run("gallery", "build", "shop.gallery", "products", *NETWORK)
+    other = write_bundle(shop / "other", name="other", weights="f" * 64).folder
+    done = run("recognize", "shop.gallery", "counter.png", "--models", other)
+    assert done.code == 1
+    assert re.fullmatch(
+        r"error: \S*shop\.gallery: was made with extractor tiny extractor \(\w{8}\), but other extractor \(\w{8}\) is "
+        r"open; use --models to name the bundle it was made with, or build it again\n",
+        done.err,
+    )
+    monkeypatch.setenv("SHITU_EDGE_MODELS", str(shop))
+    known = run("gallery", "search", "shop.gallery", "counter.png", "--models", other)
+    assert known.err == done.err.replace("again\n", "again (here: --models tiny)\n")
 
 
 # -- drawings
