@@ -12,7 +12,7 @@ from .. import __version__
 from ..errors import FingerprintError, ShituError, reason_of
 from ..system.streams import close_stdout, open_streams
 from .command import CONTEXT, Quiet, Verbose
-from .printing import print_line, print_message, run, set_up_messages
+from .printing import be_usual, print_line, print_message, run, set_up_messages
 from .program import Program
 
 app = typer.Typer(
@@ -64,6 +64,7 @@ def main() -> None:
         try:
             sys.exit(run(app))
         finally:
+            be_usual()
             close_stdout()
     except BrokenPipeError:  # `shitu-edge ... | head`
         sys.exit(1)
