@@ -131,7 +131,7 @@ def _totals(done: Demo) -> dict[str, int]:
         "products": "products",
         "named": "named",
         "unknown_objects": "strangers",
-        "called_unknown": "unknown",
+        "unknown": "unknown",
         "false_accepts": "invented",
     }
     return {name: sum(getattr(verdict, field) for verdict in done.verdicts) for name, field in counts.items()}
