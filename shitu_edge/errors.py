@@ -65,7 +65,11 @@ class DamagedError(GalleryError):
 
 
 class FingerprintError(GalleryError):
-    """A gallery was made with another extractor than the one in use."""
+    """A gallery holds embeddings of another extractor than the one in use. `expected`: that extractor's fingerprint."""
+
+    def __init__(self, message: str, expected: str = "") -> None:
+        super().__init__(message)
+        self.expected = expected
 
 
 class MisfitError(GalleryError):

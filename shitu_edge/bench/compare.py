@@ -39,7 +39,7 @@ def load_result(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise OptionError(f"{path}: {error.strerror}") from error
     except ValueError as error:
-        raise OptionError(f"{path}: is no result of `shitu-edge bench -o FILE.json`: {error}") from error
+        raise OptionError(f"{path}: is not a result of `shitu-edge bench -o FILE.json`: {error}") from error
     try:
         if stored["schema_version"] == 1:
             stored |= {"schema_version": SCHEMA_VERSION, "images": stored.pop("pictures")}
@@ -48,7 +48,7 @@ def load_result(path: Path) -> dict[str, Any]:
     except (AttributeError, LookupError, TypeError, ValueError):
         known = False
     if not known:
-        raise OptionError(f"{path}: is no result of `shitu-edge bench -o FILE.json` in version {SCHEMA_VERSION}")
+        raise OptionError(f"{path}: is not a result of `shitu-edge bench -o FILE.json`, version {SCHEMA_VERSION}")
     return dict(stored)
 
 

@@ -35,6 +35,17 @@ _NO_FOLDER = Path()
 _DEFAULT = Setup(_NO_FOLDER)
 _TUNE_GALLERY_SIZE = 10_000
 
+
+def _check_size(text: str | None) -> str | None:
+    """Refuse an unreadable --image-size as wrong usage."""
+    try:
+        if text is not None:
+            read_size(text)
+    except OptionError as error:
+        raise typer.BadParameter(str(error)) from error
+    return text
+
+
 Images = Annotated[
     Path | None,
     typer.Option(metavar="PATH", help="Image, or folder of images. [default: the sample scenes]", show_default=False),
@@ -42,7 +53,10 @@ Images = Annotated[
 ImageSize = Annotated[
     str | None,
     typer.Option(
-        metavar="WxH", help="Resize the images to this size in pixels. [default: as they are]", show_default=False
+        metavar="WxH",
+        callback=_check_size,
+        help="Resize the images to this size in pixels. [default: as they are]",
+        show_default=False,
     ),
 ]
 OwnGallery = Annotated[

@@ -131,7 +131,7 @@ def _totals(done: Demo) -> dict[str, int]:
         "products": "products",
         "named": "named",
         "unknown_objects": "unknown_objects",
-        "called_unknown": "unknown",
+        "unknown": "unknown",
         "false_accepts": "false_accepts",
     }
     return {name: sum(getattr(verdict, field) for verdict in done.verdicts) for name, field in counts.items()}

@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from ..errors import ShituError, reason_of
+from ..errors import FingerprintError, ShituError, reason_of
 from ..system.streams import close_stdout, open_streams
 from .command import CONTEXT, Quiet, Verbose
-from .printing import print_line, print_message, run, set_up_messages
+from .printing import be_usual, print_line, print_message, run, set_up_messages
 from .program import Program
 
 app = typer.Typer(
@@ -45,6 +45,16 @@ def _options(
     """Take the options before a command."""
 
 
+def _hint(error: Exception) -> str:
+    """Return the name of the bundle that a gallery was made with, if it is installed here."""
+    if not isinstance(error, FingerprintError) or not error.expected:
+        return ""
+    from .models import bundle_of
+
+    name = bundle_of(error.expected)
+    return f" (here: --models {name})" if name else ""
+
+
 def main() -> None:
     """Run the command line."""
     open_streams()
@@ -54,11 +64,12 @@ def main() -> None:
         try:
             sys.exit(run(app))
         finally:
+            be_usual()
             close_stdout()
     except BrokenPipeError:  # `shitu-edge ... | head`
         sys.exit(1)
     except (ShituError, OSError) as error:  # OSErrors are about files being written
-        print_message(f"error: {reason_of(error)}")
+        print_message(f"error: {reason_of(error)}{_hint(error)}")
         sys.exit(1)
     except KeyboardInterrupt:
         print_message("interrupted")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Annotated
 
@@ -77,7 +78,7 @@ def show(bundle: BundleArgument, as_json: AsJson = False) -> None:
                     for file in files
                     if (opened.folder / file.path).is_file()
                 )
-                names = ", ".join(file.path for file in files)
+                names = " ".join(file.path for file in files)
                 default = "*" if precision == network.default_precision else ""
                 sides = f"{network.input.height} × {network.input.width}"
                 rows.append(
@@ -100,3 +101,12 @@ def verify(bundle: BundleArgument, as_json: AsJson = False) -> None:
         print_json({"folder": opened.folder, "digest": opened.digest, "files": files})
     else:
         print_line(f"{opened.folder}: {count(files, 'file')} verified")
+
+
+def bundle_of(fingerprint: str) -> str | None:
+    """Return the name of an installed bundle with this extractor, None if there is none."""
+    for folder in bundle_folders():
+        with suppress(BundleError):
+            if Bundle.open(folder).manifest.extractor.fingerprint == fingerprint:
+                return folder.name
+    return None

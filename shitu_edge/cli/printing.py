@@ -37,8 +37,13 @@ def set_up_messages() -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(_OneLine("%(levelname)s: %(message)s"))
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
-    _library.setLevel(logging.NOTSET)
     warnings.formatwarning = _warning
+    be_usual()
+
+
+def be_usual() -> None:
+    """Show warnings, notes and progress, as without `be_verbose` and `be_quiet`."""
+    _library.setLevel(logging.NOTSET)
 
 
 def be_verbose() -> None:
@@ -55,7 +60,7 @@ def be_quiet() -> None:
 
 
 def is_quiet() -> bool:
-    """Return whether `be_quiet` was called since `set_up_messages`."""
+    """Return whether `be_quiet` was called and not `be_usual` since."""
     return _library.level >= logging.ERROR
 
 

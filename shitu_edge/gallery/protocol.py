@@ -52,5 +52,6 @@ def require_extractor(gallery: GallerySearch, extractor: str, fingerprint: str) 
     if fingerprint != meta.fingerprint:
         raise FingerprintError(
             f"{gallery}: was made with extractor {meta.extractor} ({meta.fingerprint[:8]}), but {extractor} "
-            f"({fingerprint[:8]}) is open; use --models to name the bundle it was made with, or build it again"
+            f"({fingerprint[:8]}) is open; use --models to name the bundle it was made with, or build it again",
+            meta.fingerprint,
         )

@@ -136,12 +136,23 @@ def test_the_command(setup: Setup, result: Result, shell: Shell, monkeypatch: py
 
 
 def test_the_command_on_bad_input(setup: Setup, shell: Shell) -> None:
-    for arguments, words in (
-        (["--images", "nowhere"], "nowhere: no such folder of images"),
-        (["--image-size", "big"], "expected WIDTHxHEIGHT"),
-        (["--gallery", "nowhere.gallery"], "nowhere.gallery"),
+    for code, arguments, words in (
+        (1, ["--images", "nowhere"], "nowhere: no such folder of images"),
+        (2, ["--image-size", "big"], "expected WIDTHxHEIGHT"),
+        (2, ["-o", "report.txt"], "expected a name that ends in .json, .md or .html, found report.txt"),
+        (1, ["--gallery", "nowhere.gallery"], "nowhere.gallery"),
     ):
         done = shell("bench", "--models", setup.bundle, *arguments)
-        assert done.code == 1
-        assert done.err.count("error: ") == 1
+        assert (done.code, done.out) == (code, "")
+        assert done.err.lower().count("error: ") == 1
         assert words in done.err
+
+
+def test_the_variable_names_the_gallery_unless_a_synthetic_one_is_asked_for(
+    setup: Setup, shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHITU_EDGE_GALLERY", "nowhere.gallery")
+    monkeypatch.setenv("SHITU_EDGE_CACHE", str(setup.keep.parent / "cache"))
+    common = ["bench", "--models", setup.bundle, "--count", 2, "--seconds", 0.1, "--no-cold", "--json"]
+    assert "nowhere.gallery" in shell(*common).err
+    assert json.loads(shell(*common, "--gallery-size", SIZE).out)["gallery_items"] == SIZE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from shitu_edge.cli.main import app
 from shitu_edge.cli.program import ENTRIES
 from shitu_edge.gallery import Gallery
 from tests.cli.test_cli import _commands
+from tests.networks import write_bundle
 from tests.shell import Run, Shell
 from tests.system.test_streams import FAIL, NETWORK, RUNS, SMALL, shop
 from tests.test_recognizer import RED, scene
@@ -30,16 +32,9 @@ ALL_RUNS = RUNS | {("bench",): (*SMALL, "--no-cold", "--seconds", "0.1", "-o", "
 BENCH_FIRST = sorted(ALL_RUNS, key=lambda command: command == ("bench", "compare"))
 
 
-def in_shop(shell: Shell, shop: Path) -> Shell:
-    """Run commands in the shop's folder, whichever fixture changed the folder last."""
-    os.chdir(shop)
-    return shell
-
-
 def test_json_is_one_object_per_line_with_its_version_first(shell: Shell, shop: Path) -> None:
-    run = in_shop(shell, shop)
     for command in BENCH_FIRST:
-        done = run(*command, *ALL_RUNS[command], "--json")
+        done = shell(*command, *ALL_RUNS[command], "--json")
         failing = command in FAIL - {("bench", "compare")}
         assert done.code == int(failing), f"{command}: {done.err}"
         records = [json.loads(line) for line in done.out.splitlines()]
@@ -53,10 +48,9 @@ def test_json_is_one_object_per_line_with_its_version_first(shell: Shell, shop: 
 
 
 def test_quiet_leaves_the_result_alone(shell: Shell, shop: Path) -> None:
-    run = in_shop(shell, shop)
     (shop / "products" / "note.txt").write_text("not an image")
     for command in BENCH_FIRST[:10]:
-        done = run(*command, "-q", *ALL_RUNS[command])
+        done = shell(*command, "-q", *ALL_RUNS[command])
         assert (done.code, done.err) == (0, ""), command
         assert done.out
 
@@ -111,10 +105,9 @@ def test_completion_names_commands_and_options(name: str, tmp_path: Path) -> Non
 @pytest.fixture
 def variable(shell: Shell, shop: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
     """A shell in the shop, whose gallery the variable names."""
-    run = in_shop(shell, shop)
     monkeypatch.setenv("SHITU_EDGE_GALLERY", "shop.gallery")
-    assert run("gallery", "build", "products", *NETWORK).out.startswith("shop.gallery: 2 images added")
-    return run
+    assert shell("gallery", "build", "products", *NETWORK).out.startswith("shop.gallery: 2 images added")
+    return shell
 
 
 def test_the_variable_stands_for_the_gallery_of_every_command(variable: Shell) -> None:
@@ -154,9 +147,26 @@ def test_a_gallery_that_is_named_counts_more_than_the_variable(variable: Shell, 
 def test_without_the_variable_a_missing_gallery_is_wrong_usage(
     shell: Shell, shop: Path, arguments: list[str], words: str
 ) -> None:
-    done = in_shop(shell, shop)(*arguments)
+    done = shell(*arguments)
     assert (done.code, done.out) == (2, "")
     assert words in done.err
+
+
+def test_a_gallery_of_another_bundle_names_that_bundle_if_it_is_installed(
+    shell: Shell, shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell("gallery", "build", "shop.gallery", "products", *NETWORK)
+    other = write_bundle(shop / "other", name="other", weights="f" * 64).folder
+    done = shell("recognize", "shop.gallery", "counter.png", "--models", other)
+    assert done.code == 1
+    assert re.fullmatch(
+        r"error: \S*shop\.gallery: was made with extractor tiny extractor \(\w{8}\), but other extractor \(\w{8}\) is "
+        r"open; use --models to name the bundle it was made with, or build it again\n",
+        done.err,
+    )
+    monkeypatch.setenv("SHITU_EDGE_MODELS", str(shop))
+    known = shell("gallery", "search", "shop.gallery", "counter.png", "--models", other)
+    assert known.err == done.err.replace("again\n", "again (here: --models tiny)\n")
 
 
 # -- drawings
@@ -220,13 +230,12 @@ def test_tables_fit_80_columns(shell: Shell, shop: Path, columns: str | None, mo
     monkeypatch.delenv("COLUMNS", raising=False)
     if columns:
         monkeypatch.setenv("COLUMNS", columns)
-    run = in_shop(shell, shop)
     rename_products(shop)
     gallery = "shop.gallery"
-    assert run("gallery", "build", gallery, "products", *NETWORK, "--note", LABEL, "--author", WORDS).code == 0
-    assert run("gallery", "rename", gallery, LABEL, LABEL[:-1]).code == 0
-    assert run("gallery", "add", gallery, "counter.png", "--label", LABEL, *NETWORK).code == 0
-    assert run("gallery", "add", gallery, "counter.png", "--label", "x" * 200, *NETWORK).code == 0
+    assert shell("gallery", "build", gallery, "products", *NETWORK, "--note", LABEL, "--author", WORDS).code == 0
+    assert shell("gallery", "rename", gallery, LABEL, LABEL[:-1]).code == 0
+    assert shell("gallery", "add", gallery, "counter.png", "--label", LABEL, *NETWORK).code == 0
+    assert shell("gallery", "add", gallery, "counter.png", "--label", "x" * 200, *NETWORK).code == 0
     shown = {
         ("gallery", "list", gallery): 3,
         ("gallery", "list", gallery, "--label", LABEL): 1,
@@ -245,7 +254,7 @@ def test_tables_fit_80_columns(shell: Shell, shop: Path, columns: str | None, mo
         ("tune", *SMALL): 4,
     }
     for command, least in shown.items():
-        done = run(*command)
+        done = shell(*command)
         assert done.code == 0, f"{command}: {done.err}"
         paths = [line for line in wide_lines(done) if "/" not in line]
         assert paths == [], command
@@ -253,10 +262,9 @@ def test_tables_fit_80_columns(shell: Shell, shop: Path, columns: str | None, mo
 
 
 def test_a_table_breaks_no_number_and_loses_no_letter(shell: Shell, shop: Path) -> None:
-    run = in_shop(shell, shop)
     rename_products(shop)
-    run("gallery", "build", "shop.gallery", "products", *NETWORK)
-    lines = run("gallery", "search", "shop.gallery", "counter.png", *NETWORK).out.splitlines()
+    shell("gallery", "build", "shop.gallery", "products", *NETWORK)
+    lines = shell("gallery", "search", "shop.gallery", "counter.png", *NETWORK).out.splitlines()
     text = "".join(line[18:] for line in lines[1:]).replace(" ", "")
     assert LABEL in text
     assert WORDS.replace(" ", "") in text

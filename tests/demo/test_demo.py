@@ -90,7 +90,7 @@ def test_prints_json(shell: Shell, strict_bundle: Path, photos: Path, tmp_path: 
     run = shell("demo", "--photos", photos, "--models", strict_bundle, "--json")
     assert run.code == 1
     answer: dict[str, Any] = json.loads(run.out)
-    assert [answer[key] for key in ("right", "products", "named", "unknown_objects", "called_unknown")] == [
+    assert [answer[key] for key in ("right", "products", "named", "unknown_objects", "unknown")] == [
         False,
         1,
         1,
