@@ -109,7 +109,6 @@ def test_the_till_passes_mypy_strict(tmp_path: Path) -> None:
         pytest.skip("mypy is not installed")
     program = tmp_path / "till.py"
     program.write_text(
-        "import numpy as np\n"
         "from shitu_edge import Detection, GalleryItem, NewGalleryItem, Recognizer\n\n\n"
         "def tidy(recognizer: Recognizer, image: str) -> list[GalleryItem]:\n"
         "    gallery = recognizer.gallery\n"
