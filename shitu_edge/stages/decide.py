@@ -12,6 +12,7 @@ from ..imaging.geometry import suppress
 from ..results import SIMILARITY_ROUNDING, Box, Decision, Dropped, DropReason, Match, RecognizedItem
 
 _RIVALS = 50
+"""Neighbors among which another label is looked for, behind many images of the first."""
 _WHOLE_PIXELS = 1.0
 """PaddleClas counts pixels, not distances, when it suppresses recognized items."""
 
