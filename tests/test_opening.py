@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from io import BytesIO
@@ -18,7 +19,7 @@ from PIL import Image
 import shitu_edge.imaging.resize as resize_module
 import shitu_edge.opening as opening_module
 import shitu_edge.stages.decode as decode_module
-from shitu_edge import DecisionPolicy, Recognizer
+from shitu_edge import DecisionPolicy, Gallery, GalleryError, Recognizer
 from shitu_edge.bundle import write_manifest
 from tests.networks import write_bundle
 from tests.test_recognizer import BLUE, RED, product, scene
@@ -69,6 +70,15 @@ def test_open_logs_that_there_is_no_gallery(tiny_bundle: Path, caplog: pytest.Lo
     with caplog.at_level(logging.INFO, "shitu_edge"), Recognizer.open(tiny_bundle):
         pass
     assert caplog.messages[-1] == "no gallery: detects and embeds only"
+
+
+def test_open_refuses_a_closed_gallery_and_leaves_no_thread(tiny_bundle: Path, gallery: Path) -> None:
+    before = threading.active_count()
+    closed = Gallery.open(gallery)
+    closed.close()
+    with pytest.raises(GalleryError, match=r"shop\.gallery: is closed"):
+        Recognizer.open(tiny_bundle, closed)
+    assert threading.active_count() == before
 
 
 def test_made_by_names_decoder_and_resizer(tiny_bundle: Path, gallery: Path, decoder: str) -> None:
