@@ -90,9 +90,8 @@ def open_parts(
         calibrator = Calibrator(found, folder) if isinstance(found, Gallery) else None
         if calibrator is not None:
             stack.callback(calibrator.close)
-        parts = Parts(opened, detector, extractor, found, calibrator, threads, wave_ms, stack.pop_all())
-    _log_parts(parts)
-    return parts
+        _log_opened(opened, detector, extractor, found)
+        return Parts(opened, detector, extractor, found, calibrator, threads, wave_ms, stack.pop_all())
 
 
 def enough_side(manifest: Manifest) -> int:
@@ -124,15 +123,14 @@ def _noise(spec: InputSpec) -> NDArray[np.uint8]:
     return np.random.default_rng(0).integers(0, 256, (spec.height, spec.width, 3), np.uint8)
 
 
-def _log_parts(parts: Parts) -> None:
+def _log_opened(bundle: Bundle, detector: Detector, extractor: Extractor, gallery: GallerySearch | None) -> None:
     """Log what was opened, a line per part."""
-    bundle, cv2 = parts.bundle, opencv()
+    cv2 = opencv()
     _log.info("bundle %s (%s) from %s", bundle.manifest.name, bundle.digest[:12], bundle.folder)
-    _log.info("detector: %s", _engine(parts.detector.engine))
-    _log.info("extractor: %s", _engine(parts.extractor.engine))
+    _log.info("detector: %s", _engine(detector.engine))
+    _log.info("extractor: %s", _engine(extractor.engine))
     decoders = PILLOW if cv2 is None else f"{opencv_version(cv2)} (plain JPEGs) and {PILLOW}"
     _log.info("images are decoded by %s and resized by %s", decoders, resizer())
-    gallery = parts.gallery
     if gallery is None:
         _log.info("no gallery: detects and embeds only")
     elif isinstance(gallery, Gallery):

@@ -148,9 +148,9 @@ class Recognizer:
             deadline_ms: time budget; the best-scored boxes come first, and those it leaves no time for are dropped.
             max_boxes, detection_threshold: how many detections to look at, at least 1, from which score, 0..1; the
                 bundle's when None. The others over the threshold are dropped as `max_boxes`.
-            threshold: similarity from which a match counts, -1..1, instead of a calibrated one.
-            margin, neighbors, vote, suppression_iou, whole_image, max_false_accept, confidence: as in `DecisionPolicy`.
-                Each, like `threshold`, overrides one value of the bundle's policy (`Recognizer.policy`); None keeps it.
+            threshold, margin, neighbors, vote, suppression_iou, whole_image, max_false_accept, confidence: override single
+                values of the bundle's policy, see `DecisionPolicy`; None keeps a value. `threshold` is its
+                `similarity_threshold`, and then decides instead of a calibrated one.
             decode_mode: `auto` may decode large JPEGs at reduced scale, `exact` decodes every pixel.
 
         Raises:
@@ -165,8 +165,9 @@ class Recognizer:
             self.policy, threshold, margin, neighbors, vote, suppression_iou, whole_image, max_false_accept, confidence
         )
         calibration = self._calibration(policy)
-        original, clock = Original.of(image, self._limits), Clock()
+        clock = Clock()
         with clock.stage("decode"):
+            original = Original.of(image, self._limits)
             decoded = self._decode(image, decode_mode)
         with clock.stage("detect"):
             found = self._detector.detect_all(decoded.pixels_rgb, detection_threshold)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from io import BytesIO
@@ -18,7 +19,7 @@ from PIL import Image
 import shitu_edge.imaging.resize as resize_module
 import shitu_edge.opening as opening_module
 import shitu_edge.stages.decode as decode_module
-from shitu_edge import DecisionPolicy, Recognizer
+from shitu_edge import DecisionPolicy, Gallery, GalleryError, Recognizer
 from shitu_edge.bundle import write_manifest
 from tests.networks import write_bundle
 from tests.test_recognizer import BLUE, RED, product, scene
@@ -47,7 +48,7 @@ def _encoded(file_format: str) -> bytes:
     return stream.getvalue()
 
 
-def test_opening_logs_a_line_per_part(
+def test_open_logs_a_line_per_part(
     tiny_bundle: Path, gallery: Path, caplog: pytest.LogCaptureFixture, decoder: str
 ) -> None:
     with caplog.at_level(logging.INFO, "shitu_edge"), Recognizer.open(tiny_bundle, gallery, threads=1) as recognizer:
@@ -65,13 +66,22 @@ def test_opening_logs_a_line_per_part(
     ]
 
 
-def test_opening_without_a_gallery_says_so(tiny_bundle: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_open_logs_that_there_is_no_gallery(tiny_bundle: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "shitu_edge"), Recognizer.open(tiny_bundle):
         pass
     assert caplog.messages[-1] == "no gallery: detects and embeds only"
 
 
-def test_an_answer_names_what_decoded_and_resized(tiny_bundle: Path, gallery: Path, decoder: str) -> None:
+def test_open_refuses_a_closed_gallery_and_leaves_no_thread(tiny_bundle: Path, gallery: Path) -> None:
+    before = threading.active_count()
+    closed = Gallery.open(gallery)
+    closed.close()
+    with pytest.raises(GalleryError, match=r"shop\.gallery: is closed"):
+        Recognizer.open(tiny_bundle, closed)
+    assert threading.active_count() == before
+
+
+def test_made_by_names_decoder_and_resizer(tiny_bundle: Path, gallery: Path, decoder: str) -> None:
     pillow, resizer = f"Pillow {PIL.__version__}", decoder if "OpenCV" in decoder else "shitu-edge"
     sources: list[tuple[Any, str | None]] = [
         (_encoded("JPEG"), decoder),
@@ -86,7 +96,7 @@ def test_an_answer_names_what_decoded_and_resized(tiny_bundle: Path, gallery: Pa
             assert expected is None or re.fullmatch(r"(OpenCV|Pillow) \d+\.\d+.*", expected)
 
 
-def test_a_call_overrides_single_values_of_the_bundles_policy(tmp_path: Path) -> None:
+def test_recognize_overrides_single_values_of_the_policy(tmp_path: Path) -> None:
     """The bundle's threshold tells the blue square from the red product; PP-ShiTu's 0.5 would not."""
     bundle = write_bundle(tmp_path / "strict")
     strict = DecisionPolicy(similarity_threshold=0.9, whole_image="never", suppression_iou=0.3)
@@ -109,7 +119,7 @@ def test_a_call_overrides_single_values_of_the_bundles_policy(tmp_path: Path) ->
         assert recognizer.policy is recognizer.bundle.manifest.policy
 
 
-def test_enrolling_says_who_why_and_from_where(tiny_bundle: Path, gallery: Path) -> None:
+def test_enroll_records_source_author_and_note(tiny_bundle: Path, gallery: Path) -> None:
     with Recognizer.open(tiny_bundle, gallery) as recognizer:
         recognizer.enroll("red", product(RED), source="shelf 3", author="ada", note="opening day")
         recognizer.enroll("scarlet", product(RED))

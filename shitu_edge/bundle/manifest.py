@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Literal, get_args
 
 from ..errors import BundleError
-from ..ranges import require_flag, require_number, require_one_of, require_path, require_whole
+from ..ranges import require_flag, require_instance, require_number, require_one_of, require_whole
 from ..schema import SchemaError, build
 from ..system.files import read_bounded
 from .built_in import BUNDLES
@@ -257,7 +257,7 @@ class Bundle:
             BundleError: it is missing, or this version does not understand its `bundle.json`.
             OptionError: that is not a path.
         """
-        require_path("bundle", bundle)
+        require_instance("bundle", bundle, (str, os.PathLike), "a path")
         folder = _locate(bundle)
         path = folder / MANIFEST
         try:

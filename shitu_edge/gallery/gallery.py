@@ -262,7 +262,8 @@ class Gallery:
             GalleryError: there is no such item.
         """
         unique, places = np.unique(id_array(ids), return_inverse=True)
-        return self._store.embeddings(unique)[places]
+        with self._store.snapshot() as snapshot:
+            return snapshot.embeddings(unique)[places]
 
     def label_counts(self) -> dict[str, int]:
         """Return how many items each label has."""

@@ -16,7 +16,8 @@ from ..results import Box, Detections, Dropped, DropReason
 from .decode import DecodedImage
 from .detect import Detector
 
-_RIVALS = 50
+_CANDIDATES = 50
+"""Detections among which the product of a photo is looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ def boxes_to_embed(decoded: DecodedImage, boxes_xyxy: ArrayLike | None, detector
         return checked_boxes(boxes_xyxy, decoded)
     if detector is None:
         return _whole(decoded)
-    return _box_of_product(detector.detect(decoded.pixels_rgb, max_boxes=_RIVALS), decoded)
+    return _box_of_product(detector.detect(decoded.pixels_rgb, max_boxes=_CANDIDATES), decoded)
 
 
 def in_original_pixels(boxes_xyxy: Boxes, decoded: DecodedImage) -> list[Box]:

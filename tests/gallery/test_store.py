@@ -209,7 +209,12 @@ def test_long_reads_keep_nobody_waiting(path: Path) -> None:
     """Embeddings are read beside the connection that searches need."""
     store = Store.open(path)
     found: list[int] = []
-    reader = threading.Thread(target=lambda: found.append(len(store.embeddings(np.array([1, 2, 3])))), daemon=True)
+
+    def read() -> None:
+        with store.snapshot() as snapshot:
+            found.append(len(snapshot.embeddings(np.array([1, 2, 3]))))
+
+    reader = threading.Thread(target=read, daemon=True)
     with closing(store), store._lock:
         reader.start()
         reader.join(60)

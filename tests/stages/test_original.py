@@ -17,7 +17,7 @@ from PIL import Image
 
 from shitu_edge import DecodeLimits, ImageError, OptionError, Recognition, Recognizer
 from shitu_edge.stages.original import Original
-from tests.test_recognizer import BLUE, GREEN, RED, product, scene
+from tests.test_recognizer import BLUE, GREEN, RED, STRICT, product, scene
 
 Pixels = NDArray[np.uint8]
 
@@ -68,12 +68,9 @@ def middle_colors(answer: Recognition) -> dict[str | None, NDArray[np.float64]]:
     return found
 
 
-STRICT: dict[str, Any] = {"threshold": 0.9, "whole_image": "never", "suppression_iou": 0.3}
-
-
 @pytest.mark.parametrize("given_as", ["bytes", "path", "PIL image"])
 @pytest.mark.parametrize("orientation", STORED_AS)
-def test_crops_show_the_items_in_every_orientation(
+def test_crop_shows_items_in_every_orientation(
     recognizer: Recognizer, tmp_path: Path, orientation: int, given_as: str
 ) -> None:
     content = encoded(STORED_AS[orientation](upright()), orientation)
@@ -92,7 +89,7 @@ def test_crops_show_the_items_in_every_orientation(
 
 
 @pytest.mark.parametrize("orientation", STORED_AS)
-def test_a_crop_has_the_pixels_of_the_upright_image(recognizer: Recognizer, orientation: int) -> None:
+def test_crop_has_the_pixels_of_the_upright_image(recognizer: Recognizer, orientation: int) -> None:
     """PNG is without loss, so they are the same to the bit; the box is cut down to whole pixels."""
     pixels = np.random.default_rng(orientation).integers(0, 256, (96, 160, 3), np.uint8)
     answer = recognizer.recognize(encoded(STORED_AS[orientation](pixels), orientation, "PNG"))
@@ -100,7 +97,7 @@ def test_a_crop_has_the_pixels_of_the_upright_image(recognizer: Recognizer, orie
     np.testing.assert_array_equal(answer.crop((-5, -5, 999, 999)), pixels)
 
 
-def test_a_photo_decoded_at_reduced_scale_is_cropped_at_full_resolution(recognizer: Recognizer) -> None:
+def test_crop_is_at_full_resolution_though_decoding_was_reduced(recognizer: Recognizer) -> None:
     large = upright(2048)
     answer = recognizer.recognize(encoded(large), **STRICT)
     item = next(item for item in answer.items if item.label == "green")
@@ -110,7 +107,7 @@ def test_a_photo_decoded_at_reduced_scale_is_cropped_at_full_resolution(recogniz
     assert np.abs(crop.astype(int) - large[y1:y2, x1:x2]).mean() < 3
 
 
-def test_a_photo_over_the_limit_of_pixels_is_cropped_at_the_scale_that_it_was_decoded_at(tiny_bundle: Path) -> None:
+def test_crop_over_the_limit_of_pixels_is_at_reduced_scale(tiny_bundle: Path) -> None:
     large = upright(2048)
     limits = DecodeLimits(max_pixels=large.shape[0] * large.shape[1] // 2)
     box = (256.0, 256.0, 512.0, 512.0)
@@ -119,7 +116,7 @@ def test_a_photo_over_the_limit_of_pixels_is_cropped_at_the_scale_that_it_was_de
     np.testing.assert_allclose(crop.mean((0, 1)), RED, atol=6)
 
 
-def test_a_crop_of_an_array_is_a_copy_of_what_it_holds_then(recognizer: Recognizer) -> None:
+def test_crop_copies_what_an_array_holds_then(recognizer: Recognizer) -> None:
     frame = upright()
     answer = recognizer.recognize(frame, **STRICT)
     crop = answer.crop((0, 0, 10, 10))
@@ -129,13 +126,13 @@ def test_a_crop_of_an_array_is_a_copy_of_what_it_holds_then(recognizer: Recogniz
     assert (answer.crop((0, 0, 10, 10)) == 7).all()
 
 
-def test_dropped_boxes_can_be_cropped(recognizer: Recognizer) -> None:
+def test_crop_takes_dropped_boxes(recognizer: Recognizer) -> None:
     answer = recognizer.recognize(upright(), **STRICT, max_boxes=1)
     assert [box.reason for box in answer.dropped] == ["max_boxes"] * 2
     assert all(answer.crop(box).size for box in answer.dropped)
 
 
-def test_what_cannot_be_read_again_says_so(recognizer: Recognizer, tmp_path: Path) -> None:
+def test_crop_says_why_an_image_cannot_be_read_again(recognizer: Recognizer, tmp_path: Path) -> None:
     content = encoded(upright())
     with pytest.raises(ImageError, match="a stream, which is read once: pass its bytes"):
         recognizer.recognize(BytesIO(content)).crop((0, 0, 9, 9))
@@ -158,7 +155,9 @@ COPIES: list[Callable[[Recognition], Recognition]] = [
 
 
 @pytest.mark.parametrize("copied", COPIES, ids=["pickle", "copy", "deepcopy"])
-def test_copies_leave_the_image_behind(recognizer: Recognizer, copied: Callable[[Recognition], Recognition]) -> None:
+def test_copied_answer_is_without_its_image(
+    recognizer: Recognizer, copied: Callable[[Recognition], Recognition]
+) -> None:
     answer = recognizer.recognize(BytesIO(encoded(upright())), **STRICT)
     other = copied(answer)
     assert other == answer
@@ -166,13 +165,13 @@ def test_copies_leave_the_image_behind(recognizer: Recognizer, copied: Callable[
         other.crop(other.items[0])
 
 
-def test_the_image_is_not_among_an_answers_values(recognizer: Recognizer) -> None:
+def test_as_dict_is_without_the_image(recognizer: Recognizer) -> None:
     answer = recognizer.recognize(upright(), **STRICT)
     assert set(answer.as_dict()) == {"items", "dropped", "width", "height", "stage_ms", "made_by", "calibration"}
     assert "_cut" not in repr(answer)
 
 
 @pytest.mark.parametrize("box", [(300, 300, 400, 400), (5, 5, 5, 9), (0, 0, float("nan"), 9), (1, 2, 3), "box", None])
-def test_boxes_outside_the_image_are_refused(recognizer: Recognizer, box: Any) -> None:
+def test_crop_refuses_boxes_outside_the_image(recognizer: Recognizer, box: Any) -> None:
     with pytest.raises(OptionError, match="box"):
         recognizer.recognize(upright()).crop(box)

@@ -18,7 +18,6 @@ from ...errors import DamagedError, GalleryError, MisfitError
 from ...system.forked import Home
 from ...system.text import printable
 from ...system.unfinished import publish, unfinished
-from ..index import Ids, Rows
 from ..labels import normal_label
 from . import history, replay
 from .changes import Change
@@ -172,11 +171,6 @@ class Store:
             if self._live and log_bytes(self.path) > logged + LOG_BYTES:
                 with suppress(GalleryError):  # other readers do the same when they end
                     self.compact_log(wait=False)
-
-    def embeddings(self, ids: Ids) -> Rows:
-        """Return the unit rows (N, D) of items, by ascending ids (N,); see `Snapshot.embeddings`."""
-        with self.snapshot() as snapshot:
-            return snapshot.embeddings(ids)
 
     def prune(self, keep: int) -> tuple[int, int]:
         """Forget what was removed more than `keep` revisions ago; return the numbers of entries and items forgotten."""
