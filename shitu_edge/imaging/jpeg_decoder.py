@@ -13,15 +13,13 @@ from typing import Any
 from zlib import crc32
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import JpegImagePlugin
 
 from .decode_limits import DecodeLimits
 from .files import Jpeg, RefusedError, TruncatedError, examine
 from .files.jpeg import LOOKAHEAD
+from .geometry import Pixels
 from .rgb import rgb_pixels
-
-_Pixels = NDArray[np.uint8]
 
 _REDUCED = 4
 """A JPEG decoded at reduced scale may have this many times the pixel limit, since it takes time too."""
@@ -42,7 +40,7 @@ class _Whole(BytesIO):
         return data
 
 
-def jpeg_pixels(file: Jpeg, enough_side: int | None, limits: DecodeLimits, cv2: Any | None) -> _Pixels:
+def jpeg_pixels(file: Jpeg, enough_side: int | None, limits: DecodeLimits, cv2: Any | None) -> Pixels:
     """Return a JPEG's upright pixels (h, w, 3) uint8, possibly at reduced scale; see `decode.decode`.
 
     Raises:
@@ -74,14 +72,14 @@ def _scale(file: Jpeg, enough_side: int | None, limits: DecodeLimits) -> int:
     return scale
 
 
-def _with_zeros(file: Jpeg, decoded: Callable[[bytes], _Pixels]) -> _Pixels:
+def _with_zeros(file: Jpeg, decoded: Callable[[bytes], Pixels]) -> Pixels:
     """Decode a JPEG of one scan with many zeros in its data, if they are image data or padding.
 
     In a plain image with custom Huffman tables zeros are data: without the last bytes it is incomplete. Padding is not
     needed at all. If zeros replace data that a camera lost, too few bytes remain, or some are left over.
     """
 
-    def attempt(content: bytes) -> _Pixels | None:
+    def attempt(content: bytes) -> Pixels | None:
         try:
             return decoded(content)
         except Exception:  # Pillow raises many kinds
@@ -100,7 +98,7 @@ def _with_zeros(file: Jpeg, decoded: Callable[[bytes], _Pixels]) -> _Pixels:
     return pixels
 
 
-def _decoded(file: Jpeg, scale: int, cv2: Any | None, content: bytes) -> _Pixels:
+def _decoded(file: Jpeg, scale: int, cv2: Any | None, content: bytes) -> Pixels:
     is_plain = scale == 1 and file.orientation == 1 and file.channels != 4 and file.single_scan
     if is_plain and (pixels := _by_opencv(file, cv2, content)) is not None:
         return pixels
@@ -112,7 +110,7 @@ def _decoded(file: Jpeg, scale: int, cv2: Any | None, content: bytes) -> _Pixels
         return rgb_pixels(image, file.orientation)
 
 
-def _by_opencv(file: Jpeg, cv2: Any | None, content: bytes) -> _Pixels | None:
+def _by_opencv(file: Jpeg, cv2: Any | None, content: bytes) -> Pixels | None:
     """Decode by OpenCV; None if it cannot, so that Pillow decodes or raises."""
     if cv2 is None or not hasattr(cv2, "IMREAD_COLOR_RGB"):  # before 4.11 it ignores this and returns BGR
         return None
@@ -130,10 +128,10 @@ def _refuses_a_cut_frame(cv2: Any) -> bool:
     return _imdecode(cv2, encoded[: len(encoded) // 2]) is None
 
 
-def _imdecode(cv2: Any, content: bytes) -> _Pixels | None:
+def _imdecode(cv2: Any, content: bytes) -> Pixels | None:
     try:
         as_stored = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
-        pixels: _Pixels | None = cv2.imdecode(np.frombuffer(content, np.uint8), as_stored)
+        pixels: Pixels | None = cv2.imdecode(np.frombuffer(content, np.uint8), as_stored)
     except cv2.error:
         return None
     return pixels

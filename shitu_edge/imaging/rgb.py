@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
+
+from .geometry import Pixels
 
 _STRIP_PIXELS = 1 << 22
 """A camera's image is one strip; larger images need at most 64 MiB in addition to their pixels and RGB."""
@@ -27,7 +28,7 @@ _FROM_THE_END = frozenset({3, 4, 6, 7})
 _Convert = Callable[[Image.Image], Image.Image]
 
 
-def rgb_pixels(image: Image.Image, orientation: int) -> NDArray[np.uint8]:
+def rgb_pixels(image: Image.Image, orientation: int) -> Pixels:
     """Return the pixels (h, w, 3) uint8 of a loaded image, turned by its EXIF orientation.
 
     Alpha is laid on white, but ignored if it is 0 everywhere, as in some captures. 16 bits are reduced to 8.
@@ -37,7 +38,7 @@ def rgb_pixels(image: Image.Image, orientation: int) -> NDArray[np.uint8]:
     """
     to_rgb, turn = _conversion(image), _UPRIGHT.get(orientation)
 
-    def upright(strip: Image.Image) -> NDArray[np.uint8]:
+    def upright(strip: Image.Image) -> Pixels:
         rgb = to_rgb(strip)
         return np.asarray(rgb if turn is None else rgb.transpose(turn))
 

@@ -14,13 +14,13 @@ from io import BytesIO
 from typing import BinaryIO, Literal, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from ..errors import ImageError
 from ..imaging.decode_limits import DecodeLimits as DecodeLimits
 from ..imaging.files import Jpeg, RefusedError, examine
 from ..imaging.formats import HEAD_BYTES, image_format
+from ..imaging.geometry import Pixels
 from ..imaging.jpeg_decoder import jpeg_pixels
 from ..imaging.opencv import opencv
 from ..imaging.readers import FORMATS as FORMATS
@@ -29,10 +29,8 @@ from ..imaging.rgb import is_sideways, rgb_pixels
 from ..system.files import read_bounded
 
 Encoded: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO"
-Source: TypeAlias = "Encoded | Image.Image | NDArray[np.uint8]"
+Source: TypeAlias = "Encoded | Image.Image | Pixels"
 DecodeMode = Literal["auto", "exact"]
-
-_Pixels = NDArray[np.uint8]
 
 _EXIF_ORIENTATION = 0x0112
 _DECODER_ERRORS = Exception
@@ -46,7 +44,7 @@ class DecodedImage:
     The sizes differ if a large JPEG was decoded at reduced scale.
     """
 
-    pixels_rgb: NDArray[np.uint8]
+    pixels_rgb: Pixels
     width: int
     height: int
 
@@ -100,7 +98,7 @@ def _errors_of(name: str) -> Iterator[None]:
         raise ImageError(f"{name}: cannot be decoded: {reason}") from error
 
 
-def _from_array(array: _Pixels, limits: DecodeLimits) -> DecodedImage:
+def _from_array(array: Pixels, limits: DecodeLimits) -> DecodedImage:
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
         raise ImageError(f"expected a uint8 RGB array of shape (H, W, 3), found {array.dtype} {array.shape}")
     height, width = array.shape[:2]
@@ -132,7 +130,7 @@ def _from_file(content: bytes, enough_side: int | None, limits: DecodeLimits) ->
         return _unscaled(rgb_pixels(image, _orientation(image) if file.orientation is None else file.orientation))
 
 
-def _unscaled(pixels_rgb: _Pixels) -> DecodedImage:
+def _unscaled(pixels_rgb: Pixels) -> DecodedImage:
     height, width = pixels_rgb.shape[:2]
     return DecodedImage(pixels_rgb, width, height)
 

@@ -16,7 +16,7 @@ import pytest
 
 from shitu_edge import OptionError, Recognizer
 from shitu_edge.bench import sweep as sweeping
-from shitu_edge.bench.run import STAGES, Report, Setup, opened
+from shitu_edge.bench.run import STAGES, Setup, opened
 from shitu_edge.bench.sweep import precision_pairs, sweep
 from shitu_edge.bench.trial import Trial, measure_trials
 from shitu_edge.bench.tune import tune
@@ -24,6 +24,7 @@ from shitu_edge.bundle.profile import Profile
 from shitu_edge.engines import ENGINES
 from shitu_edge.engines.openvino import OpenVinoSession
 from shitu_edge.errors import EngineError
+from shitu_edge.system.progress import StepProgress
 from tests.networks import write_bundle
 from tests.shell import Shell
 
@@ -36,7 +37,7 @@ def test_every_trial_is_measured_early_and_late(
     """So that a machine that slows down meanwhile is fair to all."""
     order: list[int] = []
 
-    def watched(setup: Setup, report: Report) -> AbstractContextManager[Recognizer]:
+    def watched(setup: Setup, report: StepProgress) -> AbstractContextManager[Recognizer]:
         order.append(setup.objects)
         return opened(setup, report)
 

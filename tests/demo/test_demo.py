@@ -68,7 +68,7 @@ def test_what_is_expected_passes(shell: Shell, strict_bundle: Path, photos: Path
     expect(photos, (RED_BOX, "Red thing"), (GREEN_BOX, "绿色 的东西"), (BLUE_BOX, None))
     run = shell("demo", "--photos", photos, "--models", strict_bundle, "--out", tmp_path / "here" / "out")
     assert run.code == 0
-    assert "2 of 2 products named, 1 of 1 unknown ones called unknown\n" in run.out
+    assert "2 of 2 products named, 1 of 1 unknown objects called unknown\n" in run.out
     assert (tmp_path / "here" / "out" / "overview.jpg").is_file()
     assert not (tmp_path / "shitu-edge-demo").exists()
 
@@ -77,7 +77,7 @@ def test_what_is_not_as_expected_fails(shell: Shell, strict_bundle: Path, photos
     expect(photos, (RED_BOX, "绿色 的东西"), (GREEN_BOX, None), ([100, 150, 130, 180], "Red thing"))
     run = shell("demo", "--photos", photos, "--models", strict_bundle)
     assert run.code == 1
-    assert "0 of 2 products named, 0 of 1 unknown ones called unknown\n" in run.out
+    assert "0 of 2 products named, 0 of 1 unknown objects called unknown\n" in run.out
     table = [re.sub(" +", " ", line).strip() for line in run.out.splitlines()[1:5]]
     assert sum("accepted Red thing" in row and "NO: 绿色 的东西" in row for row in table) == 1
     assert sum("accepted 绿色 的东西" in row and "NO: unknown" in row for row in table) == 1

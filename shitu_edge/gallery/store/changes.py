@@ -70,11 +70,7 @@ class Change:
         return number
 
     def remove(self, ids: Iterable[int]) -> list[GalleryItem]:
-        """Remove items and return them.
-
-        Raises:
-            GalleryError: an id is not in the gallery.
-        """
+        """Remove items and return them. Raises `GalleryError` if an id is not in the gallery."""
         numbers = self._present(ids)
         return [self._remove(number) for number in numbers]
 
@@ -96,11 +92,7 @@ class Change:
         return before
 
     def restore(self, item: GalleryItem) -> None:
-        """Add a former item again.
-
-        Raises:
-            GalleryError: its embedding was pruned, or it is in the gallery.
-        """
+        """Add a former item again. Raises `GalleryError` if its embedding was pruned, or it is in the gallery."""
         instance(item, GalleryItem)
         number = whole(item.id, "an id as a whole number", 1, MOST_ITEMS - 1)
         label, source = unicode_text(item.label, "a label"), unicode_text(item.source, "a source")
@@ -112,11 +104,7 @@ class Change:
         self._enter(number, label, source, row[0])
 
     def roll_back(self, revision: int) -> None:
-        """Restore the content of a revision.
-
-        Raises:
-            GalleryError: the revision does not exist or was pruned.
-        """
+        """Restore the content of a revision. Raises `GalleryError` if the revision does not exist or was pruned."""
         with _reading_rows():
             revision = history.checked(self._connection, revision)
             diff = history.difference(self._connection, self.revision, revision)

@@ -6,13 +6,13 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from dataclasses import astuple, dataclass
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
-from ...errors import GalleryError
+from ...errors import GalleryError, os_errors_as
 from ..index import Progress
 from .changes import Change
 from .check import entry_fault, examine, named
@@ -323,14 +323,8 @@ def _copy(path: Path) -> Iterator[_Remains]:
         yield _Remains(path, copy)
 
 
-@contextmanager
-def _scratch_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise GalleryError(
-            f"{path}: cannot be copied to {tempfile.gettempdir()} for repair: {error.strerror}"
-        ) from error
+def _scratch_errors(path: Path) -> AbstractContextManager[None]:
+    return os_errors_as(GalleryError, path, f"cannot be copied to {tempfile.gettempdir()} for repair")
 
 
 class _Remains:
