@@ -317,7 +317,7 @@ def test_auto_falls_back_and_says_why(
     assert session.info.fallback.startswith("openvino: is not installed (")
     assert "pip install openvino" in session.info.fallback
     assert [record.getMessage() for record in caplog.records] == [
-        f"extractor runs on onnxruntime; {session.info.fallback}"
+        f"extractor runs on onnxruntime in fp32: {session.info.fallback}"
     ]
     [image] = _images(1)
     np.testing.assert_allclose(_run(session, image), _embedding(image), atol=1e-5)
