@@ -180,7 +180,7 @@ def test_an_existing_gallery_is_only_replaced_on_demand(recognizer: Recognizer, 
 
 def test_a_folder_is_not_replaced(recognizer: Recognizer, folder: Path, path: Path) -> None:
     path.mkdir()
-    with pytest.raises(GalleryError, match=r"shop\.gallery: cannot be created: \S"):
+    with pytest.raises(GalleryError, match=r"shop\.gallery: cannot be made: \S"):
         build_gallery(recognizer, path, _images(folder), replace=True)
     assert _names(path) == ["shop.gallery"]
 

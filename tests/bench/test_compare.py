@@ -130,7 +130,7 @@ def test_files_that_never_end(tmp_path: Path, kind: str) -> None:
 @pytest.mark.parametrize("content", ["", "[1]", "{}", '{"schema_version": 1, "latency": {}}', '{"schema_version": 9}'])
 def test_files_that_are_no_result(content: str, tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text(content, encoding="utf-8")
-    with pytest.raises(OptionError, match=r"x\.json: is no result of `shitu-edge bench --json`"):
+    with pytest.raises(OptionError, match=r"x\.json: is not a result of `shitu-edge bench --json`"):
         load_result(tmp_path / "x.json")
     with pytest.raises(OptionError, match=r"y\.json: No such file"):
         load_result(tmp_path / "y.json")

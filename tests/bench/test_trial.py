@@ -120,7 +120,7 @@ def test_the_benchmark_takes_what_is_named_beside_a_profile(setup: Setup, profil
 
 def test_a_profile_of_another_bundle_is_refused(profile: Profile, tmp_path: Path) -> None:
     write_bundle(tmp_path / "other", name="other", weights="2" * 64)
-    with pytest.raises(OptionError, match=r"is for another bundle, tiny .*not for other .*`shitu-edge tune`"):
+    with pytest.raises(OptionError, match=r"is for the bundle tiny .*not for other  .*`shitu-edge tune`"):
         Recognizer.open(tmp_path / "other", profile=profile)
 
 
@@ -169,7 +169,7 @@ def test_files_that_are_no_profile(setup: Setup, tmp_path: Path, content: str) -
     (tmp_path / "profile.json").write_text(content, encoding="utf-8")
     with pytest.raises(OptionError, match=r"profile\.json: is not a profile"):
         Recognizer.open(setup.bundle, profile=tmp_path / "profile.json")
-    with pytest.raises(OptionError, match=r"absent\.json: No such file .*`shitu-edge tune` writes"):
+    with pytest.raises(OptionError, match=r"absent\.json: No such file .*write a profile with `shitu-edge tune`"):
         Recognizer.open(setup.bundle, profile=tmp_path / "absent.json")
 
 

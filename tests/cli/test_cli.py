@@ -282,7 +282,10 @@ def _broken_inputs(shop: Shop, folder: Path) -> dict[str, tuple[list[object], st
             "nothing: no images in this folder; notes.txt: is empty",
         ),
         "missing bundle": (["recognize", shop.photo, "--models", "no", *gallery], "no: no such bundle"),
-        "altered bundle": (["recognize", shop.photo, "--models", altered, *gallery], "extractor.onnx: altered"),
+        "altered bundle": (
+            ["recognize", shop.photo, "--models", altered, *gallery],
+            "extractor.onnx: checksum mismatch",
+        ),
         "incomplete bundle": (
             ["recognize", shop.photo, "--models", missing, *gallery],
             "detector.onnx: cannot be read",

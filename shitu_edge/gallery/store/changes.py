@@ -14,6 +14,7 @@ from ...errors import GalleryError
 from ...system.text import one_line, printable
 from ..labels import normal_label, spellings
 from . import history
+from .failures import WRONG_TYPE
 from .given import instance, item_ids, text, unicode_text, whole
 from .records import GalleryItem, NewGalleryItem, item_of
 from .schema import MOST_ITEMS, MOST_REVISIONS, ContentDigest, entry_digest, first_history_hash, next_history_hash
@@ -29,7 +30,7 @@ def _reading_rows() -> Iterator[None]:
     """Turn errors caused by values of the wrong type in the file into `GalleryError`."""
     try:
         yield
-    except (TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:
+    except WRONG_TYPE as error:
         raise GalleryError(
             f"the gallery file has unexpected content ({error}); run `shitu-edge gallery verify`"
         ) from error

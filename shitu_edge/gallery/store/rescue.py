@@ -17,7 +17,7 @@ from ..index import Progress
 from .changes import Change
 from .check import entry_fault, examine, named
 from .connection import FROZEN, connect, transaction
-from .failures import mapped_errors
+from .failures import WRONG_TYPE, mapped_errors
 from .held import file_id, holding
 from .image import open_image, read_image
 from .records import GalleryItem, Meta
@@ -233,7 +233,7 @@ def _copy_all(found: _Found, old: sqlite3.Connection, new: sqlite3.Connection, f
             new.execute("UPDATE meta SET value = ? WHERE key = 'history_from'", (facts.get("history_from"),))
             if found.lost or list(examine(new, found._dim)):
                 raise _NotWholeError
-    except (_NotWholeError, sqlite3.Error, TypeError, ValueError, LookupError, AttributeError, OverflowError):
+    except (_NotWholeError, sqlite3.Error, *WRONG_TYPE):
         return False
     return True
 

@@ -24,7 +24,7 @@ from . import history, replay
 from .changes import Change
 from .connection import check_there, connect, open_live, transaction
 from .drives import warn_of_network_drive
-from .failures import check_writable, hindrance, is_unable, mapped_errors, odd_content
+from .failures import WRONG_TYPE, check_writable, hindrance, is_unable, mapped_errors, odd_content
 from .given import instance, numbers, text, unicode_text, whole
 from .held import FileId, changing, file_id, hold, holding, let_go
 from .image import Images, Version, mark_as_logged, version
@@ -194,7 +194,7 @@ class Store:
                 replay.repeat(connection, recorded, self._checked)
             except GalleryError as error:
                 raise MisfitError(str(error)) from error
-            except (TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:
+            except WRONG_TYPE as error:
                 raise MisfitError(f"the recorded revisions are invalid: {error}") from error
 
     def index(self) -> IndexRecord | None:
