@@ -46,6 +46,8 @@ from .inputs.sources import FoundImages, LabeledImage, find_images
 from .recognizer import Recognizer
 from .results import (
     Box,
+    Calibration,
+    CalibrationState,
     Decision,
     Detection,
     Detections,
@@ -66,6 +68,8 @@ __all__ = [
     "Box",
     "Bundle",
     "BundleError",
+    "Calibration",
+    "CalibrationState",
     "Change",
     "ClosedError",
     "DamagedError",

@@ -17,6 +17,11 @@
 Failure raises; absence is an empty result.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class ShituError(Exception):
     """Base of all errors that shitu-edge raises."""
@@ -74,6 +79,15 @@ class FingerprintError(GalleryError):
 
 class MisfitError(GalleryError):
     """Recorded revisions do not follow a gallery's own."""
+
+
+@contextmanager
+def os_errors_as(kind: type[ShituError], path: object, problem: str = "cannot be read") -> Iterator[None]:
+    """Turn an `OSError` into `kind`, with the message `path: problem: reason`."""
+    try:
+        yield
+    except OSError as error:
+        raise kind(f"{path}: {problem}: {error.strerror}") from error
 
 
 def reason_of(error: Exception) -> str:

@@ -18,7 +18,7 @@ from .engines import EngineName, Resources
 from .gallery import Gallery, GallerySearch
 from .gallery.protocol import require_extractor
 from .imaging.opencv import opencv, opencv_version
-from .imaging.resize import resizer
+from .imaging.resample import resizer
 from .imaging.rgb import PILLOW
 from .results import EngineInfo
 from .stages.deadline import Clock

@@ -16,7 +16,7 @@ from .bundle.profile import Profile
 from .engines import EngineName
 from .errors import ClosedError, GalleryError, ImageError
 from .gallery import Gallery, GallerySearch, NewGalleryItem
-from .imaging.resize import resizer
+from .imaging.resample import resizer
 from .imaging.texture import has_texture
 from .opening import Parts, enough_side, open_parts
 from .ranges import require_flag, require_path
@@ -148,8 +148,8 @@ class Recognizer:
             deadline_ms: time budget; the best-scored boxes come first, and those it leaves no time for are dropped.
             max_boxes, detection_threshold: how many detections to look at, at least 1, from which score, 0..1; the
                 bundle's when None. The others over the threshold are dropped as `max_boxes`.
-            threshold, margin, neighbors, vote, suppression_iou, whole_image, max_false_accept, confidence: override single
-                values of the bundle's policy, see `DecisionPolicy`; None keeps a value. `threshold` is its
+            threshold, margin, neighbors, vote, suppression_iou, whole_image, max_false_accept, confidence: override
+                single values of the bundle's policy, see `DecisionPolicy`; None keeps a value. `threshold` is its
                 `similarity_threshold`, and then decides instead of a calibrated one.
             decode_mode: `auto` may decode large JPEGs at reduced scale, `exact` decodes every pixel.
 

@@ -16,7 +16,7 @@ import PIL
 import pytest
 from PIL import Image
 
-import shitu_edge.imaging.resize as resize_module
+import shitu_edge.imaging.resample as resize_module
 import shitu_edge.opening as opening_module
 import shitu_edge.stages.decode as decode_module
 from shitu_edge import DecisionPolicy, Gallery, GalleryError, Recognizer

@@ -80,7 +80,7 @@ def test_every_field_of_a_result_is_exported() -> None:
     """Classes that `bundle.json` alone names are exported by `shitu_edge.bundle`."""
     for value in EXPORTED.values():
         if inspect.isclass(value) and "__dataclass_fields__" in vars(value):
-            exported = set(shitu_edge.__all__) | set(bundle.__all__ if value in (Manifest, Network) else ())
+            exported = set(shitu_edge.__all__) | set(vars(bundle) if value in (Manifest, Network) else ())
             scope = vars(sys.modules[value.__module__])
             for annotation in inspect.get_annotations(value).values():
                 assert set(_names_of_ours(annotation, scope)) <= exported, value

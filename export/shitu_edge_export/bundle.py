@@ -25,7 +25,7 @@ from shitu_edge.bundle import (
     Precision,
     write_manifest,
 )
-from shitu_edge.imaging.resample import Pixels
+from shitu_edge.imaging.geometry import Pixels
 from shitu_edge.results import Detections
 
 from .calibration import Calibration

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from shitu_edge.imaging.resample import Pixels
+from shitu_edge.imaging.geometry import Pixels
 from shitu_edge.inputs.sources import find_images
 from shitu_edge.results import Detections
 from shitu_edge.stages.decode import decode

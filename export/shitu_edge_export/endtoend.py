@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shitu_edge.bundle import DetectorSpec, ExtractorSpec
-from shitu_edge.imaging.resample import Pixels
+from shitu_edge.imaging.geometry import Pixels
 from shitu_edge.results import Detections
 from shitu_edge.stages.extract import crop
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from shitu_edge.bundle import DetectorSpec, ExtractorSpec, Network, PicoDetLevels
 from shitu_edge.engines import EngineName, Model, ModelFiles, Resources, Session, open_session
+from shitu_edge.imaging.geometry import Pixels
 from shitu_edge.imaging.preprocess import InputBuilder
-from shitu_edge.imaging.resample import Pixels
 from shitu_edge.results import Detections
 from shitu_edge.stages.detect import Detector
 from shitu_edge.stages.extract import Extractor

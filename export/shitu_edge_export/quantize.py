@@ -11,7 +11,7 @@ import openvino as ov
 from openvino._offline_transformations import compress_quantize_weights_transformation
 
 from shitu_edge.bundle import DetectorSpec, ExtractorSpec, Network
-from shitu_edge.imaging.resample import Pixels
+from shitu_edge.imaging.geometry import Pixels
 
 from . import int8
 from .calibration import Calibration, crops_of

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -10,12 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bundle import ExtractorSpec
-from ..errors import GalleryError
+from ..errors import GalleryError, os_errors_as
 from ..gallery import Gallery, NewGalleryItem
+from ..system.progress import StepProgress
 
 Rows = NDArray[np.float32]
-Progress = Callable[[str, int, int], None]
-"""Called with the step (`items` or `index`), the number done and the total."""
 
 IMAGES = 10
 """Images per product in the gallery. Each product has one more, as a query."""
@@ -73,7 +72,7 @@ def _unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def prepared_gallery(
-    folder: Path, size: int, extractor: ExtractorSpec, *, seed: int = 1, threads: int = 1, progress: Progress
+    folder: Path, size: int, extractor: ExtractorSpec, *, seed: int = 1, threads: int = 1, progress: StepProgress
 ) -> Path:
     """Return the file of a gallery of `size` synthetic items for an extractor, created if missing.
 
@@ -83,7 +82,7 @@ def prepared_gallery(
         extractor: the extractor recorded in the gallery.
         seed: of the items.
         threads: for building the index.
-        progress: called during creation, which takes minutes from 100 000 items on.
+        progress: called with the steps `items` and `index` during creation, which takes minutes from 100 000 items on.
 
     Raises:
         GalleryError: the folder cannot be written.
@@ -91,11 +90,9 @@ def prepared_gallery(
     path = folder / f"{size}x{extractor.dim}-{seed}-{extractor.fingerprint[:12]}.gallery"
     if path.exists():
         return path
-    try:
+    with os_errors_as(GalleryError, folder, "cannot be created"):
         folder.mkdir(parents=True, exist_ok=True)
         scratch = TemporaryDirectory(dir=folder)
-    except OSError as error:
-        raise GalleryError(f"{folder}: cannot be created: {error.strerror}") from error
     name, fingerprint, dim = extractor.network.name, extractor.fingerprint, extractor.dim
     with scratch as unfinished:
         new = Path(unfinished, "new.gallery")

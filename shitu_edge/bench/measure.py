@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+
+from ..system.progress import Progress
 
 Stages = Mapping[str, float]
 """Milliseconds by stage."""
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,20 +75,16 @@ def as_many_as_possible(task: Callable[[int], object], *, callers: int, seconds:
     """
     end = time.monotonic() + seconds
     done = [0] * callers
-    failures: list[BaseException] = []
 
-    def call(caller: int) -> None:
-        try:
-            while time.monotonic() < end and not failures:
-                task(done[caller] * callers + caller)
-                done[caller] += 1
-        except BaseException as error:  # raised again in the calling thread
-            failures.append(error)
+    def step(caller: int) -> bool:
+        if time.monotonic() >= end:
+            return False
+        task(done[caller] * callers + caller)
+        done[caller] += 1
+        return True
 
     begun = time.monotonic()
-    _in_threads(call, callers)
-    if failures:
-        raise failures[0]
+    _in_threads(step, callers)
     return sum(done) / (time.monotonic() - begun)
 
 
@@ -109,26 +106,20 @@ def at_a_rate(task: Callable[[int], object], *, per_second: float, seconds: floa
     taken = [0.0] * count
     numbers = iter(range(count))
     lock = threading.Lock()
-    failures: list[BaseException] = []
     start = time.perf_counter()
 
-    def call(_: int) -> None:
-        try:
-            while not failures:
-                with lock:
-                    number = next(numbers, None)
-                if number is None:
-                    return
-                due = start + number / per_second
-                time.sleep(max(0.0, due - time.perf_counter()))
-                task(number)
-                taken[number] = (time.perf_counter() - due) * 1e3
-        except BaseException as error:  # raised again in the calling thread
-            failures.append(error)
+    def step(_: int) -> bool:
+        with lock:
+            number = next(numbers, None)
+        if number is None:
+            return False
+        due = start + number / per_second
+        time.sleep(max(0.0, due - time.perf_counter()))
+        task(number)
+        taken[number] = (time.perf_counter() - due) * 1e3
+        return True
 
-    _in_threads(call, callers)
-    if failures:
-        raise failures[0]
+    _in_threads(step, callers)
     return tuple(taken)
 
 
@@ -139,12 +130,24 @@ def idle_cpu(seconds: float) -> float:
     return (time.process_time() - cpu) / (time.perf_counter() - wall)
 
 
-def _in_threads(work: Callable[[int], None], count: int) -> None:
-    threads: Sequence[threading.Thread] = [threading.Thread(target=work, args=(n,), daemon=True) for n in range(count)]
+def _in_threads(step: Callable[[int], bool], count: int) -> None:
+    """Repeat a step in each of `count` threads while it returns True; raise the first error of any."""
+    failures: list[BaseException] = []
+
+    def work(caller: int) -> None:
+        try:
+            while not failures and step(caller):
+                pass
+        except BaseException as error:  # raised again in the calling thread
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(caller,), daemon=True) for caller in range(count)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    if failures:
+        raise failures[0]
 
 
 def _ms_since(begun_ns: int) -> float:

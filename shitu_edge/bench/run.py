@@ -16,11 +16,12 @@ from ..bundle.networks import open_bundle
 from ..bundle.profile import Profile
 from ..engines import EngineName
 from ..gallery import Gallery
-from ..gallery.index.exact import ExactIndex, merge
+from ..gallery.index.exact import search_in_parts
 from ..ranges import require_number, require_threads, require_whole
 from ..recognizer import Recognizer
 from ..results import Match, Recognition
 from ..system.cpu import read_cpu
+from ..system.progress import StepProgress
 from .cold import ColdStart, cold_start
 from .environment import Environment, Memory, read_environment, read_memory
 from .galleries import Rows, further_images, prepared_gallery
@@ -33,9 +34,6 @@ _QUERIES, _NEAREST, _PART = 200, 10, 20_000
 _IDLE_S = 2.0
 _LOAD = 0.7
 """The fixed rate, as a share of the highest throughput."""
-
-Report = Callable[[str, int, int], None]
-"""Called with the step, the number done, and the total."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +142,7 @@ class Result:
         return {"schema_version": SCHEMA_VERSION, **asdict(self), "summaries_ms": summaries}
 
 
-def run(setup: Setup, images: Sequence[bytes], *, cold: bool = True, report: Report) -> Result:
+def run(setup: Setup, images: Sequence[bytes], *, cold: bool = True, report: StepProgress) -> Result:
     """Measure.
 
     Args:
@@ -193,7 +191,7 @@ def run(setup: Setup, images: Sequence[bytes], *, cold: bool = True, report: Rep
 
 
 @contextmanager
-def opened(setup: Setup, report: Report) -> Iterator[Recognizer]:
+def opened(setup: Setup, report: StepProgress) -> Iterator[Recognizer]:
     """Open a setup's recognizer and gallery; a synthetic gallery is created if missing."""
     path = setup.gallery
     if path is None:
@@ -237,7 +235,7 @@ def _looked_at(answer: Recognition) -> int:
     return len(answer.items) + sum(box.reason != "max_boxes" for box in answer.dropped)
 
 
-def _throughput(task: Callable[[int], object], threads: int, seconds: float, report: Report) -> tuple[int, float]:
+def _throughput(task: Callable[[int], object], threads: int, seconds: float, report: StepProgress) -> tuple[int, float]:
     """Return the number of callers with the highest throughput, and that throughput."""
     tried = sorted({1, 2, threads})
     found = {}
@@ -249,7 +247,7 @@ def _throughput(task: Callable[[int], object], threads: int, seconds: float, rep
     return best, found[best]
 
 
-def _measure_search(gallery: Gallery, setup: Setup, report: Report) -> Search:
+def _measure_search(gallery: Gallery, setup: Setup, report: StepProgress) -> Search:
     """Measure the gallery's search alone, and compare it with exact search."""
     ids = np.array([entry.id for entry in gallery.items()], np.int64)
     info = gallery.info()
@@ -276,15 +274,14 @@ def _measure_search(gallery: Gallery, setup: Setup, report: Report) -> Search:
 def _exact(gallery: Gallery, ids: NDArray[np.int64], queries: Rows) -> list[list[int]]:
     """Return the ids of the items nearest to each query, by exact search over parts of the gallery."""
     nearest = min(_NEAREST, len(ids))
-    best = ExactIndex.empty(queries.shape[1]).search(queries, nearest)
-    for start in range(0, len(ids), _PART):
-        some = ids[start : start + _PART]
-        best = merge(best, ExactIndex(some, gallery.embeddings(some.tolist())).search(queries, nearest), nearest)
-    found: list[list[int]] = best[0].tolist()
+    best, _ = search_in_parts(queries, nearest, ids, lambda some: gallery.embeddings(some.tolist()), _PART)
+    found: list[list[int]] = best.tolist()
     return found
 
 
-def _cold(recognizer: Recognizer, gallery: Gallery, image: bytes, setup: Setup, report: Report) -> dict[str, ColdStart]:
+def _cold(
+    recognizer: Recognizer, gallery: Gallery, image: bytes, setup: Setup, report: StepProgress
+) -> dict[str, ColdStart]:
     found = {}
     for number, (name, cached) in enumerate({"without cache": False, "with cache": True}.items()):
         report("fresh processes", number, 2)

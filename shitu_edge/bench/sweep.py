@@ -9,8 +9,9 @@ from itertools import groupby
 from ..bundle.networks import open_bundle
 from ..engines import ENGINES
 from ..system.cpu import read_cpu
+from ..system.progress import StepProgress
 from .images import resized
-from .run import Report, Setup
+from .run import Setup
 from .trial import Outcome, Trial, measure_trials
 
 OBJECTS = (1, 2, 5, 10, 20)
@@ -26,7 +27,7 @@ class Axis:
     outcomes: tuple[Outcome, ...]
 
 
-def sweep(setup: Setup, images: Sequence[bytes], *, count: int = 40, report: Report) -> list[Axis]:
+def sweep(setup: Setup, images: Sequence[bytes], *, count: int = 40, report: StepProgress) -> list[Axis]:
     """Vary objects, sizes of images, sizes of the synthetic gallery, threads, precisions and engines.
 
     Args:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from ..errors import BundleError, EngineError
 from ..ranges import require_whole
+from ..system.progress import StepProgress
 from .measure import one_by_one
-from .run import Report, Setup, opened, recognizing
+from .run import Setup, opened, recognizing
 from .statistics import Summary, summarize
 
 
@@ -32,7 +33,7 @@ class Outcome:
     refused: str | None = None
 
 
-def measure_trials(trials: Sequence[Trial], *, count: int, report: Report) -> list[Outcome]:
+def measure_trials(trials: Sequence[Trial], *, count: int, report: StepProgress) -> list[Outcome]:
     """Measure each in two rounds, the second in reverse order, so that a machine that slows down affects all alike.
 
     Args:

@@ -11,7 +11,8 @@ from ..engines import ENGINES, EngineName
 from ..errors import EngineError
 from ..schema import build
 from ..system.cpu import read_cpu
-from .run import Report, Setup
+from ..system.progress import StepProgress
+from .run import Setup
 from .sweep import precision_pairs
 from .trial import Outcome, Trial, measure_trials
 
@@ -24,7 +25,7 @@ class Tuned:
     outcomes: tuple[Outcome, ...]
 
 
-def tune(setup: Setup, images: Sequence[bytes], *, count: int = 40, report: Report) -> Tuned:
+def tune(setup: Setup, images: Sequence[bytes], *, count: int = 40, report: StepProgress) -> Tuned:
     """Measure every engine with every pair of precisions of the bundle, then half the threads with the best.
 
     The best has the least 95th percentile. All precisions of a bundle passed the export stage's accuracy gate. Half the

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from ..ranges import require_number
-from .run import STAGES, Report, Result, Setup
+from ..system.progress import StepProgress
+from .run import STAGES, Result, Setup
 from .statistics import Summary
 from .sweep import precision_pairs
 from .trial import Trial, measure_trials
@@ -57,7 +58,7 @@ def judge(result: Result, budget_ms: float) -> Verdict:
 
 
 def try_remedies(
-    result: Result, verdict: Verdict, images: Sequence[bytes], *, count: int = 40, report: Report
+    result: Result, verdict: Verdict, images: Sequence[bytes], *, count: int = 40, report: StepProgress
 ) -> Verdict:
     """Measure possible remedies, one change at a time, and add them to a verdict."""
     trials = [Trial(what, setup, images) for what, setup in _changes(result)]

@@ -1,45 +1,21 @@
 """Model bundles: manifest, networks on an engine, profiles, the built-in bundle."""
 
-from .manifest import (
-    MANIFEST,
-    SCHEMA_VERSION,
-    SEARCH_PATH_VARIABLE,
-    BoxesScores,
-    Bundle,
-    DecisionPolicy,
-    DetectorSpec,
-    ExtractorSpec,
-    InputSpec,
-    Manifest,
-    Network,
-    NetworkFile,
-    PicoDetLevels,
-    Postprocessed,
-    Precision,
-    WholeImage,
-    bundle_folders,
-    parse_manifest,
-    write_manifest,
-)
-
-__all__ = [
-    "MANIFEST",
-    "SCHEMA_VERSION",
-    "SEARCH_PATH_VARIABLE",
-    "BoxesScores",
-    "Bundle",
-    "DecisionPolicy",
-    "DetectorSpec",
-    "ExtractorSpec",
-    "InputSpec",
-    "Manifest",
-    "Network",
-    "NetworkFile",
-    "PicoDetLevels",
-    "Postprocessed",
-    "Precision",
-    "WholeImage",
-    "bundle_folders",
-    "parse_manifest",
-    "write_manifest",
-]
+from .manifest import MANIFEST as MANIFEST
+from .manifest import SCHEMA_VERSION as SCHEMA_VERSION
+from .manifest import SEARCH_PATH_VARIABLE as SEARCH_PATH_VARIABLE
+from .manifest import BoxesScores as BoxesScores
+from .manifest import Bundle as Bundle
+from .manifest import DecisionPolicy as DecisionPolicy
+from .manifest import DetectorSpec as DetectorSpec
+from .manifest import ExtractorSpec as ExtractorSpec
+from .manifest import InputSpec as InputSpec
+from .manifest import Manifest as Manifest
+from .manifest import Network as Network
+from .manifest import NetworkFile as NetworkFile
+from .manifest import PicoDetLevels as PicoDetLevels
+from .manifest import Postprocessed as Postprocessed
+from .manifest import Precision as Precision
+from .manifest import WholeImage as WholeImage
+from .manifest import bundle_folders as bundle_folders
+from .manifest import parse_manifest as parse_manifest
+from .manifest import write_manifest as write_manifest

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Literal, get_args
 
-from ..errors import BundleError
+from ..errors import BundleError, os_errors_as
 from ..ranges import require_flag, require_instance, require_number, require_one_of, require_whole
 from ..schema import SchemaError, build
 from ..system.files import read_bounded
@@ -260,10 +260,8 @@ class Bundle:
         require_instance("bundle", bundle, (str, os.PathLike), "a path")
         folder = _locate(bundle)
         path = folder / MANIFEST
-        try:
+        with os_errors_as(BundleError, path):
             content = read_bounded(path, _MOST_MANIFEST_BYTES)
-        except OSError as error:
-            raise BundleError(f"{path}: cannot be read: {error.strerror}") from error
         return cls(folder, parse_manifest(content, str(path)), _sha256(content))
 
     def verified_files(self, network: Network, precision: str, file_format: str) -> tuple[Path, ...]:

@@ -10,7 +10,7 @@ from contextlib import closing
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
-from ..errors import BundleError
+from ..errors import BundleError, os_errors_as
 from ..system.digest import file_sha256
 from ..system.files import open_regular
 from .external_data import external_files
@@ -25,10 +25,8 @@ def network_sha256(path: Path) -> str:
     Raises:
         BundleError: it cannot be read, is not a regular file, or is larger than 1 GiB.
     """
-    try:
+    with os_errors_as(BundleError, path):
         return file_sha256(path, _MOST_BYTES)
-    except OSError as error:
-        raise BundleError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def refuse_unlisted(network: Path, file_format: str, beside: Collection[str]) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..engines import EngineName, Model, ModelFiles, Resources, Session, open_session
+from ..engines import EngineName, Model, ModelFiles, NoEngineError, Resources, Session, open_session
 from ..engines.cache import user_cache
-from ..errors import BundleError, EngineError
+from ..errors import BundleError
 from .manifest import Bundle, Network, bundle_folders
 
 DEFAULT_BUNDLE = "shitu-small"
@@ -50,10 +50,10 @@ def open_network(
         return _open(bundle, network, engine, precision, resources, batch)
     try:
         return _open(bundle, network, engine, network.default_precision, resources, batch)
-    except EngineError as error:
+    except NoEngineError as error:
         if network.default_precision == "fp32" or "fp32" not in network.files:
             raise
-        return _open(bundle, network, engine, "fp32", resources, batch, f"{network.default_precision}: {error}")
+        return _open(bundle, network, engine, "fp32", resources, batch, error.reasons[0])
 
 
 def _open(

@@ -52,11 +52,7 @@ class Profile:
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Profile:
-        """Read a profile's file.
-
-        Raises:
-            OptionError: it is missing or not a profile.
-        """
+        """Read a profile's file. Raises `OptionError` if it is missing or not a profile."""
         try:
             stored = read_json(path, _MAX_BYTES)
             version = stored.get("schema_version") if isinstance(stored, dict) else None
@@ -83,11 +79,7 @@ class Profile:
         )
 
     def require(self, bundle: Bundle) -> None:
-        """Check that it is for this bundle.
-
-        Raises:
-            OptionError: it is for another.
-        """
+        """Check that it is for this bundle. Raises `OptionError` if it is for another."""
         if bundle.digest != self.bundle_digest:
             raise OptionError(
                 f"the profile is for the bundle {self.bundle} ({self.bundle_digest[:12]}), not for "

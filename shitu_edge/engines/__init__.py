@@ -72,30 +72,38 @@ class Resources:
     cache: Path | None = None
 
 
+class NoEngineError(EngineError):
+    """No engine can run a network; `reasons` has one per engine that was tried."""
+
+    def __init__(self, network: str, reasons: list[str]) -> None:
+        super().__init__(f"{network} cannot run: {'; '.join(reasons)}")
+        self.reasons = reasons
+
+
 def open_session(model: Model, engine: EngineName, resources: Resources, earlier: str | None = None) -> Session:
     """Load a network.
 
-    `auto` takes the first of `ENGINES` that works, and logs and records in `Session.info` why earlier ones failed.
-    `earlier` is a failure before this call.
+    `auto` takes the first of `ENGINES` that works; the log and `Session.info` give the first failure, if any. `earlier`
+    is a failure before this call.
 
     Raises:
-        EngineError: the named engine, or each of them, is not installed, lacks a file format or rejects the network.
+        NoEngineError: the named engine, or each of them, is not installed, lacks a file format or rejects the network.
         BundleError: a file is missing or altered.
     """
     failures = [earlier] if earlier else []
     for candidate in ENGINES if engine == "auto" else (engine,):
-        fallback = "; ".join(failures) or None
+        fallback = failures[0] if failures else None
         try:
             session: Session = _module(candidate).open_session(model, resources, fallback)
         except EngineError as error:
             failure = f"{candidate}: {error}"
-            if failure not in (earlier or ""):
+            if failure != earlier:
                 failures.append(failure)
             continue
         if fallback:
-            _log.warning("%s runs on %s; %s", model.name, candidate, fallback)
+            _log.warning("%s runs on %s in %s: %s", model.name, candidate, model.precision, fallback)
         return session
-    raise EngineError(f"{model.name} cannot run: {'; '.join(failures)}")
+    raise NoEngineError(model.name, failures)
 
 
 def choose_format(model: Model, readable: tuple[str, ...]) -> str:
@@ -104,6 +112,14 @@ def choose_format(model: Model, readable: tuple[str, ...]) -> str:
         if file_format in model.formats:
             return file_format
     raise EngineError(f"needs {model.precision} files as {' or '.join(readable)}, found {', '.join(model.formats)}")
+
+
+def require_inputs(feeds: Tensors, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Check the inputs of `Session.run`; raises `EngineError`."""
+    for name, shape in shapes.items():
+        if name not in feeds or feeds[name].shape != shape:
+            found = feeds[name].shape if name in feeds else "nothing"
+            raise EngineError(f"input {name}: expected shape {shape}, found {found}")
 
 
 def _module(engine: str) -> Any:

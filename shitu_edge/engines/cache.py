@@ -10,13 +10,12 @@ import hashlib
 import logging
 import os
 import sys
-import tempfile
 import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..system.files import read_bounded
+from ..system.files import aside, read_bounded
 
 _log = logging.getLogger(__name__)
 
@@ -71,20 +70,16 @@ class BlobCache:
 
     def write(self, key: str, blob: bytes | memoryview) -> None:
         """Store a blob; a failure is only logged."""
-        temporary = None
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._make_room(memoryview(blob).nbytes)
-            with tempfile.NamedTemporaryFile(dir=self.folder, suffix=".partial", delete=False) as stream:
-                temporary = stream.name
-                stream.write(hashlib.sha256(blob).digest())
-                stream.write(blob)
-            os.replace(temporary, self._path(key))
+            with aside(self._path(key)) as temporary:
+                with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as stream:
+                    stream.write(hashlib.sha256(blob).digest())
+                    stream.write(blob)
+                os.replace(temporary, self._path(key))
         except OSError as error:
             _log.warning("compiled model not cached in %s: %s", self.folder, error.strerror or error)
-            if temporary:
-                with suppress(OSError):
-                    os.unlink(temporary)
 
     def _path(self, key: str) -> Path:
         return self.folder / f"{hashlib.sha256(key.encode()).hexdigest()[:40]}.blob"

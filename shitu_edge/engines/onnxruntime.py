@@ -13,7 +13,7 @@ from ..results import EngineInfo
 from ..system.cpu import is_described
 from ..system.forked import keep_in_children
 from ..system.workers import require_threads
-from . import Model, ModelFiles, Resources, Tensors, choose_format, reason
+from . import Model, ModelFiles, Resources, Tensors, choose_format, reason, require_inputs
 from .telemetry import turned_off
 
 with turned_off():
@@ -34,10 +34,7 @@ class OnnxRuntimeSession:
 
     def run(self, feeds: Tensors) -> dict[str, NDArray[Any]]:
         """See `Session.run`."""
-        for name, shape in self._shapes.items():
-            if name not in feeds or feeds[name].shape != shape:
-                found = feeds[name].shape if name in feeds else "nothing"
-                raise EngineError(f"input {name}: expected shape {shape}, found {found}")
+        require_inputs(feeds, self._shapes)
         try:
             outputs = self._session.run(None, dict(feeds))
         except Exception as error:  # onnxruntime's exceptions share no base class

@@ -17,7 +17,7 @@ from ..results import EngineInfo
 from ..system.cpu import is_described
 from ..system.forked import keep_in_children
 from ..system.workers import require_threads
-from . import Model, ModelFiles, Resources, Tensors, choose_format, reason
+from . import Model, ModelFiles, Resources, Tensors, choose_format, reason, require_inputs
 from .cache import BlobCache
 from .telemetry import turned_off
 
@@ -42,13 +42,11 @@ class OpenVinoSession:
 
     def run(self, feeds: Tensors) -> dict[str, NDArray[Any]]:
         """See `Session.run`."""
+        require_inputs(feeds, self._shapes)
         arrays = []  # a request borrows their memory without keeping them alive
         request = self._requests.get()
         try:
-            for name, shape in self._shapes.items():
-                if name not in feeds or feeds[name].shape != shape:
-                    found = feeds[name].shape if name in feeds else "nothing"
-                    raise EngineError(f"input {name}: expected shape {shape}, found {found}")
+            for name in self._shapes:
                 arrays.append(
                     np.require(feeds[name], requirements=("C", "W"))
                 )  # OpenVINO cannot share read-only memory
@@ -56,8 +54,6 @@ class OpenVinoSession:
             request.infer(share_outputs=True)
             outputs = ((names, request.get_tensor(names[0]).data.copy()) for names in self._outputs)
             return {name: array for names, array in outputs for name in names}
-        except EngineError:
-            raise
         except Exception as error:  # RuntimeError, or a decoding error of its message
             raise EngineError(f"OpenVINO failed: {reason(error, _LAST)}") from error
         finally:

@@ -35,11 +35,7 @@ class DecodeLimits:
         require_whole("max_pixels", self.max_pixels, 1)
 
     def require(self, width: int, height: int, bytes_per_pixel: int = _BYTES_PER_PIXEL) -> None:
-        """Check the size of an image.
-
-        Raises:
-            RefusedError: it has no pixels, or too many.
-        """
+        """Check the size of an image. Raises `RefusedError` if it has no pixels, or too many."""
         if width < 1 or height < 1:
             raise RefusedError(f"has no pixels ({width} × {height})")
         in_memory = max(self.max_pixels * _BYTES_PER_PIXEL, _ALWAYS) // bytes_per_pixel

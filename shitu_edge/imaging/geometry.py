@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Boxes = NDArray[np.float32]
+Pixels = NDArray[np.uint8]
+"""RGB, (h, w, 3)."""
 
 _BLOCK = 128
 """Boxes compared at a time; 64 and 256 are slower for the 200 to 1000 boxes of a crowded scene."""

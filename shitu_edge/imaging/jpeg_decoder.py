@@ -18,8 +18,8 @@ from PIL import JpegImagePlugin
 from .decode_limits import DecodeLimits
 from .files import Jpeg, RefusedError, TruncatedError, examine
 from .files.jpeg import LOOKAHEAD
+from .geometry import Pixels
 from .opencv import opencv_version
-from .resample import Pixels
 from .rgb import PILLOW, rgb_pixels
 
 _Decoded = tuple[Pixels, str]

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from ..bundle import InputSpec
 from ..system.workers import Workers
-from .resize import resize
+from .geometry import Pixels
+from .resample import resize
 
 
 class InputBuilder:
@@ -36,7 +37,7 @@ class InputBuilder:
         tensor: NDArray[Any] = self._local.tensor
         return tensor
 
-    def fill(self, slot: NDArray[Any], pixels_rgb: NDArray[np.uint8]) -> None:
+    def fill(self, slot: NDArray[Any], pixels_rgb: Pixels) -> None:
         """Resize, normalize and lay out pixels (h, w, 3) uint8 into one image's slot of a tensor."""
         spec = self._spec
         direct = spec.layout == "NCHW" and spec.dtype == "float32" and spec.color == "RGB"

@@ -1,11 +1,11 @@
-"""Resizing and normalizing that equals the reference, without its library. Pure.
+"""Resizing and normalizing as the networks were trained with: like OpenCV's `resize`.
 
-PP-ShiTu was trained behind OpenCV's `resize`, which takes 2 (bilinear) or 4 (cubic, a = -0.75) neighbors around
-half-pixel centers and does *not* average when it shrinks; Pillow's does, and networks see the difference. Here a
-resize is a row of products with narrow banded matrices (a block of outputs depends on a short run of inputs), so BLAS
-does the work; only the rows of the bilinear one are mixed in the integers that OpenCV computes with. Bilinear is
-equal to OpenCV bit for bit and cubic to one gray level (`tests/imaging/test_resample.py`), at the speed of resizing in
-the engine's graph (`benchmarks/resample.py`).
+It takes 2 (bilinear) or 4 (cubic, a = -0.75) neighbors around half-pixel centers and does *not* average when it
+shrinks; Pillow's does, and networks see the difference. OpenCV itself is used if it is installed (`opencv.py`), in a
+tenth of the time (`benchmarks/resample.py`), which is 5 % of a recognition by the official networks. Else a resize is a
+row of products with narrow banded matrices (a block of outputs depends on a short run of inputs), so BLAS does the
+work; only the rows of the bilinear one are mixed in OpenCV's integers. Both give the same gray levels: bilinear bit for
+bit, cubic within one level (`tests/imaging/test_resample.py`).
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..system.blas import SMALL_PRODUCT
+from .geometry import Pixels
+from .opencv import opencv, opencv_version
 
 Kernel = Literal["bilinear", "cubic"]
-Pixels = NDArray[np.uint8]
 Planes = NDArray[np.float32]
 
 _CHANNELS = 3
@@ -64,6 +65,12 @@ class _Bands:
     turned: Planes
 
 
+def resizer() -> str:
+    """Return what resizes here: OpenCV with its version, or shitu-edge."""
+    cv2 = opencv()
+    return "shitu-edge" if cv2 is None else opencv_version(cv2)
+
+
 def resize(
     image_rgb: Pixels,
     height: int,
@@ -73,6 +80,8 @@ def resize(
     gain: Planes | None = None,
     bias: Planes | None = None,
     workers: Executor | None = None,
+    *,
+    use_opencv: bool = True,
 ) -> Planes:
     """Resize like `cv2.resize`, then normalize, and return planes (3, height, width) float32.
 
@@ -82,8 +91,17 @@ def resize(
         out: where to write, to spare the allocation.
         gain, bias: (3,) float32; planes hold `gray level * gain + bias` per channel. Without them, whole gray levels
             0..255.
-        workers: threads among which a cubic resize is divided, if any.
+        workers: threads that share a cubic resize without OpenCV, which has its own, if any.
+        use_opencv: use OpenCV if it is installed.
     """
+    if out is None:
+        out = np.empty((_CHANNELS, height, width), np.float32)
+    if use_opencv and (cv2 := opencv()):
+        flag = cv2.INTER_LINEAR if kernel == "bilinear" else cv2.INTER_CUBIC
+        levels = cv2.resize(image_rgb, (width, height), interpolation=flag)
+        for plane, gray in zip(out, cv2.split(levels), strict=True):
+            plane[:] = gray
+        return normalize(out, gain, bias)
     rows, columns = _axis(image_rgb.shape[0], height, kernel), _axis(image_rgb.shape[1], width, kernel)
     column_bands = _bands(image_rgb.shape[1], width, kernel, _COLUMN_BLOCK)
     row_bands = _bands(image_rgb.shape[0], height, kernel, _ROW_BLOCK) if kernel == "cubic" else None
@@ -91,8 +109,6 @@ def resize(
         image_rgb = image_rgb.take(rows.gather, axis=0)
     if columns.gather is not None:
         image_rgb = image_rgb.take(columns.gather, axis=1)
-    if out is None:
-        out = np.empty((_CHANNELS, height, width), np.float32)
     if row_bands is None:
         _mix_rows(_resize_columns(_planes(image_rgb), column_bands, width), rows, out)
         return normalize(out, gain, bias)

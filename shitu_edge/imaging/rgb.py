@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import PIL
-from numpy.typing import NDArray
 from PIL import Image
+
+from .geometry import Pixels
 
 PILLOW = f"Pillow {PIL.__version__}"
 """What an answer's provenance says of Pillow."""
@@ -31,7 +32,7 @@ _FROM_THE_END = frozenset({3, 4, 6, 7})
 _Convert = Callable[[Image.Image], Image.Image]
 
 
-def rgb_pixels(image: Image.Image, orientation: int) -> NDArray[np.uint8]:
+def rgb_pixels(image: Image.Image, orientation: int) -> Pixels:
     """Return the pixels (h, w, 3) uint8 of a loaded image, turned by its EXIF orientation.
 
     Alpha is laid on white, but ignored if it is 0 everywhere, as in some captures. 16 bits are reduced to 8.
@@ -41,7 +42,7 @@ def rgb_pixels(image: Image.Image, orientation: int) -> NDArray[np.uint8]:
     """
     to_rgb, turn = _conversion(image), _UPRIGHT.get(orientation)
 
-    def upright(strip: Image.Image) -> NDArray[np.uint8]:
+    def upright(strip: Image.Image) -> Pixels:
         rgb = to_rgb(strip)
         return np.asarray(rgb if turn is None else rgb.transpose(turn))
 

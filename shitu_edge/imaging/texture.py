@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from .geometry import Pixels
+
 _CELLS = 16
 _FEWEST_CELLS = 4
 _SAMPLES = 16
@@ -17,7 +19,7 @@ _LEAST_DEVIATION = 20.0
 """Levels of single pixels: above noise, as of a pattern finer than the cells."""
 
 
-def has_texture(pixels_rgb: NDArray[np.uint8]) -> bool:
+def has_texture(pixels_rgb: Pixels) -> bool:
     """Return whether pixels (h, w, 3) uint8 RGB show more than one color, apart from noise.
 
     They are compared in up to 16 × 16 cells of at least 8 × 8 pixels, by up to 256 pixels per cell.
@@ -29,7 +31,7 @@ def has_texture(pixels_rgb: NDArray[np.uint8]) -> bool:
     return bool(samples.std(axis=(0, 1, 2, 3)).max() >= _LEAST_DEVIATION)
 
 
-def _samples(pixels_rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+def _samples(pixels_rgb: Pixels) -> NDArray[np.float32]:
     """Return pixels (rows of cells, rows, columns of cells, columns, 3)."""
     height, width = pixels_rgb.shape[:2]
     rows, columns = _cells_along(height), _cells_along(width)

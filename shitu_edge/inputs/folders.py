@@ -43,11 +43,7 @@ class Listing:
 
 
 def images_in(folder: str | os.PathLike[str]) -> Listing:
-    """List the images below a folder, at any depth.
-
-    Raises:
-        ImageError: there are none.
-    """
+    """List the images below a folder, at any depth. Raises `ImageError` if there are none."""
     if not os.path.isdir(folder):
         raise ImageError(f"{os.fspath(folder)}: no such folder of images")
     found = list_images(Path(folder))

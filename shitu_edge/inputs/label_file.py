@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import GalleryError
+from ..errors import GalleryError, os_errors_as
 from ..gallery.labels import normal_label
 from ..imaging.formats import HEAD_BYTES, image_format
 from ..system.files import read_bounded
@@ -59,10 +59,8 @@ def read_label_file(file: Path) -> LabelFile:
 
 def _lines(file: Path) -> list[_Line]:
     """Return the lines that are not blank."""
-    try:
+    with os_errors_as(GalleryError, file):
         content = read_bounded(file, _MOST_BYTES)
-    except OSError as error:
-        raise GalleryError(f"{file}: cannot be read: {error.strerror}") from error
     if image_format(content[:HEAD_BYTES]):
         raise GalleryError(f"{file}: is an image: name its product with --label")
     try:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import GalleryError
+from ..errors import GalleryError, os_errors_as
 from ..gallery.labels import normal_label
 from ..system.text import as_gbk, printable, some
 from .folders import file_fault, is_leftover, link_fault, list_images
@@ -85,10 +85,8 @@ def _from_folder(folder: Path) -> FoundImages:
 
 def _top(folder: Path) -> tuple[list[str], list[Skipped]]:
     """Return the subfolders of a folder, which are its labels, and its other files."""
-    try:
+    with os_errors_as(GalleryError, folder):
         names = sorted(name for name in os.listdir(folder) if not is_leftover(name))
-    except OSError as error:
-        raise GalleryError(f"{folder}: cannot be read: {error.strerror}") from error
     subfolders = [name for name in names if os.path.isdir(folder / name) and not name.startswith(".")]
     return subfolders, list(_loose(folder, sorted({*names} - {*subfolders})))
 

@@ -14,23 +14,22 @@ from io import BytesIO
 from typing import BinaryIO, Literal, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from ..errors import ImageError
 from ..imaging.decode_limits import DecodeLimits as DecodeLimits
 from ..imaging.files import Jpeg, RefusedError, examine
 from ..imaging.formats import HEAD_BYTES, image_format
+from ..imaging.geometry import Pixels
 from ..imaging.jpeg_decoder import jpeg_pixels
 from ..imaging.opencv import opencv
 from ..imaging.readers import FORMATS as FORMATS
 from ..imaging.readers import reader
-from ..imaging.resample import Pixels
 from ..imaging.rgb import PILLOW, is_sideways, rgb_pixels
 from ..system.files import read_bounded
 
 Encoded: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO"
-Source: TypeAlias = "Encoded | Image.Image | NDArray[np.uint8]"
+Source: TypeAlias = "Encoded | Image.Image | Pixels"
 DecodeMode = Literal["auto", "exact"]
 
 
@@ -47,7 +46,7 @@ class DecodedImage:
     Pillow or OpenCV with its version; None for an array.
     """
 
-    pixels_rgb: NDArray[np.uint8]
+    pixels_rgb: Pixels
     width: int
     height: int
     decoder: str | None

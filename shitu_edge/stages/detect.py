@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..bundle import BoxesScores, DetectorSpec, PicoDetLevels, Postprocessed
 from ..engines import Session
 from ..errors import EngineError
-from ..imaging.geometry import Boxes, clip_boxes, suppress
+from ..imaging.geometry import Boxes, Pixels, clip_boxes, suppress
 from ..imaging.preprocess import InputBuilder
 from ..results import Detections
 from ..system.workers import Workers
@@ -34,12 +34,12 @@ class Detector:
         self._constants = {name: np.array(value, np.float32) for name, value in spec.network.constants.items()}
 
     def detect(
-        self, pixels_rgb: NDArray[np.uint8], *, score_threshold: float | None = None, max_boxes: int | None = None
+        self, pixels_rgb: Pixels, *, score_threshold: float | None = None, max_boxes: int | None = None
     ) -> Detections:
         """Detect objects in pixels (H, W, 3) uint8 RGB: the best `max_boxes` (None: the bundle's) of `detect_all`."""
         return self.detect_all(pixels_rgb, score_threshold).best(self.max_boxes if max_boxes is None else max_boxes)
 
-    def detect_all(self, pixels_rgb: NDArray[np.uint8], score_threshold: float | None = None) -> Detections:
+    def detect_all(self, pixels_rgb: Pixels, score_threshold: float | None = None) -> Detections:
         """Detect all objects in pixels (H, W, 3) uint8 RGB that the network's head keeps.
 
         Args:

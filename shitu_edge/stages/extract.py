@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from ..bundle import ExtractorSpec
 from ..engines import Session
 from ..errors import EmbeddingError, EngineError
-from ..imaging.geometry import Boxes
+from ..imaging.geometry import Boxes, Pixels
 from ..imaging.preprocess import InputBuilder
 from ..system.workers import Workers
 
@@ -28,7 +28,7 @@ class Extractor:
         self._spec = spec
         self._input = InputBuilder(spec.network.input)
 
-    def embed(self, pixels_rgb: NDArray[np.uint8], boxes_xyxy: Boxes) -> NDArray[np.float32]:
+    def embed(self, pixels_rgb: Pixels, boxes_xyxy: Boxes) -> NDArray[np.float32]:
         """Embed the parts of pixels (H, W, 3) uint8 RGB inside boxes (N, 4) in pixels.
 
         Returns:
@@ -39,7 +39,7 @@ class Extractor:
         """
         return self.embed_crops([crop(pixels_rgb, box) for box in boxes_xyxy])
 
-    def embed_crops(self, crops: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
+    def embed_crops(self, crops: list[Pixels]) -> NDArray[np.float32]:
         """Embed whole images, each (h, w, 3) uint8 RGB; see `embed`."""
         if not crops:
             return np.empty((0, self._spec.dim), np.float32)
@@ -49,7 +49,7 @@ class Extractor:
         """End the worker threads."""
         self.workers.shutdown()
 
-    def _embed(self, pixels_rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def _embed(self, pixels_rgb: Pixels) -> NDArray[np.float32]:
         tensor = self._input.tensor()
         self._input.fill(tensor[0], pixels_rgb)
         outputs = self._session.run({self._spec.network.input.name: tensor})
@@ -60,7 +60,7 @@ class Extractor:
         return row.reshape(-1).astype(np.float32, copy=False)
 
 
-def crop(pixels_rgb: NDArray[np.uint8], box_xyxy: NDArray[np.float32]) -> NDArray[np.uint8]:
+def crop(pixels_rgb: Pixels, box_xyxy: NDArray[np.float32]) -> Pixels:
     """Return a view, never empty, of the pixels in a box, whose sides are truncated to integers as in PaddleClas."""
     height, width = pixels_rgb.shape[:2]
     x1, y1, x2, y2 = (int(side) for side in box_xyxy)

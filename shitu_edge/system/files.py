@@ -92,16 +92,16 @@ def check_writable(path: str | os.PathLike[str]) -> None:
         if stat.S_ISDIR(mode):
             raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
         if stat.S_ISREG(mode):
-            with _aside(path) as aside:
-                aside.touch(exist_ok=False)
+            with aside(path) as partial:
+                partial.touch(exist_ok=False)
 
 
 def make_folder(path: str | os.PathLike[str]) -> None:
     """Create a folder if missing, and check that `write_aside` can write to it; raises `OSError`."""
     with _named(path):
         os.makedirs(path, exist_ok=True)
-        with _aside(Path(path, "file")) as aside:
-            aside.touch(exist_ok=False)
+        with aside(Path(path, "file")) as partial:
+            partial.touch(exist_ok=False)
 
 
 def write_aside(path: str | os.PathLike[str], content: bytes) -> None:
@@ -123,24 +123,24 @@ def write_aside(path: str | os.PathLike[str], content: bytes) -> None:
 @contextmanager
 def open_aside(path: str | os.PathLike[str]) -> Iterator[BufferedWriter]:
     """Open a new file for writing that replaces another when the block ends, and is removed when the block fails."""
-    with _aside(path) as aside:
-        with aside.open("xb") as stream:
+    with aside(path) as partial:
+        with partial.open("xb") as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        os.replace(aside, os.path.realpath(path))
+        os.replace(partial, os.path.realpath(path))
 
 
 @contextmanager
-def _aside(path: str | os.PathLike[str]) -> Iterator[Path]:
+def aside(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield the path of a temporary file next to another; it is deleted in the end."""
     target = Path(os.path.realpath(path))
-    aside = target.with_name(f".{target.name[:40]}.{secrets.token_hex(8)}.partial")  # 255 bytes in any script
+    partial = target.with_name(f".{target.name[:40]}.{secrets.token_hex(8)}.partial")  # 255 bytes in any script
     try:
-        yield aside
+        yield partial
     finally:
         with suppress(OSError):
-            aside.unlink()
+            partial.unlink()
 
 
 @contextmanager

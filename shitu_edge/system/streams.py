@@ -39,11 +39,7 @@ def open_streams() -> None:
 
 
 def close_stdout() -> None:
-    """Flush stdout.
-
-    Raises:
-        OSError: it cannot be written; the buffered text is dropped.
-    """
+    """Flush stdout. Raises `OSError` if it cannot be written; the buffered text is dropped."""
     try:
         sys.stdout.flush()
     except OSError:

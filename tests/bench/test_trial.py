@@ -17,7 +17,7 @@ import pytest
 
 from shitu_edge import OptionError, Recognizer
 from shitu_edge.bench import sweep as sweeping
-from shitu_edge.bench.run import STAGES, Report, Setup, opened
+from shitu_edge.bench.run import STAGES, Setup, opened
 from shitu_edge.bench.sweep import precision_pairs, sweep
 from shitu_edge.bench.trial import Trial, measure_trials
 from shitu_edge.bench.tune import tune
@@ -25,6 +25,7 @@ from shitu_edge.bundle.profile import Profile
 from shitu_edge.engines import ENGINES
 from shitu_edge.engines.openvino import OpenVinoSession
 from shitu_edge.errors import EngineError
+from shitu_edge.system.progress import StepProgress
 from tests.networks import write_bundle
 from tests.shell import Shell
 
@@ -37,7 +38,7 @@ def test_every_trial_is_measured_early_and_late(
     """So that a machine that slows down meanwhile is fair to all."""
     order: list[int] = []
 
-    def watched(setup: Setup, report: Report) -> AbstractContextManager[Recognizer]:
+    def watched(setup: Setup, report: StepProgress) -> AbstractContextManager[Recognizer]:
         order.append(setup.objects)
         return opened(setup, report)
 
@@ -120,7 +121,7 @@ def test_the_benchmark_takes_what_is_named_beside_a_profile(setup: Setup, profil
 
 def test_a_profile_of_another_bundle_is_refused(profile: Profile, tmp_path: Path) -> None:
     write_bundle(tmp_path / "other", name="other", weights="2" * 64)
-    with pytest.raises(OptionError, match=r"is for another bundle, tiny .*not for other .*`shitu-edge tune`"):
+    with pytest.raises(OptionError, match=r"is for the bundle tiny .*not for other  .*`shitu-edge tune`"):
         Recognizer.open(tmp_path / "other", profile=profile)
 
 
@@ -169,7 +170,7 @@ def test_files_that_are_no_profile(setup: Setup, tmp_path: Path, content: str) -
     (tmp_path / "profile.json").write_text(content, encoding="utf-8")
     with pytest.raises(OptionError, match=r"profile\.json: is not a profile"):
         Recognizer.open(setup.bundle, profile=tmp_path / "profile.json")
-    with pytest.raises(OptionError, match=r"absent\.json: No such file .*`shitu-edge tune` writes"):
+    with pytest.raises(OptionError, match=r"absent\.json: No such file .*write a profile with `shitu-edge tune`"):
         Recognizer.open(setup.bundle, profile=tmp_path / "absent.json")
 
 

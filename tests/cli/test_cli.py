@@ -288,7 +288,10 @@ def _broken_inputs(shop: Shop, folder: Path) -> dict[str, tuple[list[object], st
             "nothing: no images in this folder; notes.txt: is empty",
         ),
         "missing bundle": (["recognize", *gallery, shop.photo, "--models", "no"], "no: no such bundle"),
-        "altered bundle": (["recognize", *gallery, shop.photo, "--models", altered], "extractor.onnx: altered"),
+        "altered bundle": (
+            ["recognize", *gallery, shop.photo, "--models", altered],
+            "extractor.onnx: checksum mismatch",
+        ),
         "incomplete bundle": (
             ["recognize", *gallery, shop.photo, "--models", missing],
             "detector.onnx: cannot be read",

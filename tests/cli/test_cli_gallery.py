@@ -191,7 +191,7 @@ def test_a_wrong_root_is_one_line(shell: Shell, images: Path, tiny_bundle: Path)
         (os.fsdecode("可乐".encode("gbk")), "as GBK it reads '可乐'"),
         ("te\x1ba", "holds a control character, U[+]001B"),
         ("x" * 201, "has 201 characters, expected at most 200"),
-        ("deep/er", "its images lie in folders of folders"),
+        ("deep/er", "images lie in nested folders"),
     ],
     ids=["GBK", "ESC", "long", "deep"],
 )

@@ -89,7 +89,7 @@ def test_expectations_that_never_end(folder: Path, kind: str) -> None:
         ([], "no such folder; expected a folder with gallery/"),
         (["scenes"], "gallery: no such folder; expected"),
         (["gallery"], "scenes: no such folder; expected"),
-        (["gallery", "scenes"], "gallery: no images in it;  expected a subfolder per label"),
+        (["gallery", "scenes"], "gallery: no images in it; expected a subfolder per label"),
     ],
 )
 def test_what_is_no_layout_says_what_is(tmp_path: Path, made: list[str], message: str) -> None:

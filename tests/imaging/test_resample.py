@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from types import SimpleNamespace
 from typing import Literal, get_args
 
 import cv2
@@ -12,9 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from shitu_edge.bench.environment import read_versions
 from shitu_edge.imaging import resample
-from shitu_edge.imaging import resize as by_opencv
-from shitu_edge.imaging.resample import Kernel, Pixels, Planes
+from shitu_edge.imaging.geometry import Pixels
+from shitu_edge.imaging.opencv import opencv
+from shitu_edge.imaging.resample import Kernel, Planes
 from shitu_edge.system.workers import Workers
 
 Resize = Callable[..., Planes]
@@ -46,9 +51,9 @@ SHAPES = [  # height and width of the image, then of the result
 ]
 
 
-@pytest.fixture(scope="module", params=[resample.resize, by_opencv.resize], ids=["ours", "opencv"])
+@pytest.fixture(scope="module", params=[False, True], ids=["ours", "opencv"])
 def resize(request: pytest.FixtureRequest) -> Resize:
-    return request.param  # type: ignore[no-any-return]
+    return partial(resample.resize, use_opencv=request.param)
 
 
 def drawn(content: Content, height: int, width: int, seed: int = 0) -> Pixels:
@@ -180,3 +185,31 @@ def test_normalize_by_hand(resize: Resize) -> None:
     for kernel in get_args(Kernel):
         normalized = resize(image, 3, 3, kernel, gain=gain, bias=bias)
         np.testing.assert_allclose(normalized, np.broadcast_to([[[0.5]], [[100]], [[1]]], (3, 3, 3)), rtol=1e-6)
+
+
+@pytest.fixture
+def _looked_for_again() -> Iterator[None]:
+    opencv.cache_clear()
+    yield
+    opencv.cache_clear()
+
+
+@pytest.mark.usefixtures("_looked_for_again")
+def test_resize_takes_opencv_if_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    resized = np.full((2, 3, 3), 7, np.uint8)
+    stand_in = SimpleNamespace(
+        INTER_CUBIC=2, resize=lambda *_, **__: resized, split=lambda levels: levels.T.swapaxes(1, 2)
+    )
+    monkeypatch.setitem(sys.modules, "cv2", stand_in)
+    assert (resample.resize(np.full((4, 6, 3), 9, np.uint8), 2, 3, "cubic") == 7).all()
+
+
+@pytest.mark.usefixtures("_looked_for_again")
+def test_resize_does_without_opencv(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (40, 30, 3), np.uint8)
+    ours = resample.resize(image, 17, 23, "cubic", use_opencv=False)
+    assert read_versions()["opencv"].count(".") == 2
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    opencv.cache_clear()
+    assert np.array_equal(resample.resize(image, 17, 23, "cubic"), ours)
+    assert read_versions()["opencv"] == "not installed"

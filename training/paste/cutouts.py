@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from shitu_edge.imaging.resample import Pixels
+from shitu_edge.imaging.geometry import Pixels
 
 from ..detector.photos import read_rgb
 from ..progress import Progress

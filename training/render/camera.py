@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from shitu_edge.imaging.resample import Pixels
+from shitu_edge.imaging.geometry import Pixels
 
 
 def photographed(rng: np.random.Generator, image: Pixels, strength: float = 1.0) -> Pixels:

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from shitu_edge.imaging.resample import Pixels
+from shitu_edge.imaging.geometry import Pixels
 
 from . import surfaces
 from .camera import developed

@@ -11,7 +11,7 @@ from typing import TypeVar
 import cv2
 import numpy as np
 
-from shitu_edge.imaging.resample import Pixels
+from shitu_edge.imaging.geometry import Pixels
 
 from ..paste.yolo import label_lines
 from ..progress import Progress

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from shitu_edge.imaging.resample import Pixels
+from shitu_edge.imaging.geometry import Pixels
 
 from .colors import BLACK, WHITE, Color, ink_on, luminance, mix
 from .design import Design, Slot

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from shitu_edge.imaging.resample import Pixels
+from shitu_edge.imaging.geometry import Pixels
 
 from . import label
 from .colors import from_hsv, ink_on

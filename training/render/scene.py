@@ -8,7 +8,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from shitu_edge.imaging.resample import Pixels
+from shitu_edge.imaging.geometry import Pixels
 
 from .camera import photographed
 from .design import VARIETIES

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...errors import GalleryError
+from ...errors import GalleryError, os_errors_as
 from ...system.unfinished import replace, unfinished
 from ..index import Progress
 from ..live.graphs import GraphFiles
@@ -43,10 +43,8 @@ def repair(path: Path, meta: Meta | None = None, progress: Progress | None = Non
     damaged = _free_name(path)
     with unfinished(path) as partial:
         found = rescue(path, partial, meta, progress)
-        try:
+        with os_errors_as(GalleryError, path, "cannot be replaced"):
             _put_in_place(partial, path, damaged)
-        except OSError as error:
-            raise GalleryError(f"{path}: cannot be replaced: {error.strerror}") from error
     store = Store.open(path)
     try:
         GraphFiles(store).drop_stale()

@@ -9,16 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import GalleryError
+from ...system.progress import StepProgress
 from ...system.text import some
 from ..index import GraphIndex, Ids, Rows
-from ..index.exact import ExactIndex, merge
+from ..index.exact import search_in_parts
 from ..labels import label_fault
 from ..live.graphs import ROUNDING, GraphFiles
 from ..live.view import Roster, View, contains
 from ..store import Snapshot, Store
-
-Progress = Callable[[str, int, int], None]
-"""Called with the step (`entries` or `recall`), the number done and the total."""
 
 _SAMPLE = 200
 _NEIGHBORS = 10
@@ -41,11 +39,12 @@ class Verification:
     advice: tuple[str, ...] = ()
 
 
-def verify(path: Path, progress: Progress | None = None) -> Verification:
+def verify(path: Path, progress: StepProgress | None = None) -> Verification:
     """Check a gallery file and its index.
 
     SQLite's integrity check, all checksums, and that every embedding is a unit row; then that the index is the recorded
-    file, holds the stored embeddings, and finds what exact search finds.
+    file, holds the stored embeddings, and finds what exact search finds. `progress` has the steps `entries` and
+    `recall`.
 
     Raises:
         GalleryError: the file is missing, not a gallery, or too damaged to be opened.
@@ -94,7 +93,7 @@ def _graph_faults(graph: GraphIndex, ids: Ids, last_id: int, fetch: Callable[[Id
 
 
 def _recall(
-    graph: GraphIndex, ids: Ids, fetch: Callable[[Ids], Rows], dim: int, progress: Progress | None
+    graph: GraphIndex, ids: Ids, fetch: Callable[[Ids], Rows], dim: int, progress: StepProgress | None
 ) -> float | None:
     """Compare index search with exact search for a sample of items, without the items themselves."""
     if len(ids) < 2:
@@ -102,15 +101,16 @@ def _recall(
     chosen = np.sort(np.random.default_rng(0).choice(ids, min(_SAMPLE, len(ids)), replace=False))
     queries = fetch(chosen)
     k = min(_NEIGHBORS + 1, len(ids))
-    exact = ExactIndex.empty(dim).search(queries, k)
-    for start in range(0, len(ids), _AT_ONCE):
-        some = ids[start : start + _AT_ONCE]
-        exact = merge(exact, ExactIndex(some, fetch(some)).search(queries, k), k)
+
+    def fetch_and_tell(some: Ids) -> Rows:
         if progress:
-            progress("recall", start + len(some), len(ids))
+            progress("recall", int(np.searchsorted(ids, some[-1])) + 1, len(ids))
+        return fetch(some)
+
+    _, exact = search_in_parts(queries, k, ids, fetch_and_tell, _AT_ONCE)
     roster = Roster.empty().changed(ids[:0], ids, np.zeros(len(ids), np.int32), [""])
     view = View.of(0, roster, graph, dim, fetch)
     _, similarities = view.search(queries, k)
     # By similarity, not by id: any copy of an image counts.
-    found = similarities[:, 1:] >= exact[1][:, 1:][:, -1:] - ROUNDING
+    found = similarities[:, 1:] >= exact[:, 1:][:, -1:] - ROUNDING
     return float(found.mean())

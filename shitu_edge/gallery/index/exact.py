@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -113,6 +114,15 @@ class _Room:
         rows = cls(np.empty(room, np.int64), np.empty((room, vectors.shape[1]), np.float32), filled)
         rows.ids[:filled], rows.vectors[:filled] = ids, vectors
         return rows
+
+
+def search_in_parts(queries: Rows, k: int, ids: Ids, fetch: Callable[[Ids], Rows], at_once: int) -> tuple[Ids, Rows]:
+    """Search as an `ExactIndex` of ids (N,) does, with `at_once` rows in memory at a time; `fetch` returns them."""
+    best = ExactIndex.empty(queries.shape[1]).search(queries, k)
+    for start in range(0, len(ids), at_once):
+        some = ids[start : start + at_once]
+        best = merge(best, ExactIndex(some, fetch(some)).search(queries, k), k)
+    return best
 
 
 def merge(one: tuple[Ids, Rows], other: tuple[Ids, Rows], k: int) -> tuple[Ids, Rows]:

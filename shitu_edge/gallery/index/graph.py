@@ -20,13 +20,11 @@ from numpy.typing import NDArray
 
 from ...errors import GalleryError
 from ...system.files import open_regular
-from .exact import ExactIndex, merge
+from ...system.progress import Progress as Progress
 from .exact import Ids as Ids
 from .exact import Rows as Rows
+from .exact import search_in_parts
 from .graph_file import check_graph
-
-Progress = Callable[[int, int], None]
-"""Called with the number done and the total."""
 
 MOST_LINKS = 1000
 _ADD_AT_ONCE = 100
@@ -149,11 +147,7 @@ class GraphIndex:
         return cls(graph, parameters, np.sort(ids), found)
 
     def save(self, path: Path) -> None:
-        """Write the index durably.
-
-        Raises:
-            OSError: it cannot be written, or not whole.
-        """
+        """Write the index durably. Raises `OSError` if it cannot be written, or not whole."""
         path.touch()  # hnswlib ignores write errors; this and the filling below raise them
         self._graph.save_index(os.fsencode(path))  # holds the GIL, as load_index does
         with path.open("ab", buffering=0) as stream:
@@ -219,11 +213,7 @@ class GraphIndex:
     def _scan(self, queries: Rows, k: int, alive: Callable[[Ids], NDArray[np.bool_]] | None) -> tuple[Ids, Rows]:
         """Search all alive items exactly, for when most neighbors are dead."""
         ids = self.ids if alive is None else self.ids[alive(self.ids)]
-        best = ExactIndex.empty(queries.shape[1]).search(queries, k)
-        for start in range(0, len(ids), _COMPARE_AT_ONCE):
-            some = ids[start : start + _COMPARE_AT_ONCE]
-            best = merge(best, ExactIndex(some, self.rows(some)).search(queries, k), k)
-        return best
+        return search_in_parts(queries, k, ids, self.rows, _COMPARE_AT_ONCE)
 
 
 def _add(graph: Any, ids: Ids, fetch: Callable[[Ids], Rows], threads: int, progress: Progress | None) -> None:

@@ -8,13 +8,12 @@ import logging
 import os
 import random
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 import numpy as np
 
-from ...errors import GalleryError
+from ...errors import GalleryError, os_errors_as
 from ...system.digest import file_sha256
 from ...system.files import open_regular
 from ...system.unfinished import replace, unfinished
@@ -93,11 +92,7 @@ class GraphFiles:
                 raise OSError(errno.EACCES, os.strerror(errno.EACCES), path)
 
     def save(self, graph: GraphIndex, revision: int) -> None:
-        """Write the index of a revision durably and record it.
-
-        Raises:
-            GalleryError: it cannot be written.
-        """
+        """Write the index of a revision durably and record it. Raises `GalleryError` if it cannot be written."""
         with self._written(), unfinished(self._store.path) as partial:
             graph.save(partial)
             record = IndexRecord(file_sha256(partial), revision, len(graph), graph.parameters)
@@ -131,12 +126,8 @@ class GraphFiles:
                     with suppress(OSError):  # another process may still be reading it
                         path.unlink()
 
-    @contextmanager
-    def _written(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise GalleryError(f"{self._store.path}: the index cannot be written: {error.strerror}") from error
+    def _written(self) -> AbstractContextManager[None]:
+        return os_errors_as(GalleryError, self._store.path, "the index cannot be written")
 
     def _stamp(self, digest: str) -> tuple[int, ...]:
         """Return the file's time, size and inode; empty without a file."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ...errors import GalleryError
+from ...errors import GalleryError, os_errors_as
 
 
 @contextmanager
@@ -21,10 +21,8 @@ def sole_builder(path: Path) -> Iterator[bool]:
         GalleryError: the file cannot be written.
     """
     name = path.with_name(f"{path.name}.building")
-    try:
+    with os_errors_as(GalleryError, path, "the index cannot be written"):
         descriptor = os.open(name, os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise GalleryError(f"{path}: the index cannot be written: {error.strerror}") from error
     # Without a name, it is a file that another builder has just deleted, and locks out nobody.
     alone = _lock(descriptor) and os.fstat(descriptor).st_nlink > 0
     try:

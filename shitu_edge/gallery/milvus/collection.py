@@ -53,11 +53,7 @@ class Collection:
     """A collection of a Milvus server or Milvus Lite file; it need not exist."""
 
     def __init__(self, uri: str, name: str, token: str, timeout_s: float) -> None:
-        """Connect.
-
-        Raises:
-            GalleryError: pymilvus is missing, or the server does not answer.
-        """
+        """Connect. Raises `GalleryError` if pymilvus is missing, or the server does not answer."""
         self.local = uri.endswith(".db")
         self.place = f"{re.sub('//.*@', '//', uri)}, collection {name}"
         self._name = name
@@ -107,11 +103,7 @@ class Collection:
             self._client.load_collection(self._name, timeout=None if self.local else self._timeout_s)
 
     def state(self) -> State:
-        """Read the properties.
-
-        Raises:
-            GalleryError: it does not exist, or was not created by a push.
-        """
+        """Read the properties. Raises `GalleryError` if it does not exist, or was not created by a push."""
         with self._mapped_errors():
             found = self._client.describe_collection(self._name, timeout=self._timeout_s)["properties"]
         facts = {name: found.get(_PROPERTY + name) for name in State.__slots__}

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ...errors import GalleryError
+from ...errors import GalleryError, os_errors_as
 from ...ranges import shown
 from ...system.files import read_bounded
 from ...system.text import decoded, one_line
@@ -41,11 +41,7 @@ _KNOWN = _NUMBERS | _DICTS | _TUPLES | _CALLS | _STORES | _LITERALS | _BYTES | _
 
 
 def find_id_map(folder: Path) -> Path:
-    """Return the path of a folder's id map.
-
-    Raises:
-        GalleryError: the folder has none, or both.
-    """
+    """Return the path of a folder's id map. Raises `GalleryError` if the folder has none, or both."""
     found = [folder / name for name in (PICKLE, YAML) if (folder / name).is_file()]
     if len(found) != 1:
         raise GalleryError(f"{folder}: expected {PICKLE} or {YAML}, found {'both' if found else 'neither'}")
@@ -64,10 +60,8 @@ def read_id_map(folder: Path, count: int) -> dict[int, str]:
             for code to be run.
     """
     path = find_id_map(folder)
-    try:
+    with os_errors_as(GalleryError, path):
         data = read_bounded(path, min(_MAX_BYTES, (count + _IDS_MORE) * _BYTES_PER_ID))
-    except OSError as error:
-        raise GalleryError(f"{path}: cannot be read: {error.strerror}") from error
     return _from_pickle(path, data, count + _IDS_MORE) if path.name == PICKLE else _from_yaml(path, data)
 
 

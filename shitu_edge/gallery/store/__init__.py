@@ -20,23 +20,15 @@ check.py        verification
 rescue.py       reading a damaged file
 """
 
-from .changes import Change
-from .records import Diff, GalleryItem, IndexRecord, Load, Meta, NewGalleryItem, Revision
-from .replay import Replay, Step
-from .snapshot import Snapshot
-from .store import Store
-
-__all__ = [
-    "Change",
-    "Diff",
-    "GalleryItem",
-    "IndexRecord",
-    "Load",
-    "Meta",
-    "NewGalleryItem",
-    "Replay",
-    "Revision",
-    "Snapshot",
-    "Step",
-    "Store",
-]
+from .changes import Change as Change
+from .records import Diff as Diff
+from .records import GalleryItem as GalleryItem
+from .records import IndexRecord as IndexRecord
+from .records import Load as Load
+from .records import Meta as Meta
+from .records import NewGalleryItem as NewGalleryItem
+from .records import Revision as Revision
+from .replay import Replay as Replay
+from .replay import Step as Step
+from .snapshot import Snapshot as Snapshot
+from .store import Store as Store

@@ -14,6 +14,7 @@ from ...errors import GalleryError
 from ...system.text import one_line, printable
 from ..labels import normal_label, spellings
 from . import history
+from .failures import WRONG_TYPE
 from .given import instance, item_ids, text, unicode_text, whole
 from .records import GalleryItem, NewGalleryItem, item_of
 from .schema import MOST_ITEMS, MOST_REVISIONS, ContentDigest, entry_digest, first_history_hash, next_history_hash
@@ -29,7 +30,7 @@ def _reading_rows() -> Iterator[None]:
     """Turn errors caused by values of the wrong type in the file into `GalleryError`."""
     try:
         yield
-    except (TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:
+    except WRONG_TYPE as error:
         raise GalleryError(
             f"the gallery file has unexpected content ({error}); run `shitu-edge gallery verify`"
         ) from error
@@ -70,11 +71,7 @@ class Change:
         return number
 
     def remove(self, ids: Iterable[int]) -> list[GalleryItem]:
-        """Remove items and return them.
-
-        Raises:
-            GalleryError: an id is not in the gallery.
-        """
+        """Remove items and return them. Raises `GalleryError` if an id is not in the gallery."""
         numbers = self._present(ids)
         return [self._remove(number) for number in numbers]
 
@@ -96,11 +93,7 @@ class Change:
         return before
 
     def restore(self, item: GalleryItem) -> None:
-        """Add a former item again.
-
-        Raises:
-            GalleryError: its embedding was pruned, or it is in the gallery.
-        """
+        """Add a former item again. Raises `GalleryError` if its embedding was pruned, or it is in the gallery."""
         instance(item, GalleryItem)
         number = whole(item.id, "an id as a whole number", 1, MOST_ITEMS - 1)
         label, source = unicode_text(item.label, "a label"), unicode_text(item.source, "a source")
@@ -112,11 +105,7 @@ class Change:
         self._enter(number, label, source, row[0])
 
     def roll_back(self, revision: int) -> None:
-        """Restore the content of a revision.
-
-        Raises:
-            GalleryError: the revision does not exist or was pruned.
-        """
+        """Restore the content of a revision. Raises `GalleryError` if the revision does not exist or was pruned."""
         with _reading_rows():
             revision = history.checked(self._connection, revision)
             diff = history.difference(self._connection, self.revision, revision)

@@ -109,11 +109,7 @@ def transaction(connection: sqlite3.Connection, kind: str = "IMMEDIATE") -> Iter
 
 
 def refuse_open(path: Path) -> None:
-    """Check that no process has a file open that is to be replaced.
-
-    Raises:
-        GalleryError: one has.
-    """
+    """Check that no process has a file open that is to be replaced. Raises `GalleryError` if one has."""
     if is_open_here(path):
         raise GalleryError(f"{path}: is open in this process; close it first")
     if not os.access(path, os.W_OK):

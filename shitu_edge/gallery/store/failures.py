@@ -18,6 +18,8 @@ _DAMAGE = ("malformed", "not a database", "Could not decode to UTF-8", "string o
 _UNABLE = ("disk I/O error", "disk is full", "unable to open", "readonly")
 _READ_ONLY = "is read-only here, so it cannot be changed"
 _PROBE_BYTES = 65536
+WRONG_TYPE = (TypeError, ValueError, LookupError, AttributeError, OverflowError)
+"""Errors caused by values of the wrong type in a file."""
 
 
 @contextmanager
@@ -102,5 +104,5 @@ def odd_content(path: Path) -> Iterator[None]:
     """Turn errors caused by values of the wrong type in the file into `DamagedError`."""
     try:
         yield
-    except (TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:
+    except WRONG_TYPE as error:
         raise DamagedError(path, f"unexpected content in a gallery file ({error})") from error

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import operator
 import os
-import reprlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import GalleryError
+from ...ranges import shown
 from .schema import MOST_TEXT
 
 _ANY = 1 << 128
 """Larger numbers may have too many digits to be shown."""
-_SHOWN = 40
 
 
 def whole(value: Any, expected: str, least: int = -_ANY, most: int = _ANY) -> int:
@@ -120,8 +119,4 @@ def instance(value: Any, kind: type) -> None:
 
 
 def _unexpected(expected: str, found: object) -> GalleryError:
-    try:
-        shown = " ".join(reprlib.repr(found).split())[:_SHOWN]
-    except Exception:  # a number with too many digits, or a foreign object
-        shown = type(found).__name__
-    return GalleryError(f"expected {expected}, found {shown}")
+    return GalleryError(f"expected {expected}, found {' '.join(shown(found).split())}")

@@ -98,11 +98,7 @@ def is_open_here(path: Path) -> bool:
 
 @contextmanager
 def content(path: Path, file: FileId) -> Iterator[io.FileIO]:
-    """Yield an open file at its beginning, to one thread at a time.
-
-    Raises:
-        OSError: it cannot be opened.
-    """
+    """Yield an open file at its beginning, to one thread at a time. Raises `OSError` if it cannot be opened."""
     with _here.lock:
         held = _here.files[file]
         stream = held.content = held.content or io.FileIO(path)

@@ -6,18 +6,18 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from dataclasses import astuple, dataclass
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
-from ...errors import GalleryError
+from ...errors import GalleryError, os_errors_as
 from ..index import Progress
 from .changes import Change
 from .check import entry_fault, examine, named
 from .connection import FROZEN, connect, transaction
-from .failures import mapped_errors
+from .failures import WRONG_TYPE, mapped_errors
 from .held import file_id, holding
 from .image import open_image, read_image
 from .records import GalleryItem, Meta
@@ -233,7 +233,7 @@ def _copy_all(found: _Found, old: sqlite3.Connection, new: sqlite3.Connection, f
             new.execute("UPDATE meta SET value = ? WHERE key = 'history_from'", (facts.get("history_from"),))
             if found.lost or list(examine(new, found._dim)):
                 raise _NotWholeError
-    except (_NotWholeError, sqlite3.Error, TypeError, ValueError, LookupError, AttributeError, OverflowError):
+    except (_NotWholeError, sqlite3.Error, *WRONG_TYPE):
         return False
     return True
 
@@ -323,14 +323,8 @@ def _copy(path: Path) -> Iterator[_Remains]:
         yield _Remains(path, copy)
 
 
-@contextmanager
-def _scratch_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise GalleryError(
-            f"{path}: cannot be copied to {tempfile.gettempdir()} for repair: {error.strerror}"
-        ) from error
+def _scratch_errors(path: Path) -> AbstractContextManager[None]:
+    return os_errors_as(GalleryError, path, f"cannot be copied to {tempfile.gettempdir()} for repair")
 
 
 class _Remains:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...errors import DamagedError, GalleryError, MisfitError
+from ...errors import DamagedError, GalleryError, MisfitError, os_errors_as
 from ...system.forked import Home
 from ...system.text import printable
 from ...system.unfinished import publish, unfinished
@@ -23,7 +23,7 @@ from . import history, replay
 from .changes import Change
 from .connection import check_there, connect, open_live, transaction
 from .drives import warn_of_network_drive
-from .failures import check_writable, hindrance, is_unable, mapped_errors, odd_content
+from .failures import WRONG_TYPE, check_writable, hindrance, is_unable, mapped_errors, odd_content
 from .given import instance, numbers, text, unicode_text, whole
 from .held import FileId, changing, file_id, hold, holding, let_go
 from .image import Images, Version, mark_as_logged, version
@@ -62,11 +62,7 @@ class Store:
 
     @classmethod
     def create(cls, path: Path, meta: Meta, gallery_id: str | None = None) -> Store:
-        """Create a file with an empty first revision.
-
-        Raises:
-            GalleryError: it exists or cannot be written.
-        """
+        """Create a file with an empty first revision. Raises `GalleryError` if it exists or cannot be written."""
         path = path.absolute()
         if not path.parent.is_dir():
             raise GalleryError(f"{path}: there is no folder {path.parent}")
@@ -192,7 +188,7 @@ class Store:
                 replay.repeat(connection, recorded, self._checked)
             except GalleryError as error:
                 raise MisfitError(str(error)) from error
-            except (TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:
+            except WRONG_TYPE as error:
                 raise MisfitError(f"the recorded revisions are invalid: {error}") from error
 
     def index(self) -> IndexRecord | None:
@@ -239,11 +235,7 @@ class Store:
             raise GalleryError(f"{self.path}: is in use, so its log cannot be merged; close it elsewhere and try again")
 
     def copy(self, target: Path) -> None:
-        """Write the current gallery to a new file.
-
-        Raises:
-            GalleryError: it exists or cannot be written.
-        """
+        """Write the current gallery to a new file. Raises `GalleryError` if it exists or cannot be written."""
         with _new_file(target) as partial:
             with self._apart() as connection, mapped_errors(target), closing(_created(partial)) as copy:
                 connection.backup(copy)
@@ -275,10 +267,8 @@ class Store:
         self.home.require(self.path)
         if self._file is None:
             raise GalleryError(f"{self.path}: is closed")
-        try:
+        with os_errors_as(GalleryError, self.path, "can no longer be read"):
             found = self.path.stat()
-        except OSError as error:
-            raise GalleryError(f"{self.path}: can no longer be read: {error.strerror}") from error
         if (found.st_dev, found.st_ino) != self._file:
             raise GalleryError(f"{self.path}: was replaced by another file; open it again")
         return self._file
@@ -362,8 +352,6 @@ def _new_file(path: Path) -> Iterator[Path]:
 
 
 def _created(path: Path) -> sqlite3.Connection:
-    try:
+    with os_errors_as(GalleryError, path, "cannot be created"):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o644))
-    except OSError as error:
-        raise GalleryError(f"{path}: cannot be created: {error.strerror}") from error
     return sqlite3.connect(path, isolation_level=None)

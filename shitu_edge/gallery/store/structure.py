@@ -125,11 +125,7 @@ def _size(file: Path) -> int:
 
 
 def check_structure(connection: sqlite3.Connection, path: Path) -> None:
-    """Check that a file has exactly the tables and indexes of a gallery.
-
-    Raises:
-        DamagedError: it does not.
-    """
+    """Check that a file has exactly the tables and indexes of a gallery. Raises `DamagedError` if it does not."""
     fault = next(_faults(connection), None)
     if fault:
         raise DamagedError(path, fault)

@@ -25,7 +25,7 @@ from pathlib import Path, PurePath, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import GalleryError
+from ...errors import GalleryError, os_errors_as
 from ...ranges import shown
 from ...schema import build
 from ...system.files import file_inside, open_regular, read_json
@@ -58,10 +58,8 @@ def export_folder(
     Raises:
         GalleryError: the folder exists or cannot be written.
     """
-    try:
+    with os_errors_as(GalleryError, folder, "cannot be created"):
         folder.mkdir()
-    except OSError as error:
-        raise GalleryError(f"{folder}: cannot be created: {error.strerror}") from error
     try:
         return _fill(folder, gallery, images, progress)
     except BaseException as error:
@@ -117,10 +115,8 @@ def _items(
 
 
 def _opened(path: Path, files: ExitStack) -> BufferedReader:
-    try:
+    with os_errors_as(GalleryError, path):
         return files.enter_context(open_regular(path))
-    except OSError as error:
-        raise GalleryError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def _rows(stream: BufferedReader, path: Path, dim: int) -> Iterator[NDArray[np.float32]]:
@@ -154,10 +150,8 @@ def _read_rows(
 
 
 def _read(stream: BufferedReader, path: Path, size: int) -> bytes:
-    try:
+    with os_errors_as(GalleryError, path):
         content = stream.read(size)
-    except OSError as error:
-        raise GalleryError(f"{path}: cannot be read: {error.strerror}") from error
     if len(content) < size:
         raise GalleryError(f"{path}: is truncated")
     return content

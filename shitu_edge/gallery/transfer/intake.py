@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from ...errors import GalleryError
+from ...errors import GalleryError, os_errors_as
 from ...system.unfinished import publish, unfinished
 from ..gallery import Gallery
 from ..protocol import require_extractor
@@ -32,8 +32,6 @@ def take_in(path: Path, meta: Meta, items: Iterable[NewGalleryItem], *, author: 
         ) as gallery:
             added = len(gallery.add(items, author=author, note=note))
             gallery.history.compact()
-        try:
+        with os_errors_as(GalleryError, path, "cannot be created"):
             publish(partial, path)
-        except OSError as error:
-            raise GalleryError(f"{path}: cannot be created: {error.strerror}") from error
     return added

@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from io import BufferedReader
 from pathlib import Path
 
-from ...errors import GalleryError, MisfitError
+from ...errors import GalleryError, MisfitError, os_errors_as
 from ...schema import build
 from ...system.files import open_regular, parse_json
 from ...system.unfinished import replace, unfinished
@@ -89,21 +89,18 @@ def write_patch(gallery: Gallery, base: int, head: int, path: Path) -> PatchInfo
     size = len(_MAGIC) + _DIGEST_BYTES
     if len(text) > _MAX_HEAD_BYTES or size + _LENGTH.size + len(text) + 4 * meta.dim * len(items) > _MAX_BYTES:
         raise GalleryError(f"{path}: revisions {base} to {head} exceed the size of a patch; copy the gallery instead")
-    try:
-        with unfinished(path) as partial:
-            with partial.open("wb") as stream:
-                stream.write(_MAGIC + bytes(_DIGEST_BYTES))
-                digest = hashlib.sha256()
-                for piece in (_LENGTH.pack(len(text)), text, *recorded.vectors.values()):
-                    digest.update(piece)
-                    size += stream.write(piece)
-                stream.seek(len(_MAGIC))
-                stream.write(digest.digest())
-                stream.flush()
-                os.fsync(stream.fileno())
-            replace(partial, path)
-    except OSError as error:
-        raise GalleryError(f"{path}: cannot be written: {error.strerror}") from error
+    with os_errors_as(GalleryError, path, "cannot be written"), unfinished(path) as partial:
+        with partial.open("wb") as stream:
+            stream.write(_MAGIC + bytes(_DIGEST_BYTES))
+            digest = hashlib.sha256()
+            for piece in (_LENGTH.pack(len(text)), text, *recorded.vectors.values()):
+                digest.update(piece)
+                size += stream.write(piece)
+            stream.seek(len(_MAGIC))
+            stream.write(digest.digest())
+            stream.flush()
+            os.fsync(stream.fileno())
+        replace(partial, path)
     return _info(facts, size)
 
 
@@ -114,13 +111,10 @@ def apply_patch(gallery: Gallery, path: Path) -> PatchInfo | None:
         GalleryError: the file is missing, too large, damaged or not a patch, or is for another gallery, extractor or
             base revision.
     """
-    try:
-        with open_regular(path) as stream:
-            facts, size = _read_head(stream, path)
-            _require_fit(facts, gallery, path)
-            vectors = {item: stream.read(4 * facts.dim) for item in facts.items}
-    except OSError as error:
-        raise GalleryError(f"{path}: cannot be read: {error.strerror}") from error
+    with os_errors_as(GalleryError, path), open_regular(path) as stream:
+        facts, size = _read_head(stream, path)
+        _require_fit(facts, gallery, path)
+        vectors = {item: stream.read(4 * facts.dim) for item in facts.items}
     recorded = Replay(facts.base, facts.lineage, facts.steps, vectors)
     try:
         head, history_hash = leads_to(recorded)

@@ -12,11 +12,7 @@ _MAX_PIXELS = 10_000_000
 
 
 def examine(content: bytes) -> Examined:
-    """Return a BMP as it is.
-
-    Raises:
-        RefusedError: it is run-length encoded and too large for that.
-    """
+    """Return a BMP as it is. Raises `RefusedError` if it is run-length encoded and too large for that."""
     if len(content) >= 34 and int.from_bytes(content[14:18], "little") >= 40:
         width, height, _, _, compression = struct.unpack_from("<iiHHI", content, 18)
         if compression in _RUN_LENGTHS and (len(content) > _MAX_BYTES or abs(width * height) > _MAX_PIXELS):

@@ -9,11 +9,7 @@ _EXTENSION, _IMAGE, _TRAILER = 0x21, 0x2C, 0x3B
 
 
 def examine(content: bytes) -> Examined:
-    """Return a GIF as it is.
-
-    Raises:
-        RefusedError: it has no image, or too many blocks before it.
-    """
+    """Return a GIF as it is. Raises `RefusedError` if it has no image, or too many blocks before it."""
     position = 13
     if len(content) > 10 and content[10] & 0x80:  # a global palette
         position += 3 << (content[10] & 7) + 1

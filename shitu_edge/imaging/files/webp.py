@@ -16,11 +16,7 @@ _IMAGE = frozenset({b"VP8 ", b"VP8L", b"ANMF"})
 
 
 def examine(content: bytes) -> Examined:
-    """Return a WebP's first image.
-
-    Raises:
-        RefusedError: it is truncated, has no image or too many chunks.
-    """
+    """Return a WebP's first image. Raises `RefusedError` if it is truncated, has no image or too many chunks."""
     end = 8 + int.from_bytes(content[4:8], "little")
     if end > len(content):
         raise TruncatedError()

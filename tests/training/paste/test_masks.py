@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from shitu_edge.imaging.resample import Pixels
+from shitu_edge.imaging.geometry import Pixels
 from training.paste.masks import Mask, fault, find_object, find_on_white
 
 from .drawn import board, bottle, photo
