@@ -296,7 +296,7 @@ def _broken_inputs(shop: Shop, folder: Path) -> dict[str, tuple[list[object], st
             ["recognize", *gallery, shop.photo, "--models", missing],
             "detector.onnx: cannot be read",
         ),
-        "verify altered": (["models", "verify", altered], "extractor.onnx: altered"),
+        "verify altered": (["models", "verify", altered], "extractor.onnx: checksum mismatch"),
         "show a folder": (["models", "show", folder / "nothing"], "bundle.json: cannot be read"),
         "missing gallery": (
             ["recognize", "no", shop.photo, *models],

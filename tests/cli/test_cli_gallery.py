@@ -155,7 +155,7 @@ def test_every_file_is_used_or_named_and_missing_labels_are_exit_code_1(
     assert (run.code, run.out) == (1, "shop.gallery: 5 images added, 3 skipped; 5 items in revision 2\n")
     lines = run.err.splitlines()
     assert lines[:2] == [
-        "skipped: loose.png: is in no subfolder, which would be its label",
+        "skipped: loose.png: is not in a subfolder named after its label",
         "skipped: Blue/price.txt: is not an image",
     ]
     assert lines[2].startswith("skipped: Damaged/1.png: cannot be decoded: ")
@@ -170,7 +170,7 @@ def test_labels_of_a_label_file_are_missing_too(shell: Shell, path: Path, images
     run = shell("add", path, "labels.csv", "--models", tiny_bundle)
     assert (run.code, run.out) == (1, f"{path}: 1 image added, 1 skipped; 5 items in revision 3\n")
     assert run.err.splitlines() == [
-        "note: labels.csv: the first line is taken for a header: path, label",
+        "note: labels.csv: the first line is read as a header: path, label",
         "skipped: products/gone.png: cannot be read: No such file or directory",
         "error: 1 label without an item: Tea; use --allow-missing to accept this",
     ]
@@ -235,7 +235,7 @@ def test_labels_of_older_galleries_are_named_and_can_be_mended(shell: Shell, pat
 def test_products_as_they_come(shell: Shell, shared: Path, tiny_bundle: Path) -> None:
     run = shell("build", "odd.gallery", shared / "data" / "odd" / "products", "--models", tiny_bundle)
     assert run.code == 1
-    assert "loose.jpg: is in no subfolder" in run.err
+    assert "loose.jpg: is not in a subfolder" in run.err
     assert re.search("without an item: (Empty|.*Empty.*可乐)", run.err)
 
 
@@ -367,14 +367,14 @@ def test_verify_and_repair_what_is_damaged(shell: Shell, path: Path) -> None:
     DAMAGES["label"].do(path)
     run = shell("verify", path)
     assert (run.code, run.err) == (1, "")
-    assert "item 5 (x, tea.jpg): was altered: it has not its digest" in run.out.splitlines()
+    assert "item 5 (x, tea.jpg): checksum mismatch: it was altered" in run.out.splitlines()
     assert run.out.splitlines()[-1].endswith("1 fault; `gallery repair` keeps everything that is intact")
     as_json = shell("verify", path, "--json")
     assert as_json.code == 1
     assert json.loads(as_json.out)["faults"]
     repaired = shell("repair", path)
     assert repaired.code == 0
-    assert repaired.err == "lost: item 5 (x, tea.jpg): was altered: it has not its digest\n"
+    assert repaired.err == "lost: item 5 (x, tea.jpg): checksum mismatch: it was altered\n"
     assert (
         repaired.out
         == f"{path}: 4 kept, 1 lost, new history; damaged file kept as {path}.damaged; 4 items in revision 4\n"
@@ -442,7 +442,7 @@ def test_copy_patch_and_apply(shell: Shell, path: Path) -> None:
     )
     late = shell("apply", "copy.gallery", "all.patch")
     assert (late.code, late.out) == (1, "")
-    assert "it follows revision 2, and the gallery is at revision 3" in late.err
+    assert "it has changed since revision 2; take a new copy of the gallery" in late.err
     shell("patch", path, "3..4", "-o", "second.patch")
     assert (
         shell("apply", "copy.gallery", "second.patch").out
@@ -569,8 +569,8 @@ def test_wrong_usage(shell: Shell, path: Path, arguments: tuple[str, ...]) -> No
         (("repair", "none"), "none: cannot be opened: No such file"),
         (("repair", "text"), "text: "),
         (("verify", "text"), "text: is not a gallery"),
-        (("remove", "shop.gallery", "99"), "there is no item 99"),
-        (("remove", "shop.gallery", str(1 << 70)), "there is no item"),
+        (("remove", "shop.gallery", "99"), "no item has the id 99"),
+        (("remove", "shop.gallery", str(1 << 70)), "no item has the id"),
         (("remove", "shop.gallery", "--label", "None"), "there is no item labeled 'None'"),
         (("rename", "shop.gallery", "None", "x"), "there is no item labeled 'None'"),
         (("rename", "shop.gallery", "Red", " "), "the new name: the label is empty"),
@@ -582,9 +582,9 @@ def test_wrong_usage(shell: Shell, path: Path, arguments: tuple[str, ...]) -> No
         (("patch", "shop.gallery", "1..", "-o", "none/patch"), "none/patch: there is no folder"),
         (("patch", "shop.gallery", "1..", "-o", "shop.gallery"), "shop.gallery: is a gallery"),
         (("apply", "shop.gallery", "none"), "none: cannot be read: No such file"),
-        (("apply", "shop.gallery", "text"), "text: is no gallery patch"),
+        (("apply", "shop.gallery", "text"), "text: is not a gallery patch of this version"),
         (("copy", "shop.gallery", "-o", "text"), "text: exists already"),
-        (("export", "shop.gallery", "-o", "products"), "products: cannot be made: File exists"),
+        (("export", "shop.gallery", "-o", "products"), "products: cannot be created: File exists"),
         (("import", "new", "products"), "gallery.json: cannot be read: No such file"),
         (("import-paddleclas", "new", "products"), "no model bundle was named|products"),
         (("build", "new", "none"), "none: cannot be read: No such file"),
@@ -606,4 +606,4 @@ def test_an_empty_gallery_is_not_indexed(shell: Shell, path: Path) -> None:
     shell("remove", "copy", 1, 2, 3, 4)
     run = shell("reindex", "copy")
     assert (run.code, run.out) == (1, "")
-    assert run.err.endswith("copy: is empty, there is nothing to index\n")
+    assert run.err.endswith("copy: is empty, so there is nothing to index\n")
