@@ -43,7 +43,7 @@ _JSON = (
     "lists have a line per item. New keys may appear in a version; other changes raise it."
 )
 _CHANGE = "`gallery`, `revision`, `items`"
-_KEYS = (
+KEYS = (
     ("recognize", "`image`, then the keys of `Recognition.as_dict()`, or `error`; `drawn` with `--draw`"),
     ("gallery build", f"{_CHANGE}, `added`, `ids`, `skipped` (`source`, `reason`), `labels_without_item`"),
     ("gallery add", "as `gallery build`"),
@@ -103,7 +103,7 @@ def _json() -> Iterator[str]:
     """Yield the blocks about JSON."""
     yield "## JSON"
     yield _wrap(_JSON)
-    yield "\n".join(_wrap(f"- `{command}`: {keys}", indent="  ") for command, keys in _KEYS)
+    yield "\n".join(_wrap(f"- `{command}`: {keys}", indent="  ") for command, keys in KEYS)
 
 
 def commands() -> Iterator[tuple[tuple[str, ...], Any]]:

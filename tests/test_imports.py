@@ -51,3 +51,15 @@ def test_public_names_are_documented(name: str) -> None:
     public = _PUBLIC[name]
     assert public.__doc__
     assert not public.__doc__.startswith(f"{name}(")  # what dataclasses write by themselves
+
+
+def test_the_package_loads_its_names_when_they_are_used() -> None:
+    loaded = _run(
+        "import sys, shitu_edge\n"
+        "before = 'numpy' in sys.modules\n"
+        "assert set(shitu_edge.__all__) <= set(dir(shitu_edge))\n"
+        "assert not hasattr(shitu_edge, 'Nothing')\n"
+        "from shitu_edge import *\n"
+        "print(before, [name for name in shitu_edge.__all__ if globals()[name] is not getattr(shitu_edge, name)])"
+    )
+    assert loaded.strip() == "False []"

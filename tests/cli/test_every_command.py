@@ -47,6 +47,20 @@ def test_json_is_one_object_per_line_with_its_version_first(shell: Shell, shop: 
             ]
 
 
+def test_the_reference_has_the_keys_of_json(shell: Shell, shop: Path) -> None:
+    reference = pytest.importorskip("docs.reference", reason="the manual is in the checkout alone")
+    documented = {tuple(words.split()): re.sub(r" \(.*?\)", "", text) for words, text in reference.KEYS}
+    for command in BENCH_FIRST:
+        text = documented[command]
+        records = [json.loads(line) for line in shell(*command, *ALL_RUNS[command], "--json").out.splitlines()]
+        found = {key for record in records for key in record} - {"schema_version"}
+        named = set(re.findall(r"`(\w+)`", text.partition("; with")[0])) - {"error"}
+        if records:
+            assert named <= found, command
+        if records and not re.search(r"\bas\b|the keys of|the counts|a list per", text):
+            assert named == found, command
+
+
 def test_quiet_leaves_the_result_alone(shell: Shell, shop: Path) -> None:
     (shop / "products" / "note.txt").write_text("not an image")
     for command in BENCH_FIRST[:10]:
