@@ -69,6 +69,8 @@ KEYS = (
     ("gallery import", f"{_CHANGE}, `added`"),
     ("gallery import-paddleclas", f"{_CHANGE}, `added`, `checked`"),
     ("gallery push", "`gallery`, `uri`, `collection`, `revision`, `added`, `removed`"),
+    ("evaluate", "`kind`, `retrieval`, `threshold`, `working`, `targets`, `curve`, `spread`, `boxes`, `baskets`, ..."),
+    ("calibrate", "per rate `state`, `max_false_accept`, `confidence`, `threshold`, `products`, `revision`"),
     ("models list", "per bundle `name`, `folder`, `description`"),
     ("models show", "`folder`, `digest`, `manifest` (the content of `bundle.json`)"),
     ("models verify", "`folder`, `digest`, `files`"),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .bundle import Bundle, InputSpec, Manifest
+from .bundle import Bundle, DecisionPolicy, InputSpec, Manifest
 from .bundle.networks import cache_folder, open_bundle, open_network
 from .bundle.profile import Profile
 from .calibration import Calibrator
@@ -20,7 +20,7 @@ from .gallery.protocol import require_extractor
 from .imaging.opencv import opencv, opencv_version
 from .imaging.resample import resizer
 from .imaging.rgb import PILLOW
-from .results import EngineInfo
+from .results import Calibration, EngineInfo, Provenance
 from .stages.deadline import Clock
 from .stages.detect import Detector
 from .stages.extract import Extractor
@@ -50,6 +50,16 @@ class Parts:
     threads: int
     wave_ms: float
     resources: ExitStack
+
+    def calibration(self, policy: DecisionPolicy, *, wait: bool = False) -> Calibration | None:
+        """Return the gallery's calibration for a policy; None if it states no rate, or the gallery is not a file."""
+        return None if self.calibrator is None else self.calibrator.for_policy(policy, wait=wait)
+
+    def provenance(self, gallery_revision: int, decoder: str | None) -> Provenance:
+        """Return what makes an answer."""
+        networks = self.detector.engine, self.extractor.engine
+        name, digest = self.bundle.manifest.name, self.bundle.digest
+        return Provenance(name, digest, *networks, gallery_revision, decoder, resizer())
 
 
 def open_parts(

@@ -5,28 +5,25 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from functools import partial
-from types import TracebackType
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .arguments import check_call, check_enrolling, check_places, check_running, overridden
 from .bundle import DecisionPolicy, WholeImage
 from .bundle.profile import Profile
 from .engines import EngineName
-from .errors import ClosedError, GalleryError, ImageError
+from .errors import ClosedError, GalleryError
 from .gallery import Gallery, GallerySearch, NewGalleryItem
-from .imaging.resample import resizer
 from .imaging.texture import has_texture
 from .opening import Parts, enough_side, open_parts
 from .ranges import require_flag, require_path
-from .results import Box, Calibration, Detections, EngineInfo, Provenance, Recognition
+from .results import Box, Calibration, Detections, Recognition
+from .stages.arguments import check_call, check_enrolling, check_places, check_running, overridden
 from .stages.deadline import Clock, DeadlineExtractor
 from .stages.decide import Candidate, asked_neighbors, decide
 from .stages.decode import DEFAULT_LIMITS, DecodedImage, DecodeLimits, DecodeMode, Source, decode
-from .stages.extract import crop as cut_out
 from .stages.original import Original, path_of
-from .stages.regions import boxes_to_embed, in_original_pixels, late, regions, surplus
+from .stages.regions import boxes_to_embed, in_original_pixels, late, product_pixels, regions, surplus
 from .system.forked import Home
 
 
@@ -38,6 +35,7 @@ class Recognizer:
         policy: the bundle's decision policy; `recognize` overrides single values of it.
         gallery_search: the gallery that is searched, a file or a backend such as `MilvusGallery`; None without one.
         threads: for inference.
+        extractor_info: engine, version and precision of the extractor.
         enough_side: pixels of the shorter side from which on recognition hardly gains (`benchmarks/decode.py`).
     """
 
@@ -47,13 +45,13 @@ class Recognizer:
         self.policy: DecisionPolicy = parts.bundle.manifest.policy
         self.gallery_search = parts.gallery
         self.threads = parts.threads
+        self.extractor_info = parts.extractor.engine
         self.enough_side = enough_side(parts.bundle.manifest)
         self._limits = limits
         self._detector = parts.detector
         self._extractor = parts.extractor
         self._in_time = DeadlineExtractor(parts.extractor, parts.bundle.manifest.extractor.dim, parts.wave_ms)
-        self._calibrator = parts.calibrator
-        self._resources = parts.resources
+        self._parts = parts
         self._home = Home()
         self._closed = False
 
@@ -96,16 +94,14 @@ class Recognizer:
     def __enter__(self) -> Recognizer:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
         """End worker threads and close the gallery, if `open` opened it."""
         if self._home.is_here:  # else the threads are those of the process that this one was forked off
             self._closed = True
-            self._resources.close()
+            self._parts.resources.close()
 
     @property
     def gallery(self) -> Gallery:
@@ -118,11 +114,6 @@ class Recognizer:
         if not isinstance(found, Gallery):
             raise GalleryError(f"{found}: is not a gallery file; change the file, then push it again")
         return found
-
-    @property
-    def extractor_info(self) -> EngineInfo:
-        """What runs the extractor: engine, version, precision and threads."""
-        return self._extractor.engine
 
     def recognize(
         self,
@@ -164,7 +155,7 @@ class Recognizer:
         policy = overridden(
             self.policy, threshold, margin, neighbors, vote, suppression_iou, whole_image, max_false_accept, confidence
         )
-        calibration = self._calibration(policy)
+        calibration = self._parts.calibration(policy)
         clock = Clock()
         with clock.stage("decode"):
             original = Original.of(image, self._limits)
@@ -180,34 +171,27 @@ class Recognizer:
         with clock.stage("decide"):
             boxes = in_original_pixels(chosen.boxes_xyxy, decoded)
             seen = list(map(Candidate, boxes, chosen.scores, matches))
-            least = None if calibration is None else calibration.threshold
-            items, dropped = decide(seen, policy, partial(has_texture, decoded.pixels_rgb), least)
+            least_score = calibration and calibration.threshold
+            items, dropped = decide(seen, policy, partial(has_texture, decoded.pixels_rgb), least_score)
             dropped += late(chosen, boxes, len(rows)) + surplus(found, count, decoded)
-        made_by = self._provenance(revision, decoded)
-        size, times = (decoded.width, decoded.height), clock.times()
-        return Recognition(items, dropped, *size, times, made_by, calibration, original.crop)
+        made_by = self._parts.provenance(revision, decoded.decoder)
+        size = decoded.width, decoded.height
+        return Recognition(items, dropped, *size, clock.times(), made_by, calibration, original.crop)
 
     def calibration(
         self, max_false_accept: float | None = None, confidence: float | None = None, *, wait: bool = False
     ) -> Calibration | None:
-        """Return the score from which a product is named, for a rate of false accepts; None if none is stated.
+        """Return from which score a product is named, for the rate given or the policy's; None if none is stated.
 
-        Args:
-            max_false_accept, confidence: instead of the policy's.
-            wait: for a large gallery whose threshold is still being derived (seconds); `recognize` does not.
+        `wait` waits for a large gallery whose threshold is still being derived (seconds); `recognize` does not.
 
         Raises:
-            OptionError: the gallery has too few products for the rate at the policy's confidence.
+            OptionError: the gallery has too few products for the rate at this confidence.
             GalleryError: the gallery cannot be read, or none is open.
         """
         self._require_gallery()
         policy = overridden(self.policy, max_false_accept=max_false_accept, confidence=confidence)
-        return self._calibration(policy, wait)
-
-    def _calibration(self, policy: DecisionPolicy, wait: bool = False) -> Calibration | None:
-        if policy.max_false_accept is None or self._calibrator is None:
-            return None
-        return self._calibrator.at(policy.max_false_accept, policy.confidence, wait=wait)
+        return self._parts.calibration(policy, wait=wait)
 
     def detect(
         self, image: Source, *, max_boxes: int | None = None, detection_threshold: float | None = None
@@ -242,13 +226,8 @@ class Recognizer:
             OptionError: the box lies outside of the image, or `crop` is not a flag.
         """
         require_flag("crop", crop)
-        decoded = self._decode(image, "exact")
-        given = None if box_xyxy is None else [box_xyxy]
-        (box,) = boxes_to_embed(decoded, given, self._detector if crop else None)
-        pixels_rgb = cut_out(decoded.pixels_rgb, box)
-        if not has_texture(pixels_rgb):
-            name = path_of(image) or "the image"
-            raise ImageError(f"{name}: shows a single color, so it cannot tell products apart; take another photo")
+        detector, name = self._detector if crop else None, path_of(image) or "the image"
+        pixels_rgb = product_pixels(self._decode(image, "exact"), box_xyxy, detector, name)
         row: NDArray[np.float32] = self._extractor.embed_crops([pixels_rgb])[0]
         return row
 
@@ -280,12 +259,10 @@ class Recognizer:
         The item counts from the next search on, in every process that has the gallery open.
 
         Args:
-            label: the product's name.
-            image: as in `recognize`.
             box_xyxy: the part of it that shows the product; all of it when None.
             crop: without a box, have the detector look for the product (see `embed`).
             source: where the image came from, kept with the item; the image's path, if it has one, when None.
-            author, note: of the revision; the note says what was enrolled when empty.
+            author, note: of the revision; an empty note becomes `enrolled LABEL`.
 
         Raises:
             GalleryError: no gallery file is open here, or it cannot be written.
@@ -308,8 +285,3 @@ class Recognizer:
         if self.gallery_search is None:
             raise GalleryError("no gallery is open: pass gallery= to Recognizer.open")
         return self.gallery_search
-
-    def _provenance(self, gallery_revision: int, decoded: DecodedImage) -> Provenance:
-        networks = self._detector.engine, self._extractor.engine
-        name, digest = self.bundle.manifest.name, self.bundle.digest
-        return Provenance(name, digest, *networks, gallery_revision, decoded.decoder, resizer())

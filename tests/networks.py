@@ -27,7 +27,7 @@ from shitu_edge.bundle import (
     PicoDetLevels,
     write_manifest,
 )
-from shitu_edge.selftest import INPUTS, OUTPUTS, network_weights
+from shitu_edge.cli.selftest import INPUTS, OUTPUTS, network_weights
 
 SIDE = 128
 STRIDE = 16

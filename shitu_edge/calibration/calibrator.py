@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..bundle import DecisionPolicy
 from ..errors import ShituError
 from ..gallery import Gallery, GalleryItem
 from ..results import Calibration, CalibrationState
@@ -97,6 +98,12 @@ class Calibrator:
         thin = confidence is None and rate < known.unknown.supported_rate
         state: CalibrationState = "stale" if stale else "thin" if thin else "calibrated"
         return Calibration(state, rate, confidence, known.thresholds[key], known.unknown.count, known.revision)
+
+    def for_policy(self, policy: DecisionPolicy, *, wait: bool = False) -> Calibration | None:
+        """Return the calibration for a policy's rate; None if it states none. See `at`."""
+        if policy.max_false_accept is None:
+            return None
+        return self.at(policy.max_false_accept, policy.confidence, wait=wait)
 
     def close(self) -> None:
         """End the thread, within a block of its work."""

@@ -14,10 +14,10 @@ from ..bench.environment import read_versions
 from ..engines import ENGINES
 from ..engines.cache import CACHE_VARIABLE, user_cache
 from ..gallery import GRAPH_FROM
-from ..selftest import SUBJECTS, SelfTest, run_selftest
 from ..system.cpu import Cpu, read_cpu
 from .options import AsJson
 from .printing import print_line
+from .selftest import SUBJECTS, SelfTest, run_selftest
 from .tables import print_facts, print_json
 
 

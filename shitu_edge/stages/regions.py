@@ -9,12 +9,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..bundle import DecisionPolicy
-from ..errors import OptionError
-from ..imaging.geometry import Boxes, clip_boxes
+from ..errors import ImageError, OptionError
+from ..imaging.geometry import Boxes, Pixels, clip_boxes
+from ..imaging.texture import has_texture
 from ..ranges import shown
 from ..results import Box, Detections, Dropped, DropReason
 from .decode import DecodedImage
 from .detect import Detector
+from .extract import crop
 
 _CANDIDATES = 50
 """Detections among which the product of a photo is looked for."""
@@ -67,6 +69,20 @@ def boxes_to_embed(decoded: DecodedImage, boxes_xyxy: ArrayLike | None, detector
     if detector is None:
         return _whole(decoded)
     return _box_of_product(detector.detect(decoded.pixels_rgb, max_boxes=_CANDIDATES), decoded)
+
+
+def product_pixels(decoded: DecodedImage, box_xyxy: Box | None, detector: Detector | None, name: str) -> Pixels:
+    """Return the pixels that a gallery item is made of: of a box or, without one, as by `boxes_to_embed`.
+
+    Raises:
+        ImageError: they show a single color; `name` is the image's.
+        OptionError: the box is refused; see `checked_boxes`.
+    """
+    (box,) = boxes_to_embed(decoded, None if box_xyxy is None else [box_xyxy], detector)
+    pixels_rgb = crop(decoded.pixels_rgb, box)
+    if not has_texture(pixels_rgb):
+        raise ImageError(f"{name}: shows a single color, so it cannot tell products apart; take another photo")
+    return pixels_rgb
 
 
 def in_original_pixels(boxes_xyxy: Boxes, decoded: DecodedImage) -> list[Box]:

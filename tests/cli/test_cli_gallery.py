@@ -218,9 +218,9 @@ def test_labels_of_older_galleries_are_named_and_can_be_mended(shell: Shell, pat
         relabel(gallery, [2, 3], "te\u200ba")
     run = shell("verify", path)
     assert (run.code, run.err) == (0, "")
-    remedy = "`gallery rename` or `relabel` gives another"
+    remedy = "use `gallery rename` or `relabel`"
     assert run.out.splitlines() == [
-        f"advice: label 'te\\u200ba' (items 2, 3) holds characters that nobody sees; {remedy}",
+        f"advice: label 'te\\u200ba' (items 2, 3) holds invisible characters; {remedy}",
         f"advice: label '可乐\\t2' (items 1) holds a control character, U+0009; {remedy}",
         f"{path}: 4 items in revision 4: no faults",
     ]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, get_args
 
-from .bundle import DecisionPolicy, Precision, WholeImage
-from .bundle.profile import Profile
-from .engines import EngineName
-from .errors import OptionError
-from .ranges import (
+from ..bundle import DecisionPolicy, Precision, WholeImage
+from ..bundle.profile import Profile
+from ..engines import EngineName
+from ..errors import OptionError
+from ..ranges import (
     require_flag,
     require_instance,
     require_number,
@@ -18,7 +18,7 @@ from .ranges import (
     require_threads,
     require_whole,
 )
-from .stages.decode import DecodeLimits, DecodeMode
+from .decode import DecodeLimits, DecodeMode
 
 _SEARCHES = ("meta", "search_with_revision", "close")
 """Names of the protocol `GallerySearch`."""

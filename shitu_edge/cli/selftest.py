@@ -1,6 +1,6 @@
 """A small task per engine and for the index, in a separate process, as a broken build may crash.
 
-    python -m shitu_edge.selftest openvino
+    python -m shitu_edge.cli.selftest openvino
 
 prints the milliseconds it took, or fails with one line.
 """
@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .engines import ENGINES, Model, ModelFiles, Resources, open_session
-from .errors import EngineError, GalleryError, ShituError
-from .gallery.index import GraphIndex, GraphParameters
+from ..engines import ENGINES, Model, ModelFiles, Resources, open_session
+from ..errors import EngineError, GalleryError, ShituError
+from ..gallery.index import GraphIndex, GraphParameters
 
-NETWORK = Path(__file__).parent / "engines" / "selftest.onnx"
+NETWORK = Path(__file__).parents[1] / "engines" / "selftest.onnx"
 INPUTS, OUTPUTS = 64, 32
 SUBJECTS = (*ENGINES, "hnswlib")
 
@@ -92,7 +92,7 @@ def main() -> None:
             _try_index()
     except ShituError as error:
         sys.exit(str(error))
-    print((time.perf_counter() - start) * 1000)
+    sys.stdout.write(f"{(time.perf_counter() - start) * 1000}\n")
 
 
 if __name__ == "__main__":
