@@ -171,7 +171,7 @@ class Recognizer:
         with clock.stage("decide"):
             boxes = in_original_pixels(chosen.boxes_xyxy, decoded)
             seen = list(map(Candidate, boxes, chosen.scores, matches))
-            least_score = calibration and calibration.threshold
+            least_score = calibration.threshold if calibration else None
             items, dropped = decide(seen, policy, partial(has_texture, decoded.pixels_rgb), least_score)
             dropped += late(chosen, boxes, len(rows)) + surplus(found, count, decoded)
         made_by = self._parts.provenance(revision, decoded.decoder)
