@@ -48,7 +48,7 @@ SpecT = TypeVar("SpecT", DetectorSpec, ExtractorSpec)
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a bundle is made with; each field with a help text is an option of the command line."""
+    """Options of a bundle; each field with a help text is an option of the command line."""
 
     description: Annotated[str, Option(help="What to say of the bundle.")] = ""
     license: Annotated[str, Option(help="License of the weights.")] = "unstated"

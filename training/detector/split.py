@@ -1,4 +1,4 @@
-"""Which photos of a folder are held out: a share of them, by a rule that sends near-duplicates to one side."""
+"""Held-out photos of a folder: a share of them; near-duplicates stay on one side."""
 
 from __future__ import annotations
 

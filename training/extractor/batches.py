@@ -54,7 +54,7 @@ class Batch:
         labels: int64 (N,), distinct over all packs.
         classes: of the first rows, which are to be classified: int64 (C,).
         taught: the rows of which a teacher says something, int64 (T,).
-        vectors: float32 (T, D), the teacher's, centerd over all packs.
+        vectors: float32 (T, D), the teacher's, centered over all packs.
         maps: float32 (T, M, S, S), the same of its feature maps.
     """
 
@@ -121,8 +121,8 @@ class Batches:
             numbers,
             numbers[:classified],
             torch.tensor(taught, dtype=torch.int64),
-            _centerd(vectors, self._center[0]),
-            _centerd(maps, self._center[1]),
+            _centered(vectors, self._center[0]),
+            _centered(maps, self._center[1]),
         )
 
     def ahead(self, first: int, last: int, sides: Sequence[int]) -> Iterator[tuple[int, Batch]]:
@@ -169,5 +169,5 @@ def _draw(rng: np.random.Generator, rows: NDArray[np.int64], views: int, count: 
     return chosen
 
 
-def _centerd(rows: list[NDArray[np.float16]], center: NDArray[np.float32]) -> Tensor:
+def _centered(rows: list[NDArray[np.float16]], center: NDArray[np.float32]) -> Tensor:
     return torch.from_numpy(np.stack(rows).astype(np.float32) - center) if rows else torch.zeros(0)

@@ -1,4 +1,4 @@
-"""What an extractor is trained and taught with; each field with a help text is an option of the command line."""
+"""Options of the extractor's trainings; each field with a help text is an option of the command line."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Batch = Annotated[int, typer.Option(min=8, help="Images per step, over all proce
 
 @dataclass(frozen=True, slots=True)
 class ExtractorOptions:
-    """What the extractor is trained with.
+    """Options of `extractor`.
 
     Attributes:
         final_share: share of the steps that see images of `final_side`.
@@ -63,7 +63,7 @@ class ExtractorOptions:
     save_every: int = field(default=200, compare=False)
 
     def schedule(self) -> list[int]:
-        """Return the pixels a side of every step."""
+        """Return the side in pixels of every step."""
         first = round(self.steps * (1 - self.final_share))
         return [self.side if step < first else self.final_side for step in range(self.steps)]
 

@@ -80,7 +80,7 @@ def pack_images(folders: Sequence[Path], out: Path, side: int, each_its_own: boo
     Args:
         folders: a subfolder per product, of any depth; a product may have images in several folders.
         out: the pack's folder.
-        side: pixels a side; images are squeezed to it without regard to their aspect ratio, as PP-ShiTu does.
+        side: of the stored images, in pixels; their aspect ratio is not kept, as in PP-ShiTu.
         each_its_own: take every image for a thing of its own instead of its folder's product.
         progress: called with the images done and in all.
 

@@ -41,7 +41,7 @@ def refit(
     Args:
         extractor: trained.
         packs: images of products, several of each, and each pack's share in the covariances.
-        side: pixels a side at which the images are seen.
+        side: of the network's input, in pixels.
         views: of each image (`views.part_of`), besides the whole.
         progress: called with the images done and in all.
         stages: how many of the backbone's last stages the new layer looks at; None keeps the number.

@@ -39,7 +39,7 @@ class _Learner(nn.Module):
     def forward(self, images: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Return each loss, weighted."""
         features = self.extractor.backbone(images)
-        # The neck has centerd what all losses see: before it a common offset makes all cosines nearly 1, and their
+        # The neck has centered what all losses see: before it a common offset makes all cosines nearly 1, and their
         # gradients nothing.
         after = self.extractor.embed(self.extractor.average(features))
         losses = {}

@@ -1,7 +1,7 @@
 """Views of an image: which part is seen, turned how, under which light.
 
 What is seen (`part_of`) is fixed by numbers alone, so that a teacher's vector of a view can be kept and the student
-sees the same view at another size. Light (`relight`) is drawn anew each time.
+sees the same view at another size. Light (`relight`) is drawn each time.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 V2's end (`PPLCNetV2_base_ShiTu` in PaddleClas): features are averaged over the image and mapped by one linear layer
 with bias, without activation and classifier; the neck (Luo et al., "Bag of Tricks", arXiv:1903.07071) normalizes each
 number over the training set. Ours may look at the averages of earlier stages, too: they know colors and textures that
-the last one of a small network has given up ("hypercolumns", Hariharan et al., arXiv:1411.5752), and cost nothing.
+the last one of a small network has lost ("hypercolumns", Hariharan et al., arXiv:1411.5752), and cost nothing.
 And it may look at each image twice, as it is and mirrored, and take the mean of what it sees, at twice the price.
 """
 

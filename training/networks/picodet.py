@@ -33,7 +33,7 @@ _PRIOR = 0.01
 
 @dataclass(frozen=True, slots=True)
 class PicoDetConfig:
-    """What a PicoDet is built from: the backbone's width, the neck's channels, the head's pairs of convolutions."""
+    """Arguments of a PicoDet: the backbone's width, the neck's channels, the head's pairs of convolutions."""
 
     scale: float = 0.5
     channels: int = 64
@@ -42,7 +42,7 @@ class PicoDetConfig:
 
 @dataclass(frozen=True, slots=True)
 class HeadOutputs:
-    """What the head says, per stride of `STRIDES`.
+    """Outputs of the head, per stride of `STRIDES`.
 
     Attributes:
         logits: (N, 1, h, w); their sigmoid is the score.

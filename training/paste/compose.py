@@ -15,12 +15,12 @@ from .cutouts import BOARD, Cutout
 from .masks import Plane
 
 SHARPEST = 2.4
-"""How much a cut-out may be magnified at most."""
+"""Largest magnification of a cut-out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pose:
-    """Where a cut-out goes.
+    """Place of a cut-out.
 
     Attributes:
         x, y: its center, or its foot where it stands; pixels of the canvas.

@@ -1,4 +1,4 @@
-"""Which pixels of a photo are the object: single things on a plain, light board."""
+"""Masks of single objects on a plain, light board."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from .yolo import write_image
 
 LONGEST_SIDE = 448
 CONTEXT = 0.4
-"""What is kept around a box, in shares of its longer side: less of the shelf behind, whose products have no boxes."""
+"""Margin around a box, in shares of its longer side; more would show other products, which have no boxes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ NO_SURFACES = ("042_height1", "054_tennis")
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """What scenes are made of.
+    """Material for scenes.
 
     Attributes:
         whole, cut: objects, and those that their photo cuts off.

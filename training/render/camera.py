@@ -1,4 +1,4 @@
-"""What a camera does to a picture: white balance, exposure, blur, noise, JPEG."""
+"""Effects of a camera on an image: white balance, exposure, blur, noise, JPEG."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from .surfaces import Surfaces, backdrop, counter, surface
 
 
 class Shot(NamedTuple):
-    """What a photo shows, its size in px, its light, and photos of surfaces if there are any."""
+    """The products of a photo, its size in px, its light, and photos of surfaces if there are any."""
 
     products: Sequence[Product]
     width: int
