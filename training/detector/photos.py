@@ -85,5 +85,4 @@ def _read_boxes(path: Path) -> Boxes:
     except ValueError as error:
         raise ValueError(f"{path}: expected lines `class cx cy w h`: {error}") from error
     boxes = np.stack([x - w / 2, y - h / 2, x + w / 2, y + h / 2], axis=1).clip(0, 1)
-    solid: Boxes = boxes[(boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])]
-    return solid
+    return boxes[(boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])]

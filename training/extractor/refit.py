@@ -85,8 +85,7 @@ def _features(extractor: Extractor, pack: Pack, rows: Sequence[int], side: int, 
         image = pack.pixels_rgb[row]
         pixels.append(cv2.resize(image, (side, side)))
         pixels += [cut(image, part_of(row, view), side) for view in range(views)]
-    averages: Features = extractor.look_at(as_input(pixels)).flatten(1).double().numpy()
-    return averages
+    return extractor.look_at(as_input(pixels)).flatten(1).double().numpy()
 
 
 @torch.no_grad()

@@ -84,8 +84,7 @@ def train_extractor(options: ExtractorOptions, progress: Progress) -> Extractor:
             learner.arc.margin = options.margin_at(step)
         _, batch = next(ahead)
         images = in_new_light(batch.images.float(), (options.seed, step, rank), options.light_at(step)).to(device)
-        losses: dict[str, Tensor] = wrapped(images, batch.to(device))
-        return losses
+        return wrapped(images, batch.to(device))
 
     run.learn(
         losses_at,

@@ -77,8 +77,7 @@ class Extractor(nn.Module):
 
     def embed(self, averages: Tensor) -> Tensor:
         """Map averaged features (N, C, 1, 1) to embeddings (N, D)."""
-        embeddings: Tensor = self.neck(self.last_conv(averages).flatten(1))
-        return embeddings
+        return self.neck(self.last_conv(averages).flatten(1))
 
     def forward(self, images: Tensor) -> Tensor:
         """Return embeddings (N, D), not normalized, of images (N, 3, H, W)."""

@@ -67,8 +67,7 @@ class PicoDet(nn.Module):
     def forward(self, images: Tensor) -> HeadOutputs:
         """Map images (N, 3, H, W), normalized, H and W multiples of 32, to the head's outputs."""
         features = self.backbone.features(images)
-        outputs: HeadOutputs = self.head(self.neck([features[stage] for stage in _STAGES]))
-        return outputs
+        return self.head(self.neck([features[stage] for stage in _STAGES]))
 
 
 class DPModule(nn.Module):
@@ -148,8 +147,7 @@ class ConvNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to the same shape."""
-        normalized: Tensor = self.norm(self.conv(x))
-        return normalized
+        return self.norm(self.conv(x))
 
 
 class PicoFeat(nn.Module):

@@ -174,5 +174,4 @@ def _catalog(product: Product, rng: np.random.Generator, size: int) -> Pixels:
 
 def _squared(image: Pixels, size: int) -> Pixels:
     shrinks = image.shape[0] * image.shape[1] > size * size
-    resized: Pixels = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-    return resized
+    return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)

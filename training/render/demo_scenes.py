@@ -57,8 +57,7 @@ def shop(rng: np.random.Generator, height: int, width: int, light: Light) -> Pix
     """Return shelves far behind, out of focus."""
     products = [Product.of(int(seed)) for seed in rng.choice(_FOREIGN, 9)]
     stage = shelf(rng, Shot(products, width // 2, height // 2, light))
-    blurred: Pixels = cv2.GaussianBlur(cv2.resize(stage.canvas, (width, height)), (0, 0), 0.014 * height)
-    return blurred
+    return cv2.GaussianBlur(cv2.resize(stage.canvas, (width, height)), (0, 0), 0.014 * height)
 
 
 def _find(everything: Sequence[Sample], printed: str) -> Product:
