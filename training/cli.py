@@ -131,12 +131,6 @@ def refit_extractor(
             min=1, help="Number of the backbone's last stages that the embedding uses.", show_default="as before"
         ),
     ] = None,
-    mirrored: Annotated[
-        bool | None,
-        typer.Option(
-            "--mirrored/--plain", help="Also embed mirror images, at twice the cost.", show_default="as before"
-        ),
-    ] = None,
     threads: Threads = None,
 ) -> None:
     """Give a trained extractor another last layer, that tells the products of some packs apart; no training.
@@ -148,7 +142,7 @@ def refit_extractor(
     state = load_checkpoint(checkpoint, "extractor")
     packs = [(Pack.open(path), share) for path, share in products]
     with bar("Looking at products") as progress:
-        made = refit(load_extractor(checkpoint), packs, side, views, progress, stages, mirrored)
+        made = refit(load_extractor(checkpoint), packs, side, views, progress, stages)
     facts = {"products": [[str(path), share] for path, share in products], "side": side, "views": views}
     out.mkdir(parents=True, exist_ok=True)
     options = state["options"] | made.facts | {"refit": facts}

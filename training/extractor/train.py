@@ -21,7 +21,6 @@ from .views import in_new_light
 
 CHECKPOINT, LOG = "extractor.pt", "extractor.jsonl"
 LONGEST_GRADIENT = 5.0
-_FACTS = ("backbone", "scale", "dim", "last_stride", "stages", "mirrored")
 
 
 class _Learner(nn.Module):
@@ -125,7 +124,6 @@ def load_extractor(path: Path) -> Extractor:
         ValueError: it is no checkpoint of an extractor.
     """
     state = load_checkpoint(path, "extractor")
-    options = state["options"]  # of a training, which leaves some facts as they are by default, or facts alone
-    extractor = Extractor(**{name: options[name] for name in _FACTS if name in options})
+    extractor = Extractor.of(state["options"])
     extractor.load_state_dict(state["network"])
     return extractor.eval()

@@ -47,7 +47,8 @@ def hand_over_extractor(parcel: Path, out: Path) -> Report:
         ValueError: the weights do not fit, or Paddle's answers differ from PyTorch's.
     """
     given = Parcel.read(parcel, "extractor")
-    network = build_extractor(**given.facts)
+    facts = {name: fact for name, fact in given.facts.items() if name != "mirrored"}  # of older parcels
+    network = build_extractor(**facts)
     copy_weights("extractor", network, given.weights)
     for layer in network.sublayers():
         if hasattr(layer, "re_parameterize"):
