@@ -68,10 +68,10 @@ def pack(
 @app.command("focus")
 def focus_teacher(
     products: Products,
-    model: Annotated[list[Path], typer.Option(help="A teacher, see `teach`; several side by side are one.")],
+    model: Annotated[list[Path], typer.Option(help="Teacher, see `teach`; may be repeated.")],
     out: Annotated[Path, typer.Option(help="File to write.")],
 ) -> None:
-    """Find out what of all that teachers see tells products apart, to teach that alone.
+    """Find the directions of teachers' maps that tell products apart, to teach those alone.
 
     Example: python -m training focus --products build/products --model mobilenet_v1.tflite --out build/focus.npz
     """
@@ -87,7 +87,7 @@ def teach_pack(
     focus: Annotated[Path, typer.Option(help="File of `focus`; the same for all packs.")],
     views: Annotated[int, typer.Option(min=1, help="Views per image.")] = 4,
 ) -> None:
-    """Keep what a teacher says beside a pack, to distil from.
+    """Store a teacher's answers next to a pack, for `extractor` to distil from.
 
     Example: python -m training teach build/products --model mobilenet_v1_embedding.tflite --focus build/focus.npz
     """
@@ -99,7 +99,7 @@ def teach_pack(
 @app.command()
 @options_of(ExtractorOptions)
 def extractor(**given: Any) -> None:
-    """Train an extractor; started again with the same options, go on where it stopped.
+    """Train an extractor; started again with the same options, it continues where it stopped.
 
     Example: python -m training extractor --products build/products --out build/extractor
     """
@@ -110,7 +110,7 @@ def extractor(**given: Any) -> None:
 @app.command("distil")
 @options_of(DistilOptions)
 def distil_extractor(**given: Any) -> None:
-    """Teach an extractor by asking teachers about every view that it sees, on a GPU; `refit` it afterward.
+    """Distil teachers into an extractor, asking them about every view, on a GPU; `refit` it afterward.
 
     Example: python -m training distil build/products --model net.onnx --focus build/focus.npz --out build/taught
     """
@@ -133,7 +133,7 @@ def refit_extractor(
     ] = None,
     threads: Threads = None,
 ) -> None:
-    """Give a trained extractor another last layer, that tells the products of some packs apart; no training.
+    """Fit the last layer of a trained extractor to the products of some packs, in closed form, without training.
 
     Example: python -m training refit build/extractor/extractor.pt --products build/products --out build/refit
     """
@@ -175,7 +175,7 @@ def detector(
     held_out: Annotated[float, typer.Option(min=0, max=0.9, help="Share of the first folder to measure on.")] = 0.2,
     **given: Any,
 ) -> None:
-    """Train a detector; started again with the same options, go on where it stopped.
+    """Train a detector; started again with the same options, it continues where it stopped.
 
     Example: python -m training detector --photos shelves/ --out build/detector
     """
@@ -188,7 +188,7 @@ def detector(
 @app.command("draw-crops")
 @options_of(CropOptions)
 def draw_crops(**given: Any) -> None:
-    """Draw a pack of products that nobody sells, as a detector's crops would show them.
+    """Draw a pack of invented products, as a detector would crop them.
 
     Example: python -m training draw-crops --out build/drawn
     """
@@ -219,7 +219,7 @@ def paste(out: Out, shared: Shared, count: Annotated[int, typer.Option(min=1)] =
 
 @app.command("label-photos")
 def label(out: Out, shared: Shared) -> None:
-    """Let the object localizer draw boxes on grocery photos, and keep those that can be trusted.
+    """Label grocery photos with the object localizer's boxes; skip photos on which it disagrees with itself.
 
     Example: python -m training label-photos --out build/grocery --shared ../shared
     """
@@ -250,7 +250,7 @@ def weights(
         list[Path] | None, typer.Option(help="Photo to compare the networks on, in addition to noise.")
     ] = None,
 ) -> None:
-    """Write weights, and answers to check them by, for `python -m training.paddle`.
+    """Write weights, and outputs to check them with, for `python -m training.paddle`.
 
     Example: python -m training export-weights extractor build/extractor/extractor.pt --out build/parcel --side 176
     """
@@ -263,7 +263,7 @@ def import_paddle(
     parcel: Annotated[Path, typer.Argument(metavar="PARCEL", help="Folder of `python -m training.paddle take-back`.")],
     out: Out,
 ) -> None:
-    """Write a checkpoint of a network that came back from Paddle, for --initial and `refit`.
+    """Write a checkpoint of a network taken back from Paddle, for --initial and `refit`.
 
     Example: python -m training import-weights extractor build/parcel --out build/start
     """
