@@ -1,4 +1,4 @@
-"""How well a bundle recognizes: retrieval on groceries and drinks, detection on held-out photos of drinks.
+"""Accuracy of a bundle: retrieval on groceries and drinks, detection on held-out photos of drinks.
 
     PYTHONPATH=examples python -m benchmarks.accuracy models/shitu-small --shared ../shared
 
@@ -8,7 +8,7 @@ a kiosk runs:
 
 - groceries: gallery `train.txt`, queries `test_dev.txt`, whole images; recall@1 and mean average precision;
 - drinks: of each label with two photos or more the first is the gallery, the last the query; recall@1;
-- detection: AP50 on the photos of `beverage` that training holds out, beside public detectors on the same photos. They
+- detection: AP50 on the photos of `beverage` that training holds out, and of public detectors on the same photos. They
   are square; a kiosk's camera is not, so they are shown once more with margins left and right that make them 16 : 9.
 """
 

@@ -1,4 +1,4 @@
-"""How fast the built-in bundle is: the whole way of a photo with three products, and its detector beside public ones.
+"""Speed of the built-in bundle: a photo with three products from bytes to names, and its detector next to public ones.
 
     PYTHONPATH=examples python -m benchmarks.built_in models/shitu-small --shared ../shared
 

@@ -1,8 +1,8 @@
-"""How to run six crops: batches against streams, on both engines.
+"""Ways to run six crops: batches against streams, on both engines.
 
     python -m benchmarks.extract [--models build/ppshitu/ppshitu-v2-seeded] [--crops 6]
 
-`streams` runs single crops side by side on one thread each; `batch` runs all crops at once, `one by one` each alone, on
+`streams` runs single crops in parallel on one thread each; `batch` runs all crops at once, `one by one` each alone, on
 all threads.
 """
 

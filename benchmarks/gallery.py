@@ -1,9 +1,9 @@
-"""A gallery that changes: opening, enrolling, removing, searching, indexing and memory, beside bare hnswlib.
+"""A gallery that changes: opening, enrolling, removing, searching, indexing and memory, compared with bare hnswlib.
 
     python -m benchmarks.gallery [--size 100000] [--dim 512] [--folder /tmp/gallery-bench] [--threads 2]
 
 Embeddings are those of `benchmarks.search`. The gallery and its graph stay in the folder, and are used again by the
-next run of that size. Every figure is of this process or, for memory and opening, of a fresh one.
+next run of that size. Memory and opening are measured in a fresh process, the rest in this one.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""How the search of one query grows with the gallery: one graph that grows from size to size, as a shop's does.
+"""Growth of the search time with the gallery: one graph that grows from size to size, as in a shop.
 
     python -m benchmarks.growth [--dim 256] [--folder /tmp/growth-bench] [--threads 2]
 
-Queries are further images of the gallery's products, as in `benchmarks.search`. At every size the graph is saved, and
-searched as a kiosk does that has just opened it; a run that was broken off goes on from there. The last column is the
+Queries are further images of the gallery's products, as in `benchmarks.search`. At every size the graph is saved,
+and searched as by a kiosk that has just opened it; an interrupted run continues from there. The last column is the
 exponent: from one size to the next the time grew as the number of items to that power, 1 being linear.
 """
 

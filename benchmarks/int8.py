@@ -1,10 +1,10 @@
-"""A bundle's INT8 variants against float32 once more, and beside NNCF's post-training quantization.
+"""A bundle's INT8 variants against float32, and NNCF's post-training quantization for comparison.
 
     python -m benchmarks.int8 BUNDLE --calibrate DIR [--calibrate DIR ...] [--nncf]
 
 Run it where shitu-edge-export is installed (`make exporter`); `--nncf` needs `pip install nncf` there. Images are
-parted as the exporter does: NNCF is calibrated with those for ranges, and all are judged by those kept for that.
-`ONEDNN_MAX_CPU_ISA=AVX2` before it computes as a CPU without VNNI does.
+split as by the exporter: NNCF is calibrated with those for ranges, and all are judged by those kept for that.
+With `ONEDNN_MAX_CPU_ISA=AVX2` it computes as a CPU without VNNI.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A gallery file against Milvus: from how many items does the engine pay?
+"""A gallery file against Milvus: from how many items on is Milvus worth it?
 
     python -m benchmarks.milvus [--size 100000] [--dim 512] [--uri http://host:19530] [--token user:password]
 

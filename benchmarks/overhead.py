@@ -1,9 +1,9 @@
-"""What the runtime adds to bare engine inference, for the official networks.
+"""Overhead of the runtime over bare engine inference, for the official networks.
 
     python -m benchmarks.overhead PHOTO [--models build/ppshitu/ppshitu-v2-seeded] [--engine openvino]
 
-Bare inference is the same compiled networks on ready tensors: the detector once, the extractor once a crop, as many
-side by side as the runtime does. Overhead is `recognize` less decoding less bare inference: resizing, normalizing,
+Bare inference is the same compiled networks on ready tensors: the detector once, the extractor once per crop, as many
+in parallel as the runtime runs. Overhead is `recognize` less decoding less bare inference: resizing, normalizing,
 reading the head, search and decision. The photo moves a little from round to round, so that boxes differ as they do
 before a camera.
 """

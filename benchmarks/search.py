@@ -4,7 +4,7 @@
 
 Queries are further images of the gallery's products (`shitu_edge.bench.galleries`: the similarities of real
 embeddings). Each is asked of every index in turn, one at a time. What counts is the time at equal recall: the last
-table takes from each index the least `ef` that finds what was asked of it. Peers: `pip install faiss-cpu usearch`.
+table takes from each index the least `ef` that reaches the recall asked for. Peers: `pip install faiss-cpu usearch`.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     python -m benchmarks.soak [--models BUNDLE] [--count 20000] [--gallery-size 10000]
 
-Recognizes a sample scene at sizes that are never the same for long, as JPEG, and prints the resident memory on the
-way. Flat is: the mean of the last quarter is within 2 % of that of the second (the first one warms up).
+Recognizes a sample scene as JPEG, at changing sizes, and prints the resident memory on the way. Memory is flat if the
+mean of the last quarter is within 2 % of that of the second quarter (the first one warms up).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     python -m benchmarks.table [--write]
 
-Prints the table, or puts it between its marks in README.md. `tests/test_readme.py` fails where they differ.
+Prints the table, or writes it between its marks in README.md. `tests/test_readme.py` fails if they differ.
 """
 
 from __future__ import annotations

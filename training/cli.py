@@ -32,7 +32,7 @@ from .paste.scenes import paste_scenes
 from .paste.teacher import open_localizer
 from .progress import bar
 from .render.demo import draw_demo
-from .render.files import render_crops, render_scenes
+from .render.files import CropOptions, Out, SceneOptions, render_crops, render_scenes
 
 app = typer.Typer(
     help="Train PP-ShiTu's networks on your own products; training/README.md shows the steps in order.",
@@ -43,9 +43,6 @@ app = typer.Typer(
 )
 
 
-Out = Annotated[Path, typer.Option(help="Folder to write.")]
-Surfaces = Annotated[Path | None, typer.Option(help="Folder of photos of surfaces. [default: drawn ones]")]
-Processes = Annotated[int, typer.Option(min=1, help="How many draw at once.")]
 Products = Annotated[list[Share], shares("Packs of products to tell apart.")]
 Shared = Annotated[Path, typer.Option(help="Folder that holds the data sets.")]
 
@@ -54,9 +51,9 @@ Shared = Annotated[Path, typer.Option(help="Folder that holds the data sets.")]
 def pack(
     folders: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Images, a subfolder per product.")],
     out: Out,
-    side: Annotated[int, typer.Option(min=32, help="Pixels a side of the stored images.")] = 192,
+    side: Annotated[int, typer.Option(min=32, help="Side of the stored images in pixels.")] = 192,
     each_its_own: Annotated[
-        bool, typer.Option("--each-its-own", help="Every image is a thing of its own, whatever its folder.")
+        bool, typer.Option("--each-its-own", help="Treat every image as its own product, whatever its folder.")
     ] = False,
 ) -> None:
     """Read images once into a pack that training draws from.
@@ -71,10 +68,10 @@ def pack(
 @app.command("focus")
 def focus_teacher(
     products: Products,
-    model: Annotated[list[Path], typer.Option(help="A teacher, see `teach`; several side by side are one.")],
+    model: Annotated[list[Path], typer.Option(help="Teacher, see `teach`; may be repeated.")],
     out: Annotated[Path, typer.Option(help="File to write.")],
 ) -> None:
-    """Find out what of all that teachers see tells products apart, to teach that alone.
+    """Find the directions of teachers' maps that tell products apart, to teach those alone.
 
     Example: python -m training focus --products build/products --model mobilenet_v1.tflite --out build/focus.npz
     """
@@ -88,9 +85,9 @@ def teach_pack(
     packed: Annotated[Path, typer.Argument(metavar="PACK")],
     model: Annotated[Path, typer.Option(help="Network that embeds uint8 RGB images, of a format OpenVINO reads.")],
     focus: Annotated[Path, typer.Option(help="File of `focus`; the same for all packs.")],
-    views: Annotated[int, typer.Option(min=1, help="Views of each image.")] = 4,
+    views: Annotated[int, typer.Option(min=1, help="Views per image.")] = 4,
 ) -> None:
-    """Keep what a teacher says beside a pack, to distil from.
+    """Store a teacher's answers next to a pack, for `extractor` to distil from.
 
     Example: python -m training teach build/products --model mobilenet_v1_embedding.tflite --focus build/focus.npz
     """
@@ -102,7 +99,7 @@ def teach_pack(
 @app.command()
 @options_of(ExtractorOptions)
 def extractor(**given: Any) -> None:
-    """Train an extractor; started again with the same options, go on where it stopped.
+    """Train an extractor; started again with the same options, it continues where it stopped.
 
     Example: python -m training extractor --products build/products --out build/extractor
     """
@@ -113,7 +110,7 @@ def extractor(**given: Any) -> None:
 @app.command("distil")
 @options_of(DistilOptions)
 def distil_extractor(**given: Any) -> None:
-    """Teach an extractor by asking teachers about every view that it sees, on a GPU; `refit` it afterward.
+    """Distil teachers into an extractor, asking them about every view, on a GPU; `refit` it afterward.
 
     Example: python -m training distil build/products --model net.onnx --focus build/focus.npz --out build/taught
     """
@@ -126,19 +123,17 @@ def refit_extractor(
     checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT")],
     products: Products,
     out: Out,
-    side: Annotated[int, typer.Option(min=32, help="Pixels a side.")] = 160,
-    views: Annotated[int, typer.Option(min=0, help="Of each image, besides the whole.")] = 1,
+    side: Annotated[int, typer.Option(min=32, help="Side in pixels.")] = 160,
+    views: Annotated[int, typer.Option(min=0, help="Views per image, besides the whole image.")] = 1,
     stages: Annotated[
         int | None,
-        typer.Option(min=1, help="How many of the backbone's last stages to look at.", show_default="as before"),
-    ] = None,
-    mirrored: Annotated[
-        bool | None,
-        typer.Option("--mirrored/--plain", help="Whether to look at mirror images too.", show_default="as before"),
+        typer.Option(
+            min=1, help="Number of the backbone's last stages that the embedding uses.", show_default="as before"
+        ),
     ] = None,
     threads: Threads = None,
 ) -> None:
-    """Give a trained extractor another last layer, that tells the products of some packs apart; no training.
+    """Fit the last layer of a trained extractor to the products of some packs, in closed form, without training.
 
     Example: python -m training refit build/extractor/extractor.pt --products build/products --out build/refit
     """
@@ -147,7 +142,7 @@ def refit_extractor(
     state = load_checkpoint(checkpoint, "extractor")
     packs = [(Pack.open(path), share) for path, share in products]
     with bar("Looking at products") as progress:
-        made = refit(load_extractor(checkpoint), packs, side, views, progress, stages, mirrored)
+        made = refit(load_extractor(checkpoint), packs, side, views, progress, stages)
     facts = {"products": [[str(path), share] for path, share in products], "side": side, "views": views}
     out.mkdir(parents=True, exist_ok=True)
     options = state["options"] | made.facts | {"refit": facts}
@@ -157,9 +152,9 @@ def refit_extractor(
 @app.command("evaluate")
 def evaluate_extractor(
     checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT")],
-    gallery: Annotated[Path, typer.Option(help="Pack to look up in.")],
-    queries: Annotated[Path, typer.Option(help="Pack to look up.")],
-    side: Annotated[int, typer.Option(min=32, help="Pixels a side.")] = 176,
+    gallery: Annotated[Path, typer.Option(help="Pack to search in.")],
+    queries: Annotated[Path, typer.Option(help="Pack of queries.")],
+    side: Annotated[int, typer.Option(min=32, help="Side in pixels.")] = 176,
 ) -> None:
     """Print recall@1 and mean average precision of a trained extractor.
 
@@ -180,7 +175,7 @@ def detector(
     held_out: Annotated[float, typer.Option(min=0, max=0.9, help="Share of the first folder to measure on.")] = 0.2,
     **given: Any,
 ) -> None:
-    """Train a detector; started again with the same options, go on where it stopped.
+    """Train a detector; started again with the same options, it continues where it stopped.
 
     Example: python -m training detector --photos shelves/ --out build/detector
     """
@@ -191,37 +186,25 @@ def detector(
 
 
 @app.command("draw-crops")
-def draw_crops(
-    out: Out,
-    identities: Annotated[int, typer.Option(min=1, help="Products; four in a row are one brand.")] = 1600,
-    views: Annotated[int, typer.Option(min=1, help="Images a product.")] = 10,
-    size: Annotated[int, typer.Option(min=32, help="Pixels a side.")] = 176,
-    surfaces: Surfaces = None,
-    seed: Seed = 1,
-    processes: Processes = 1,
-) -> None:
-    """Draw a pack of products that nobody sells, as a detector's crops would show them.
+@options_of(CropOptions)
+def draw_crops(**given: Any) -> None:
+    """Draw a pack of invented products, as a detector would crop them.
 
     Example: python -m training draw-crops --out build/drawn
     """
     with bar("Drawing products") as progress:
-        render_crops(out, identities, views, size, seed, surfaces, processes, progress)
+        render_crops(CropOptions(**given), progress)
 
 
 @app.command("draw-scenes")
-def draw_scenes(
-    out: Out,
-    count: Annotated[int, typer.Option(min=1)] = 1500,
-    surfaces: Surfaces = None,
-    seed: Seed = 1,
-    processes: Processes = 1,
-) -> None:
+@options_of(SceneOptions)
+def draw_scenes(**given: Any) -> None:
     """Draw counters and shelves with exact boxes, in YOLO's layout.
 
     Example: python -m training draw-scenes --out build/drawn-scenes
     """
     with bar("Drawing scenes") as progress:
-        render_scenes(out, count, seed, surfaces, processes, progress)
+        render_scenes(SceneOptions(**given), progress)
 
 
 @app.command("paste-scenes")
@@ -236,7 +219,7 @@ def paste(out: Out, shared: Shared, count: Annotated[int, typer.Option(min=1)] =
 
 @app.command("label-photos")
 def label(out: Out, shared: Shared) -> None:
-    """Let the object localizer draw boxes on grocery photos, and keep those that can be trusted.
+    """Label grocery photos with the object localizer's boxes; skip photos on which it disagrees with itself.
 
     Example: python -m training label-photos --out build/grocery --shared ../shared
     """
@@ -256,16 +239,18 @@ def demo(out: Out, seed: Seed = 1) -> None:
 
 @app.command("export-weights")
 def weights(
-    kind: Annotated[Network, typer.Argument(help="What the checkpoint holds.")],
+    kind: Annotated[Network, typer.Argument(help="Kind of network in the checkpoint.")],
     checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT")],
     out: Out,
-    side: Annotated[int, typer.Option(min=32, help="Pixels a side of the network's input.")],
+    side: Annotated[int, typer.Option(min=32, help="Height of the network's input in pixels.")],
     width: Annotated[
-        int | None, typer.Option(min=32, help="Of an input that is not square: --side is its height.")
+        int | None, typer.Option(min=32, help="Width of the input in pixels.", show_default="--side")
     ] = None,
-    images: Annotated[list[Path] | None, typer.Option(help="Photos to compare the networks on, beside noise.")] = None,
+    images: Annotated[
+        list[Path] | None, typer.Option(help="Photo to compare the networks on, in addition to noise.")
+    ] = None,
 ) -> None:
-    """Write weights, and answers to check them by, for `python -m training.paddle`.
+    """Write weights, and outputs to check them with, for `python -m training.paddle`.
 
     Example: python -m training export-weights extractor build/extractor/extractor.pt --out build/parcel --side 176
     """
@@ -274,11 +259,11 @@ def weights(
 
 @app.command("import-weights")
 def import_paddle(
-    kind: Annotated[Network, typer.Argument(help="What it holds.")],
+    kind: Annotated[Network, typer.Argument(help="Kind of network.")],
     parcel: Annotated[Path, typer.Argument(metavar="PARCEL", help="Folder of `python -m training.paddle take-back`.")],
     out: Out,
 ) -> None:
-    """Write a checkpoint of a network that came back from Paddle, for --initial and `refit`.
+    """Write a checkpoint of a network taken back from Paddle, for --initial and `refit`.
 
     Example: python -m training import-weights extractor build/parcel --out build/start
     """

@@ -26,10 +26,10 @@ class Share(NamedTuple):
             raise typer.BadParameter(f"{given}: expected FOLDER or FOLDER=SHARE with a number") from None
 
 
-Out = Annotated[Path, typer.Option(help="Folder to write; an interrupted run there goes on.")]
-LearningRate = Annotated[float, typer.Option(help="Of AdamW, at the peak of a cosine with warm-up.")]
+Out = Annotated[Path, typer.Option(help="Folder to write; an interrupted run there continues.")]
+LearningRate = Annotated[float, typer.Option(help="Peak learning rate of AdamW; a cosine with warm-up.")]
 EvalEvery = Annotated[int, typer.Option(min=1, help="Steps between measurements; each writes the checkpoint.")]
-Seed = Annotated[int, typer.Option(help="Another seed draws other data.")]
+Seed = Annotated[int, typer.Option(help="Seed of everything that is drawn.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="Threads of PyTorch.", show_default="PyTorch's")]
 
 

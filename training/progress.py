@@ -1,4 +1,4 @@
-"""How far a long step is: a callback for those who work, and a bar for those who wait."""
+"""Progress of a long step: a callback for the code, and a bar for the user."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How near shitu-edge comes to what `reference.py` recorded of PaddleClas 2.6.0.
+"""Differences of shitu-edge from the results of PaddleClas 2.6.0 that `reference.py` recorded.
 
     python -m benchmarks.paddleclas.compare --shared ../shared
 

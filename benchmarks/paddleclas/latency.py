@@ -3,12 +3,12 @@
     python -m benchmarks.paddleclas.latency [--shared ../shared] [--size 100000] [--rounds 3]
 
 Needs the bundles and the environment of `benchmarks/paddleclas/README.md` (`build/ppshitu`, `build/peer`). PaddleClas
-runs in a process of its own, which sleeps while the others have their turn. Photos are those of `data/drinks/queries`
+runs in its own process, which sleeps during the others' turns. Photos are those of `data/drinks/queries`
 as 1920 × 1080 JPEG; each gives its five best boxes and the whole image, as PP-ShiTu is configured. The gallery holds
-PaddleClas' embeddings of 212 drinks and, up to the size, others that resemble one of them each by a cosine of 0.86:
-among embeddings of another network they would be an island that no graph search finds its way to. Milliseconds are from
+PaddleClas' embeddings of 212 drinks and, up to the size, invented ones, each with a cosine of 0.86 to one of them:
+among embeddings of another network the drinks would be an island that no graph search reaches. Milliseconds are from
 a file's bytes to the items. Both search by a graph that may miss what is nearest, so which items are right is decided
-by an exact search with the official networks. `--models NAME=BUNDLE` adds what else is to be compared.
+by an exact search with the official networks. `--models NAME=BUNDLE` adds a bundle to the comparison.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ GOLDEN = Path("tests/golden/paddleclas_v2.npz")
 NETWORKS = Path("build/ppshitu")
 SIZE = 1920, 1080
 _OWN = 0.6
-"""How long what an invented item has for itself is, beside a drink's unit row."""
+"""Length of an invented item's own part, relative to a drink's unit row."""
 _PAUSE_S = 0.3
 """Before each turn: OpenMP's threads spin for 0.2 s when their work is done, and would take from who is next."""
 

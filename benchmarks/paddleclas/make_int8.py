@@ -4,9 +4,9 @@
     build/export/bin/python -m benchmarks.paddleclas.make_int8 --bundle build/ppshitu/v2-416 \\
         --out build/ppshitu/v2-416-int8
 
-The accuracy gate cannot judge random weights: of their boxes none is right. The mix of precisions is therefore the one
-that the gate accepted on trained networks of the same families, those of `models/shitu-small` (its `receipt.json`):
-every layer that gains by it is in integers. If that receipt says otherwise, this command refuses.
+The accuracy gate cannot judge random weights, because all their boxes are wrong. So the mix of precisions is the one
+that the gate accepted for trained networks of the same families, those of `models/shitu-small` (its `receipt.json`):
+every layer that gains from it is in integers. If that receipt says otherwise, this command refuses.
 """
 
 import argparse
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def quantize(network: Network, folder: Path, images: Path) -> Network:
-    """Write a network's INT8 variant beside its others; return the network with it, and as its default."""
+    """Write a network's INT8 variant next to its others; return the network with it as the default."""
     print(f"{network.name}: ranges from {IMAGES} images of {images}", flush=True)
     formats = network.files["fp32"]
     source = (formats.get("openvino") or formats["onnx"])[0]

@@ -5,8 +5,8 @@
 OUT/paddle/{det_mainbody,rec_v1_calibrated,rec_v2_calibrated} keeps the Paddle models whole, for `reference.py`;
 OUT/ppshitu-v1-seeded and OUT/ppshitu-v2-seeded are bundles that shitu-edge-export makes of them.
 
-An extractor with nothing but seeded weights answers almost alike for all images. Both extractors are therefore
-given the batch-norm statistics that `calibrate.py` measured: then neighbors and similarities are worth comparing.
+An extractor with seeded weights alone gives almost the same answer for all images. So both extractors get the
+batch-norm statistics that `calibrate.py` measured, and their neighbors and similarities can be compared.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""PaddleClas' own PP-ShiTu pipeline, answering one image a line, for `benchmarks.paddleclas.latency`.
+"""PaddleClas' own PP-ShiTu pipeline, answering one image per line, for `benchmarks.paddleclas.latency`.
 
     python serve.py --networks build/ppshitu --vectors rows.npy --labels labels.txt
 

@@ -48,15 +48,15 @@ SpecT = TypeVar("SpecT", DetectorSpec, ExtractorSpec)
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a bundle is made with; each field with a help text is an option of the command line."""
+    """Options of a bundle; each field with a help text is an option of the command line."""
 
-    description: Annotated[str, Option(help="What to say of the bundle.")] = ""
+    description: Annotated[str, Option(help="Description of the bundle.")] = ""
     license: Annotated[str, Option(help="License of the weights.")] = "unstated"
     notes: str = ""
     score_threshold: Annotated[
-        float, Option("--detection-threshold", min=0, max=1, help="Score from which a box counts.")
+        float, Option("--detection-threshold", min=0, max=1, help="Lowest score of a box that counts.")
     ] = SCORE_THRESHOLD
-    max_boxes: Annotated[int, Option(min=1, help="How many boxes are looked at.")] = MAX_BOXES
+    max_boxes: Annotated[int, Option(min=1, help="Largest number of boxes per image.")] = MAX_BOXES
     policy: DecisionPolicy = field(default_factory=DecisionPolicy)
     downloads: tuple[tuple[str, int, str], ...] = ()
     images: Annotated[
@@ -73,13 +73,15 @@ class Options:
         ),
     ] = ()
     products: Annotated[
-        Path | None, Option(help="Folder of images by product, to measure what INT8 costs in recall@1.")
+        Path | None, Option(help="Folder with a subfolder of images per product, to measure INT8's loss of recall@1.")
     ] = None
     input_size: Annotated[
         int | None, Option(min=64, help="Side of the detector's input in pixels; smaller is faster.")
     ] = None
     crop_size: Annotated[int | None, Option(min=32, help="Side of the extractor's input in pixels.")] = None
-    half: Annotated[bool, Option("--half", help="Also store weights in half precision: half the size.")] = False
+    half: Annotated[
+        bool, Option("--half", help="Also store weights in half precision, which takes half the space.")
+    ] = False
     compact: Annotated[
         bool,
         Option(

@@ -44,7 +44,7 @@ _RULE, _EXACT = DecisionPolicy(), Tolerances()
 
 @app.command()
 def inspect(model: ModelArgument, as_json: AsJson = False) -> None:
-    """Show what a model is, and what of it would not convert.
+    """Show what a model is, and which of its ops would not convert.
 
     Example: shitu-edge-export inspect picodet_PPLCNet_x2_5_mainbody_lite_v1.0_infer
     """
@@ -57,9 +57,11 @@ def inspect(model: ModelArgument, as_json: AsJson = False) -> None:
 def convert(
     model: ModelArgument,
     out: Annotated[Path, typer.Option(help="Folder to write; it appears when it is complete.")],
-    input_size: Annotated[int | None, typer.Option(min=32, help="Sides of the input.", show_default=False)] = None,
+    input_size: Annotated[
+        int | None, typer.Option(min=32, help="Side of the input in pixels. [default: the model's]", show_default=False)
+    ] = None,
     tolerance: Annotated[
-        float, typer.Option(max=1, help="Least cosine of an output with its source.")
+        float, typer.Option(max=1, help="Lowest accepted cosine of an output with the source's.")
     ] = _EXACT.min_cosine,
     as_json: AsJson = False,
     **given: Any,
@@ -82,20 +84,22 @@ def bundle(
         Path | None, typer.Option(help="Markdown to end the model card with.", exists=True, dir_okay=False)
     ] = None,
     similarity_threshold: Annotated[
-        float, typer.Option(min=-1, max=1, help="Cosine from which a product is named.")
+        float, typer.Option(min=-1, max=1, help="Lowest cosine at which a product is named.")
     ] = _RULE.similarity_threshold,
     suppression_iou: Annotated[
-        float, typer.Option(min=0, max=1, help="Overlap from which a surer item drops another.")
+        float, typer.Option(min=0, max=1, help="IoU above which the surer of two items drops the other.")
     ] = _RULE.suppression_iou,
     whole_image: Annotated[
-        WholeImage, typer.Option(help="Whether the whole image is looked up, too.")
+        WholeImage, typer.Option(help="When to look up the whole image as well.")
     ] = _RULE.whole_image,
     tolerance_px: Annotated[
-        float, typer.Option(min=0, help="Pixels that a box may be off its source.")
+        float, typer.Option(min=0, help="Largest difference of a box from the source's, in pixels.")
     ] = _EXACT.max_px,
-    tolerance_score: Annotated[float, typer.Option(min=0, help="What a score may be off.")] = _EXACT.max_score,
+    tolerance_score: Annotated[
+        float, typer.Option(min=0, help="Largest difference of a score from the source's.")
+    ] = _EXACT.max_score,
     tolerance_cosine: Annotated[
-        float, typer.Option(max=1, help="Least cosine of an embedding with its source.")
+        float, typer.Option(max=1, help="Lowest accepted cosine of an embedding with the source's.")
     ] = _EXACT.min_cosine,
     as_json: AsJson = False,
     **given: Any,
@@ -122,7 +126,7 @@ def official(
     out: Annotated[
         Path | None, typer.Option(help="Folder to write. [default: models/RELEASE]", show_default=False)
     ] = None,
-    mirror: Annotated[str, typer.Option(envvar="SHITU_EDGE_MIRROR", help="Where the archives are.")] = MIRROR,
+    mirror: Annotated[str, typer.Option(envvar="SHITU_EDGE_MIRROR", help="Base URL of the archives.")] = MIRROR,
     from_dir: Annotated[
         Path | None, typer.Option(help="Folder with the archives, for machines without network.", show_default=False)
     ] = None,
@@ -179,18 +183,18 @@ def _print(receipt: Receipt, out: Path, as_json: bool) -> None:
 def main() -> None:
     """Run the command line."""
     open_streams()
-    warnings.filterwarnings("ignore", module=r"PIL\.")  # what is wrong with an image is an error, or not worth a word
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # damage to an image is an error, or does not matter
     try:
         try:
             app()
         finally:
             close_stdout()
-    except BrokenPipeError:  # who read the output has seen enough
+    except BrokenPipeError:  # the reader of the output has closed it
         sys.exit(1)
     except ToleranceError as error:
         print_receipt(error.receipt)
         print(shown(f"error: {error}", MOST_IN_A_LINE), file=sys.stderr)
         sys.exit(1)
-    except (ShituError, OSError) as error:  # of the system's errors those about files that we write
+    except (ShituError, OSError) as error:  # an OSError is about a file that we write
         print(shown(f"error: {reason_of(error)}", MOST_IN_A_LINE), file=sys.stderr)
         sys.exit(1)

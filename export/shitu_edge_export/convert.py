@@ -29,7 +29,7 @@ FRONTEND_ROUTE = "openvino-frontend"
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What one route made of a part, or why it made nothing. `versions` are those of the tools that it took."""
+    """Files that one route made of a part, or the reason why it made none; `versions` are those of its tools."""
 
     name: str
     onnx: Path | None = None
@@ -40,7 +40,7 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What is converted: a file of any format, its weights, its input shapes, and names for its outputs in order."""
+    """A part to convert: a file of any format, its weights, its input shapes, and names for its outputs in order."""
 
     path: Path
     weights: Path

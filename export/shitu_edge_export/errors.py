@@ -1,4 +1,4 @@
-"""What can go wrong while exporting; each message is one line for people and says what to do.
+"""Errors of the export stage; each message is one line for people and says what to do.
 
 ExportError                 anything shitu-edge-export refuses to do; also a ShituError
 ├── ModelError              a model that is missing, incomplete, damaged or of another kind than asked for

@@ -1,4 +1,4 @@
-"""What another precision may lose of float32 before it is refused: the figures and the verdict."""
+"""Losses of another precision against float32, and the limits from which it is refused."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SAFE_SHARE = 0.8
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a precision may lose of float32.
+    """Largest losses of a precision against float32.
 
     Attributes:
         kept_boxes, kept_iou: share of float32's boxes that must be found again, at this IoU.

@@ -85,14 +85,21 @@ def synthetic_samples(count: int, seed: int = 0) -> list[Sample]:
 
 
 def _read_boxes(image: Path, width: int, height: int) -> NDArray[np.float32] | None:
-    """Read `labels/NAME.txt` beside `images/NAME.jpg`: lines of `class cx cy w h`, relative to the sides."""
+    """Read `labels/NAME.txt` next to `images/NAME.jpg`; None without one."""
     parts = list(image.parts)
     if "images" not in parts:
         return None
     position = len(parts) - 1 - parts[::-1].index("images")
     path = Path(*parts[:position], "labels", *parts[position + 1 :]).with_suffix(".txt")
-    if not path.is_file():
-        return None
+    return read_yolo(path) * np.array([width, height, width, height], np.float32) if path.is_file() else None
+
+
+def read_yolo(path: Path) -> NDArray[np.float32]:
+    """Return the boxes (N, 4) xyxy of a label file, relative to the sides, of lines `class cx cy w h`.
+
+    Raises:
+        ExportError: it cannot be read, or has other lines.
+    """
     try:
         lines = [line.split() for line in read_bounded(path, _MAX_BYTES).decode().splitlines() if line.strip()]
         rows = np.array([_box(line) for line in lines], np.float32).reshape(-1, 4)
@@ -100,9 +107,7 @@ def _read_boxes(image: Path, width: int, height: int) -> NDArray[np.float32] | N
         raise ExportError(f"{path}: expected lines of `class cx cy w h`") from error
     except OSError as error:
         raise ExportError(f"{path}: cannot be read: {error.strerror}") from error
-    corners = np.concatenate([rows[:, :2] - rows[:, 2:] / 2, rows[:, :2] + rows[:, 2:] / 2], axis=1)
-    boxes: NDArray[np.float32] = corners * np.array([width, height, width, height], np.float32)
-    return boxes
+    return np.concatenate([rows[:, :2] - rows[:, 2:] / 2, rows[:, :2] + rows[:, 2:] / 2], axis=1)
 
 
 def _box(line: Sequence[str]) -> list[float]:

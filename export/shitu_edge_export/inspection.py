@@ -1,4 +1,4 @@
-"""What a model is and what would not convert, before anything is converted."""
+"""A model's kind and the ops that would not convert, before anything is converted."""
 
 from __future__ import annotations
 
@@ -127,13 +127,7 @@ def _left_behind(graph: Graph, converted: list[Op]) -> tuple[str, ...]:
 
 
 def _count(graph: Graph) -> int:
-    total = 0
-    for name in graph.parameters:
-        size = 1
-        for side in graph.shape(name):
-            size *= side
-        total += size
-    return total
+    return sum(prod(graph.shape(name)) for name in graph.parameters)
 
 
 def _kind_facts(kind: PicoDet | Extractor | Other) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a network is, by the structure of its graph: a PicoDet with or without what follows its head, an extractor.
+"""Kinds of networks, by the structure of their graph: a PicoDet with or without what follows its head, an extractor.
 
 PicoDet (Yu et al. 2021, arXiv 2111.00902) predicts, at several strides, scores by a sigmoid and the distances to a
 box's sides as distributions over bins (generalized focal loss). What follows differs between exports: loops, branches,
@@ -37,7 +37,7 @@ class Parameters(Protocol):
 
     @property
     def graph(self) -> Graph:
-        """What is in it."""
+        """The graph."""
 
     def array(self, name: str) -> NDArray[Any]:
         """Return a parameter's values."""
@@ -75,7 +75,7 @@ class PicoDet:
 
     @property
     def kind(self) -> str:
-        """What people call it."""
+        """Its name for people."""
         if self.suppression:
             return "PicoDet with post-processing in the graph" + (" (control flow)" if self.control_flow else "")
         return "PicoDet with boxes decoded, without NMS" if self.decodes else "PicoDet, raw head"

@@ -52,7 +52,7 @@ class Variant:
 
 
 def open_variant(variant: Variant, network: Network) -> Session:
-    """Open a variant on its engine, with all threads that this process may use, compiled anew.
+    """Open a variant on its engine, with all threads that this process may use, freshly compiled.
 
     Raises:
         EngineError: the engine refuses it.

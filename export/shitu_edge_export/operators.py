@@ -1,4 +1,4 @@
-"""Which ops the converters know, and so what of a graph would not convert. The table: `tools/list_operators.py`."""
+"""The ops that the converters know; `tools/list_operators.py` writes the table."""
 
 from __future__ import annotations
 

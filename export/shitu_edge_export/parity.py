@@ -1,4 +1,4 @@
-"""How far two sets of boxes or of embeddings are apart, and how well boxes fit the truth. Pure."""
+"""Differences between two sets of boxes or of embeddings, and of boxes from the truth. Pure."""
 
 from __future__ import annotations
 

@@ -153,7 +153,7 @@ def _attributes(op: Any) -> Mapping[str, Any]:
 
 
 def _slice(ops: list[Any], inputs: Sequence[str], outputs: Sequence[str]) -> list[Any]:
-    """Return the ops that the outputs need, in order. A loop also writes what it reads: it makes nothing anew."""
+    """Return the ops that the outputs need, in order; loops, which also write their inputs, do not count."""
     needed = set(outputs)
     kept = []
     for op in reversed(ops):

@@ -1,4 +1,4 @@
-"""How a network wants its images: from the `.yml` that PaddleDetection, PaddleClas and PaddleX put beside a model.
+"""Preprocessing of a network, from the `.yml` that PaddleDetection, PaddleClas and PaddleX put next to a model.
 
 Without one, PP-ShiTu's own values are taken (PaddleClas, `deploy/configs/inference_general.yaml`).
 """
@@ -70,7 +70,7 @@ def read_preparation(path: Path | None, default: Preparation) -> Preparation:
         raise ModelError(f"{path}: is nested too deeply") from error
     except (yaml.YAMLError, ValueError) as error:  # such as a date that there is not
         raise ModelError(f"{path}: is not YAML: {' '.join(str(error).split())[:200]}") from error
-    # What it does not mention is not done: a graph may normalize by itself.
+    # A step that is not mentioned is not done: the graph may normalize.
     preparation = replace(default, scale=1.0, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
     try:
         steps = _steps(content)
@@ -119,10 +119,7 @@ def _resize(preparation: Preparation, facts: Mapping[str, Any], path: Path) -> P
     sides = facts.get("target_size") or facts.get("size")
     height, width = (sides, sides) if isinstance(sides, int) else (sides or (None, None))
     if not facts.get("target_size"):
-        height, width = (
-            width,
-            height,
-        )  # PaddleDetection's `target_size` begins with the height, PaddleClas' `size` does not
+        height, width = width, height  # PaddleClas' `size` begins with the width, PaddleDetection's `target_size` not
     kernel = facts.get("interp", facts.get("interpolation"))
     if kernel is not None and kernel not in _INTERPOLATIONS:
         raise ModelError(f"{path}: resizes by interpolation {kernel!r}; the runtime knows bilinear (1) and cubic (2)")

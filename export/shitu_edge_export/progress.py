@@ -1,4 +1,4 @@
-"""What takes longer than a moment says so: a line a step on stderr, with a spinner where stderr is a terminal."""
+"""Progress of long steps: a line per step on stderr, with a spinner if stderr is a terminal."""
 
 from __future__ import annotations
 

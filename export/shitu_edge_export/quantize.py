@@ -85,7 +85,7 @@ def halve(
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What INT8 is made and judged by: inputs to choose ranges, and two judges on images that share none."""
+    """Inputs to choose INT8 ranges by, and two judges on images that share none."""
 
     feeds: Sequence[Feed]
     search: Judge

@@ -1,4 +1,4 @@
-"""What a conversion is worth, measured: `receipt.json` and a table of it."""
+"""Measurements of a conversion: `receipt.json` and a table of it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MOST_TIES = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Tolerances:
-    """What float32 may differ from the source, in each of its variants.
+    """Largest differences from the source, for each float32 variant.
 
     Attributes:
         max_px, max_score: of boxes found again at the working threshold; none may be missed or extra, and of no more
@@ -97,7 +97,7 @@ class Receipt:
 
     @property
     def failures(self) -> tuple[str, ...]:
-        """What misses the tolerances, a line each."""
+        """The checks that miss the tolerances, a line each."""
         return tuple(
             f"{network.role} by {check.route} on {check.engine}: {describe(check.parity)}"
             for network in self.networks

@@ -1,4 +1,4 @@
-"""What a source answers before any conversion: Paddle inference on the uncut model, or onnxruntime on ONNX."""
+"""Outputs of the source before any conversion: Paddle inference on the uncut model, or onnxruntime on ONNX."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class Model(Protocol):
 
     @property
     def graph(self) -> Graph:
-        """What is in it."""
+        """The graph."""
 
     def array(self, name: str) -> NDArray[Any]:
         """Return a parameter's values."""

@@ -1,4 +1,4 @@
-"""Which tools and which machine made something."""
+"""Versions of the tools, and the machine."""
 
 from __future__ import annotations
 

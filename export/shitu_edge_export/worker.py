@@ -1,4 +1,4 @@
-"""What runs in a process of its own, because it aborts on what it cannot do, or must not share a process with others.
+"""Tasks in a process of their own: they abort on what they cannot do, or must not share a process with others.
 
     python -m shitu_edge_export.worker TASK ARGUMENTS.json
 

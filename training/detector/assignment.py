@@ -1,4 +1,4 @@
-"""Which anchor learns which thing: SimOTA (Ge et al., "YOLOX", arXiv:2107.08430; with PicoDet's costs).
+"""Assignment of objects to anchors: SimOTA (Ge et al., "YOLOX", arXiv:2107.08430; with PicoDet's costs).
 
 For each thing, anchors in and near it are ranked by what they would cost: a classification and a box term. It gets as
 many of the cheapest as its best ten predictions overlap with it in sum, at least one.

@@ -101,8 +101,7 @@ def _moved(boxes: Boxes, matrix: NDArray[np.float64], width: int, height: int) -
     clipped = whole.clip(0, [width, height, width, height])
     sides = clipped[:, 2:] - clipped[:, :2]
     visible = sides.prod(axis=1) >= _VISIBLE * np.prod(2 * halves, axis=1)
-    kept: Boxes = clipped[visible & (sides.min(axis=1, initial=np.inf) >= _SMALLEST_SIDE)].astype(np.float32)
-    return kept
+    return clipped[visible & (sides.min(axis=1, initial=np.inf) >= _SMALLEST_SIDE)].astype(np.float32)
 
 
 def _recolor(pixels: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""How well a detector finds what is there: average precision, decoded by the runtime itself."""
+"""Average precision of a detector, decoded by the runtime."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a detector is trained with, and how its steps differ."""
+"""Options of the detector's training."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class DetectorOptions:
-    """What the detector is trained with; each field with a help text is an option of the command line.
+    """Options of the detector's training; each field with a help text is an option of the command line.
 
     Attributes:
         sources: where photos come from.

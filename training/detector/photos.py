@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from shitu_edge_export.images import read_yolo
 
 Boxes = NDArray[np.float32]
 _SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
@@ -45,7 +46,8 @@ def read_photos(folder: Path, names: Sequence[str], longest_side: int = 480) -> 
         longest_side: larger photos are shrunk to it, in pixels.
 
     Raises:
-        ValueError: a photo cannot be decoded, or a line of a label cannot be read.
+        ValueError: a photo cannot be decoded.
+        ExportError: a label file has other lines.
     """
     photos = []
     for name in names:
@@ -67,7 +69,8 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
     Raises:
         ValueError: it cannot be decoded.
     """
-    pixels = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
+    content = np.fromfile(path, np.uint8)
+    pixels = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
     if pixels is None:
         raise ValueError(f"{path}: cannot be decoded")
     return np.ascontiguousarray(pixels[:, :, ::-1])
@@ -77,13 +80,5 @@ def _read_boxes(path: Path) -> Boxes:
     """Read relative boxes (M, 4) x1, y1, x2, y2 clipped to 0..1; those without area are left out."""
     if not path.exists():
         return np.zeros((0, 4), np.float32)
-    try:
-        rows = [
-            [float(value) for value in line.split()] for line in path.read_text("utf-8").splitlines() if line.strip()
-        ]
-        _, x, y, w, h = np.array(rows, np.float32).reshape(len(rows), 5).T
-    except ValueError as error:
-        raise ValueError(f"{path}: expected lines `class cx cy w h`: {error}") from error
-    boxes = np.stack([x - w / 2, y - h / 2, x + w / 2, y + h / 2], axis=1).clip(0, 1)
-    solid: Boxes = boxes[(boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])]
-    return solid
+    boxes = read_yolo(path).clip(0, 1)
+    return boxes[(boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])]

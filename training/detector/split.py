@@ -1,4 +1,4 @@
-"""Which photos of a folder are held out: a share of them, by a rule that sends near-duplicates to one side."""
+"""Held-out photos of a folder: a share of them; near-duplicates stay on one side."""
 
 from __future__ import annotations
 
@@ -64,8 +64,7 @@ def near_duplicates(images_rgb: Sequence[NDArray[np.uint8]]) -> list[list[int]]:
 
 def _small_gray(image_rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
     small = cv2.resize(image_rgb, (_SMALL, _SMALL), interpolation=cv2.INTER_AREA)
-    gray: NDArray[np.float32] = small.mean(axis=2, dtype=np.float32)
-    return gray
+    return small.mean(axis=2, dtype=np.float32)
 
 
 def _middles(images: Sequence[NDArray[np.float32]], angle: float) -> NDArray[np.float32]:
@@ -77,5 +76,4 @@ def _middles(images: Sequence[NDArray[np.float32]], angle: float) -> NDArray[np.
     size = (_THUMBNAIL, _THUMBNAIL)
     middles = np.stack([cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in turned])
     middles -= middles.mean(axis=(1, 2), keepdims=True)
-    thumbnails: NDArray[np.float32] = middles / np.linalg.norm(middles, axis=(1, 2), keepdims=True).clip(1e-6)
-    return thumbnails
+    return middles / np.linalg.norm(middles, axis=(1, 2), keepdims=True).clip(1e-6)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import queue
-import threading
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -54,7 +54,7 @@ class Batch:
         labels: int64 (N,), distinct over all packs.
         classes: of the first rows, which are to be classified: int64 (C,).
         taught: the rows of which a teacher says something, int64 (T,).
-        vectors: float32 (T, D), the teacher's, centerd over all packs.
+        vectors: float32 (T, D), the teacher's, centered over all packs.
         maps: float32 (T, M, S, S), the same of its feature maps.
     """
 
@@ -121,41 +121,22 @@ class Batches:
             numbers,
             numbers[:classified],
             torch.tensor(taught, dtype=torch.int64),
-            _centerd(vectors, self._center[0]),
-            _centerd(maps, self._center[1]),
+            _centered(vectors, self._center[0]),
+            _centered(maps, self._center[1]),
         )
 
     def ahead(self, first: int, last: int, sides: Sequence[int]) -> Iterator[tuple[int, Batch]]:
         """Yield the steps `first` to `last` - 1 and their batches, made in a thread while the caller learns."""
-        ready: queue.Queue[tuple[int, Batch] | BaseException] = queue.Queue(_AHEAD)
-        stop = threading.Event()
-
-        def make() -> None:
+        with ThreadPoolExecutor(1) as pool:
+            made = deque(pool.submit(self.batch, step, sides[step]) for step in range(first, min(first + _AHEAD, last)))
             try:
                 for step in range(first, last):
-                    made = step, self.batch(step, sides[step])
-                    while not stop.is_set():
-                        try:
-                            ready.put(made, timeout=0.2)
-                            break
-                        except queue.Full:
-                            continue
-                    if stop.is_set():
-                        return
-            except BaseException as error:  # raised again by who reads
-                ready.put(error)
-
-        thread = threading.Thread(target=make, daemon=True)
-        thread.start()
-        try:
-            for _ in range(first, last):
-                made = ready.get()
-                if isinstance(made, BaseException):
-                    raise made
-                yield made
-        finally:
-            stop.set()
-            thread.join()
+                    batch = made.popleft().result()
+                    if step + _AHEAD < last:
+                        made.append(pool.submit(self.batch, step + _AHEAD, sides[step + _AHEAD]))
+                    yield step, batch
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _draw(rng: np.random.Generator, rows: NDArray[np.int64], views: int, count: int) -> list[tuple[int, int]]:
@@ -169,5 +150,5 @@ def _draw(rng: np.random.Generator, rows: NDArray[np.int64], views: int, count: 
     return chosen
 
 
-def _centerd(rows: list[NDArray[np.float16]], center: NDArray[np.float32]) -> Tensor:
+def _centered(rows: list[NDArray[np.float16]], center: NDArray[np.float32]) -> Tensor:
     return torch.from_numpy(np.stack(rows).astype(np.float32) - center) if rows else torch.zeros(0)

@@ -29,7 +29,7 @@ from .train import LONGEST_GRADIENT, start_from
 from .views import cut_all, draw_boxes, draw_parts, in_new_light
 
 _LOG_EVERY = 100
-_CENTERD_BY = 8
+_CENTERED_BY = 8
 """Batches that the teachers' mean answers are taken from."""
 _BESIDE = (0.3, 0.7)
 """Least and greatest height and width of the box in which a view shows another."""
@@ -163,7 +163,7 @@ def distil(options: DistilOptions, progress: Progress) -> Extractor:
 
 
 def _open_teachers(options: DistilOptions) -> tuple[Teachers, int]:
-    """Return the teachers and the pixels a side that they look at."""
+    """Return the teachers and the side in pixels of their input."""
     networks = [read_teacher(model) for model in options.models]
     maps, sides = [find_maps(network) for network in networks], {side_of(network) for network in networks}
     if len(sides) != 1:
@@ -175,6 +175,6 @@ def _open_teachers(options: DistilOptions) -> tuple[Teachers, int]:
 
 def _center(teachers: Teachers, views: Views, seed: int, side: int) -> tuple[Tensor, Tensor]:
     """Return the means of vectors (1, T) and maps (1, M, 1, 1) over some batches."""
-    answers = [teachers(views.draw((seed, number, 1 << 20), side)) for number in range(_CENTERD_BY)]
+    answers = [teachers(views.draw((seed, number, 1 << 20), side)) for number in range(_CENTERED_BY)]
     vectors, maps = (torch.cat(kind).mean((0, 2, 3)) for kind in zip(*answers, strict=True))
     return vectors[None], maps[None, :, None, None]

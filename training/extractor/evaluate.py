@@ -1,4 +1,4 @@
-"""How well embeddings retrieve: recall@1 and mean average precision."""
+"""Retrieval by embeddings: recall@1 and mean average precision."""
 
 from __future__ import annotations
 

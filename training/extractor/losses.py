@@ -1,4 +1,4 @@
-"""What the extractor is trained by: ArcMargin, TripletAngularMargin, and a teacher's vectors."""
+"""Losses of the extractor: ArcMargin, TripletAngularMargin, and a teacher's vectors."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def triplet_angular_margin(
 
 
 class Distillation(nn.Module):
-    """How far a linear map of the embedding is from a teacher's centerd vector: 1 - cosine.
+    """Distance of a linear map of the embedding from a teacher's centered vector: 1 - cosine.
 
     Args:
         dim: numbers an embedding.
@@ -85,7 +85,7 @@ class Distillation(nn.Module):
 
 
 class MapDistillation(nn.Module):
-    """How far linear maps of a backbone's feature maps are from a teacher's: 1 - cosine, place by place.
+    """Distance of linear maps of a backbone's feature maps from a teacher's: 1 - cosine, place by place.
 
     An image teaches 49 times what its one vector does (Romero et al., "FitNets", arXiv:1412.6550).
 

@@ -1,4 +1,4 @@
-"""What an extractor is trained and taught with; each field with a help text is an option of the command line."""
+"""Options of the extractor's trainings; each field with a help text is an option of the command line."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Initial = Annotated[Path | None, typer.Option(help="Checkpoint to start from, of
 BackboneKind = Annotated[Backbone, typer.Option(help="PP-LCNet or PP-LCNetV2.")]
 Scale = Annotated[float, typer.Option(help="Width of the backbone.")]
 Dim = Annotated[int, typer.Option(help="Length of an embedding.")]
-Stages = Annotated[int, typer.Option(min=1, help="How many of the backbone's last stages the embedding is made of.")]
+Stages = Annotated[int, typer.Option(min=1, help="Number of the backbone's last stages that the embedding uses.")]
 Steps = Annotated[int, typer.Option(min=1, help="Length of the training.")]
 Batch = Annotated[int, typer.Option(min=8, help="Images per step, over all processes.")]
 
 
 @dataclass(frozen=True, slots=True)
 class ExtractorOptions:
-    """What the extractor is trained with.
+    """Options of `extractor`.
 
     Attributes:
         final_share: share of the steps that see images of `final_side`.
@@ -37,7 +37,7 @@ class ExtractorOptions:
 
     out: Out
     products: Annotated[tuple[Share, ...], shares("Packs of products to tell apart.")]
-    varied: Annotated[tuple[Share, ...], shares("Packs in which each image is its own thing.")] = ()
+    varied: Annotated[tuple[Share, ...], shares("Packs in which each image is its own product.")] = ()
     initial: Initial = None
     gallery: Annotated[Path | None, typer.Option(help="Pack to measure against, with --queries.")] = None
     queries: Annotated[Path | None, typer.Option(help="Pack whose images are looked up in --gallery.")] = None
@@ -63,7 +63,7 @@ class ExtractorOptions:
     save_every: int = field(default=200, compare=False)
 
     def schedule(self) -> list[int]:
-        """Return the pixels a side of every step."""
+        """Return the side in pixels of every step."""
         first = round(self.steps * (1 - self.final_share))
         return [self.side if step < first else self.final_side for step in range(self.steps)]
 
@@ -98,12 +98,8 @@ class DistilOptions:
         tuple[Share, ...],
         typer.Argument(metavar="PACK[=SHARE]...", parser=Share.parse, help="Images to learn from."),
     ]
-    models: Annotated[
-        tuple[Path, ...], typer.Option("--model", help="A teacher, see `teach`; several side by side are one.")
-    ]
-    focus: Annotated[
-        Path, typer.Option(help="What of them to teach, from `focus` with the same --model in the same order.")
-    ]
+    models: Annotated[tuple[Path, ...], typer.Option("--model", help="Teacher, see `teach`; may be repeated.")]
+    focus: Annotated[Path, typer.Option(help="File of `focus` with the same --model options in the same order.")]
     initial: Initial = None
     backbone: BackboneKind = "lcnet"
     scale: Scale = 1.0
@@ -112,9 +108,9 @@ class DistilOptions:
     steps: Steps = 5000
     batch: Batch = 384
     side: Annotated[int, typer.Option(min=32, help="Side in pixels of what the student sees.")] = 160
-    mixed: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of the views with a box that shows another image.")
-    ] = 0.25
+    mixed: Annotated[float, typer.Option(min=0, max=1, help="Share of views with a box that shows another image.")] = (
+        0.25
+    )
     learning_rate: LearningRate = 3e-3
     weight_decay: float = 0.03
     seed: Seed = 1

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..detector.photos import read_rgb
 from ..progress import Progress
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
@@ -80,7 +81,7 @@ def pack_images(folders: Sequence[Path], out: Path, side: int, each_its_own: boo
     Args:
         folders: a subfolder per product, of any depth; a product may have images in several folders.
         out: the pack's folder.
-        side: pixels a side; images are squeezed to it without regard to their aspect ratio, as PP-ShiTu does.
+        side: of the stored images, in pixels; their aspect ratio is not kept, as in PP-ShiTu.
         each_its_own: take every image for a thing of its own instead of its folder's product.
         progress: called with the images done and in all.
 
@@ -94,10 +95,7 @@ def pack_images(folders: Sequence[Path], out: Path, side: int, each_its_own: boo
     pixels = np.lib.format.open_memmap(out / PIXELS, "w+", np.uint8, (len(found), side, side, 3))
     labels = np.empty(len(found), np.int32)
     for index, (path, name) in enumerate(found):
-        image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-        if image is None:
-            raise ValueError(f"{path}: cannot be read as an image")
-        pixels[index] = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)[..., ::-1]
+        pixels[index] = cv2.resize(read_rgb(path), (side, side), interpolation=cv2.INTER_AREA)
         labels[index] = number[str(path) if each_its_own else name]
         progress(index + 1, len(found))
     pixels.flush()

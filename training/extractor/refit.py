@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Any
 
 import cv2
 import numpy as np
@@ -34,24 +33,21 @@ def refit(
     views: int,
     progress: Progress,
     stages: int | None = None,
-    mirrored: bool | None = None,
 ) -> Extractor:
     """Return an extractor with the same backbone and another last layer.
 
     Args:
         extractor: trained.
         packs: images of products, several of each, and each pack's share in the covariances.
-        side: pixels a side at which the images are seen.
+        side: of the network's input, in pixels.
         views: of each image (`views.part_of`), besides the whole.
         progress: called with the images done and in all.
         stages: how many of the backbone's last stages the new layer looks at; None keeps the number.
-        mirrored: whether it looks at images and their mirror images; None leaves that as it is.
 
     Raises:
         ValueError: the extractor's embeddings have more numbers than its backbone's features.
     """
-    wanted = {"stages": stages, "mirrored": mirrored}
-    extractor = _rebuilt(extractor, **{name: value for name, value in wanted.items() if value is not None})
+    extractor = _rebuilt(extractor, stages or extractor.stages)
     channels, dim = extractor.last_conv.in_channels, extractor.last_conv.out_channels
     if dim > channels:
         raise ValueError(f"refit: {dim} numbers an embedding are more than the {channels} of the backbone's features")
@@ -69,9 +65,9 @@ def refit(
     return _with_last_layer(extractor, *discriminant(scatter, dim, SHRINKAGE))
 
 
-def _rebuilt(extractor: Extractor, **facts: Any) -> Extractor:
-    """Return an extractor with the same backbone, whose last layer, still without meaning, looks at something else."""
-    made = Extractor(**{**extractor.facts, **facts})
+def _rebuilt(extractor: Extractor, stages: int) -> Extractor:
+    """Return an extractor with the same backbone, whose last layer, still without meaning, looks at so many stages."""
+    made = Extractor(**{**extractor.facts, "stages": stages})
     made.backbone.load_state_dict(extractor.backbone.state_dict())
     return made
 
@@ -85,8 +81,7 @@ def _features(extractor: Extractor, pack: Pack, rows: Sequence[int], side: int, 
         image = pack.pixels_rgb[row]
         pixels.append(cv2.resize(image, (side, side)))
         pixels += [cut(image, part_of(row, view), side) for view in range(views)]
-    averages: Features = extractor.look_at(as_input(pixels)).flatten(1).double().numpy()
-    return averages
+    return extractor.average(extractor.backbone(as_input(pixels))).flatten(1).double().numpy()
 
 
 @torch.no_grad()

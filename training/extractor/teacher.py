@@ -1,4 +1,4 @@
-"""What a teacher said of views of a pack's images (`teaching.py`): its vectors and feature maps, beside the pack."""
+"""A teacher's answers to views of a pack's images (`teaching.py`): vectors and feature maps, stored next to it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SAMPLED = 5000
 
 @dataclass(frozen=True, slots=True)
 class Lessons:
-    """What a teacher says of the views of a pack's images, read from disk as needed.
+    """A teacher's answers to the views of a pack's images, read from disk as needed.
 
     Attributes:
         vectors: float16 (N, views, T).

@@ -172,7 +172,7 @@ def read_teacher(model: Path) -> ov.Model:
 
 
 def side_of(network: ov.Model) -> int:
-    """Return the pixels a side of what a network looks at: (1, S, S, 3)."""
+    """Return the side in pixels of a network's input (1, S, S, 3)."""
     return int(network.input(0).shape[1])
 
 

@@ -21,7 +21,6 @@ from .views import in_new_light
 
 CHECKPOINT, LOG = "extractor.pt", "extractor.jsonl"
 LONGEST_GRADIENT = 5.0
-_FACTS = ("backbone", "scale", "dim", "last_stride", "stages", "mirrored")
 
 
 class _Learner(nn.Module):
@@ -39,7 +38,7 @@ class _Learner(nn.Module):
     def forward(self, images: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Return each loss, weighted."""
         features = self.extractor.backbone(images)
-        # The neck has centerd what all losses see: before it a common offset makes all cosines nearly 1, and their
+        # The neck has centered what all losses see: before it a common offset makes all cosines nearly 1, and their
         # gradients nothing.
         after = self.extractor.embed(self.extractor.average(features))
         losses = {}
@@ -84,8 +83,7 @@ def train_extractor(options: ExtractorOptions, progress: Progress) -> Extractor:
             learner.arc.margin = options.margin_at(step)
         _, batch = next(ahead)
         images = in_new_light(batch.images.float(), (options.seed, step, rank), options.light_at(step)).to(device)
-        losses: dict[str, Tensor] = wrapped(images, batch.to(device))
-        return losses
+        return wrapped(images, batch.to(device))
 
     run.learn(
         losses_at,
@@ -126,7 +124,6 @@ def load_extractor(path: Path) -> Extractor:
         ValueError: it is no checkpoint of an extractor.
     """
     state = load_checkpoint(path, "extractor")
-    options = state["options"]  # of a training, which leaves some facts as they are by default, or facts alone
-    extractor = Extractor(**{name: options[name] for name in _FACTS if name in options})
+    extractor = Extractor.of(state["options"])
     extractor.load_state_dict(state["network"])
     return extractor.eval()

@@ -1,7 +1,7 @@
 """Views of an image: which part is seen, turned how, under which light.
 
 What is seen (`part_of`) is fixed by numbers alone, so that a teacher's vector of a view can be kept and the student
-sees the same view at another size. Light (`relight`) is drawn anew each time.
+sees the same view at another size. Light (`relight`) is drawn each time.
 """
 
 from __future__ import annotations
@@ -27,8 +27,7 @@ _SLIGHT_DEGREES, _STRONG_DEGREES, _STRONG_SHARE = 12.0, 180.0, 0.1
 
 def part_of(row: int, view: int) -> Affine:
     """Return the part that a view shows: see `draw_parts`."""
-    part: Affine = draw_parts(np.random.default_rng((row, view)), 1)[0]
-    return part
+    return draw_parts(np.random.default_rng((row, view)), 1)[0]
 
 
 def draw_parts(rng: np.random.Generator, count: int) -> Affine:

@@ -20,7 +20,7 @@ _STEM_CHANNELS = 16
 
 
 FIRST_BIAS = 1.0
-"""What batch norms before an h-swish shift their numbers to at first, rather than 0.
+"""Initial bias of batch norms before an h-swish, instead of 0.
 
 H-swish halves small numbers and keeps large ones, so around 0 each layer doubles what an image of high contrast is
 ahead of the others. Untrained, 27 layers of it leave embeddings in which little but that is left (an effective rank of

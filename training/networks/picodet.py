@@ -33,7 +33,7 @@ _PRIOR = 0.01
 
 @dataclass(frozen=True, slots=True)
 class PicoDetConfig:
-    """What a PicoDet is built from: the backbone's width, the neck's channels, the head's pairs of convolutions."""
+    """Arguments of a PicoDet: the backbone's width, the neck's channels, the head's pairs of convolutions."""
 
     scale: float = 0.5
     channels: int = 64
@@ -42,7 +42,7 @@ class PicoDetConfig:
 
 @dataclass(frozen=True, slots=True)
 class HeadOutputs:
-    """What the head says, per stride of `STRIDES`.
+    """Outputs of the head, per stride of `STRIDES`.
 
     Attributes:
         logits: (N, 1, h, w); their sigmoid is the score.
@@ -67,8 +67,7 @@ class PicoDet(nn.Module):
     def forward(self, images: Tensor) -> HeadOutputs:
         """Map images (N, 3, H, W), normalized, H and W multiples of 32, to the head's outputs."""
         features = self.backbone.features(images)
-        outputs: HeadOutputs = self.head(self.neck([features[stage] for stage in _STAGES]))
-        return outputs
+        return self.head(self.neck([features[stage] for stage in _STAGES]))
 
 
 class DPModule(nn.Module):
@@ -148,8 +147,7 @@ class ConvNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to the same shape."""
-        normalized: Tensor = self.norm(self.conv(x))
-        return normalized
+        return self.norm(self.conv(x))
 
 
 class PicoFeat(nn.Module):

@@ -34,7 +34,7 @@ def detector(parcel: Parcel, out: Out) -> None:
 
 @app.command("take-back")
 def take_back_weights(
-    kind: Annotated[Network, typer.Argument(help="What the model is.")],
+    kind: Annotated[Network, typer.Argument(help="Kind of network.")],
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a model that the commands above made.")],
     out: Annotated[Path, typer.Option(help="Folder for `python -m training import-weights`.")],
 ) -> None:

@@ -55,38 +55,31 @@ class JoinedStages(paddle.nn.Layer):
         first: its layer before the stages.
         stages: its stages, first to last.
         count: how many of the last ones to join.
-        mirrored: whether to take the mean over images and their mirror images.
     """
 
-    def __init__(self, network: Any, first: Any, stages: Sequence[Any], count: int, mirrored: bool) -> None:
+    def __init__(self, network: Any, first: Any, stages: Sequence[Any], count: int) -> None:
         super().__init__()
         for name, layer in network.named_children():
             if name != "fc":
                 self.add_sublayer(name, layer)
-        self._count, self._mirrored = count, mirrored
+        self._count = count
         self._in_order = (first, *stages)  # a tuple, so that Paddle does not take them for layers once more
 
     def forward(self, x: Any) -> Any:
         """Map images (N, 3, H, W) to embeddings (N, dim)."""
         features = []
-        if self._mirrored:
-            x = paddle.concat([x, paddle.flip(x, [3])])
         for layer in self._in_order:
             x = layer(x)
             features.append(x)
         averages = paddle.concat([self.avg_pool(feature) for feature in features[-self._count :]], axis=1)
-        if self._mirrored:
-            averages = paddle.mean(paddle.reshape(averages, [2, -1, *averages.shape[1:]]), 0)
         return paddle.flatten(self.last_conv(averages), 1)
 
 
-def build_extractor(
-    backbone: str, scale: float, dim: int, last_stride: int, stages: int, mirrored: bool = False
-) -> Any:
+def build_extractor(backbone: str, scale: float, dim: int, last_stride: int, stages: int) -> Any:
     """Build an extractor as PP-ShiTu V2's: backbone, embedding by `last_conv` with bias, batch-norm neck.
 
     Args:
-        backbone, scale, dim, last_stride, stages, mirrored: as of `training.networks.extractor.Extractor`.
+        backbone, scale, dim, last_stride, stages: as of `training.networks.extractor.Extractor`.
 
     Returns:
         A Paddle layer: images (N, 3, H, W) to embeddings (N, dim).
@@ -110,7 +103,7 @@ def build_extractor(
         first, in_order = network.stem, list(network.stages)
     channels = sum(_channels(stage) for stage in in_order[-stages:])
     network.upgrade_sublayer("last_conv", lambda *_: paddle.nn.Conv2D(channels, dim, 1))
-    joined = JoinedStages(network, first, in_order, stages, mirrored)
+    joined = JoinedStages(network, first, in_order, stages)
     return paddle.nn.Sequential(("backbone", joined), ("neck", BNNeck(num_features=dim)))
 
 

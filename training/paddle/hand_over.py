@@ -20,9 +20,9 @@ from .inference import run_detector, run_extractor, save
 from .parcel import Arrays, Parcel
 
 TOLERANCE = 1e-4
-"""What a number may differ from PyTorch's."""
+"""Largest difference of a number from PyTorch's."""
 _ROUNDINGS = 4
-"""Where float32 itself is worse, as on noise that a network was never shown: so many times PyTorch's own difference."""
+"""Or so many times the error of PyTorch's own float32, which is larger on noise that the network never saw."""
 
 _MEAN, _STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 _CUBIC = 2
@@ -47,7 +47,8 @@ def hand_over_extractor(parcel: Path, out: Path) -> Report:
         ValueError: the weights do not fit, or Paddle's answers differ from PyTorch's.
     """
     given = Parcel.read(parcel, "extractor")
-    network = build_extractor(**given.facts)
+    facts = {name: fact for name, fact in given.facts.items() if name != "mirrored"}  # of older parcels
+    network = build_extractor(**facts)
     copy_weights("extractor", network, given.weights)
     for layer in network.sublayers():
         if hasattr(layer, "re_parameterize"):

@@ -1,4 +1,4 @@
-"""What goes from PyTorch to Paddle: a network's weights, what it is built from, and answers to compare with."""
+"""A network on its way from PyTorch to Paddle: its weights, its arguments, and answers to compare with."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def import_weights(kind: Kind, parcel: Path, out: Path) -> None:
     facts = told["facts"]
     network: Extractor | PicoDet
     if kind == "extractor":
-        network = extractor = Extractor(**facts)
+        network = extractor = Extractor.of(facts)
         described = {"options": extractor.facts}
     else:
         config = PicoDetConfig(**facts)

@@ -15,12 +15,12 @@ from .cutouts import BOARD, Cutout
 from .masks import Plane
 
 SHARPEST = 2.4
-"""How much a cut-out may be magnified at most."""
+"""Largest magnification of a cut-out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pose:
-    """Where a cut-out goes.
+    """Place of a cut-out.
 
     Attributes:
         x, y: its center, or its foot where it stands; pixels of the canvas.
@@ -144,5 +144,4 @@ def _gain(rng: np.random.Generator, behind: Plane) -> Plane:
     around = behind.reshape(-1, 3).mean(axis=0)
     level = around.mean()
     cast = (around / max(level, 1.0)) ** rng.uniform(0.05, 0.3)
-    gain: Plane = (cast * np.clip(0.75 + 0.3 * level / 128, 0.75, 1.1) * rng.uniform(0.85, 1.1)).astype(np.float32)
-    return gain
+    return (cast * np.clip(0.75 + 0.3 * level / 128, 0.75, 1.1) * rng.uniform(0.85, 1.1)).astype(np.float32)

@@ -34,7 +34,7 @@ COLORLESS = 12.0
 """Distance in CIELAB at which glass shows a color of its own rather than the board."""
 
 BOARD = 230.0
-"""What a cut-out's board is made to: white, of this level, so that every cut-out has the same light."""
+"""Level of white that every cut-out's board is scaled to, so that all have the same light."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What a camera does to a scene: light, color, blur and noise."""
+"""Effects of a camera on a scene: light, color, blur and noise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which pixels of a photo are the object: single things on a plain, light board."""
+"""Masks of single objects on a plain, light board."""
 
 from __future__ import annotations
 
@@ -96,8 +96,7 @@ def convexity(inside: Pixels) -> float:
 
 def outline_of(inside: Pixels) -> NDArray[np.int32]:
     """Return the outermost pixels (N, 2) of an object (H, W) in one piece, as x, y."""
-    outline: NDArray[np.int32] = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0][0][:, 0]
-    return outline
+    return cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0][0][:, 0]
 
 
 def color_distance(photo_rgb: Pixels, board: Plane) -> Plane:
@@ -106,8 +105,7 @@ def color_distance(photo_rgb: Pixels, board: Plane) -> Plane:
     difference = cv2.cvtColor(smooth / 255, cv2.COLOR_RGB2LAB) - cv2.cvtColor(board / 255, cv2.COLOR_RGB2LAB)
     light, chroma = difference[..., 0], np.hypot(difference[..., 1], difference[..., 2])
     shade = np.where(light < 0, np.maximum(-light - 18, 0) + 0.35 * np.minimum(-light, 18), light)
-    distance: Plane = np.hypot(shade, chroma)
-    return distance
+    return np.hypot(shade, chroma)
 
 
 def _outlined(photo_rgb: Pixels, stop: NDArray[np.bool_]) -> Pixels:
@@ -148,23 +146,20 @@ def _board(photo_rgb: Pixels) -> Plane:
         surface = np.linalg.lstsq(features[keep], colors[keep], rcond=None)[0]
         error = np.abs(features @ surface - colors).max(axis=1)
         keep = error <= max(6.0, float(np.percentile(error, 50)))
-    fitted: Plane = np.clip(terms @ surface, 0, 255).astype(np.float32)
-    return fitted
+    return np.clip(terms @ surface, 0, 255).astype(np.float32)
 
 
 def _step(photo_rgb: Pixels) -> Plane:
     """Return the steepest slope (H, W) of the three channels, in levels per pixel."""
     smooth = cv2.GaussianBlur(photo_rgb, (0, 0), 1).astype(np.float32)
-    slope: Plane = np.hypot(cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)).max(axis=2) / 8
-    return slope
+    return np.hypot(cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)).max(axis=2) / 8
 
 
 def _shadow(photo_rgb: Pixels, board: Plane) -> NDArray[np.bool_]:
     """Return where the image (H, W) is the board darkened, its hue unchanged."""
     ratio = cv2.blur(photo_rgb, (3, 3)).astype(np.float32) / np.maximum(board, 1)
     dark = ratio.mean(axis=2)
-    shadow: NDArray[np.bool_] = (dark > 0.25) & (dark < 0.93) & (np.ptp(ratio, axis=2) < 0.1 * dark + 0.02)
-    return shadow
+    return (dark > 0.25) & (dark < 0.93) & (np.ptp(ratio, axis=2) < 0.1 * dark + 0.02)
 
 
 def _largest(inside: Pixels) -> Pixels:
@@ -177,5 +172,4 @@ def _largest(inside: Pixels) -> Pixels:
 
 
 def _disc(size: int) -> Pixels:
-    disc: Pixels = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
-    return disc
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))

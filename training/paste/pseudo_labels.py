@@ -20,7 +20,7 @@ from .yolo import write_image
 
 LONGEST_SIDE = 448
 CONTEXT = 0.4
-"""What is kept around a box, in shares of its longer side: less of the shelf behind, whose products have no boxes."""
+"""Margin around a box, in shares of its longer side; more would show other products, which have no boxes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +97,7 @@ def trusted_box(teacher: Detector, pixels_rgb: NDArray[np.uint8], trust: Trust) 
     extent = ((best[2:] - best[:2]) / np.array([width, height])).max()
     if len(looks) < 3 or iou(best, looks).min() < trust.agreement or extent > trust.extent:
         return None
-    mean: NDArray[np.float32] = looks.mean(axis=0)
-    return mean
+    return looks.mean(axis=0)
 
 
 def _stands_alone(found: Detections, trust: Trust) -> bool:

@@ -27,7 +27,7 @@ NO_SURFACES = ("042_height1", "054_tennis")
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """What scenes are made of.
+    """Material for scenes.
 
     Attributes:
         whole, cut: objects, and those that their photo cuts off.
@@ -175,15 +175,13 @@ def _counter(rng: np.random.Generator, surface: Pixels, room: Pixels, height: in
     plane = _warped(turned, corners, height - horizon, width)
     edge = np.clip((np.arange(height) - horizon) / rng.uniform(1, 8) + 0.5, 0, 1)[:, None, None]
     below = np.concatenate([np.repeat(plane[:1], horizon, axis=0), plane])
-    mixed: Pixels = (image * (1 - edge) + below * edge).astype(np.uint8)
-    return mixed
+    return (image * (1 - edge) + below * edge).astype(np.uint8)
 
 
 def _warped(image: Pixels, corners: NDArray[np.float64], height: int, width: int) -> Pixels:
     """Return the quadrilateral (4, 2) of an image as (height, width, 3); what lies outside is mirrored."""
     target = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
     matrix = cv2.getPerspectiveTransform(corners.astype(np.float32), target)
-    warped: Pixels = cv2.warpPerspective(
+    return cv2.warpPerspective(
         np.ascontiguousarray(image), matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
     )
-    return warped

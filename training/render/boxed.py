@@ -116,8 +116,7 @@ def _turn(view: View) -> Points:
     c, s = np.cos(view.yaw), np.sin(view.yaw)
     about = np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]])
     c, s = np.cos(view.pitch), np.sin(view.pitch)
-    both: Points = np.array([[1, 0, 0], [0, c, s], [0, -s, c]]) @ about
-    return both
+    return np.array([[1, 0, 0], [0, c, s], [0, -s, c]]) @ about
 
 
 def _project(points: Points, turn: Points) -> tuple[Points, Points]:
@@ -167,8 +166,7 @@ def _textured(
     lit = np.clip(texture * gain[..., None] + shine[..., None], 0, 255).astype(np.uint8)
     source = np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float32) - 0.5
     matrix = cv2.getPerspectiveTransform(source, points.astype(np.float32))
-    warped: Pixels = cv2.warpPerspective(lit, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return warped
+    return cv2.warpPerspective(lit, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
 def _has_cap(design: Design) -> bool:

@@ -1,4 +1,4 @@
-"""What a camera does to a picture: white balance, exposure, blur, noise, JPEG."""
+"""Effects of a camera on an image: white balance, exposure, blur, noise, JPEG."""
 
 from __future__ import annotations
 
@@ -62,12 +62,10 @@ def motion(length: int, angle: float) -> NDArray[np.float32]:
     reach = center * np.array([np.cos(angle), np.sin(angle)])
     start, end = np.rint(center - reach).astype(int), np.rint(center + reach).astype(int)
     cv2.line(kernel, start.tolist(), end.tolist(), 1.0)
-    blurred: NDArray[np.float32] = kernel / kernel.sum()
-    return blurred
+    return kernel / kernel.sum()
 
 
 def jpeg(image: Pixels, quality: int) -> Pixels:
     """Return an RGB picture after JPEG compression."""
     _, coded = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
-    decoded: Pixels = cv2.cvtColor(cv2.imdecode(coded, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
-    return decoded
+    return cv2.cvtColor(cv2.imdecode(coded, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)

@@ -15,8 +15,8 @@ from .product import Product
 from .sprite import Light, Sprite, View, lay
 from .surfaces import Surfaces, backdrop, surface
 
-_STRANGERS = 48
-"""How many foreign products stand about as neighbors; few, so that their labels are drawn once."""
+_FOREIGN = 48
+"""Number of other products that stand next to one; few, so that their labels are drawn once."""
 
 
 def draw_crop(product: Product, rng: np.random.Generator, size: int, surfaces: Surfaces | None = None) -> Pixels:
@@ -83,13 +83,13 @@ def _view(rng: np.random.Generator, light: Light) -> View:
 
 
 def neighbor_of(product: Product, rng: np.random.Generator) -> Product:
-    """Return another product as it stands beside one in a shop: the same, one of its brand, or a stranger."""
+    """Return another product as it stands beside one in a shop: the same, one of its brand, or a foreign one."""
     pick = float(rng.random())
     if pick < 0.3:
         return product
     if pick < 0.5:
         return Product.of(product.seed - product.seed % VARIETIES + int(rng.integers(VARIETIES)))
-    return Product.of(2_000_000_000 + int(rng.integers(_STRANGERS)))
+    return Product.of(2_000_000_000 + int(rng.integers(_FOREIGN)))
 
 
 def _neighbors(
@@ -174,5 +174,4 @@ def _catalog(product: Product, rng: np.random.Generator, size: int) -> Pixels:
 
 def _squared(image: Pixels, size: int) -> Pixels:
     shrinks = image.shape[0] * image.shape[1] > size * size
-    resized: Pixels = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-    return resized
+    return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)

@@ -68,8 +68,7 @@ def _write(path: Path, image: Pixels, quality: int) -> None:
 def _photo(rng: np.random.Generator, canvas: Pixels, size: tuple[int, int], strength: float = 0.3) -> Pixels:
     """Make a finely drawn picture smaller, as a good camera takes it."""
     small = cv2.resize(developed(rng, canvas, strength), size, interpolation=cv2.INTER_AREA)
-    noisy: Pixels = np.clip(small + rng.normal(0, 1.2, small.shape), 0, 255).astype(np.uint8)
-    return noisy
+    return np.clip(small + rng.normal(0, 1.2, small.shape), 0, 255).astype(np.uint8)
 
 
 def _catalog(rng: np.random.Generator, product: Product) -> Pixels:

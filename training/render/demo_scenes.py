@@ -23,14 +23,14 @@ WIDTH, HEIGHT = 1280, 720
 FINE = 2
 """Everything is drawn so many times larger, and then made smaller: smooth edges and sharp letters."""
 TEXTURES = 2.0
-"""How fine labels are drawn."""
+"""Scale of labels."""
 _FOREIGN = range(9_000_000, 9_000_060)
 """Seeds of what stands on the shelves far behind."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a product stands: middle and foot as shares of width and height, turned (radians), larger or smaller."""
+    """Place of a product: middle and foot as shares of width and height, turned (radians), larger or smaller."""
 
     printed: str
     x: float
@@ -57,8 +57,7 @@ def shop(rng: np.random.Generator, height: int, width: int, light: Light) -> Pix
     """Return shelves far behind, out of focus."""
     products = [Product.of(int(seed)) for seed in rng.choice(_FOREIGN, 9)]
     stage = shelf(rng, Shot(products, width // 2, height // 2, light))
-    blurred: Pixels = cv2.GaussianBlur(cv2.resize(stage.canvas, (width, height)), (0, 0), 0.014 * height)
-    return blurred
+    return cv2.GaussianBlur(cv2.resize(stage.canvas, (width, height)), (0, 0), 0.014 * height)
 
 
 def _find(everything: Sequence[Sample], printed: str) -> Product:

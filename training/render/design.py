@@ -1,4 +1,4 @@
-"""What decides a product's look: its brand's choices, and those of its variety."""
+"""A product's look: choices of its brand and of its variety."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Design:
     clear: bool
     """Light shines through the body."""
     level: float
-    """Where the liquid of a clear bottle begins, from the top."""
+    """Level of the liquid in a clear bottle, from the top."""
     gloss: float
     metal: float
     label_top: float

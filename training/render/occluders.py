@@ -1,4 +1,4 @@
-"""What stands before a product: fingers of a hand, a price tag, a shelf's edge."""
+"""Occluders in front of a product: fingers of a hand, a price tag, a shelf's edge."""
 
 from __future__ import annotations
 

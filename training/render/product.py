@@ -48,7 +48,7 @@ class Product:
 
     @property
     def height(self) -> float:
-        """How high the package is beside others; 1 is a usual bottle."""
+        """Height of the package relative to others; 1 is a usual bottle."""
         usual = _HEIGHTS[self.design.kind] * (0.85 + 0.3 * (self.design.logo_seed * 7 % 11) / 10)
         return usual / max(1.0, 0.8 * self.aspect)
 

@@ -22,7 +22,7 @@ from .surfaces import Surfaces, backdrop, counter, surface
 
 
 class Shot(NamedTuple):
-    """What a photo shows, its size in px, its light, and photos of surfaces if there are any."""
+    """The products of a photo, its size in px, its light, and photos of surfaces if there are any."""
 
     products: Sequence[Product]
     width: int
@@ -140,8 +140,7 @@ def _out_of_focus(rng: np.random.Generator, picture: Pixels) -> Pixels:
     """Blur what is behind, and often brighten it."""
     blurred = cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(1, 14)))
     share = float(rng.uniform(0.3, 0.9)) if rng.random() < 0.4 else 0.0
-    bright: Pixels = cv2.addWeighted(blurred, 1 - share, blurred, 0, 250 * share)
-    return bright
+    return cv2.addWeighted(blurred, 1 - share, blurred, 0, 250 * share)
 
 
 def _lying(rng: np.random.Generator, shot: Shot) -> Stage:

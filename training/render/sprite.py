@@ -15,7 +15,7 @@ Matrix = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Light:
-    """Where light comes from; angles in radians, as the camera sees them (azimuth to the right, elevation up)."""
+    """Direction and kind of light; angles in radians, as the camera sees them (azimuth to the right, elevation up)."""
 
     azimuth: float
     elevation: float
@@ -52,7 +52,7 @@ class Light:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """How a product stands to the camera: turned about its own axis (yaw) and seen from above (pitch), radians."""
+    """Pose of a product toward the camera: turned about its own axis (yaw) and seen from above (pitch), radians."""
 
     yaw: float
     pitch: float

@@ -60,18 +60,16 @@ def receding(flat: Pixels) -> Pixels:
     height, width = flat.shape[:2]
     source = np.array([[0, 0], [width, 0], [0.8 * width, height], [0.2 * width, height]], np.float32)
     target = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
-    table: Pixels = cv2.warpPerspective(
+    return cv2.warpPerspective(
         flat, cv2.getPerspectiveTransform(source, target), (width, height), borderMode=cv2.BORDER_REFLECT
     )
-    return table
 
 
 def before(wall: Pixels, table: Pixels, dark: float) -> Pixels:
     """Join a wall and the table before it; the line where they meet is darker by a share."""
     joined = np.concatenate([wall, table])
     far = np.abs(np.arange(len(joined)) - len(wall)) / (0.03 * len(joined) + 1)
-    shaded: Pixels = (joined * (1 - dark * np.exp(-far))[:, None, None]).astype(np.uint8)
-    return shaded
+    return (joined * (1 - dark * np.exp(-far))[:, None, None]).astype(np.uint8)
 
 
 def _part(rng: np.random.Generator, photo: Pixels, height: int, width: int) -> Pixels:
@@ -89,8 +87,7 @@ def _part(rng: np.random.Generator, photo: Pixels, height: int, width: int) -> P
     matrix = cv2.getPerspectiveTransform(source.astype(np.float32), target)
     part = cv2.warpPerspective(photo, matrix, (width, height), borderMode=cv2.BORDER_REFLECT)
     gain = float(rng.uniform(0.6, 1.15)) * rng.uniform(0.92, 1.08, 3)
-    lit: Pixels = np.clip(part * gain, 0, 255).astype(np.uint8)
-    return lit
+    return np.clip(part * gain, 0, 255).astype(np.uint8)
 
 
 def _drawn(rng: np.random.Generator, height: int, width: int) -> Pixels:
@@ -161,16 +158,14 @@ def _grid(height: int, width: int) -> tuple[Floats, Floats]:
 
 def _noise(rng: np.random.Generator, height: int, width: int, rows: int, columns: int) -> Floats:
     cells = rng.normal(0, 1, (rows, columns)).astype(np.float32)
-    smooth: Floats = cv2.resize(cells, (width, height), interpolation=cv2.INTER_CUBIC)
-    return smooth
+    return cv2.resize(cells, (width, height), interpolation=cv2.INTER_CUBIC)
 
 
 def _dyed(rng: np.random.Generator, base: Color, value: Floats) -> Pixels:
     """Return a color made lighter and darker by a share a pixel, with a little grain."""
     grain = rng.normal(0, float(rng.uniform(0, 0.012)), value.shape).astype(np.float32)
     shares = 1 + value + grain
-    drawn: Pixels = np.clip(np.array(base, np.float32) * shares[..., None], 0, 255).astype(np.uint8)
-    return drawn
+    return np.clip(np.array(base, np.float32) * shares[..., None], 0, 255).astype(np.uint8)
 
 
 def clutter(rng: np.random.Generator, height: int, width: int) -> Pixels:
@@ -197,5 +192,4 @@ def clutter(rng: np.random.Generator, height: int, width: int) -> Pixels:
         light = int(rng.integers(90, 240))
         cv2.rectangle(canvas, (0, bottom - edge), (width, bottom + edge), (light, light, light), -1)
     blur = float(rng.uniform(0.6, 0.03 * max(height, width) + 1))
-    blurred: Pixels = cv2.GaussianBlur(canvas, (0, 0), blur)
-    return blurred
+    return cv2.GaussianBlur(canvas, (0, 0), blur)

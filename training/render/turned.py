@@ -131,8 +131,7 @@ def _shade(
 def _crumpled(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
     coarse = cv2.resize(rng.normal(0, 0.17, (7, 5)).astype(np.float32), shape[::-1], interpolation=cv2.INTER_CUBIC)
     fine = cv2.resize(rng.normal(0, 0.12, (16, 12)).astype(np.float32), shape[::-1], interpolation=cv2.INTER_CUBIC)
-    summed: Floats = coarse + fine
-    return summed
+    return coarse + fine
 
 
 def _lid(

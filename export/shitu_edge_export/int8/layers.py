@@ -37,12 +37,12 @@ class Layer:
 
     @property
     def work(self) -> float:
-        """What it takes in float32, in multiplications."""
+        """Its cost in float32, in multiplications."""
         return self.multiplications + _BALANCE * self.moved
 
     @property
     def pays(self) -> bool:
-        """Whether integers save time: they multiply faster, and are a quarter of what large layers move."""
+        """True if integers save time: they multiply faster, and large layers move a quarter."""
         intensity = self.multiplications / self.moved
         return intensity >= _BALANCE or (intensity >= _LEAST_INTENSITY and self.moved >= _LARGE)
 

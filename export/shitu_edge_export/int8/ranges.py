@@ -1,4 +1,4 @@
-"""Which numbers the integers stand for: a range and channel scales for what layers read, a step for their weights."""
+"""The numbers that integers stand for: a range and channel scales of a layer's input, a step for its weights."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SHAPES_OF_SCALES = ((0.0, 0.0), (0.25, 0.0), (0.5, 0.0), (0.75, 0.0), (1.0, 0.0
 
 @dataclass(frozen=True, slots=True)
 class Scaling:
-    """How an activation becomes integers 0 to 255: `value = scale[channel] * (low + integer * (high - low) / 255)`."""
+    """Map of an activation to integers 0 to 255: `value = scale[channel] * (low + integer * (high - low) / 255)`."""
 
     scale: Array
     low: float

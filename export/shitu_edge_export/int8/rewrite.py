@@ -48,7 +48,7 @@ def apply_plan(model: ov.Model, plan: Plan, kept_float: Iterable[str] = ()) -> o
 def make_switchable(model: ov.Model, plan: Plan) -> tuple[ov.Model, list[Any]]:
     """Return a copy that computes both variants of every layer, and the nodes of their differences.
 
-    It has one more input, `SWITCHES`: a number a layer, 0 for float32 and 1 for integers. So no layer needs a network
+    It has one more input, `SWITCHES`: a number per layer, 0 for float32 and 1 for integers. So no layer needs a network
     of its own, compiled for it alone.
     """
     result = model.clone()

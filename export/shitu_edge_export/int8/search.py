@@ -20,7 +20,7 @@ Gate = Callable[[ov.Model, int], bool]
 _SHIFT_FEEDS = 32
 _SENSITIVITY_FEEDS = 8
 _FIXED_WORK = 0.002
-"""What a layer costs besides its work, as a share of the network's."""
+"""Cost of a layer besides its work, as a share of the network's."""
 _MOST_FLOAT = 0.6
 """Share of the work in float32 beyond which integers save nothing worth having."""
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from shitu_edge_export.errors import ExportError
 
 from training.detector.photos import photo_names, read_photos
 
@@ -36,7 +37,7 @@ def test_a_photo_of_nothing(tmp_path: Path, label: str | None) -> None:
 
 @pytest.mark.parametrize("label", ["0 0.5 0.5 0.5\n", "0 0.5 0.5 0.5 wide\n", "0 0.1 0.1 0.1 0.1\n0 0.5\n"])
 def test_refuses_a_damaged_label(tmp_path: Path, label: str) -> None:
-    with pytest.raises(ValueError, match=r"a\.txt: expected lines"):
+    with pytest.raises(ExportError, match=r"a\.txt: expected lines"):
         read_photos(yolo(tmp_path, label), ["a.png"])
 
 

@@ -44,7 +44,7 @@ def test_labels_stand_together_and_classes_come_first(courses: list[Course]) -> 
     assert sorted(torch.bincount(batch.labels)[batch.labels.unique()].tolist()) == [2, 2, 2, 2, 4, 4, 4, 4]
 
 
-def test_teachers_vectors_are_those_of_their_rows_and_centerd(courses: list[Course]) -> None:
+def test_teachers_vectors_are_those_of_their_rows_and_centered(courses: list[Course]) -> None:
     batches = Batches(courses, 24, seed=1)
     lessons = courses[0].lessons
     assert lessons is not None

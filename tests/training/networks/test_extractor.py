@@ -16,10 +16,10 @@ from training.networks.extractor import Backbone, Extractor
 
 
 @pytest.mark.parametrize("backbone", ["lcnet", "lcnet_v2"])
-@pytest.mark.parametrize(("stages", "mirrored"), [(1, False), (3, True)])
-def test_a_checkpoint_gives_the_extractor_back(tmp_path: Path, backbone: Backbone, stages: int, mirrored: bool) -> None:
+@pytest.mark.parametrize("stages", [1, 3])
+def test_a_checkpoint_gives_the_extractor_back(tmp_path: Path, backbone: Backbone, stages: int) -> None:
     torch.manual_seed(1)
-    extractor = Extractor(0.25, 24, backbone=backbone, stages=stages, mirrored=mirrored).eval()
+    extractor = Extractor(0.25, 24, backbone=backbone, stages=stages).eval()
     state = {"kind": "extractor", "options": extractor.facts, "network": extractor.state_dict()}
     save_checkpoint(tmp_path / "extractor.pt", state)
     images = torch.randn(2, 3, 64, 64)
@@ -48,16 +48,11 @@ def test_the_last_layer_sees_the_averages_of_the_last_stages() -> None:
     assert extractor.last_conv.in_channels == 192
 
 
-def test_mirrored_an_embedding_is_of_both_images() -> None:
-    torch.manual_seed(1)
-    extractor, plain = Extractor(0.25, 24, stages=2, mirrored=True).eval(), Extractor(0.25, 24, stages=2).eval()
-    plain.load_state_dict(extractor.state_dict())
-    images = torch.randn(3, 3, 64, 64)
-    with torch.no_grad():
-        found = extractor(images)
-        torch.testing.assert_close(found, extractor(images.flip(3)), rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(found, (plain(images) + plain(images.flip(3))) / 2, rtol=1e-4, atol=1e-5)
-        assert (found - plain(images)).abs().max() > 1e-3
+def test_an_extractor_of_mirror_images_is_refused() -> None:
+    facts = Extractor(0.25, 24).facts
+    assert Extractor.of(facts | {"mirrored": False}).facts == facts
+    with pytest.raises(ValueError, match="mirror images are no longer supported"):
+        Extractor.of(facts | {"mirrored": True})
 
 
 def test_more_stages_than_there_are_are_refused() -> None:

@@ -37,7 +37,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
         else:
             backbone: Backbone = "lcnet_v2" if name == "lcnet_v2" else "lcnet"
             joined = name == "joined"
-            network = extractor = Extractor(0.25, 24, backbone=backbone, stages=3 if joined else 1, mirrored=joined)
+            network = extractor = Extractor(0.25, 24, backbone=backbone, stages=3 if joined else 1)
             facts = {"kind": "extractor", "options": extractor.facts}
         for parameter in network.parameters():  # far from what Paddle's networks begin with
             parameter.data += 0.05 * torch.randn_like(parameter)

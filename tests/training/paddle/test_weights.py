@@ -32,7 +32,6 @@ def test_extractor(checkpoint: Checkpoint, tmp_path: Path) -> None:
         "dim": 24,
         "last_stride": 1,
         "stages": 1,
-        "mirrored": False,
     }
     assert parcel.images.shape == (5, 3, 64, 64)
     np.testing.assert_allclose(

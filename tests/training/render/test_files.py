@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from training.render.crop import draw_crop
-from training.render.files import render_crops, render_scenes
+from training.render.files import CropOptions, SceneOptions, render_crops, render_scenes
 from training.render.product import Product
 
 
 def test_crops_lie_in_order_with_their_labels(tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
-    render_crops(tmp_path, 5, 3, 32, 7, None, 1, lambda done, total: told.append((done, total)))
+    render_crops(CropOptions(tmp_path, 5, 3, 32, seed=7), lambda done, total: told.append((done, total)))
     crops, labels = np.load(tmp_path / "crops.npy"), np.load(tmp_path / "labels.npy")
     assert crops.shape == (15, 32, 32, 3)
     assert crops.dtype == np.uint8
@@ -26,13 +26,13 @@ def test_crops_lie_in_order_with_their_labels(tmp_path: Path) -> None:
 
 def test_two_processes_draw_what_one_draws(tmp_path: Path) -> None:
     for name, processes in (("one", 1), ("two", 2)):
-        render_crops(tmp_path / name, 3, 2, 24, 1, None, processes, lambda done, total: None)
+        render_crops(CropOptions(tmp_path / name, 3, 2, 24, processes=processes), lambda done, total: None)
     one, two = (np.load(tmp_path / name / "crops.npy") for name in ("one", "two"))
     np.testing.assert_array_equal(one, two)
 
 
 def test_scenes_have_yolo_labels(tmp_path: Path) -> None:
-    render_scenes(tmp_path, 4, 2, None, 1, lambda done, total: None)
+    render_scenes(SceneOptions(tmp_path, 4, seed=2), lambda done, total: None)
     images = sorted((tmp_path / "images").iterdir())
     assert [path.name for path in images] == [f"{k:06d}.jpg" for k in range(4)]
     for path in images:
@@ -52,6 +52,6 @@ def test_scenes_have_yolo_labels(tmp_path: Path) -> None:
 
 def test_numbers_out_of_range_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="identities"):
-        render_crops(tmp_path, 0, 1, 8, 0, None, 1, lambda done, total: None)
-    with pytest.raises(ValueError, match="found 5, 1 and 2000"):
-        render_scenes(tmp_path, 5, 2000, None, 1, lambda done, total: None)
+        CropOptions(tmp_path, identities=0)
+    with pytest.raises(ValueError, match="seed: expected 0 to 1999, found 2000"):
+        SceneOptions(tmp_path, seed=2000)
