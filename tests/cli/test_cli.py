@@ -290,7 +290,7 @@ def _broken_inputs(shop: Shop, folder: Path) -> dict[str, tuple[list[object], st
             ["recognize", shop.photo, "--models", missing, *gallery],
             "detector.onnx: cannot be read",
         ),
-        "verify altered": (["models", "verify", altered], "extractor.onnx: altered"),
+        "verify altered": (["models", "verify", altered], "extractor.onnx: checksum mismatch"),
         "show a folder": (["models", "show", folder / "nothing"], "bundle.json: cannot be read"),
         "missing gallery": (
             ["recognize", shop.photo, *models, "--gallery", "no"],
