@@ -221,7 +221,7 @@ def test_labels_of_older_galleries_are_named_and_can_be_mended(shell: Shell, pat
 def test_products_as_they_come(shell: Shell, shared: Path, tiny_bundle: Path) -> None:
     run = shell("build", shared / "data" / "odd" / "products", "odd.gallery", "--models", tiny_bundle)
     assert run.code == 1
-    assert "loose.jpg: is in no subfolder" in run.err
+    assert "loose.jpg: is not in a subfolder" in run.err
     assert re.search("without an item: (Empty|.*Empty.*可乐)", run.err)
 
 
