@@ -5,6 +5,7 @@
     ├── OptionError            also a ValueError
     ├── BundleError
     ├── EngineError
+    │   └── NoEngineError          in `engines`
     ├── ForkError
     ├── ClosedError
     ├── EmbeddingError

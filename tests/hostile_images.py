@@ -111,7 +111,7 @@ HOSTILE: dict[str, Hostile] = {
     ),
     "WebP of 7 M chunks": Hostile(lambda: webp(canvas(40, 24), (b"ABCD" + bytes(4)) * 7_000_000), "65536 chunks"),
     "TIFF of 7 M resolutions": Hostile(lambda: long_tiff(282, 5, 8, 7_000_000), (4, 3)),
-    "TIFF of 14 M strips": Hostile(lambda: long_tiff(273, 4, 4, 14_000_000), "has 14000000 values"),
+    "TIFF of 14 M strips": Hostile(lambda: long_tiff(273, 4, 4, 14_000_000), "14000000 values in tag 273"),
     "TIFF of packed strips": Hostile(lambda: flat("RGB", "TIFF", compression="tiff_lzw"), (SIDE, SIDE)),
     "GIF of 60 MiB before its image": Hostile(lambda: gif_with(bytes(60 * MIB)), "65536 blocks"),
     "GIF of 30 M blocks": Hostile(lambda: gif_with(b"!\xff" + b"\x01a" * (30 * MIB) + b"\0"), "65536 blocks"),

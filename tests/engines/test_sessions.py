@@ -517,5 +517,5 @@ def test_one_engine_is_enough(tiny_bundle: Path, tmp_path: Path, missing: str) -
     assert {item["label"] for item in answer["items"]} == {"cocoa"}
     assert answer["made_by"]["extractor"]["engine"] == answer["made_by"]["detector"]["engine"] == present
     assert (f"{missing} is blocked" in (answer["made_by"]["extractor"]["fallback"] or "")) == (missing == ENGINES[0])
-    assert refusal.startswith("EngineError: ")
+    assert refusal.startswith("NoEngineError: ")
     assert f"{missing} is blocked" in refusal

@@ -204,7 +204,9 @@ def _revisions(path: Path, acknowledged: list[Any]) -> dict[str, int]:
     for note, _, operation, returned, problem in acknowledged:
         if problem:
             assert note not in by_note
-            assert problem.startswith("no item has the id") or problem.endswith("is the label already"), problem
+            assert problem.startswith(("there is no item", "no item has the id")) or problem.endswith(
+                "is the label already"
+            ), problem
         elif operation[0] == "prune":
             assert note not in by_note
         elif operation[0] != "rollback":

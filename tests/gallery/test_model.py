@@ -478,7 +478,7 @@ class Machine(RuleBasedStateMachine):
             ids = sorted(model.rows)[::-1]
             np.testing.assert_array_equal(gallery.embeddings(ids), [model.rows[number] for number in ids])
         for number in sorted(set(range(1, model.last_id + 2)) - model.rows.keys())[-2:]:
-            with pytest.raises(GalleryError, match=f"no item {number}"):
+            with pytest.raises(GalleryError, match=f"no item has the id {number}"):
                 gallery.embeddings([number])
 
         log = gallery.history.log()[::-1]

@@ -386,7 +386,9 @@ def test_an_earlier_file_stays_where_writing_fails(
     (tmp_path / "folder").mkdir()
     with Gallery.open(closed, background=False) as gallery:
         for target in (tmp_path / "folder", tmp_path / "none" / "patch", tmp_path / ("x" * 300)):
-            with pytest.raises(GalleryError, match=r"cannot be written|there is no folder|is no name") as refusal:
+            with pytest.raises(
+                GalleryError, match=r"cannot be written|there is no folder|is not a file name"
+            ) as refusal:
                 write_patch(gallery, 2, 3, target)
             assert "\n" not in str(refusal.value)
         monkeypatch.setattr(os, "replace", _cannot_replace)
