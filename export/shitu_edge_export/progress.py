@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedColumn
+from rich.progress import BarColumn, DownloadColumn, ProgressColumn, TextColumn, TransferSpeedColumn
 from rich.progress import Progress as Bars
 
 Report = Callable[[int, int | None], None]
@@ -42,9 +42,16 @@ class Progress:
     @contextmanager
     def transfer(self, what: str) -> Iterator[Report]:
         """Show a bar while bytes arrive; the reporter takes those so far and those of all, None if not known."""
-        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
         if not self._console.is_terminal:
             self._console.print(f"Downloading {what} ...", markup=False, soft_wrap=True)
-        with Bars(*columns, console=self._console, disable=not self._console.is_terminal) as bars:
-            task = bars.add_task(f"Downloading {what}", total=None)
-            yield lambda done, total: bars.update(task, completed=done, total=total)
+        with bar(f"Downloading {what}", self._console, DownloadColumn(), TransferSpeedColumn()) as report:
+            yield report
+
+
+@contextmanager
+def bar(title: str, console: Console, *columns: ProgressColumn) -> Iterator[Report]:
+    """Show a bar while the block runs if the console is a terminal; the reporter takes what is done and the total."""
+    columns = (TextColumn("{task.description}"), BarColumn(), *columns)
+    with Bars(*columns, console=console, disable=not console.is_terminal) as bars:
+        task = bars.add_task(title, total=None)
+        yield lambda done, total: bars.update(task, completed=done, total=total)

@@ -159,7 +159,8 @@ def test_two_processes_learn_together(packs: Path, tmp_path: Path) -> None:
         "batch=32, side=32, final_side=32, distil=0, threads=1)\n"
         "train_extractor(options, lambda done, total: None)\n"
     )
-    environment = os.environ | {"PYTHONPATH": str(CHECKOUT), "OMP_NUM_THREADS": "1"}
+    path = os.pathsep.join(map(str, (CHECKOUT, CHECKOUT / "export")))
+    environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)]
     finished = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert finished.returncode == 0, finished.stderr[-2000:]
