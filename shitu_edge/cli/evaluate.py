@@ -14,7 +14,7 @@ from ..drawing.page import Table
 from ..evaluation import Evaluation, LabeledPhoto, evaluate, leave_one_out, pipeline_recall, read_queries
 from ..evaluation.report import facts, page, tables
 from ..gallery import Gallery
-from ..system.files import check_writable, write_aside
+from ..system.files import check_writable, file_inside, write_aside
 from .options import AsJson, Engine, EngineOption, GalleryArgument, Models, PrecisionOption, Threads, open_recognizer
 from .printing import print_line, print_message
 from .tables import print_facts, print_json, print_table, progress_bar
@@ -87,7 +87,7 @@ def evaluate_gallery(
     if html_to:
         write_aside(html_to, page(evaluation).encode())
     if draw_to:
-        save(contact_sheet(list(_pairs(evaluation, photos or [], queries, images))), draw_to)
+        save(contact_sheet(list(_pairs(evaluation, photos or [], images))), draw_to)
     if as_json:
         print_json(evaluation.as_dict())
         return
@@ -113,20 +113,20 @@ def _print_recalls(recalls: tuple[float, ...], as_json: bool) -> None:
         print_line(f"recall@{k}  {recall:.4f}")
 
 
-def _pairs(evaluation: Evaluation, photos: list[LabeledPhoto], queries: Path | None, images: Path | None) -> list[Pair]:
+def _pairs(evaluation: Evaluation, photos: list[LabeledPhoto], images: Path | None) -> list[Pair]:
     """Return the worst queries and the gallery items that they found."""
     paths = {photo.source: photo.path for photo in photos}
-    sources = {one.item: one.source for one in evaluation.attractors}
-    pairs = []
-    for query in evaluation.worst:
-        name = query.source.rpartition(" #")[0] or query.source
-        asked = paths.get(query.source, paths.get(name, images / name if images else None))
-        source = sources.get(query.item or 0, "")
-        pairs.append(
-            Pair(
-                f"{query.label} found {query.nearest} ({query.similarity:.3f})",
-                Captioned(asked, query.label or "", query.source),
-                Captioned(images / source if images and source else None, query.nearest or "", source),
-            )
+
+    def captioned(source: str, label: str | None, path: Path | None) -> Captioned:
+        return Captioned(path or (file_inside(images, source) if images else None), label or "", source)
+
+    return [
+        Pair(
+            f"{query.label} found {query.nearest} ({query.similarity:.3f})",
+            captioned(
+                query.source, query.label, paths.get(query.source) or paths.get(query.source.rpartition(" #")[0])
+            ),
+            captioned(query.item_source, query.nearest, None),
         )
-    return pairs
+        for query in evaluation.worst
+    ]

@@ -39,7 +39,7 @@ class Query:
     Attributes:
         source: the image, with the number of the box if it has several.
         label: its true label, None for an unknown object without one.
-        nearest: label of the nearest gallery item, and `item` its id.
+        nearest, item, item_source: label, id and source of the nearest gallery item.
         similarity: cosine to it.
         own_rank: rank of the nearest item with the query's label, from 1; 0 if the gallery has none.
     """
@@ -48,6 +48,7 @@ class Query:
     label: str | None
     nearest: str | None
     item: int | None
+    item_source: str
     similarity: float
     own_rank: int
 
@@ -424,6 +425,7 @@ def _query(asked: _Asked, ranks: Ranks, place: int, items: Sequence[GalleryItem]
         asked.labels[place],
         nearest.label if nearest else None,
         nearest.id if nearest else None,
+        nearest.source if nearest else "",
         float(ranks.similarity[place]),
         int(ranks.own_rank[place]),
     )

@@ -10,6 +10,8 @@ from .evaluate import Evaluation
 from .open_set import OperatingPoint
 
 _PRODUCTS = 20
+_SHOWN_ACCEPTS = 0.25
+"""A shop would take no higher rate."""
 
 
 def facts(evaluation: Evaluation) -> dict[str, str]:
@@ -107,7 +109,7 @@ def page(evaluation: Evaluation) -> str:
 
 def _parts(evaluation: Evaluation) -> Iterator[str]:
     yield facts_html(facts(evaluation))
-    points = [point for point in evaluation.curve if point.false_accepts == point.false_accepts]
+    points = [point for point in evaluation.curve if point.false_accepts <= _SHOWN_ACCEPTS]  # NaN without unknown ones
     if points:
         yield "<h2>Names against false accepts</h2>"
         shares = {
