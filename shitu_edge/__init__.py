@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         Revision,
         Step,
     )
+    from .gallery.labels import NEGATIVE
     from .inputs.skipped import Skipped
     from .inputs.sources import FoundImages, LabeledImage, find_images
     from .recognizer import Recognizer
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
         Dropped,
         DropReason,
         EngineInfo,
+        LabelCandidate,
         Match,
         Provenance,
         Recognition,
@@ -69,6 +71,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "NEGATIVE",
     "Box",
     "Bundle",
     "BundleError",
@@ -103,6 +106,7 @@ __all__ = [
     "GallerySearch",
     "GraphParameters",
     "ImageError",
+    "LabelCandidate",
     "LabeledImage",
     "Manifest",
     "Match",
@@ -139,6 +143,7 @@ _HOMES = (
     "bundle.profile",
     "engines",
     "gallery",
+    "gallery.labels",
     "stages.decode",
     "inputs.skipped",
     "inputs.sources",

@@ -1,7 +1,7 @@
 """Which score may name a product: thresholds that a gallery derives from its own items."""
 
 from .calibrator import Calibrator
-from .score import NEIGHBORS, score_of, scores_of
+from .score import NEIGHBORS, candidates_of, score_of, scores_of
 from .threshold import (
     FEWEST_PRODUCTS,
     UnknownScores,
@@ -16,6 +16,7 @@ __all__ = [
     "NEIGHBORS",
     "Calibrator",
     "UnknownScores",
+    "candidates_of",
     "chosen_queries",
     "estimated_threshold",
     "products_needed",

@@ -19,6 +19,7 @@ import numpy as np
 from ..bundle import DecisionPolicy
 from ..errors import ShituError
 from ..gallery import Gallery, GalleryItem
+from ..gallery.labels import NEGATIVE
 from ..results import Calibration, CalibrationState
 from ..system.files import read_bounded, write_aside
 from .score import NEIGHBORS
@@ -161,9 +162,10 @@ class Calibrator:
         return _Known(revision, len(items), stored)
 
     def _scored(self, items: Sequence[GalleryItem], pause: Callable[[], None]) -> UnknownScores:
-        _, labels = np.unique([item.label for item in items], return_inverse=True)
+        names, labels = np.unique([item.label for item in items], return_inverse=True)
         ids = [item.id for item in items]
-        chosen = chosen_queries(labels)
+        products = np.flatnonzero([names[label] != NEGATIVE for label in labels])
+        chosen = products[chosen_queries(labels[products])]
         if not len(chosen):
             return UnknownScores(np.zeros(0), np.zeros(0, np.int64))
         queries = self._gallery.embeddings([ids[place] for place in chosen])

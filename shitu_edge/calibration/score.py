@@ -18,11 +18,24 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..results import Match
+from ..results import LabelCandidate, Match
 
 NEIGHBORS = 50
 """Items whose labels compete. More change the score by less than their rounding."""
 _TEMPERATURE, _WEIGHT = 0.1, 0.3
+
+
+def candidates_of(matches: Sequence[Match], most: int = 5) -> tuple[LabelCandidate, ...]:
+    """Return the labels of a query's neighbors, best first, with their shares among all that compete."""
+    best: dict[str, Match] = {}
+    for match in matches[:NEIGHBORS]:
+        best.setdefault(match.label, match)
+    weights = [math.exp((match.similarity - matches[0].similarity) / _TEMPERATURE) for match in best.values()]
+    total = sum(weights)
+    return tuple(
+        LabelCandidate(match.label, match.item_id, match.similarity, weight / total)
+        for match, weight in zip(list(best.values())[:most], weights, strict=False)
+    )
 
 
 def score_of(matches: Sequence[Match]) -> float:

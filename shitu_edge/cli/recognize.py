@@ -12,8 +12,9 @@ from typing import Annotated
 import typer
 
 from ..errors import ImageError
+from ..gallery.labels import NEGATIVE
 from ..inputs.folders import images_in
-from ..results import Recognition
+from ..results import Recognition, RecognizedItem
 from ..stages.decode import DEFAULT_LIMITS, DecodeLimits, DecodeMode
 from .drawings import drawing_paths
 from .options import (
@@ -69,6 +70,9 @@ def recognize(
             help="Write annotated copies: into this folder, or to this file if its name ends in .jpg or .png.",
         ),
     ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say for each box what it resembles and what was required.")
+    ] = False,
     detection_threshold: Annotated[
         float | None,
         typer.Option(
@@ -205,9 +209,12 @@ def recognize(
             if drawn:
                 _draw(image, answer, drawn, decode_limits(max_megapixels))
             if as_json:
-                print_json({"image": name, **({"drawn": drawn} if drawn else {}), **answer.as_dict()})
+                explained = {"explanation": answer.explain()} if explain else {}
+                print_json({"image": name, **({"drawn": drawn} if drawn else {}), **answer.as_dict(), **explained})
             else:
                 _print_answer(name, answer)
+                for line in answer.explain() if explain else ():
+                    print_line(line)
         print_left_out(left_out, f"--max-boxes {max_boxes or recognizer.bundle.manifest.detector.max_boxes}")
     if failed:
         raise typer.Exit(1)
@@ -259,7 +266,7 @@ def _print_answer(name: str, answer: Recognition) -> None:
         (
             str(number),
             item.decision,
-            item.label or "",
+            _label(item),
             "" if item.similarity is None else f"{item.similarity:.3f}",
             "whole image" if item.detection_score is None else f"{item.detection_score:.2f}",
             " ".join(f"{side:.0f}" for side in item.box_xyxy),
@@ -271,6 +278,15 @@ def _print_answer(name: str, answer: Recognition) -> None:
     late = sum(box.reason == "deadline" for box in answer.dropped)
     if late:
         print_note(f"{count(late, 'detection')} dropped: --deadline-ms had passed")
+
+
+def _label(item: RecognizedItem) -> str:
+    """Return the label or, of an unknown object, what it resembles."""
+    if item.label is not None:
+        return item.label
+    if item.negative:
+        return NEGATIVE
+    return f"like {item.candidates[0].label}" if item.candidates else ""
 
 
 def _draw(image: str | bytes, answer: Recognition, target: Path, limits: DecodeLimits) -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ..calibration import Calibrator
 from ..errors import GalleryError, ImageError
 from ..gallery import Gallery, GalleryItem
+from ..gallery.labels import NEGATIVE
 from ..gallery.protocol import require_extractor
 from ..inputs.skipped import Skipped
 from ..recognizer import Recognizer
@@ -230,9 +231,10 @@ def leave_one_out(
     items, rows, numbers = _content(recognizer, gallery)
     threshold = _threshold(recognizer, gallery)
     own = _numbers_of(items, numbers)
-    chosen = np.arange(len(items))
-    if len(items) > most_queries:
-        chosen = np.sort(np.random.default_rng(0).choice(len(items), most_queries, replace=False))
+    chosen = np.flatnonzero([item.label != NEGATIVE for item in items])
+    sampled = len(chosen) > most_queries
+    if sampled:
+        chosen = np.sort(np.random.default_rng(0).choice(chosen, most_queries, replace=False))
     asked = _Asked(rows[chosen], [items[place].source for place in chosen], [items[place].label for place in chosen])
 
     def itself(part: slice) -> NDArray[np.bool_]:
@@ -253,7 +255,6 @@ def leave_one_out(
         np.concatenate([known.right[known.known], unknown.right]),
         np.concatenate([known.known[known.known], unknown.known]),
     )
-    sampled = len(chosen) < len(items)
     return _evaluation(recognizer, gallery, "leave_one_out", sampled, items, asked, ranks, answers, threshold)
 
 

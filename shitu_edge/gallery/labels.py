@@ -8,6 +8,9 @@ import unicodedata
 from ..errors import GalleryError
 from ..system.text import INVISIBLE, UNSAFE, as_gbk, printable
 
+NEGATIVE = "(not a product)"
+"""Label of items that are not products: a hand, the counter, a price tag. What resembles one most is unknown."""
+
 MOST_CHARACTERS = 200
 """Of a label."""
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..bundle import DecisionPolicy
-from ..calibration import NEIGHBORS, score_of
+from ..calibration import NEIGHBORS, candidates_of, score_of
+from ..gallery.labels import NEGATIVE
 from ..imaging.geometry import suppress
 from ..results import SIMILARITY_ROUNDING, Box, Decision, Dropped, DropReason, Match, RecognizedItem
 
@@ -35,6 +36,7 @@ class _Verdict:
     label: str | None
     similarity: float | None
     score: float | None = None
+    negative: bool = False
 
 
 def asked_neighbors(policy: DecisionPolicy) -> int:
@@ -100,6 +102,8 @@ def _judge(matches: tuple[Match, ...], policy: DecisionPolicy, least_score: floa
     if not votes:
         return _Verdict("unknown", None, matches[0].similarity, score)
     label = max(votes, key=votes.__getitem__) if policy.vote else matches[0].label
+    if label == NEGATIVE:
+        return _Verdict("unknown", None, best[label], score, negative=True)
     lead = best[label] - max((similarity for other, similarity in best.items() if other != label), default=-1.0)
     decision: Decision = "ambiguous" if policy.margin > 0 and lead < policy.margin else "accepted"
     return _Verdict(decision, label, best[label], score)
@@ -110,6 +114,8 @@ def _stands(candidate: Candidate, verdict: _Verdict, textured: Callable[[], bool
 
 
 def _why_not_standing(verdict: _Verdict) -> DropReason:
+    if verdict.negative:
+        return "negative"
     return "below_threshold" if verdict.decision == "unknown" else "no_texture"
 
 
@@ -128,4 +134,6 @@ def _item(candidate: Candidate, verdict: _Verdict, policy: DecisionPolicy) -> Re
         candidate.detection_score,
         candidate.matches[: policy.neighbors],
         verdict.score,
+        candidates_of([match for match in candidate.matches if match.label != NEGATIVE]),
+        verdict.negative,
     )

@@ -18,7 +18,7 @@ from ...enrollment import (
     replace_images,
 )
 from ...gallery import Gallery
-from ...gallery.labels import normal_label
+from ...gallery.labels import NEGATIVE, normal_label
 from ...inputs.sources import FoundImages, LabeledImage, find_images
 from ...system.text import some
 from ..options import (
@@ -99,6 +99,10 @@ def add(
         typer.Argument(metavar="IMAGES", help="Images, if --label names their label; else as in `gallery build`."),
     ],
     label: Annotated[str | None, typer.Option(help="Label of all these images.", show_default=False)] = None,
+    negative: Annotated[
+        bool,
+        typer.Option("--negative", help="The images show no product: what resembles one of them most is unknown."),
+    ] = False,
     models: Models = None,
     crop: Crop = False,
     max_megapixels: MaxMegapixels = None,
@@ -116,6 +120,10 @@ def add(
 
     Example: shitu-edge gallery add shop.gallery oat-milk.jpg --label "Oat milk 1 l" --models models/ppshitu-v2
     """
+    if negative:
+        if label is not None:
+            raise typer.BadParameter("expected either --label or --negative")
+        label = NEGATIVE
     found = _together(map(find_images, images)) if label is None else _labeled(images, label)
     with (
         _told(found),

@@ -9,13 +9,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import ImageError
+from ..errors import ImageError
 
 Box = tuple[float, float, float, float]
 """`x1, y1, x2, y2` in pixels of the image as it was given, after its EXIF orientation."""
 
 Decision = Literal["accepted", "ambiguous", "unknown"]
-DropReason = Literal["below_threshold", "no_texture", "suppressed", "deadline", "max_boxes"]
+DropReason = Literal["below_threshold", "no_texture", "suppressed", "deadline", "max_boxes", "negative"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +65,31 @@ class Match:
 
 
 @dataclass(frozen=True, slots=True)
+class LabelCandidate:
+    """A label that an object may have, by its most similar gallery item.
+
+    Attributes:
+        label, item_id, similarity: as in `Match`.
+        share: of this label among those that compete, 0..1 (softmax of similarity / 0.1). It is not a probability: the
+            shares of an unknown object sum to 1, too.
+    """
+
+    label: str
+    item_id: int
+    similarity: float
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
 class RecognizedItem:
     """One thing on the counter.
 
     `label` is the named product (of an ambiguous item: the likelier one) and None for an unknown one. `similarity`
     is that of the best match, of a named item the best with its label; None when the gallery is empty.
     `detection_score` is the detector's, None for the whole image. `matches` are the neighbors, best first. `score` is
-    what a calibrated threshold is compared with (`shitu_edge.calibration.score`), None if none was.
+    what a calibrated threshold is compared with (`shitu_edge.calibration.score`), None if none was. `candidates` are up
+    to five labels, best first, one item each, for a person to choose from. `negative` says that the object is unknown
+    because it resembles an item that was enrolled as not a product.
     """
 
     box_xyxy: Box
@@ -81,6 +99,8 @@ class RecognizedItem:
     detection_score: float | None
     matches: tuple[Match, ...]
     score: float | None = None
+    candidates: tuple[LabelCandidate, ...] = ()
+    negative: bool = False
 
 
 CalibrationState = Literal["calibrated", "thin", "stale", "uncalibrated"]
@@ -115,6 +135,7 @@ class Dropped:
 
     `below_threshold`: the whole image, which is no object by itself, resembles nothing in the gallery.
     `no_texture`: the whole image resembles something, but shows a single color, as any blank one does.
+    `negative`: the whole image resembles an item that was enrolled as not a product.
     `suppressed`: overlaps an item that is surer. `deadline`: there was no time left to look at it. `max_boxes`: found,
     but surer ones were as many as were to be looked at.
     """
@@ -174,7 +195,8 @@ class Provenance:
 class Recognition:
     """The answer to one image of `width` × `height` pixels: items surest first, and every box that is not an item.
 
-    `calibration` says what the names rest on; None if the similarity threshold alone decided.
+    `threshold` is the score from which an object gets a label, as `calibration` derived it; the similarity, if there is
+    no calibration or it has no threshold.
 
     It keeps a reference to the image as it was given, for `crop`: a path costs nothing, encoded bytes, a PIL image or
     an array live as long as the answer. A pickled or copied answer leaves the image behind.
@@ -187,11 +209,12 @@ class Recognition:
     stage_ms: StageTimes
     made_by: Provenance
     calibration: Calibration | None = None
+    threshold: float | None = None
     _cut: Callable[[Box], NDArray[np.uint8]] | None = field(default=None, repr=False, compare=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        parts = self.items, self.dropped, self.width, self.height, self.stage_ms, self.made_by, self.calibration
-        return Recognition, parts
+        parts = self.items, self.dropped, self.width, self.height, self.stage_ms, self.made_by
+        return Recognition, (*parts, self.calibration, self.threshold)
 
     def crop(self, item: RecognizedItem | Dropped | Box) -> NDArray[np.uint8]:
         """Return the pixels (h, w, 3) uint8 RGB of the image inside a box, at full resolution.
@@ -209,6 +232,12 @@ class Recognition:
         if self._cut is None:
             raise ImageError("a copied answer is without its image: crop the answer that recognize() returned")
         return self._cut(item.box_xyxy if isinstance(item, (RecognizedItem, Dropped)) else item)
+
+    def explain(self) -> tuple[str, ...]:
+        """Return lines for a person: what each box resembles, what was required, and what would change the decision."""
+        from .explanation import explain
+
+        return explain(self)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the answer as values that `json.dumps` takes."""
