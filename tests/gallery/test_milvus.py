@@ -349,7 +349,7 @@ def test_another_gallery_extractor_or_dimension_is_refused(uri: str, gallery: Ga
 
     with MilvusGallery.open(uri, NAME) as pushed:
         require_extractor(pushed, "renamed, but the same", "f" * 32)
-        with pytest.raises(FingerprintError, match=r"tiny \(ffffffff\), not with large \(aaaaaaaa\)"):
+        with pytest.raises(FingerprintError, match=r"tiny \(ffffffff\), but large \(aaaaaaaa\) is open"):
             require_extractor(pushed, "large", "a" * 32)
 
 

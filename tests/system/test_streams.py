@@ -50,6 +50,8 @@ RUNS: dict[tuple[str, ...], tuple[str, ...]] = {
     ("gallery", "import-paddleclas"): ("none.gallery", "none"),
     ("gallery", "push"): ("shop.gallery", "http://127.0.0.1:1"),
     ("gallery", "repair"): ("shop.gallery",),
+    ("evaluate",): ("shop.gallery", "products", "--html", "evaluated.html", *NETWORK),
+    ("calibrate",): ("shop.gallery",),
     ("models", "list"): (),
     ("models", "show"): ("tiny",),
     ("models", "verify"): ("tiny",),
