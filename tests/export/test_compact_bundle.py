@@ -81,5 +81,5 @@ def test_the_runtime_opens_it(made: Path, engine: EngineName, precision: str | N
 
 def test_half_precision_is_for_openvino_alone(made: Path) -> None:
     bundle = Bundle.open(made)
-    with pytest.raises(EngineError, match="needs fp16 files as onnx; there are openvino"):
+    with pytest.raises(EngineError, match="needs fp16 files as onnx, found openvino"):
         open_network(bundle, bundle.manifest.extractor.network, "onnxruntime", "fp16", Resources(1))
