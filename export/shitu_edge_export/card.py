@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from shitu_edge.bundle import Manifest, Network
+from shitu_edge.calibration import FEWEST_PRODUCTS
 
 from .receipt import RECEIPT, NetworkReceipt, Receipt, describe
 
@@ -32,6 +33,9 @@ def _lines(manifest: Manifest, receipt: Receipt) -> Iterator[str]:
     yield f"Boxes count from a score of {detector.score_threshold}, at most {detector.max_boxes} per image. A product"
     yield f"is named from a cosine of {policy.similarity_threshold}; an item drops others that it overlaps by more than"
     yield f"{policy.suppression_iou:.0%}. (PP-ShiTu: 0.2, 5, 0.5, 5%.)"
+    if policy.max_false_accept is not None:
+        yield f"From {FEWEST_PRODUCTS} products, a threshold derived from the gallery names them, for"
+        yield f"{policy.max_false_accept:.0%} false accepts."
     yield ""
     yield f"Measured on {receipt.images}; all figures are in [`{RECEIPT}`]({RECEIPT}). Open it with"
     yield f'`Recognizer.open("{manifest.name}")` or `shitu-edge recognize GALLERY IMAGES --models {manifest.name}`.'
