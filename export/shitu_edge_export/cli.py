@@ -92,6 +92,17 @@ def bundle(
     whole_image: Annotated[
         WholeImage, typer.Option(help="When to look up the whole image as well.")
     ] = _RULE.whole_image,
+    max_false_accept: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            metavar="SHARE",
+            help="Largest share of unknown objects that get a label, 0.01 for 1 %; the threshold is then derived from "
+            "the gallery. [default: --similarity-threshold decides]",
+            show_default=False,
+        ),
+    ] = None,
     tolerance_px: Annotated[
         float, typer.Option(min=0, help="Largest difference of a box from the source's, in pixels.")
     ] = _EXACT.max_px,
@@ -111,7 +122,10 @@ def bundle(
     options = Options(
         notes=notes.read_text(encoding="utf-8") if notes else "",
         policy=DecisionPolicy(
-            similarity_threshold=similarity_threshold, suppression_iou=suppression_iou, whole_image=whole_image
+            similarity_threshold=similarity_threshold,
+            suppression_iou=suppression_iou,
+            whole_image=whole_image,
+            max_false_accept=max_false_accept,
         ),
         tolerances=Tolerances(tolerance_px, tolerance_score, tolerance_cosine),
         **given,
