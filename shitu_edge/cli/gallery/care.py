@@ -97,7 +97,7 @@ def _verdict(found: Verification) -> str:
     if not found.faults:
         return "no faults"
     faults = count(len(found.faults), "fault")
-    if all(fault.startswith("graph: ") for fault in found.faults):
+    if all(fault.startswith("index: ") for fault in found.faults):
         return f"{faults}, in the index alone; `gallery reindex` rebuilds it"
     return f"{faults}; `gallery repair` keeps everything that is intact"
 
