@@ -11,9 +11,10 @@ from typing import Annotated
 
 import typer
 
+from ..calibration import FEWEST_PRODUCTS
 from ..errors import ImageError
 from ..inputs.folders import images_in
-from ..results import Recognition
+from ..results import Calibration, Recognition
 from ..stages.decode import DEFAULT_LIMITS, DecodeLimits, DecodeMode
 from .drawings import drawing_paths
 from .options import (
@@ -169,13 +170,17 @@ def recognize(
 
     Example: shitu-edge recognize shop.gallery counter.jpg --models models/ppshitu-v2 --draw seen/
     """
+    if threshold is not None and max_false_accept is not None:
+        raise typer.BadParameter("expected either --threshold or --max-false-accept, which derives one")
     mode: DecodeMode = decode.value
     failed, left_out = False, 0
     names, drawn_names = _listed(images)
     drawings = drawing_paths(draw_to, names, drawn_names) if draw_to else []
     with open_recognizer(models, gallery, engine, precision, threads, profile, max_megapixels) as recognizer:
         if threshold is None:
-            recognizer.calibration(max_false_accept, confidence, wait=True)
+            found = recognizer.calibration(max_false_accept, confidence, wait=True)
+            if max_false_accept is not None or confidence is not None:
+                _note_uncalibrated(found)
         for number, name in enumerate(names):
             try:
                 image = _read_stdin() if name == STDIN else name
@@ -211,6 +216,15 @@ def recognize(
         print_left_out(left_out, f"--max-boxes {max_boxes or recognizer.bundle.manifest.detector.max_boxes}")
     if failed:
         raise typer.Exit(1)
+
+
+def _note_uncalibrated(calibration: Calibration | None) -> None:
+    """Tell who states a rate that the gallery is too small for it."""
+    if calibration is not None and calibration.state == "uncalibrated":
+        print_note(
+            f"warning: {count(calibration.products, 'label')}, too few to limit false accepts, which needs "
+            f"{FEWEST_PRODUCTS}: the bundle's similarity threshold decides"
+        )
 
 
 def _read_stdin() -> bytes:

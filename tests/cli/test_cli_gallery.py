@@ -361,6 +361,17 @@ def test_reindex_and_verify(shell: Shell, path: Path) -> None:
     assert found == {"gallery": str(path), "revision": 2, "items": 4, "recall": 1.0, "faults": [], "advice": []}
 
 
+def test_verify_advises_reindex_for_lost_index(shell: Shell, path: Path) -> None:
+    shell("reindex", path, "--threads", 1)
+    for index in path.parent.glob("*.hnsw"):
+        index.unlink()
+    run = shell("verify", path)
+    assert run.code == 1
+    assert run.out.splitlines()[-1].endswith("1 fault, in the index alone; `gallery reindex` rebuilds it")
+    assert shell("reindex", path, "--threads", 1).code == 0
+    assert shell("verify", path).code == 0
+
+
 def test_verify_and_repair_what_is_damaged(shell: Shell, path: Path) -> None:
     with Gallery.open(path, background=False) as gallery:
         gallery.add([NewGalleryItem("Tea", "tea.jpg", np.eye(DIM, dtype=np.float32)[0])])
@@ -583,7 +594,7 @@ def test_wrong_usage(shell: Shell, path: Path, arguments: tuple[str, ...]) -> No
         (("patch", "shop.gallery", "1..", "-o", "shop.gallery"), "shop.gallery: is a gallery"),
         (("apply", "shop.gallery", "none"), "none: cannot be read: No such file"),
         (("apply", "shop.gallery", "text"), "text: is not a gallery patch of this version"),
-        (("copy", "shop.gallery", "-o", "text"), "text: exists already"),
+        (("copy", "shop.gallery", "-o", "text"), "text: already exists"),
         (("export", "shop.gallery", "-o", "products"), "products: cannot be created: File exists"),
         (("import", "new", "products"), "gallery.json: cannot be read: No such file"),
         (("import-paddleclas", "new", "products"), "no model bundle was named|products"),
