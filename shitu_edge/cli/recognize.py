@@ -269,19 +269,22 @@ def _print_answer(name: str, answer: Recognition) -> None:
         f"{name}: {count(len(answer.items), 'item')} in {ms.total:.0f} ms (decode {ms.decode:.0f}, "
         f"detect {ms.detect:.0f}, extract {ms.extract:.0f}, search {ms.search:.1f})"
     )
+    threshold = None if answer.calibration is None else answer.calibration.threshold
     rows = [
         (
             str(number),
             item.decision,
             item.label or "",
             "" if item.similarity is None else f"{item.similarity:.3f}",
+            *(() if threshold is None else ("" if item.score is None else f"{item.score:.3f}",)),
             "whole image" if item.detection_score is None else f"{item.detection_score:.2f}",
             " ".join(f"{side:.0f}" for side in item.box_xyxy),
         )
         for number, item in enumerate(answer.items, start=1)
     ]
     if rows:
-        print_table(("#", "decision", "label", "similarity", "detection", "box x1 y1 x2 y2"), rows)
+        score = () if threshold is None else (f"score (from {threshold:.3f})",)
+        print_table(("#", "decision", "label", "similarity", *score, "detection", "box x1 y1 x2 y2"), rows)
     late = sum(box.reason == "deadline" for box in answer.dropped)
     if late:
         print_note(f"{count(late, 'detection')} dropped: --deadline-ms had passed")

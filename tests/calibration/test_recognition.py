@@ -129,6 +129,10 @@ def test_recognize_by_a_rate(shell: Shell, tiny_bundle: Path, path: Path, tmp_pa
     Image.fromarray(IMAGE).save(tmp_path / "scene.png")
     done = shell("recognize", path, "scene.png", "-m", tiny_bundle, "--max-false-accept", "0.1", "--json")
     assert json.loads(done.out)["calibration"]["state"] == "calibrated", done.err
+    (answer,) = map(json.loads, done.out.splitlines())
+    table = shell("recognize", path, "scene.png", "-m", tiny_bundle, "--max-false-accept", "0.1").out
+    assert f"score (from {answer['calibration']['threshold']:.3f})" in table
+    assert f"  {answer['items'][0]['score']:.3f} " in table
     both = shell("recognize", path, "scene.png", "-m", tiny_bundle, "--max-false-accept", "0.1", "--threshold", "0.5")
     assert (both.code, both.out) == (2, "")
     assert "expected either --threshold or --max-false-accept" in both.err
