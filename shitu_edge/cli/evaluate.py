@@ -70,7 +70,7 @@ def evaluate_gallery(
 ) -> None:
     """Measure how well a gallery recognizes.
 
-    Retrieval, labels against false accepts and, for images with boxes, detections and whole baskets.
+    Reports retrieval, labels against false accepts and, for images with boxes, detections and whole baskets.
 
     Labels that the gallery does not have count as unknown objects. With boxes, photos are also recognized as a whole.
 
