@@ -231,14 +231,17 @@ def _read_stdin() -> bytes:
     """Return the image on stdin.
 
     Raises:
-        ImageError: stdin is closed or cannot be read.
+        ImageError: stdin is closed or empty, or cannot be read.
     """
     if sys.stdin is None:
         raise ImageError("stdin is closed, expected an image on it")
     try:
-        return sys.stdin.buffer.read(DEFAULT_LIMITS.max_bytes + 1)
+        content = sys.stdin.buffer.read(DEFAULT_LIMITS.max_bytes + 1)
     except OSError as error:
         raise ImageError(f"stdin cannot be read: {error.strerror}") from error
+    if not content:
+        raise ImageError("stdin is empty, expected an image on it")
+    return content
 
 
 def _listed(named: Sequence[str]) -> tuple[list[str], list[Path]]:

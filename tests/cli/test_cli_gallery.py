@@ -324,6 +324,7 @@ def test_log_diff_rollback_and_prune(shell: Shell, path: Path) -> None:
     assert printed[0] == ["revision", "when", "(UTC)", "added", "removed", "author", "note"]
     assert printed[2] == ["3", *str(log[1]["created_at"])[:16].split("T"), "+2", "-2", "somebody", "why", "not"]
     assert len(printed) == 3
+    assert shell("diff", path, 2, 2) == Run(0, "no differences\n", "")
     assert shell("diff", path, 2, 3).lines[1:] == [
         *(["-", "2", "Red", "Red/1.png"], ["+", "2", "红", "Red/1.png"]),
         *(["-", "3", "Red", "Red/2.png"], ["+", "3", "红", "Red/2.png"]),
