@@ -388,8 +388,7 @@ def test_verify_and_repair_what_is_damaged(shell: Shell, path: Path) -> None:
     assert repaired.code == 0
     assert repaired.err == "lost: item 5 (x, tea.jpg): checksum mismatch: it was altered\n"
     assert (
-        repaired.out
-        == f"{path}: 4 kept, 1 lost, new history; damaged file kept as {path}.damaged; 4 items in revision 4\n"
+        repaired.out == f"{path}: 4 kept, 1 lost, new history; original kept as {path}.damaged; 4 items in revision 4\n"
     )
     assert shell("verify", path).code == 0
 

@@ -145,7 +145,7 @@ def _report_repair(as_json: bool, path: Path, gallery: Gallery, done: Repair) ->
         as_json,
         path,
         gallery,
-        f"{rescued.kept} kept, {len(rescued.lost)} lost{history}; damaged file kept as {done.damaged}",
+        f"{rescued.kept} kept, {len(rescued.lost)} lost{history}; original kept as {done.damaged}",
         kept=rescued.kept,
         lost=rescued.lost,
         history_kept=rescued.history,
