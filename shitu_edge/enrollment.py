@@ -44,7 +44,8 @@ class NothingReadableError(GalleryError):
         self.unreadable = tuple(unreadable)
         self._told = Counter(one.reason for one in unreadable).most_common(1)[0][0]
         told = [one for one in unreadable if one.reason == self._told]
-        super().__init__(f"none of {len(unreadable)} images can be read; {summary(told)[0]}")
+        which = f"none of {len(unreadable)} images can be read; " if len(unreadable) > 1 else ""
+        super().__init__(f"{which}{summary(told)[0]}")
 
     @property
     def others(self) -> list[Skipped]:

@@ -56,7 +56,7 @@ def facts(result: Result) -> dict[str, str]:
         "images": f"{result.images} of {sizes}{', ...' if len(result.sizes) > 3 else ''}",
         "boxes per image": f"{statistics.mean(result.boxes):.1f} looked up",
         "gallery": f"{result.gallery_items} items, "
-        + (f"searched by {result.search.how}" if result.search else "nothing to search"),
+        + (f"search: {result.search.how}" if result.search else "nothing to search"),
     }
 
 
@@ -99,7 +99,10 @@ def _latency(result: Result) -> Table:
 def _machine_use(result: Result) -> Table:
     latency, memory = result.latency, result.memory
     rows = [
-        ("highest throughput", f"{result.per_second:.1f} images/s with {result.callers} callers"),
+        (
+            "highest throughput",
+            f"{result.per_second:.1f} images/s with {result.callers} caller{'s' if result.callers > 1 else ''}",
+        ),
         ("processor time per image", f"{latency.cpu_ms:.1f} ms"),
         ("first image after opening", f"{latency.first_ms:.1f} ms"),
         ("memory, resident and peak", f"{_size(memory.resident)}, {_size(memory.peak)}"),

@@ -33,6 +33,7 @@ _METHOD = f"score 1, {NEIGHBORS} neighbors, {MOST_QUERIES} queries"
 _AT_ONCE = 1000
 """Items up to which a gallery is calibrated in a tenth of a second, so that nobody has to wait for a thread."""
 _CHANGED = 0.1
+_HIGHEST_SCORE = 1.0
 _ROWS = 512
 _MOST_BYTES = 1 << 20
 _MOST_FILES = 64
@@ -95,6 +96,7 @@ class Calibrator:
                 if confidence is None
                 else promised_threshold(known.unknown, rate, confidence)
             )
+            self._warn_of(known.thresholds[key], rate)
         stale = abs(items - known.items) >= _CHANGED * known.items
         thin = confidence is None and rate < known.unknown.supported_rate
         state: CalibrationState = "stale" if stale else "thin" if thin else "calibrated"
@@ -105,6 +107,16 @@ class Calibrator:
         if policy.max_false_accept is None:
             return None
         return self.at(policy.max_false_accept, policy.confidence, wait=wait)
+
+    def _warn_of(self, threshold: float, rate: float) -> None:
+        if threshold > _HIGHEST_SCORE:
+            _log.warning(
+                "%s: every object will be unknown: %.1f%% false accepts need a score of %.3f, and scores end at 1; "
+                "merge what `gallery audit` shows under two labels, or allow more false accepts",
+                self._gallery.path,
+                100 * rate,
+                threshold,
+            )
 
     def close(self) -> None:
         """End the thread, within a block of its work."""

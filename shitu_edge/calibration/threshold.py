@@ -90,9 +90,10 @@ def promised_threshold(unknown: UnknownScores, rate: float, confidence: float) -
         kept += 1
     if kept < 0:
         needed = next(n for n in range(count, 1 << 20) if _at_most(int(rate * n + 1e-9), n, 2, n) >= confidence)
+        lowest = next(most for most in range(count + 1) if _at_most(most, count, 2, count) >= confidence)
         raise OptionError(
             f"{rate:.1%} false accepts cannot be promised from {count} products: {needed - count} more are needed. "
-            f"Ask for at least {unknown.supported_rate:.1%}, or for an estimate without a confidence"
+            f"Ask for at least {math.ceil(1000 * lowest / count) / 10}%, or for an estimate without a confidence"
         )
     return float(best[kept] + _NEXT)
 

@@ -131,7 +131,7 @@ def bench(
 ) -> None:
     """Measure the speed of this machine.
 
-    Timed is everything from an image's bytes to named products. The default gallery is synthetic. It is created once
+    Times everything from an image's bytes to named products. The default gallery is synthetic. It is created once
     (100 000 items take minutes) and kept in the cache folder. If --budget-ms is exceeded, exits with 1, names the
     slowest stage and tries what would help.
 
@@ -185,7 +185,7 @@ def compare_results(
 ) -> None:
     """Compare two stored results.
 
-    Shows which stages changed beyond noise, and which conditions differ. The last column but one is a 95 % confidence
+    Shows which stages changed beyond noise, and which conditions differ. The second-to-last column is a 95 % confidence
     interval of the change of the median, if the machine was the same.
 
     Example: shitu-edge bench compare monday.json today.json
@@ -226,7 +226,7 @@ def tune_here(
 ) -> None:
     """Find the fastest settings for this machine.
 
-    Measures all engines, precisions and thread counts and writes the best as a profile. Tried are the precisions in the
+    Measures all engines, precisions and thread counts and writes the best as a profile. It tries the precisions in the
     bundle, all of which passed the export's accuracy gate. Use the profile with --profile, or in a program with
     Recognizer.open(profile=...).
 

@@ -23,10 +23,10 @@ def calibrate(
     confidence: Confidence = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show from which score a product gets a label.
+    """Show the score from which a product gets a label.
 
-    Each item asks the gallery without its label, as an unknown object would. `recognize` does the same by itself, and
-    keeps it up to date; this command shows the result for several rates, or for one.
+    Each item asks the gallery without its label, as an unknown object would. `recognize` does the same automatically,
+    and keeps it up to date; this command shows the result for several rates, or for one.
 
     Example: shitu-edge calibrate shop.gallery --max-false-accept 0.05 --confidence 0.9
     """

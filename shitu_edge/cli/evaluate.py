@@ -15,6 +15,7 @@ from ..evaluation import Evaluation, LabeledPhoto, evaluate, leave_one_out, pipe
 from ..evaluation.report import facts, page, tables
 from ..gallery import Gallery
 from ..system.files import check_writable, file_inside, write_aside
+from .drawings import is_drawing
 from .options import AsJson, Engine, EngineOption, GalleryArgument, Models, PrecisionOption, Threads, open_recognizer
 from .printing import print_line, print_message
 from .tables import print_facts, print_json, print_table, progress_bar
@@ -43,14 +44,24 @@ def evaluate_gallery(
         bool, typer.Option("--crop", help="Crop each image with one label to the product that it shows.")
     ] = False,
     style: Annotated[
-        Style, typer.Option("--as", help="paddleclas: print the recall@k of its eval_shitu_pipeline.py instead.")
+        Style,
+        typer.Option(
+            "--as",
+            metavar="shitu-edge|paddleclas",
+            help="paddleclas: print the recall@k of its eval_shitu_pipeline.py instead.",
+        ),
     ] = Style.shitu_edge,
     engine: EngineOption = Engine.auto,
     precision: PrecisionOption = None,
     threads: Threads = None,
     html_to: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a page with plots.")] = None,
     draw_to: Annotated[
-        Path | None, typer.Option("--draw", metavar="FILE", help="Draw the worst queries beside the items they found.")
+        Path | None,
+        typer.Option(
+            "--draw",
+            metavar="FILE",
+            help="Draw the worst queries next to the items they found into this .png or .jpg file.",
+        ),
     ] = None,
     images: Annotated[
         Path | None, typer.Option("--images", metavar="DIR", help="Folder of the gallery's images, for --draw.")
@@ -59,12 +70,14 @@ def evaluate_gallery(
 ) -> None:
     """Measure how well a gallery recognizes.
 
-    Retrieval, labels against false accepts and, for images with boxes, detections and whole baskets.
+    Reports retrieval, labels against false accepts and, for images with boxes, detections and whole baskets.
 
     Labels that the gallery does not have count as unknown objects. With boxes, photos are also recognized as a whole.
 
     Example: shitu-edge evaluate shop.gallery test-photos --html report.html
     """
+    if draw_to and not is_drawing(draw_to):
+        raise typer.BadParameter(f"expected a name that ends in .png or .jpg, found {draw_to}", param_hint="--draw")
     for out in (html_to, draw_to):
         if out:
             check_writable(out)

@@ -52,7 +52,7 @@ def _hint(error: Exception) -> str:
     from .models import bundle_of
 
     name = bundle_of(error.expected)
-    return f" (here: --models {name})" if name else ""
+    return f"; that bundle is here: --models {name}" if name else ""
 
 
 def main() -> None:

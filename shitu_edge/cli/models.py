@@ -27,7 +27,7 @@ BundleArgument = Annotated[str, typer.Argument(metavar="BUNDLE", help="Bundle fo
 def list_bundles(as_json: AsJson = False) -> None:
     """List the bundles that can be opened by name.
 
-    Searched are the folders of $SHITU_EDGE_MODELS, ./models, and the bundles that come with shitu-edge.
+    Searches the folders of $SHITU_EDGE_MODELS, ./models, and the bundles that come with shitu-edge.
 
     Example: shitu-edge models list
     """

@@ -48,6 +48,13 @@ def finite(value: float | None) -> float | None:
     return value
 
 
+def share(value: float | None) -> float | None:
+    """Refuse the ends of a range from 0 to 1, and what typer lets through."""
+    if value is not None and not 0 < value < 1:
+        raise typer.BadParameter(f"expected a number between 0 and 1, found {value}")
+    return value
+
+
 def expect_gallery(path: Path) -> Path:
     """Refuse what is plainly another argument in GALLERY's place: a folder or an image."""
     kind = "a folder" if os.path.isdir(path) else image_format(head_of(path))
@@ -132,12 +139,10 @@ MaxFalseAccept = Annotated[
     float | None,
     typer.Option(
         "--max-false-accept",
-        min=0,
-        max=1,
-        callback=finite,
+        callback=share,
         metavar="SHARE",
         help="Largest share of unknown objects that get a label, 0.01 for 1 %; the threshold is derived from the "
-        "gallery. [default: the bundle's]",
+        "gallery. [default: the bundle's; between 0 and 1]",
         show_default=False,
     ),
 ]
@@ -145,11 +150,9 @@ Confidence = Annotated[
     float | None,
     typer.Option(
         "--confidence",
-        min=0,
-        max=1,
-        callback=finite,
+        callback=share,
         metavar="SHARE",
-        help="Keep --max-false-accept with this confidence, 0.9 for 90 %. [default: a best estimate]",
+        help="Keep --max-false-accept with this confidence, 0.9 for 90 %. [default: a best estimate; between 0 and 1]",
         show_default=False,
     ),
 ]

@@ -11,10 +11,11 @@ from typing import Annotated
 
 import typer
 
+from ..calibration import FEWEST_PRODUCTS
 from ..errors import ImageError
 from ..gallery.labels import NEGATIVE
 from ..inputs.folders import images_in
-from ..results import Recognition, RecognizedItem
+from ..results import Calibration, Recognition, RecognizedItem
 from ..stages.decode import DEFAULT_LIMITS, DecodeLimits, DecodeMode
 from .drawings import drawing_paths
 from .options import (
@@ -173,13 +174,17 @@ def recognize(
 
     Example: shitu-edge recognize shop.gallery counter.jpg --models models/ppshitu-v2 --draw seen/
     """
+    if threshold is not None and max_false_accept is not None:
+        raise typer.BadParameter("expected either --threshold or --max-false-accept, which derives one")
     mode: DecodeMode = decode.value
     failed, left_out = False, 0
     names, drawn_names = _listed(images)
     drawings = drawing_paths(draw_to, names, drawn_names) if draw_to else []
     with open_recognizer(models, gallery, engine, precision, threads, profile, max_megapixels) as recognizer:
         if threshold is None:
-            recognizer.calibration(max_false_accept, confidence, wait=True)
+            found = recognizer.calibration(max_false_accept, confidence, wait=True)
+            if max_false_accept is not None or confidence is not None:
+                _note_uncalibrated(found)
         for number, name in enumerate(names):
             try:
                 image = _read_stdin() if name == STDIN else name
@@ -220,18 +225,30 @@ def recognize(
         raise typer.Exit(1)
 
 
+def _note_uncalibrated(calibration: Calibration | None) -> None:
+    """Tell who states a rate that the gallery is too small for it."""
+    if calibration is not None and calibration.state == "uncalibrated":
+        print_note(
+            f"warning: {count(calibration.products, 'label')}, too few to limit false accepts, which needs "
+            f"{FEWEST_PRODUCTS}: the bundle's similarity threshold decides"
+        )
+
+
 def _read_stdin() -> bytes:
     """Return the image on stdin.
 
     Raises:
-        ImageError: stdin is closed or cannot be read.
+        ImageError: stdin is closed or empty, or cannot be read.
     """
     if sys.stdin is None:
         raise ImageError("stdin is closed, expected an image on it")
     try:
-        return sys.stdin.buffer.read(DEFAULT_LIMITS.max_bytes + 1)
+        content = sys.stdin.buffer.read(DEFAULT_LIMITS.max_bytes + 1)
     except OSError as error:
         raise ImageError(f"stdin cannot be read: {error.strerror}") from error
+    if not content:
+        raise ImageError("stdin is empty, expected an image on it")
+    return content
 
 
 def _listed(named: Sequence[str]) -> tuple[list[str], list[Path]]:
@@ -262,19 +279,22 @@ def _print_answer(name: str, answer: Recognition) -> None:
         f"{name}: {count(len(answer.items), 'item')} in {ms.total:.0f} ms (decode {ms.decode:.0f}, "
         f"detect {ms.detect:.0f}, extract {ms.extract:.0f}, search {ms.search:.1f})"
     )
+    threshold = None if answer.calibration is None else answer.calibration.threshold
     rows = [
         (
             str(number),
             item.decision,
             _label(item),
             "" if item.similarity is None else f"{item.similarity:.3f}",
+            *(() if threshold is None else ("" if item.score is None else f"{item.score:.3f}",)),
             "whole image" if item.detection_score is None else f"{item.detection_score:.2f}",
             " ".join(f"{side:.0f}" for side in item.box_xyxy),
         )
         for number, item in enumerate(answer.items, start=1)
     ]
     if rows:
-        print_table(("#", "decision", "label", "similarity", "detection", "box x1 y1 x2 y2"), rows)
+        score = () if threshold is None else (f"score (from {threshold:.3f})",)
+        print_table(("#", "decision", "label", "similarity", *score, "detection", "box x1 y1 x2 y2"), rows)
     late = sum(box.reason == "deadline" for box in answer.dropped)
     if late:
         print_note(f"{count(late, 'detection')} dropped: --deadline-ms had passed")

@@ -2,7 +2,7 @@
 
 DIR/LABEL/*.jpg              a folder per label; each image shows one product
 FILE.txt, FILE.csv           a label file: path and label per line
-DIR/scenes.json              {"FILE": [{"box_xyxy": [x1, y1, x2, y2], "label": ...}]}; null is an unknown object
+DIR or DIR/scenes.json       {"FILE": [{"box_xyxy": [x1, y1, x2, y2], "label": ...}]}; null is an unknown object
 FILE.json                    COCO: images, annotations with bbox [x, y, width, height], categories
 DIR with classes.txt         YOLO: beside each image, or in labels/ beside images/, lines `class cx cy w h` (0..1)
 DIR with *.xml               Pascal VOC: an XML file per image, beside it or in Annotations/ beside JPEGImages/
@@ -81,6 +81,8 @@ def read_queries(source: Path) -> list[LabeledPhoto]:
         GalleryError: the source is missing or is in none of the formats, or a label cannot be one.
     """
     if not os.path.isdir(source):
+        if source.name == SCENES:
+            return _scenes(source)
         return _coco(source) if source.suffix.lower() == ".json" else _labels(source)
     if (source / SCENES).is_file():
         return _scenes(source / SCENES)

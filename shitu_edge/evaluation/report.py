@@ -135,4 +135,4 @@ def _point(name: str, point: OperatingPoint) -> tuple[str, ...]:
 
 
 def _percent(share: float) -> str:
-    return "-" if share != share else f"{100 * share:.1f} %"
+    return "-" if share != share else f"{100 * share:.1f}%"

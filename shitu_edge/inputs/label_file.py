@@ -62,7 +62,7 @@ def _lines(file: Path) -> list[_Line]:
     with os_errors_as(GalleryError, file):
         content = read_bounded(file, _MOST_BYTES)
     if image_format(content[:HEAD_BYTES]):
-        raise GalleryError(f"{file}: is an image: name its product with --label")
+        raise GalleryError(f"{file}: is an image: `gallery add` takes images, with --label for their product")
     try:
         text = decoded(content)
     except ValueError as error:

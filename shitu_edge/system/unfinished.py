@@ -40,6 +40,11 @@ def unfinished(path: Path) -> Iterator[Path]:
                 file.unlink()
 
 
+def finished(partial: Path) -> Path:
+    """Return the path that a temporary path of `unfinished` stands for, also of one inside another."""
+    return partial.with_name(re.sub(rf"(?:\.[0-9a-f]+-[0-9a-f]+-{_HASH}\.partial)+$", "", partial.name) or partial.name)
+
+
 def publish(partial: Path, path: Path) -> None:
     """Rename a finished file to `path`, which must not exist.
 

@@ -70,6 +70,21 @@ def test_rate_below_what_the_products_tell_is_thin_or_refused(keeper: Calibrator
     assert sure.threshold > (keeper.at(0.1).threshold or 2)
 
 
+def test_threshold_that_no_score_reaches_is_reported(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, gallery: Gallery, keeper: Calibrator
+) -> None:
+    keeper.at(0.1)
+    assert not caplog.messages
+    twins = [NewGalleryItem("twin", "", row) for row in gallery.embeddings([1, 2, 3, 4, 5])]
+    gallery.add(twins)
+    found = keeper.at(0.01)
+    assert found.threshold is not None
+    assert found.threshold > 1
+    assert "every object will be unknown: 1.0% false accepts need a score of 1." in caplog.text
+    keeper.at(0.01)
+    assert len(caplog.messages) == 1
+
+
 @pytest.mark.parametrize("count", [0, 1, 19 * 5])
 def test_few_products_are_uncalibrated(tmp_path: Path, count: int) -> None:
     with create(tmp_path / "small.gallery", DIM) as small:

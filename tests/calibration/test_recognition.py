@@ -110,7 +110,9 @@ def test_command(shell: Shell, path: Path) -> None:
     refused = shell("calibrate", path, "--max-false-accept", "0.001", "--confidence", "0.9")
     assert refused.code == 1
     assert "cannot be promised from 42 products" in refused.err
-    assert shell("calibrate", path, "--max-false-accept", "2").code == 2
+    for share in ("0", "1", "2", "nan"):
+        assert shell("calibrate", path, "--max-false-accept", share).code == 2
+        assert shell("calibrate", path, "--confidence", share).code == 2
 
 
 def test_command_with_too_few_products(shell: Shell, path: Path, recognizer: Recognizer) -> None:
@@ -127,3 +129,23 @@ def test_recognize_by_a_rate(shell: Shell, tiny_bundle: Path, path: Path, tmp_pa
     Image.fromarray(IMAGE).save(tmp_path / "scene.png")
     done = shell("recognize", path, "scene.png", "-m", tiny_bundle, "--max-false-accept", "0.1", "--json")
     assert json.loads(done.out)["calibration"]["state"] == "calibrated", done.err
+    (answer,) = map(json.loads, done.out.splitlines())
+    table = shell("recognize", path, "scene.png", "-m", tiny_bundle, "--max-false-accept", "0.1").out
+    assert f"score (from {answer['calibration']['threshold']:.3f})" in table
+    assert f"  {answer['items'][0]['score']:.3f} " in table
+    both = shell("recognize", path, "scene.png", "-m", tiny_bundle, "--max-false-accept", "0.1", "--threshold", "0.5")
+    assert (both.code, both.out) == (2, "")
+    assert "expected either --threshold or --max-false-accept" in both.err
+
+
+def test_recognize_says_if_products_are_too_few_for_a_rate(
+    shell: Shell, tiny_bundle: Path, path: Path, tmp_path: Path, recognizer: Recognizer
+) -> None:
+    from PIL import Image
+
+    Image.fromarray(IMAGE).save(tmp_path / "scene.png")
+    recognizer.gallery.remove(range(1, 31))
+    done = shell("recognize", path, "scene.png", "-m", tiny_bundle, "--max-false-accept", "0.1")
+    assert done.code == 0
+    assert done.err.startswith("warning: 12 labels, too few to limit false accepts, which needs 20: ")
+    assert shell("recognize", path, "scene.png", "-m", tiny_bundle).err == ""

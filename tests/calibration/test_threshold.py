@@ -70,6 +70,16 @@ def test_missing_products_suffice() -> None:
         promised_threshold(normal(100 + missing - 1), 0.01, 0.9)
 
 
+@pytest.mark.parametrize(("products", "confidence"), [(20, 0.9), (59, 0.9), (100, 0.9), (213, 0.99)])
+def test_promised_threshold_suggests_lowest_rate_that_holds(products: int, confidence: float) -> None:
+    with pytest.raises(OptionError) as failure:
+        promised_threshold(normal(products), 0.001, confidence)
+    lowest = float(str(failure.value).partition("at least ")[2].partition("%")[0]) / 100
+    promised_threshold(normal(products), lowest, confidence)
+    with pytest.raises(OptionError):
+        promised_threshold(normal(products), lowest - 0.002, confidence)
+
+
 def test_supported_rate_is_the_rule_of_three() -> None:
     assert normal(213).supported_rate == pytest.approx(3 / 213, rel=0.02)
     assert normal(213).supported_rate == pytest.approx(1 - 0.05 ** (1 / 213))

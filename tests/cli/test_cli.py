@@ -63,6 +63,8 @@ def test_recognize_prints_one_line_of_json_a_photo(shell: Shell, shop: Shop) -> 
 
 
 def test_recognize_reads_stdin_and_folders(shell: Shell, shop: Shop, tmp_path: Path) -> None:
+    empty = shell("recognize", shop.gallery, "-", *shop.options, stdin=b"")
+    assert (empty.code, empty.err) == (1, "error: stdin is empty, expected an image on it\n")
     piped = shell("recognize", shop.gallery, "-", *shop.options, "--json", stdin=shop.photo.read_bytes())
     assert json.loads(piped.out)["image"] == "-"
     folder = shell("recognize", shop.gallery, tmp_path, *shop.options, "--json")

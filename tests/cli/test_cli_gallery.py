@@ -324,6 +324,7 @@ def test_log_diff_rollback_and_prune(shell: Shell, path: Path) -> None:
     assert printed[0] == ["revision", "when", "(UTC)", "added", "removed", "author", "note"]
     assert printed[2] == ["3", *str(log[1]["created_at"])[:16].split("T"), "+2", "-2", "somebody", "why", "not"]
     assert len(printed) == 3
+    assert shell("diff", path, 2, 2) == Run(0, "no differences\n", "")
     assert shell("diff", path, 2, 3).lines[1:] == [
         *(["-", "2", "Red", "Red/1.png"], ["+", "2", "红", "Red/1.png"]),
         *(["-", "3", "Red", "Red/2.png"], ["+", "3", "红", "Red/2.png"]),
@@ -361,6 +362,17 @@ def test_reindex_and_verify(shell: Shell, path: Path) -> None:
     assert found == {"gallery": str(path), "revision": 2, "items": 4, "recall": 1.0, "faults": [], "advice": []}
 
 
+def test_verify_advises_reindex_for_lost_index(shell: Shell, path: Path) -> None:
+    shell("reindex", path, "--threads", 1)
+    for index in path.parent.glob("*.hnsw"):
+        index.unlink()
+    run = shell("verify", path)
+    assert run.code == 1
+    assert run.out.splitlines()[-1].endswith("1 fault, in the index alone; `gallery reindex` rebuilds it")
+    assert shell("reindex", path, "--threads", 1).code == 0
+    assert shell("verify", path).code == 0
+
+
 def test_verify_and_repair_what_is_damaged(shell: Shell, path: Path) -> None:
     with Gallery.open(path, background=False) as gallery:
         gallery.add([NewGalleryItem("Tea", "tea.jpg", np.eye(DIM, dtype=np.float32)[0])])
@@ -376,8 +388,7 @@ def test_verify_and_repair_what_is_damaged(shell: Shell, path: Path) -> None:
     assert repaired.code == 0
     assert repaired.err == "lost: item 5 (x, tea.jpg): checksum mismatch: it was altered\n"
     assert (
-        repaired.out
-        == f"{path}: 4 kept, 1 lost, new history; damaged file kept as {path}.damaged; 4 items in revision 4\n"
+        repaired.out == f"{path}: 4 kept, 1 lost, new history; original kept as {path}.damaged; 4 items in revision 4\n"
     )
     assert shell("verify", path).code == 0
 
@@ -583,7 +594,7 @@ def test_wrong_usage(shell: Shell, path: Path, arguments: tuple[str, ...]) -> No
         (("patch", "shop.gallery", "1..", "-o", "shop.gallery"), "shop.gallery: is a gallery"),
         (("apply", "shop.gallery", "none"), "none: cannot be read: No such file"),
         (("apply", "shop.gallery", "text"), "text: is not a gallery patch of this version"),
-        (("copy", "shop.gallery", "-o", "text"), "text: exists already"),
+        (("copy", "shop.gallery", "-o", "text"), "text: already exists"),
         (("export", "shop.gallery", "-o", "products"), "products: cannot be created: File exists"),
         (("import", "new", "products"), "gallery.json: cannot be read: No such file"),
         (("import-paddleclas", "new", "products"), "no model bundle was named|products"),

@@ -180,7 +180,7 @@ def test_a_gallery_of_another_bundle_names_that_bundle_if_it_is_installed(
     )
     monkeypatch.setenv("SHITU_EDGE_MODELS", str(shop))
     known = shell("gallery", "search", "shop.gallery", "counter.png", "--models", other)
-    assert known.err == done.err.replace("again\n", "again (here: --models tiny)\n")
+    assert known.err == done.err.replace("again\n", "again; that bundle is here: --models tiny\n")
 
 
 # -- drawings

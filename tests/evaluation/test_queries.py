@@ -114,8 +114,9 @@ def test_folder_per_label_and_label_file(tmp_path: Path) -> None:
 def test_an_unknown_object_has_no_label_in_scenes(tmp_path: Path) -> None:
     image(tmp_path / "a.png")
     (tmp_path / "scenes.json").write_text('{"a.png": [{"box_xyxy": [0, 0, 9, 9], "label": null}]}', encoding="utf-8")
-    (photo,) = read_queries(tmp_path)
-    assert boxes(photo) == [([0, 0, 9, 9], None)]
+    for source in (tmp_path, tmp_path / "scenes.json"):
+        (photo,) = read_queries(source)
+        assert boxes(photo) == [([0, 0, 9, 9], None)]
 
 
 def test_relative_boxes_become_pixels_of_any_size() -> None:

@@ -882,7 +882,7 @@ def test_a_copy_is_the_gallery_with_its_graph(indexed: Path, tmp_path: Path) -> 
     with Gallery.open(indexed, background=False) as gallery:
         gallery.remove([7])
         gallery.copy(tmp_path / "copy")
-        with pytest.raises(GalleryError, match="copy: exists already"):
+        with pytest.raises(GalleryError, match="copy: already exists"):
             gallery.copy(tmp_path / "copy")
         with Gallery.open(tmp_path / "copy", background=False) as copy:
             assert (copy.history.id, copy.history.log(), copy.items()) == (

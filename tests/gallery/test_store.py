@@ -150,9 +150,9 @@ def test_damage_done_while_open_is_named_too(path: Path) -> None:
 
 
 def test_creating_over_something(path: Path, tmp_path: Path) -> None:
-    with pytest.raises(GalleryError, match=r"shop\.gallery: exists already"):
+    with pytest.raises(GalleryError, match=r"shop\.gallery: already exists"):
         create(path)
-    with pytest.raises(GalleryError, match="exists already"):
+    with pytest.raises(GalleryError, match="already exists"):
         create(tmp_path)
     with pytest.raises(GalleryError, match="there is no folder"):
         create(tmp_path / "none" / "shop.gallery")
@@ -168,7 +168,7 @@ def test_a_file_that_another_makes_at_the_same_time_is_not_deleted(
 ) -> None:
     """It appears after any check that comes before making it."""
     monkeypatch.setattr(os.path, "exists", lambda _: False)
-    with pytest.raises(GalleryError, match=r"shop\.gallery: exists already"):
+    with pytest.raises(GalleryError, match=r"shop\.gallery: already exists"):
         create(path)
     monkeypatch.undo()
     with Gallery.open(path) as gallery:

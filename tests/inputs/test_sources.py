@@ -245,7 +245,7 @@ def test_line_that_is_not_path_tab_label_is_named_by_number(tmp_path: Path, line
         ("a.jpg\ttea\nb.jpg\t\u200b\n", "line 2: the label is empty"),
         ("a.jpg\t牛奶".encode("gbk"), r"is not UTF-8 text \(as GBK it reads 'a\.jpg 牛奶'\); save it as UTF-8"),
         ("a.jpg\ttea".encode("utf-16-le"), "holds NUL characters"),
-        (JPEG, "is an image: name its product with --label"),
+        (JPEG, "is an image: `gallery add` takes images, with --label for their product"),
         (b"", "lists no images"),
         (b"\n\n  \n", "lists no images"),
         ("\ufeff", "lists no images"),

@@ -97,7 +97,7 @@ def _verdict(found: Verification) -> str:
     if not found.faults:
         return "no faults"
     faults = count(len(found.faults), "fault")
-    if all(fault.startswith("graph: ") for fault in found.faults):
+    if all(fault.startswith("index: ") for fault in found.faults):
         return f"{faults}, in the index alone; `gallery reindex` rebuilds it"
     return f"{faults}; `gallery repair` keeps everything that is intact"
 
@@ -145,7 +145,7 @@ def _report_repair(as_json: bool, path: Path, gallery: Gallery, done: Repair) ->
         as_json,
         path,
         gallery,
-        f"{rescued.kept} kept, {len(rescued.lost)} lost{history}; damaged file kept as {done.damaged}",
+        f"{rescued.kept} kept, {len(rescued.lost)} lost{history}; original kept as {done.damaged}",
         kept=rescued.kept,
         lost=rescued.lost,
         history_kept=rescued.history,

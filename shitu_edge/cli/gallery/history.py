@@ -9,7 +9,7 @@ import typer
 
 from ...gallery import Diff, Gallery, GalleryItem, Revision
 from ..options import AsJson, Author, GalleryArgument, Note, author_or_user
-from ..printing import count
+from ..printing import count, print_line
 from ..tables import print_json, print_table
 from .outcome import print_outcome
 
@@ -67,6 +67,8 @@ def diff(
     if as_json:
         for change, item in changes:
             print_json({"change": change, **asdict(item)})
+    elif not changes:
+        print_line("no differences")
     else:
         rows = [(_SIGNS[change], str(item.id), item.label, item.source) for change, item in changes]
         print_table(("", "item", "label", "source"), rows)

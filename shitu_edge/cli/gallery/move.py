@@ -124,7 +124,7 @@ def import_(
     author: Author = None,
     as_json: AsJson = False,
 ) -> None:
-    """Import an exported folder into a gallery.
+    """Import an exported folder into a gallery. Items that the gallery already has are added again.
 
     Example: shitu-edge gallery import shop.gallery shop-export/
     """

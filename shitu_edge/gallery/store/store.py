@@ -17,7 +17,7 @@ import numpy as np
 from ...errors import DamagedError, GalleryError, MisfitError, os_errors_as
 from ...system.forked import Home
 from ...system.text import printable
-from ...system.unfinished import publish, unfinished
+from ...system.unfinished import finished, publish, unfinished
 from ..labels import normal_label
 from . import history, replay
 from .changes import Change
@@ -340,18 +340,18 @@ def _identity(connection: sqlite3.Connection, path: Path) -> tuple[Meta, str]:
 def _new_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path; afterwards the file is renamed to `path` unless that exists by now."""
     if os.path.lexists(path):
-        raise GalleryError(f"{path}: exists already")
+        raise GalleryError(f"{path}: already exists")
     with unfinished(path) as partial:
         try:
             yield partial
             publish(partial, path)
         except FileExistsError as error:
-            raise GalleryError(f"{path}: exists already") from error
+            raise GalleryError(f"{path}: already exists") from error
         except OSError as error:
             raise GalleryError(f"{path}: cannot be created: {error.strerror}") from error
 
 
 def _created(path: Path) -> sqlite3.Connection:
-    with os_errors_as(GalleryError, path, "cannot be created"):
+    with os_errors_as(GalleryError, finished(path), "cannot be created"):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o644))
     return sqlite3.connect(path, isolation_level=None)
