@@ -103,7 +103,7 @@ def split(rows: Rows, labels: Ids, k: int, rng: np.random.Generator) -> tuple[Sp
             scores_of(known, known_labels),
             right,
             scores_of(others, other_labels),
-            unknown_scores(gallery, own, [(gallery, own)]),
+            unknown_scores(gallery, own, lambda: [(gallery, own)]),
         ),
         Split(known[:, 0], right, others[:, 0], plain),
     )

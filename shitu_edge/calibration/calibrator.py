@@ -28,7 +28,7 @@ from .unknown import MOST_QUERIES, Ids, Rows, chosen_queries, unknown_scores
 
 _log = logging.getLogger(__name__)
 
-_METHOD = f"score 1, {NEIGHBORS} neighbors, {MOST_QUERIES} queries"
+_METHOD = f"score 2, {NEIGHBORS} neighbors, {MOST_QUERIES} queries"
 """Whatever changes the scores of the same gallery changes this, so that none are taken from the cache."""
 _AT_ONCE = 1000
 """Items up to which a gallery is calibrated in a tenth of a second, so that nobody has to wait for a thread."""
@@ -186,7 +186,7 @@ class Calibrator:
             for start in range(0, len(ids), _ROWS):
                 yield self._gallery.embeddings(ids[start : start + _ROWS]), labels[start : start + _ROWS]
 
-        return unknown_scores(queries, labels[chosen], blocks(), pause)
+        return unknown_scores(queries, labels[chosen], blocks, pause)
 
     def _stored(self, name: str) -> UnknownScores | None:
         if self._folder is None:

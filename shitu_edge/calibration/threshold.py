@@ -18,7 +18,7 @@ FEWEST_PRODUCTS = 20
 """With fewer, nothing can be said about the tail of their scores."""
 _CONFIDENCE = 0.95
 _TAIL = 0.25
-_RATE_SHARE, _PRODUCTS_OFF = 0.93, 0.5
+_RATE_SHARE, _PRODUCTS_OFF = 0.91, 0.5
 _FEWEST_BEYOND = 2
 _NEXT = 1e-6
 
@@ -51,9 +51,9 @@ def estimated_threshold(unknown: UnknownScores, rate: float) -> float:
 
     The gallery's own products stand for unknown ones, each asked without its label. They score a little less than new
     products do, which have one label more to resemble, and new products with many photos resemble more than others:
-    the rate is reduced by 7 %, and by half a product (measured, `benchmarks.calibration`). If fewer than two products
+    the rate is reduced by 9 %, and by half a product (measured, `benchmarks.calibration`). If fewer than two products
     lie beyond the threshold, the tail above the upper quartile is taken for exponential (peaks over threshold,
-    Pickands 1975).
+    Pickands 1975); beyond the highest score it counts half, because scores end at 1.
 
     Raises:
         OptionError: there are fewer than 20 products, or the rate is not between 0 and 1.
@@ -68,7 +68,8 @@ def estimated_threshold(unknown: UnknownScores, rate: float) -> float:
     beyond = int(np.searchsorted(np.cumsum(weights), _TAIL))
     base = scores[beyond]
     excess = float(np.average(scores[:beyond] - base, weights=weights[:beyond]))
-    return float(base + excess * math.log(_TAIL / share))
+    extended = float(base + excess * math.log(_TAIL / share))
+    return min(extended, (extended + float(scores[0])) / 2)
 
 
 def promised_threshold(unknown: UnknownScores, rate: float, confidence: float) -> float:

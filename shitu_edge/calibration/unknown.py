@@ -15,6 +15,8 @@ Ids = NDArray[np.int64]
 
 MOST_QUERIES = 2000
 _BLOCK = 4096
+_SAME_IMAGE = 0.999
+"""Cosine from which two rows are of one image."""
 
 
 def chosen_queries(labels: Ids, most: int = MOST_QUERIES) -> Ids:
@@ -37,17 +39,33 @@ def chosen_queries(labels: Ids, most: int = MOST_QUERIES) -> Ids:
 def unknown_scores(
     queries: Rows,
     query_labels: Ids,
-    blocks: Iterable[tuple[Rows, Ids]],
+    blocks: Callable[[], Iterable[tuple[Rows, Ids]]],
     pause: Callable[[], None] = lambda: None,
 ) -> UnknownScores:
     """Return the scores of queries, each of which asks all items but those of its own label, exactly.
 
+    Labels that share an image are one product under two names, and ask without both.
+
     Args:
         queries: unit rows (Q, D).
-        query_labels: label numbers (Q,).
-        blocks: all items in parts: unit rows (n, D) and label numbers (n,).
+        query_labels: label numbers (Q,), from 0.
+        blocks: yields all items in parts: unit rows (n, D) and label numbers (n,); called again if labels are joined.
         pause: called between the parts.
     """
+    best, labels = _neighbors(queries, query_labels, blocks(), pause)
+    joined = _joined(best, labels, query_labels)
+    if joined is not None:
+        query_labels = joined[query_labels]
+        parts = ((rows, joined[row_labels]) for rows, row_labels in blocks())
+        best, labels = _neighbors(queries, query_labels, parts, pause)
+    scores = [scores_of(best[part], labels[part]) for part in _parts(len(queries))]
+    return UnknownScores(np.concatenate(scores) if scores else np.zeros(0), query_labels)
+
+
+def _neighbors(
+    queries: Rows, query_labels: Ids, blocks: Iterable[tuple[Rows, Ids]], pause: Callable[[], None]
+) -> tuple[Rows, Ids]:
+    """Return similarities and labels (Q, K) of the nearest items of other labels, best first."""
     best = np.full((len(queries), 0), -np.inf, np.float32)
     labels = np.zeros((len(queries), 0), np.int64)
     for rows, row_labels in blocks:
@@ -58,9 +76,18 @@ def unknown_scores(
             best, labels = _nearest(best, labels, similarities, row_labels[part])
             pause()
     order = np.argsort(-best, axis=1, kind="stable")
-    best, labels = np.take_along_axis(best, order, 1), np.take_along_axis(labels, order, 1)
-    scores = [scores_of(best[part], labels[part]) for part in _parts(len(queries))]
-    return UnknownScores(np.concatenate(scores) if scores else np.zeros(0), query_labels)
+    return np.take_along_axis(best, order, 1), np.take_along_axis(labels, order, 1)
+
+
+def _joined(best: Rows, labels: Ids, query_labels: Ids) -> Ids | None:
+    """Return for each label number that of the product it belongs to; None if no two labels share an image."""
+    places, columns = np.nonzero(best >= _SAME_IMAGE)
+    if not len(places):
+        return None
+    product = np.arange(1 + max(int(labels.max()), int(query_labels.max())))
+    for one, other in zip(query_labels[places], labels[places, columns], strict=True):
+        product[product == product[one]] = product[other]
+    return product
 
 
 def _nearest(best: Rows, labels: Ids, similarities: Rows, row_labels: Sequence[int] | Ids) -> tuple[Rows, Ids]:
