@@ -84,6 +84,8 @@ def evaluate_gallery(
     photos = None if queries is None else read_queries(queries)
     if style is Style.paddleclas and photos is None:
         raise typer.BadParameter("expected QUERIES with --as paddleclas")
+    if crop and photos is None:
+        raise typer.BadParameter("expected QUERIES with --crop: the gallery's own items are embedded already")
     with (
         Gallery.open(gallery, background=False) as opened,
         open_recognizer(models, opened, engine, precision, threads) as recognizer,

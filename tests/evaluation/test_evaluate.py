@@ -177,5 +177,6 @@ def test_command(recognizer: Recognizer, gallery: Gallery, shell: Shell) -> None
     assert missing.code == 1
     assert missing.err.startswith("error: nowhere")
     assert shell("evaluate", gallery.path, "-m", models, "--as", "paddleclas").code == 2
+    assert shell("evaluate", gallery.path, "-m", models, "--crop").code == 2
     other_format = shell("evaluate", gallery.path, "-m", models, "--draw", "w.gif")
     assert (other_format.code, "ends in .png or .jpg, found w.gif" in other_format.err) == (2, True)

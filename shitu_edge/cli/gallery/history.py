@@ -108,7 +108,9 @@ def prune(
     keep: Annotated[int, typer.Option(min=0, help="Number of newest revisions to keep for rollback.")] = _KEEP,
     as_json: AsJson = False,
 ) -> None:
-    """Delete items removed long ago, to free disk space. The log stays.
+    """Delete items removed long ago, to free disk space.
+
+    The log stays, but only the newest --keep revisions can be restored.
 
     Example: shitu-edge gallery prune shop.gallery --keep 20
     """
