@@ -69,7 +69,12 @@ KEYS = (
     ("gallery import", f"{_CHANGE}, `added`"),
     ("gallery import-paddleclas", f"{_CHANGE}, `added`, `checked`"),
     ("gallery push", "`gallery`, `uri`, `collection`, `revision`, `added`, `removed`"),
-    ("evaluate", "`kind`, `retrieval`, `threshold`, `working`, `targets`, `curve`, `spread`, `boxes`, `baskets`, ..."),
+    (
+        "evaluate",
+        "`kind`, `gallery`, `revision`, `bundle`, `precision`, `items`, `labels`, `known`, `unknown`, `sampled`, "
+        "`retrieval`, `threshold`, `working`, `targets`, `curve`, `spread`, `confusions`, `attractors`, `worst`, `boxes`, "
+        "`baskets`, `skipped`",
+    ),
     ("calibrate", "per rate `state`, `max_false_accept`, `confidence`, `threshold`, `products`, `revision`"),
     ("models list", "per bundle `name`, `folder`, `description`"),
     ("models show", "`folder`, `digest`, `manifest` (the content of `bundle.json`)"),
