@@ -72,8 +72,8 @@ KEYS = (
     (
         "evaluate",
         "`kind`, `gallery`, `revision`, `bundle`, `precision`, `items`, `labels`, `known`, `unknown`, `sampled`, "
-        "`retrieval`, `threshold`, `working`, `targets`, `curve`, `spread`, `confusions`, `attractors`, `worst`, `boxes`, "
-        "`baskets`, `skipped`",
+        "`retrieval`, `threshold`, `working`, `targets`, `curve`, `spread`, `confusions`, `attractors`, `worst`, "
+        "`boxes`, `baskets`, `skipped`",
     ),
     ("calibrate", "per rate `state`, `max_false_accept`, `confidence`, `threshold`, `products`, `revision`"),
     ("models list", "per bundle `name`, `folder`, `description`"),
