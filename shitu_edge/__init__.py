@@ -157,6 +157,8 @@ Nothing is loaded before: `shitu-edge --help` takes 0.09 s instead of 0.24 s.
 
 
 def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return import_module(f".{name}", __name__)
     for home in _HOMES if name in __all__ else ():
         module = import_module(f".{home}", __name__)
         if hasattr(module, name):

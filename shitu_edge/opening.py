@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ from .bundle.networks import cache_folder, open_bundle, open_network
 from .bundle.profile import Profile
 from .calibration import Calibrator
 from .engines import EngineName, Resources
+from .errors import OptionError
 from .gallery import Gallery, GallerySearch
 from .gallery.protocol import require_extractor
 from .imaging.opencv import opencv, opencv_version
@@ -100,6 +101,8 @@ def open_parts(
         calibrator = Calibrator(found, folder) if isinstance(found, Gallery) else None
         if calibrator is not None:
             stack.callback(calibrator.close)
+            with suppress(OptionError):  # too few products for the policy's confidence: `recognize` says so
+                calibrator.for_policy(manifest.policy)
         _log_opened(opened, detector, extractor, found)
         return Parts(opened, detector, extractor, found, calibrator, threads, wave_ms, stack.pop_all())
 

@@ -146,17 +146,17 @@ class Recognizer:
 
         Raises:
             ImageError: the image cannot be used.
-            OptionError: an option is outside what it may be.
+            OptionError: an option is outside what it may be, or the products are too few for the confidence.
             GalleryError: the recognizer was opened without a gallery, or the gallery cannot be read.
             EngineError, EmbeddingError: a network fails.
         """
-        gallery = self._require_gallery()
+        self._require_open()
+        gallery, clock = self._require_gallery(), Clock()
         check_call(deadline_ms, max_boxes, detection_threshold, decode_mode)
         policy = overridden(
             self.policy, threshold, margin, neighbors, vote, suppression_iou, whole_image, max_false_accept, confidence
         )
         calibration = self._parts.calibration(policy)
-        clock = Clock()
         with clock.stage("decode"):
             original = Original.of(image, self._limits)
             decoded = self._decode(image, decode_mode)
@@ -190,6 +190,7 @@ class Recognizer:
             OptionError: the gallery has too few products for the rate at this confidence.
             GalleryError: the gallery cannot be read, or none is open.
         """
+        self._require_open()
         self._require_gallery()
         policy = overridden(self.policy, max_false_accept=max_false_accept, confidence=confidence)
         return self._parts.calibration(policy, wait=wait)
@@ -277,10 +278,13 @@ class Recognizer:
         return gallery.add([item], author=author, note=note or f"enrolled {label}")[0]
 
     def _decode(self, image: Source, mode: DecodeMode) -> DecodedImage:
+        self._require_open()
+        return decode(image, enough_side=self.enough_side if mode == "auto" else None, limits=self._limits)
+
+    def _require_open(self) -> None:
         self._home.require("the recognizer")
         if self._closed:
             raise ClosedError("the recognizer is closed")
-        return decode(image, enough_side=self.enough_side if mode == "auto" else None, limits=self._limits)
 
     def _require_gallery(self) -> GallerySearch:
         if self.gallery_search is None:

@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from ..bundle import DecisionPolicy
-from ..errors import ShituError
-from ..gallery import Gallery, GalleryItem
+from ..errors import OptionError
+from ..gallery import Gallery, GalleryItem, Revision
 from ..gallery.labels import NEGATIVE
 from ..results import Calibration, CalibrationState
 from ..system.files import read_bounded, write_aside
@@ -28,12 +28,13 @@ from .unknown import MOST_QUERIES, Ids, Rows, chosen_queries, unknown_scores
 
 _log = logging.getLogger(__name__)
 
-_METHOD = f"score 2, {NEIGHBORS} neighbors, {MOST_QUERIES} queries"
+_METHOD = f"score 3, {NEIGHBORS} neighbors, {MOST_QUERIES} queries"
 """Whatever changes the scores of the same gallery changes this, so that none are taken from the cache."""
 _AT_ONCE = 1000
 """Items up to which a gallery is calibrated in a tenth of a second, so that nobody has to wait for a thread."""
 _CHANGED = 0.1
 _HIGHEST_SCORE = 1.0
+_MOST_RATES = 64
 _ROWS = 512
 _MOST_BYTES = 1 << 20
 _MOST_FILES = 64
@@ -47,14 +48,14 @@ class _Known:
     revision: int
     items: int
     unknown: UnknownScores
-    thresholds: dict[tuple[float, float | None], float] = field(default_factory=dict)
+    thresholds: dict[tuple[float, float | None], float | OptionError] = field(default_factory=dict)
 
 
 class Calibrator:
     """Says from which score a gallery names a product. Safe from several threads.
 
     The scores of unknown objects are derived from the gallery's items, in the background when there are many; when a
-    tenth of the items has changed, they are derived anew. Until then, and with fewer than 20 labels, there is no
+    tenth of the items has changed, they are derived again. Until then, and with fewer than 20 labels, there is no
     threshold, and the bundle's similarity threshold decides. They are kept in the cache folder by the content of the
     gallery, so a restart, a rollback or a copy of the gallery finds them.
     """
@@ -62,9 +63,13 @@ class Calibrator:
     def __init__(self, gallery: Gallery, cache: Path | None) -> None:
         self._gallery = gallery
         self._folder = None if cache is None else cache / "calibration"
-        self._lock = threading.Lock()
+        self._starting = threading.Lock()
+        self._updating = threading.Lock()
         self._known: _Known | None = None
-        self._seen = 0
+        self._seen = self._failed = 0
+        """Revisions: the newest that `_known` serves, and one that could not be calibrated."""
+        self._changed = 0, False
+        """A revision, and whether a tenth has changed up to it."""
         self._thread: threading.Thread | None = None
         self._closing = threading.Event()
 
@@ -84,23 +89,41 @@ class Calibrator:
         if revision != self._seen:
             if wait or (self._known is None and items <= _AT_ONCE):
                 self._update(lambda: None)
-            else:
+            elif revision != self._failed:
                 self._begin()
         known = self._known
         if known is None or known.unknown.count < FEWEST_PRODUCTS:
             return Calibration("uncalibrated", rate, confidence, None, known.unknown.count if known else 0, revision)
-        key = rate, confidence
-        if key not in known.thresholds:
-            known.thresholds[key] = (
-                estimated_threshold(known.unknown, rate)
-                if confidence is None
-                else promised_threshold(known.unknown, rate, confidence)
-            )
-            self._warn_of(known.thresholds[key], rate)
-        stale = abs(items - known.items) >= _CHANGED * known.items
+        threshold = self._threshold(known, rate, confidence)
+        stale = revision != self._seen and self._is_changed(known, revision)
         thin = confidence is None and rate < known.unknown.supported_rate
         state: CalibrationState = "stale" if stale else "thin" if thin else "calibrated"
-        return Calibration(state, rate, confidence, known.thresholds[key], known.unknown.count, known.revision)
+        return Calibration(state, rate, confidence, threshold, known.unknown.count, known.revision)
+
+    def _threshold(self, known: _Known, rate: float, confidence: float | None) -> float:
+        key = rate, confidence
+        if key not in known.thresholds:
+            if len(known.thresholds) >= _MOST_RATES:
+                known.thresholds.clear()
+            try:
+                found = (
+                    estimated_threshold(known.unknown, rate)
+                    if confidence is None
+                    else promised_threshold(known.unknown, rate, confidence)
+                )
+                self._warn_of(found, rate)
+                known.thresholds[key] = found
+            except OptionError as error:
+                known.thresholds[key] = error
+        threshold = known.thresholds[key]
+        if isinstance(threshold, OptionError):
+            raise OptionError(str(threshold))
+        return threshold
+
+    def _is_changed(self, known: _Known, revision: int) -> bool:
+        if self._changed[0] != revision:
+            self._changed = revision, self._has_changed(known)
+        return self._changed[1]
 
     def for_policy(self, policy: DecisionPolicy, *, wait: bool = False) -> Calibration | None:
         """Return the calibration for a policy's rate; None if it states none. See `at`."""
@@ -120,12 +143,14 @@ class Calibrator:
 
     def close(self) -> None:
         """End the thread, within a block of its work."""
-        self._closing.set()
-        if self._thread is not None:
-            self._thread.join()
+        with self._starting:
+            self._closing.set()
+            thread = self._thread
+        if thread is not None:
+            thread.join()
 
     def _begin(self) -> None:
-        with self._lock:
+        with self._starting:
             if self._closing.is_set() or (self._thread is not None and self._thread.is_alive()):
                 return
             self._thread = threading.Thread(target=self._in_background, name="shitu-calibration", daemon=True)
@@ -142,41 +167,56 @@ class Calibrator:
                 raise _ClosedError
             begun = time.perf_counter()
 
+        revision = 0
         try:
+            revision = self._gallery.revision
             self._update(pause)
         except _ClosedError:
             pass
-        except (ShituError, OSError) as error:
-            _log.warning("%s: cannot be calibrated: %s", self._gallery.path, error)
-            self._seen = self._gallery.revision  # or every image would try again
+        except Exception as error:  # in a thread, nobody else would see it
+            if not self._closing.is_set():
+                _log.warning("%s: cannot be calibrated: %s", self._gallery.path, error)
+            self._failed = revision  # or every image would try again
 
     def _update(self, pause: Callable[[], None]) -> None:
-        revision = self._gallery.revision
-        known = self._known
-        if known is None or len(self._gallery) <= _AT_ONCE or self._has_changed(known):
-            known = self._derived(revision, pause)
-            _log.info("%s: calibrated with %d products", self._gallery.path, known.unknown.count)
-        self._known, self._seen = known, revision
+        with self._updating:
+            if self._gallery.revision == self._seen:  # by another thread, while this one waited
+                return
+            known = self._known
+            newest = self._gallery.history.log()[0].id
+            if known is None or len(self._gallery) <= _AT_ONCE or self._has_changed(known):
+                known = self._derived(pause)
+                newest = known.revision
+                _log.info("%s: calibrated with %d products", self._gallery.path, known.unknown.count)
+            self._known, self._seen = known, newest
 
     def _has_changed(self, known: _Known) -> bool:
         since = [entry for entry in self._gallery.history.log() if entry.id > known.revision]
         return sum(entry.added + entry.removed for entry in since) >= _CHANGED * max(1, known.items)
 
-    def _derived(self, revision: int, pause: Callable[[], None]) -> _Known:
-        content = self._gallery.history.log()[0].digest
+    def _derived(self, pause: Callable[[], None]) -> _Known:
+        newest, items = self._content()
         meta = self._gallery.meta
-        name = hashlib.sha256(f"{_METHOD} {meta.fingerprint} {content}".encode()).hexdigest()[:32]
-        items = self._gallery.items()
+        name = hashlib.sha256(f"{_METHOD} {meta.fingerprint} {newest.digest}".encode()).hexdigest()[:32]
         stored = self._stored(name)
         if stored is None:
             stored = self._scored(items, pause)
             self._store(name, stored)
-        return _Known(revision, len(items), stored)
+        return _Known(newest.id, len(items), stored)
+
+    def _content(self) -> tuple[Revision, list[GalleryItem]]:
+        """Return the newest revision and its items, although others may commit meanwhile."""
+        while True:
+            newest, items = self._gallery.history.log()[0], self._gallery.items()
+            if self._gallery.history.log()[0].id == newest.id:
+                return newest, items
 
     def _scored(self, items: Sequence[GalleryItem], pause: Callable[[], None]) -> UnknownScores:
-        names, labels = np.unique([item.label for item in items], return_inverse=True)
+        numbers: dict[str, int] = {}
+        labels = np.array([numbers.setdefault(item.label, len(numbers)) for item in items], np.int64)
+        negative = numbers.get(NEGATIVE, -1)
         ids = [item.id for item in items]
-        products = np.flatnonzero([names[label] != NEGATIVE for label in labels])
+        products = np.flatnonzero(labels != negative)
         chosen = products[chosen_queries(labels[products])]
         if not len(chosen):
             return UnknownScores(np.zeros(0), np.zeros(0, np.int64))
@@ -186,7 +226,7 @@ class Calibrator:
             for start in range(0, len(ids), _ROWS):
                 yield self._gallery.embeddings(ids[start : start + _ROWS]), labels[start : start + _ROWS]
 
-        return unknown_scores(queries, labels[chosen], blocks, pause)
+        return unknown_scores(queries, labels[chosen], blocks, pause, negative=negative)
 
     def _stored(self, name: str) -> UnknownScores | None:
         if self._folder is None:

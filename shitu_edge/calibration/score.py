@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from ..results import LabelCandidate, Match
 
 NEIGHBORS = 50
-"""Items whose labels compete. More change the score by less than their rounding."""
+"""Nearest items whose labels compete. A label with so many near images of its own leaves no room for others."""
 _TEMPERATURE, _WEIGHT = 0.1, 0.3
 
 
@@ -46,6 +46,14 @@ def score_of(matches: Sequence[Match]) -> float:
     first = matches[0].similarity
     competing = sum(math.exp((similarity - first) / _TEMPERATURE) for similarity in best.values())
     return first - _WEIGHT * math.log(competing)
+
+
+def similarity_needed(first: float, score: float, least_score: float) -> float:
+    """Return from which similarity a label of a query reaches a score, given the nearest item's similarity and score.
+
+    By the formula above a label's score is `score - (1 + 0.3 / 0.1) · (first - s_l)`.
+    """
+    return first - (score - least_score) / (1 + _WEIGHT / _TEMPERATURE)
 
 
 def scores_of(similarities: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.float64]:

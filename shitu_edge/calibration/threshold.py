@@ -21,6 +21,7 @@ _TAIL = 0.25
 _RATE_SHARE, _PRODUCTS_OFF = 0.91, 0.5
 _FEWEST_BEYOND = 2
 _NEXT = 1e-6
+_MOST_PRODUCTS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +42,6 @@ class UnknownScores:
         return 1.0 if not self.count else 1 - (1 - _CONFIDENCE) ** (1 / self.count)
 
 
-def products_needed(rate: float, confidence: float) -> int:
-    """Return the products of which none may be accepted for a rate to be certain enough."""
-    return math.ceil(math.log(1 - confidence) / math.log(1 - rate) - 1e-9)
-
-
 def estimated_threshold(unknown: UnknownScores, rate: float) -> float:
     """Return the threshold at which the share of unknown objects that get a name is `rate`, as a best estimate.
 
@@ -64,12 +60,12 @@ def estimated_threshold(unknown: UnknownScores, rate: float) -> float:
     share = max(_RATE_SHARE * rate * (count + 1) / count - _PRODUCTS_OFF / count, rate / 4)
     middle = np.cumsum(weights) - weights / 2
     if share * count >= _FEWEST_BEYOND:
-        return float(np.interp(share, middle, scores))
+        return float(np.interp(share, middle, scores)) + _NEXT
     beyond = int(np.searchsorted(np.cumsum(weights), _TAIL))
     base = scores[beyond]
     excess = float(np.average(scores[:beyond] - base, weights=weights[:beyond]))
-    extended = float(base + excess * math.log(_TAIL / share))
-    return min(extended, (extended + float(scores[0])) / 2)
+    extended = float(base + excess * math.log(_TAIL / share)) + _NEXT
+    return min(extended, (extended + float(scores[0] + _NEXT)) / 2)
 
 
 def promised_threshold(unknown: UnknownScores, rate: float, confidence: float) -> float:
@@ -90,13 +86,31 @@ def promised_threshold(unknown: UnknownScores, rate: float, confidence: float) -
     while kept + 1 < count and _at_most(allowed, count, kept + 3, count - kept - 1) >= confidence:
         kept += 1
     if kept < 0:
-        needed = next(n for n in range(count, 1 << 20) if _at_most(int(rate * n + 1e-9), n, 2, n) >= confidence)
         lowest = next(most for most in range(count + 1) if _at_most(most, count, 2, count) >= confidence)
         raise OptionError(
-            f"{rate:.1%} false accepts cannot be promised from {count} products: {needed - count} more are needed. "
-            f"Ask for at least {math.ceil(1000 * lowest / count) / 10}%, or for an estimate without a confidence"
+            f"{rate:.1%} false accepts cannot be promised from {count} products: "
+            f"{_missing(count, rate, confidence)} more are needed. Ask for at least "
+            f"{math.ceil(1000 * lowest / count) / 10}%, or for an estimate without a confidence"
         )
     return float(best[kept] + _NEXT)
+
+
+def _missing(count: int, rate: float, confidence: float) -> str:
+    """Return how many more products could promise a rate."""
+
+    def suffice(products: int) -> bool:
+        return _at_most(int(rate * products + 1e-9), products, 2, products) >= confidence
+
+    enough = count
+    while enough < _MOST_PRODUCTS and not suffice(enough):
+        enough *= 2
+    if enough >= _MOST_PRODUCTS:
+        return f"over {_MOST_PRODUCTS}"
+    fewer = enough // 2
+    while enough - fewer > 1:
+        middle = (fewer + enough) // 2
+        fewer, enough = (fewer, middle) if suffice(middle) else (middle, enough)
+    return str(enough - count)
 
 
 def _checked(unknown: UnknownScores, rate: float) -> int:

@@ -14,6 +14,8 @@ Rows = NDArray[np.float32]
 Ids = NDArray[np.int64]
 
 MOST_QUERIES = 2000
+LOWEST_SCORE = -3.0
+"""Below any score: a similarity of -1 among 50 equal ones scores -2.2."""
 _BLOCK = 4096
 _SAME_IMAGE = 0.999
 """Cosine from which two rows are of one image."""
@@ -41,6 +43,8 @@ def unknown_scores(
     query_labels: Ids,
     blocks: Callable[[], Iterable[tuple[Rows, Ids]]],
     pause: Callable[[], None] = lambda: None,
+    *,
+    negative: int = -1,
 ) -> UnknownScores:
     """Return the scores of queries, each of which asks all items but those of its own label, exactly.
 
@@ -51,15 +55,20 @@ def unknown_scores(
         query_labels: label numbers (Q,), from 0.
         blocks: yields all items in parts: unit rows (n, D) and label numbers (n,); called again if labels are joined.
         pause: called between the parts.
+        negative: label number of items that are not products, -1 for none. What resembles one most gets no label, so
+            its score is below all others.
     """
     best, labels = _neighbors(queries, query_labels, blocks(), pause)
-    joined = _joined(best, labels, query_labels)
+    joined = _joined(best, labels, query_labels, negative)
     if joined is not None:
         query_labels = joined[query_labels]
         parts = ((rows, joined[row_labels]) for rows, row_labels in blocks())
         best, labels = _neighbors(queries, query_labels, parts, pause)
     scores = [scores_of(best[part], labels[part]) for part in _parts(len(queries))]
-    return UnknownScores(np.concatenate(scores) if scores else np.zeros(0), query_labels)
+    found = np.concatenate(scores) if scores else np.zeros(0)
+    if labels.shape[1]:
+        found[labels[:, 0] == negative] = LOWEST_SCORE
+    return UnknownScores(found, query_labels)
 
 
 def _neighbors(
@@ -79,15 +88,24 @@ def _neighbors(
     return np.take_along_axis(best, order, 1), np.take_along_axis(labels, order, 1)
 
 
-def _joined(best: Rows, labels: Ids, query_labels: Ids) -> Ids | None:
+def _joined(best: Rows, labels: Ids, query_labels: Ids, negative: int) -> Ids | None:
     """Return for each label number that of the product it belongs to; None if no two labels share an image."""
     places, columns = np.nonzero(best >= _SAME_IMAGE)
-    if not len(places):
+    pairs = np.unique(np.stack([query_labels[places], labels[places, columns]], axis=1), axis=0)
+    pairs = pairs[(pairs != negative).all(axis=1)]
+    if not len(pairs):
         return None
-    product = np.arange(1 + max(int(labels.max()), int(query_labels.max())))
-    for one, other in zip(query_labels[places], labels[places, columns], strict=True):
-        product[product == product[one]] = product[other]
-    return product
+    parent = np.arange(1 + max(int(labels.max()), int(query_labels.max())))
+
+    def root(label: int) -> int:
+        while parent[label] != label:
+            parent[label] = parent[parent[label]]
+            label = int(parent[label])
+        return label
+
+    for one, other in pairs.tolist():
+        parent[root(one)] = root(other)
+    return np.array([root(label) for label in range(len(parent))], np.int64)
 
 
 def _nearest(best: Rows, labels: Ids, similarities: Rows, row_labels: Sequence[int] | Ids) -> tuple[Rows, Ids]:

@@ -33,33 +33,44 @@ def calibrate(
     rates = _RATES if max_false_accept is None else (max_false_accept,)
     with Gallery.open(gallery, background=False) as opened:
         calibrator = Calibrator(opened, cache_folder(None))
-        found = [calibrator.at(rate, confidence, wait=True) for rate in rates]
-        sure = [_promised(calibrator, rate) for rate in rates]
-        items = len(opened)
+        if max_false_accept is not None:
+            calibrator.at(max_false_accept, confidence, wait=True)  # an error if it cannot be promised
+        found = [_at(calibrator, rate, confidence) for rate in rates]
+        sure = [] if confidence or as_json else [_at(calibrator, rate, _SURE) for rate in rates]
+        items, revision = len(opened), opened.revision
     if as_json:
-        for one in found:
-            print_json(asdict(one))
+        for rate, one in zip(rates, found, strict=True):
+            refused = {"max_false_accept": rate, "confidence": confidence, "error": one}
+            print_json(refused if isinstance(one, str) else asdict(one))
         return
-    print_facts({"gallery": f"{gallery}, revision {found[0].revision}", "items": items, "labels": found[0].products})
-    if found[0].state == "uncalibrated":
-        print_line()
-        print_line(f"{count(found[0].products, 'label')}: too few for a threshold, which needs {FEWEST_PRODUCTS}.")
+    products = next((one.products for one in found if isinstance(one, Calibration)), None)
+    print_facts({"gallery": f"{gallery}, revision {revision}", "items": items, "products": products or "-"})
+    print_line()
+    if products is not None and products < FEWEST_PRODUCTS:
+        print_line(f"{count(products, 'product')}: too few for a threshold, which needs {FEWEST_PRODUCTS}.")
         print_line("The bundle's similarity threshold decides.")
         return
-    print_line()
-    how = "estimate" if confidence is None else f"{confidence:.0%} sure"
-    rows = [[f"{one.max_false_accept:.1%}", f"{one.threshold:.3f}", one.state] for one in found]
-    headings = ["false accepts", f"score from ({how})", "state"]
-    if confidence is None:
-        rows = [[*row, promised] for row, promised in zip(rows, sure, strict=True)]
+    headings = ["false accepts", f"score from ({f'{confidence:.0%} sure' if confidence else 'estimate'})", "state"]
+    rows = [[f"{rate:.1%}", _score(one), _state(one)] for rate, one in zip(rates, found, strict=True)]
+    if sure:
         headings.append(f"score from ({_SURE:.0%} sure)")
+        rows = [[*row, _score(one)] for row, one in zip(rows, sure, strict=True)]
     print_table(headings, rows)
 
 
-def _promised(calibrator: Calibrator, rate: float) -> str:
-    """Return the threshold that is 90 % sure, or that it needs more products."""
+def _at(calibrator: Calibrator, rate: float, confidence: float | None) -> Calibration | str:
+    """Return the calibration, or why the products cannot promise the rate."""
     try:
-        found: Calibration = calibrator.at(rate, _SURE)
+        return calibrator.at(rate, confidence, wait=True)
     except OptionError as error:
-        return str(error).partition(": ")[2].partition(" more")[0] + " more products needed"
+        return str(error)
+
+
+def _score(found: Calibration | str) -> str:
+    if isinstance(found, str):
+        return found.partition(": ")[2].partition(". ")[0].replace(" are needed", " products needed")
     return "" if found.threshold is None else f"{found.threshold:.3f}"
+
+
+def _state(found: Calibration | str) -> str:
+    return "refused" if isinstance(found, str) else found.state

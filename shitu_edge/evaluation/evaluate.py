@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..calibration import Calibrator
-from ..errors import GalleryError, ImageError
+from ..calibration import LOWEST_SCORE, Calibrator
+from ..errors import GalleryError, ImageError, OptionError
 from ..gallery import Gallery, GalleryItem
 from ..gallery.labels import NEGATIVE
 from ..gallery.protocol import require_extractor
@@ -189,7 +189,7 @@ def evaluate(
     for done, photo in enumerate(photos, 1):
         try:
             seen.append(_look(recognizer, photo, crop))
-        except ImageError as error:
+        except (ImageError, OptionError) as error:  # or a box outside of the image
             skipped.append(Skipped(photo.source, str(error).removeprefix(f"{photo.path}: ")))
         progress("images", done, len(photos))
     if not seen:
@@ -205,7 +205,7 @@ def evaluate(
     ranks = rank(asked.rows, query_numbers, rows, _numbers_of(items, numbers), progress=_step(progress, "ranks"))
     boxed = [one for one in seen if one.photo.boxes is not None]
     return _evaluation(
-        recognizer, gallery, "queries", False, items, asked, ranks, _answers(ranks, threshold), threshold,
+        recognizer, gallery, "queries", False, items, asked, ranks, _answers(ranks, threshold, items), threshold,
         boxes=_box_report(boxed, set(numbers)) if boxed else None,
         baskets=compare_baskets([_basket(one, set(numbers)) for one in boxed]) if boxed else None,
         skipped=tuple(skipped),
@@ -248,8 +248,8 @@ def leave_one_out(
 
     ranks = rank(asked.rows, own[chosen], rows, own, exclude=itself, progress=_step(progress, "ranks"))
     foreign = rank(asked.rows, own[chosen], rows, own, exclude=its_label, progress=_step(progress, "unknown"))
-    known = _answers(ranks, threshold)
-    unknown = _answers(foreign, threshold)
+    known = _answers(ranks, threshold, items)
+    unknown = _answers(foreign, threshold, items)
     answers = Answers(
         np.concatenate([known.scores[known.known], unknown.scores]),
         np.concatenate([known.right[known.known], unknown.right]),
@@ -259,13 +259,14 @@ def leave_one_out(
 
 
 def _threshold(recognizer: Recognizer, gallery: Gallery) -> Threshold:
-    """Return what a recognizer with this gallery names products by."""
+    """Return what a recognizer with this gallery names products by, and have it do so from the first image."""
     policy = recognizer.policy
-    if policy.max_false_accept is not None:
-        calibrator = Calibrator(gallery, None)
-        found = calibrator.at(policy.max_false_accept, policy.confidence, wait=True).threshold
-        if found is not None:
-            return Threshold(found, calibrated=True)
+    if recognizer.gallery_search is gallery:
+        found = recognizer.calibration(wait=True)
+    else:
+        found = Calibrator(gallery, None).for_policy(policy, wait=True)
+    if found is not None and found.threshold is not None:
+        return Threshold(found.threshold, calibrated=True)
     return Threshold(policy.similarity_threshold, calibrated=False)
 
 
@@ -288,10 +289,14 @@ def _numbers_of(items: Sequence[GalleryItem], numbers: dict[str, int]) -> Ids:
     return np.array([numbers[item.label] for item in items], np.int64)
 
 
-def _answers(ranks: Ranks, threshold: Threshold) -> Answers:
-    """Return the nearest items as answers, scored by what the threshold is compared with."""
+def _answers(ranks: Ranks, threshold: Threshold, items: Sequence[GalleryItem]) -> Answers:
+    """Return the nearest items as answers, scored by what the threshold is compared with.
+
+    An item that is not a product gives no label, so its score is below all others.
+    """
     scores = ranks.score if threshold.calibrated else np.nan_to_num(ranks.similarity, nan=-1.0)
-    return Answers(scores, ranks.own_rank == 1, ranks.known)
+    negative = np.array([item.label == NEGATIVE for item in items] + [False])[ranks.nearest]
+    return Answers(np.where(negative, LOWEST_SCORE, scores), ranks.own_rank == 1, ranks.known)
 
 
 # -- labeled photos
@@ -388,7 +393,7 @@ def _evaluation(
     skipped: tuple[Skipped, ...] = (),
 ) -> Evaluation:
     names = np.array([label or "" for label in asked.labels])
-    own = _answers(ranks, threshold)
+    own = _answers(ranks, threshold, items)
     of_known = Answers(own.scores[ranks.known], own.right[ranks.known], own.known[ranks.known])
     queries = [_query(asked, ranks, int(place), items) for place in np.flatnonzero(ranks.known)]
     wrong = [query for query in queries if query.own_rank != 1]
@@ -400,7 +405,7 @@ def _evaluation(
         bundle=recognizer.bundle.manifest.name,
         precision=recognizer.extractor_info.precision,
         items=len(items),
-        labels=len({item.label for item in items}),
+        labels=len({item.label for item in items} - {NEGATIVE}),
         known=int(answers.known.sum()),
         unknown=int((~answers.known).sum()),
         sampled=sampled,

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import os
 import xml.etree.ElementTree as xml
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -132,7 +133,7 @@ def _json(file: Path) -> Any:
 def _inside(file: Path, name: str) -> Path:
     """Return the path of an image that a file names, beside the file."""
     relative = PurePosixPath(name.replace("\\", "/"))
-    if relative.is_absolute() or ".." in relative.parts or ":" in relative.parts[0]:
+    if not relative.parts or relative.is_absolute() or ".." in relative.parts or ":" in relative.parts[0]:
         raise GalleryError(f"{file}: {name!r}: expected an image in the file's folder or below it")
     return file.parent / relative
 
@@ -151,7 +152,7 @@ def _coco(file: Path) -> list[LabeledPhoto]:
                 x, y, width, height = map(float, row["bbox"])
                 box = (x, y, x + width, y + height)
                 boxes[int(row["image_id"])].append(LabeledBox(box, names[int(row["category_id"])]))
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise GalleryError(f"{file}: is not a COCO file: {type(error).__name__}: {error}") from error
     base = file.parent if any((file.parent / name).is_file() for name in images.values()) else file.parent / "images"
     found = [
@@ -189,16 +190,17 @@ def _yolo(folder: Path) -> list[LabeledPhoto]:
     return photos
 
 
-def _class_names(file: Path) -> list[str]:
+def _class_names(file: Path) -> dict[int, str]:
     text = _text(file)
     if file.suffix in (".yaml", ".yml"):
-        return _yaml_names(file, text)
-    return [normal_label(line.strip(), str(file)) for line in text.splitlines() if line.strip()]
+        return {number: normal_label(name, str(file)) for number, name in _yaml_names(file, text)}
+    lines = (line.strip() for line in text.splitlines())
+    return {number: normal_label(line, str(file)) for number, line in enumerate(filter(None, lines))}
 
 
-def _yaml_names(file: Path, text: str) -> list[str]:
-    """Return `names` of a data.yaml, a list or a mapping of numbers, without a YAML library."""
-    lines = text.splitlines()
+def _yaml_names(file: Path, text: str) -> Iterator[tuple[int, str]]:
+    """Yield `names` of a data.yaml, a list or a mapping of numbers, without a YAML library."""
+    lines = [line.partition(" #")[0] for line in text.splitlines() if not line.lstrip().startswith("#")]
     start = next((place for place, line in enumerate(lines) if line.startswith("names:")), None)
     if start is None:
         raise GalleryError(f"{file}: has no `names:`; write the names into classes.txt, one per line")
@@ -206,14 +208,12 @@ def _yaml_names(file: Path, text: str) -> list[str]:
     if inline:
         parts = inline.strip("[]{}").split(",")
     else:
-        parts = []
-        for line in lines[start + 1 :]:
-            if line.strip() and not line.startswith((" ", "-", "\t")):
-                break
-            parts.append(line.strip().removeprefix("-"))
-    values = [part.strip() for part in parts if part.strip()]
-    values = [value.partition(":")[2] if value.partition(":")[0].strip().isdigit() else value for value in values]
-    return [normal_label(value.strip().strip("'\""), str(file)) for value in values]
+        indented = takewhile(lambda line: not line.strip() or line.startswith((" ", "-", "\t")), lines[start + 1 :])
+        parts = [line.strip().removeprefix("-") for line in indented]
+    for place, part in enumerate(part.strip() for part in parts if part.strip()):
+        number, colon, name = part.partition(":")
+        numbered = colon and number.strip().isdigit()
+        yield (int(number), name.strip(" '\"")) if numbered else (place, part.strip("'\""))
 
 
 def _yolo_file(image: Path) -> Path | None:
@@ -227,11 +227,11 @@ def _yolo_file(image: Path) -> Path | None:
     return next((file for file in candidates if file.is_file()), None)
 
 
-def _yolo_boxes(file: Path, names: Sequence[str]) -> tuple[LabeledBox, ...]:
+def _yolo_boxes(file: Path, names: Mapping[int, str]) -> tuple[LabeledBox, ...]:
     boxes = []
     for number, cells in enumerate((line.split() for line in _text(file).splitlines() if line.strip()), 1):
         try:
-            label = dict(enumerate(names))[int(cells[0])]
+            label = names[int(cells[0])]
             x, y, wide, high = map(float, cells[1:5])
             boxes.append(LabeledBox((x - wide / 2, y - high / 2, x + wide / 2, y + high / 2), label))
         except (LookupError, ValueError) as error:
@@ -251,11 +251,15 @@ def _annotations(folder: Path) -> Iterator[Path]:
 
 
 def _voc(folder: Path) -> list[LabeledPhoto]:
-    images = {path.stem: path for path in images_in(folder).images}
+    images: dict[str, list[Path]] = {}
+    for path in images_in(folder).images:
+        images.setdefault(path.stem, []).append(path)
     photos = []
     for file in dict.fromkeys(_annotations(folder)):
-        if file.stem in images:
-            path = images[file.stem]
+        found = images.get(file.stem, [])
+        if len(found) > 1:
+            raise GalleryError(f"{file}: belongs to {found[0]} or {found[1]}; give each image a name of its own")
+        for path in found:
             photos.append(LabeledPhoto(path, path.relative_to(folder).as_posix(), None, _voc_boxes(file)))
     if not photos:
         raise GalleryError(f"{folder}: no image belongs to its XML files: expected FILE.jpg for FILE.xml")
@@ -269,11 +273,12 @@ def _voc_boxes(file: Path) -> tuple[LabeledBox, ...]:
     boxes = []
     try:
         for thing in xml.fromstring(text).iter("object"):
-            values = {child.tag: child.text for child in thing.iter()}
-            left, top, right, bottom = (float(values[side] or "") for side in ("xmin", "ymin", "xmax", "ymax"))
+            sides = (float(thing.findtext(f"bndbox/{side}", "")) for side in ("xmin", "ymin", "xmax", "ymax"))
+            left, top, right, bottom = sides
             # VOC counts pixels from 1 and includes the last one.
-            boxes.append(LabeledBox((left - 1, top - 1, right, bottom), normal_label(values["name"] or "", str(file))))
-    except (xml.ParseError, KeyError, TypeError, ValueError) as error:
+            label = normal_label(thing.findtext("name", ""), str(file))
+            boxes.append(LabeledBox((left - 1, top - 1, right, bottom), label))
+    except (xml.ParseError, TypeError, ValueError) as error:
         raise GalleryError(f"{file}: is not a Pascal VOC annotation: {error}") from error
     return tuple(boxes)
 

@@ -112,8 +112,8 @@ class Calibration:
 
     Attributes:
         state: `calibrated`; `thin`: the rate is lower than so few products can tell, and estimated; `stale`: a tenth of
-            the gallery has changed since, and it is being derived anew; `uncalibrated`: there is no threshold yet, or
-            there are fewer than 20 products, and the bundle's similarity threshold decides.
+            the gallery has changed since, and it is derived again in the background; `uncalibrated`: there is no
+            threshold yet, or there are fewer than 20 products, and the bundle's similarity threshold decides.
         max_false_accept: largest share of unknown objects that get a name, 0..1.
         confidence: that this is kept, 0..1; None for a best estimate.
         threshold: score from which a product is named; None if uncalibrated.

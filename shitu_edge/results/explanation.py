@@ -37,8 +37,10 @@ def _threshold(answer: Recognition) -> str:
     found = answer.calibration
     if found is None or found.threshold is None:
         why = ""
-        if found is not None:
+        if found is not None and found.products:
             why = f", because the gallery is not calibrated ({found.products} products)"
+        elif found is not None:
+            why = ", until the gallery is calibrated"
         return f"An object gets a label from a similarity of {answer.threshold:.3f}{why}."
     sure = "an estimate" if found.confidence is None else f"{found.confidence:.0%} sure"
     return (
@@ -54,10 +56,11 @@ def _decision(item: RecognizedItem) -> str:
 
 
 def _reasons(item: RecognizedItem, answer: Recognition) -> Iterator[str]:
-    if not item.candidates:
+    if not item.matches:
         yield "the gallery is empty"
         return
-    yield f"resembles {', '.join(map(_candidate, item.candidates))}"
+    if item.candidates:
+        yield f"resembles {', '.join(map(_candidate, item.candidates))}"
     reached = item.similarity if item.score is None else item.score
     scale = "similarity" if item.score is None else "score"
     if answer.threshold is not None and reached is not None and not item.negative:

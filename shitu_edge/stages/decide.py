@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..bundle import DecisionPolicy
-from ..calibration import NEIGHBORS, candidates_of, score_of
+from ..calibration import NEIGHBORS, candidates_of, score_of, similarity_needed
 from ..gallery.labels import NEGATIVE
 from ..imaging.geometry import suppress
 from ..results import SIMILARITY_ROUNDING, Box, Decision, Dropped, DropReason, Match, RecognizedItem
 
-_NEVER = 2.0
+_ROUNDING = 1e-9
 _WHOLE_PIXELS = 1.0
 """PaddleClas counts whole pixels when it suppresses recognized items."""
 
@@ -94,7 +94,7 @@ def _judge(matches: tuple[Match, ...], policy: DecisionPolicy, least_score: floa
         # A copy's similarity is 1 up to rounding.
         threshold = min(policy.similarity_threshold, 1 - SIMILARITY_ROUNDING)
     else:
-        threshold = -1.0 if score >= least_score else _NEVER
+        threshold = similarity_needed(matches[0].similarity, score, least_score) - _ROUNDING
     for place, match in enumerate(matches):
         best.setdefault(match.label, match.similarity)
         if place < policy.neighbors and match.similarity >= threshold:

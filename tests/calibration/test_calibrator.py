@@ -14,6 +14,7 @@ import pytest
 from shitu_edge.calibration import Calibrator, calibrator, estimated_threshold, unknown_scores
 from shitu_edge.errors import OptionError
 from shitu_edge.gallery import Gallery, NewGalleryItem
+from shitu_edge.gallery.labels import NEGATIVE
 from tests.gallery.rows import create, unit
 
 DIM = 16
@@ -210,8 +211,9 @@ def _slow(embeddings: Callable[..., object]) -> Callable[..., object]:
     return slow
 
 
-def test_gallery_that_cannot_be_read_is_a_warning_and_no_endless_try(
-    gallery: Gallery, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("failure", [OSError("disk on fire"), MemoryError("disk on fire"), ValueError("disk on fire")])
+def test_failure_in_the_background_is_a_warning_and_no_endless_try(
+    gallery: Gallery, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, failure: Exception
 ) -> None:
     monkeypatch.setattr(calibrator, "_AT_ONCE", 0)
     opened = Calibrator(gallery, None)
@@ -219,13 +221,98 @@ def test_gallery_that_cannot_be_read_is_a_warning_and_no_endless_try(
 
     def fails(*_: object) -> None:
         calls.append(1)
-        raise OSError("disk on fire")
+        raise failure
 
-    monkeypatch.setattr(Gallery, "items", fails)
-    with caplog.at_level(logging.WARNING):
+    with monkeypatch.context() as patch, caplog.at_level(logging.WARNING):
+        patch.setattr(Gallery, "items", fails)
         opened.at(0.1)
-        until(lambda: opened._seen == gallery.revision)
-        assert opened.at(0.1).state == "uncalibrated"
+        until(lambda: opened._failed == gallery.revision)
+        assert [opened.at(0.1).state for _ in range(5)] == ["uncalibrated"] * 5
+        assert len(calls) == 1
+        assert "disk on fire" in caplog.text
+    assert opened.at(0.1, wait=True).state == "calibrated", "who waits has it tried again"
     opened.close()
-    assert len(calls) == 1
-    assert "disk on fire" in caplog.text
+
+
+def test_closed_gallery_ends_the_thread_without_a_word(
+    gallery: Gallery, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(calibrator, "_AT_ONCE", 0)
+    opened = Calibrator(gallery, None)
+    opened._closing.set()
+    gallery.close()
+    opened._in_background()
+    assert caplog.messages == []
+
+
+def test_commit_during_a_calibration_does_not_poison_the_cache(
+    gallery: Gallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected, before = Calibrator(gallery, None).at(0.1), gallery.revision
+    opened = Calibrator(gallery, tmp_path / "cache")
+    items = Gallery.items
+
+    def late(self: Gallery, label: str | None = None) -> object:
+        monkeypatch.setattr(Gallery, "items", items)
+        gallery.add(photos(60, 7, "new"))  # after the log was read
+        return items(self, label)
+
+    monkeypatch.setattr(Gallery, "items", late)
+    assert opened.at(0.1, wait=True).products == 120
+    gallery.history.rollback(before)
+    again = opened.at(0.1, wait=True)
+    assert (again.products, again.threshold) == (60, expected.threshold)
+
+
+def test_older_calibration_does_not_replace_a_newer_one(gallery: Gallery, keeper: Calibrator) -> None:
+    """A thread that began before a change ends after one that began later."""
+    keeper.at(0.1)
+    gallery.add(photos(60, 7, "new"))
+    threads = [threading.Thread(target=keeper.at, args=(0.1,), kwargs={"wait": True}) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert keeper.at(0.1).revision == gallery.revision
+    assert keeper.at(0.1).products == 120
+
+
+def test_replaced_content_of_equal_size_is_stale(
+    gallery: Gallery, keeper: Calibrator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeper.at(0.1)
+    monkeypatch.setattr(Calibrator, "_begin", lambda self: None)
+    with gallery.change() as change:
+        change.remove([item.id for item in gallery.items()])
+        for item in photos(60, 9):
+            change.add(item)
+    assert keeper.at(0.1).state == "stale"
+
+
+def test_items_that_are_not_products_lower_no_names(tmp_path: Path) -> None:
+    """They are no unknown objects, and what resembles one most would get no name anyway."""
+    products = photos(40)
+    with create(tmp_path / "a.gallery", DIM) as without, create(tmp_path / "b.gallery", DIM) as beside:
+        without.add(products)
+        beside.add(products)
+        rows = without.embeddings(range(1, 51))
+        beside.add(NewGalleryItem(NEGATIVE, "", unit(row[None] + 0.05)[0]) for row in rows)
+        plain, guarded = Calibrator(without, None).at(0.1), Calibrator(beside, None).at(0.1)
+    assert guarded.products == plain.products == 40
+    assert guarded.threshold is not None
+    assert guarded.threshold <= (plain.threshold or -2)
+
+
+def test_image_that_is_also_a_negative_item_joins_no_products(tmp_path: Path) -> None:
+    with create(tmp_path / "a.gallery", DIM) as gallery:
+        gallery.add(photos(30))
+        gallery.add(NewGalleryItem(NEGATIVE, "", row) for row in gallery.embeddings([1, 6, 11]))
+        assert Calibrator(gallery, None).at(0.1).products == 30
+
+
+def test_refusals_are_remembered(keeper: Calibrator, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(OptionError):
+        keeper.at(0.001, 0.9)
+    monkeypatch.setattr(calibrator, "promised_threshold", lambda *_: 1 / 0)
+    with pytest.raises(OptionError, match="from 60 products"):
+        keeper.at(0.001, 0.9)

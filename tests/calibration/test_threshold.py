@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import betabinom
 
-from shitu_edge.calibration import UnknownScores, estimated_threshold, products_needed, promised_threshold, threshold
+from shitu_edge.calibration import UnknownScores, estimated_threshold, promised_threshold, threshold
 from shitu_edge.errors import OptionError
 
 
@@ -83,8 +83,19 @@ def test_promised_threshold_suggests_lowest_rate_that_holds(products: int, confi
 def test_supported_rate_is_the_rule_of_three() -> None:
     assert normal(213).supported_rate == pytest.approx(3 / 213, rel=0.02)
     assert normal(213).supported_rate == pytest.approx(1 - 0.05 ** (1 / 213))
-    assert products_needed(0.01, 0.95) == 299
     assert UnknownScores(np.zeros(0), np.zeros(0, np.int64)).supported_rate == 1
+
+
+@pytest.mark.parametrize("rate", [1e-6, 1e-5, 1e-4])
+def test_hopeless_promise_is_refused_at_once(rate: float) -> None:
+    with pytest.raises(OptionError, match=r"(over 1000000|\d+) more are needed"):
+        promised_threshold(normal(213), rate, 0.9)
+
+
+def test_equal_scores_are_all_unknown() -> None:
+    equal = UnknownScores(np.full(100, 0.5), np.arange(100))
+    assert estimated_threshold(equal, 0.01) > 0.5
+    assert estimated_threshold(equal, 0.1) > 0.5
 
 
 @pytest.mark.parametrize(("products", "rate"), [(19, 0.05), (50, 0.0), (50, 1.0), (50, -0.1), (0, 0.05)])

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shitu_edge import Gallery, Recognizer
+from shitu_edge import NEGATIVE, Gallery, Recognizer
 from shitu_edge.errors import FingerprintError, GalleryError
 from shitu_edge.evaluation import LabeledBox, LabeledPhoto, evaluate, leave_one_out
 from shitu_edge.evaluation.report import facts, page, tables
@@ -102,6 +102,21 @@ def test_image_that_cannot_be_read_is_skipped_with_the_reason(
     assert found.known == 1
     with pytest.raises(GalleryError, match=r"no labeled image can be read; text\.png"):
         evaluate(recognizer, gallery, [bad])
+
+
+def test_box_outside_of_its_image_is_skipped_with_the_reason(
+    recognizer: Recognizer, gallery: Gallery, tmp_path: Path
+) -> None:
+    bad = photo(tmp_path, "bad.png", scene((1, 1, RED)), None, [LabeledBox((5, 5, 5, 90), "red")])
+    found = evaluate(recognizer, gallery, [bad, photo(tmp_path, "red.png", product(RED), "red")])
+    assert [one.source for one in found.skipped] == ["bad.png"]
+    assert "no area" in found.skipped[0].reason
+
+
+def test_items_that_are_not_products_are_neither_queries_nor_names(recognizer: Recognizer, gallery: Gallery) -> None:
+    recognizer.enroll(NEGATIVE, product(BLUE))
+    found = leave_one_out(recognizer, gallery)
+    assert (found.labels, found.known, found.unknown, found.items) == (2, 4, 4, 5)
 
 
 def test_leave_one_out(recognizer: Recognizer, gallery: Gallery) -> None:

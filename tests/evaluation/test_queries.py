@@ -137,6 +137,9 @@ def test_relative_boxes_become_pixels_of_any_size() -> None:
         ("x.json", '{"images": [{"id": 1, "file_name": "no.png"}], "annotations": [], "categories": []}', "no.png"),
         ("x.json", '{"images": [], "annotations": [{"bbox": [1, 2]}], "categories": []}', "is not a COCO file"),
         ("x.json", "[" * 100_000, "x.json"),
+        ("x.json", '{"images": [{"id": 1e999, "file_name": "a"}], "annotations": [], "categories": []}', "x.json"),
+        ("scenes.json", '{"": []}', "expected an image in the file's folder"),
+        ("scenes.json", '{".": []}', "expected an image in the file's folder"),
         ("classes.txt", "Tea", "no image has a label file"),
         ("x.xml", "<a>", "no image belongs"),
     ],
@@ -173,3 +176,36 @@ def test_box_that_is_not_a_number_is_refused(tmp_path: Path, value: float) -> No
     path.write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(GalleryError, match=r"labels\.json"):
         read_queries(path)
+
+
+def test_parts_of_an_object_are_not_the_object(tmp_path: Path) -> None:
+    voc(tmp_path)
+    part = "<part><name>cap</name><bndbox><xmin>4</xmin><ymin>5</ymin><xmax>9</xmax><ymax>9</ymax></bndbox></part>"
+    whole = "<name>Tea</name><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>4</xmax><ymax>4</ymax></bndbox>"
+    (tmp_path / "Annotations" / "a.xml").write_text(f"<annotation><object>{whole}{part}</object></annotation>")
+    (photo,) = read_queries(tmp_path)
+    assert boxes(photo) == [EXPECTED[1]]
+
+
+def test_images_of_one_name_in_two_folders_are_told_apart(tmp_path: Path) -> None:
+    voc(tmp_path)
+    image(tmp_path / "more" / "a.png")
+    with pytest.raises(GalleryError, match=r"a\.xml: belongs to .* or .*; give each image a name of its own"):
+        read_queries(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "names", ["names:  # two\n  0: Tea  # 茶\n# and\n  1: Oat milk", "names: [Tea, Oat milk]  # all"]
+)
+def test_comments_in_a_data_yaml(tmp_path: Path, names: str) -> None:
+    yolo(tmp_path)
+    (tmp_path / "data.yaml").write_text(names, encoding="utf-8")
+    (photo,) = read_queries(tmp_path)
+    assert boxes(photo) == EXPECTED
+
+
+def test_numbers_that_a_data_yaml_leaves_out_are_no_class(tmp_path: Path) -> None:
+    yolo(tmp_path)
+    (tmp_path / "data.yaml").write_text("names:\n  0: Tea\n  2: Oat milk\n", encoding="utf-8")
+    with pytest.raises(GalleryError, match=r"a\.txt, line 1: expected `class cx cy w h`"):
+        read_queries(tmp_path)

@@ -59,3 +59,19 @@ def test_candidates_are_five_at_most_and_their_shares_are_of_all() -> None:
     (item,), _ = decide([Candidate(BOX, 0.9, matches)], DecisionPolicy(neighbors=10))
     assert len(item.candidates) == 5
     assert sum(one.share for one in item.candidates) == pytest.approx(0.5)
+
+
+def test_vote_is_among_labels_that_reach_the_calibrated_score() -> None:
+    matches = (Match(1, "tea", 0.9), Match(2, "milk", 0.5), Match(3, "milk", 0.5))
+    (item,), _ = decide([Candidate(BOX, 0.9, matches)], DecisionPolicy(vote=True), least_score=0.7)
+    assert (item.label, item.similarity) == ("tea", 0.9)
+    (item,), _ = decide([Candidate(BOX, 0.9, matches)], DecisionPolicy(vote=True), least_score=-2.0)
+    assert item.label == "milk", "where both would do, the two together are more"
+
+
+def test_least_score_is_reached_exactly() -> None:
+    matches = (Match(1, "tea", 0.9), Match(2, "milk", 0.7))
+    score = score_of(matches)
+    for least, decision in ((score, "accepted"), (score + 1e-6, "unknown")):
+        (item,), _ = decide([Candidate(BOX, 0.9, matches)], DecisionPolicy(), least_score=least)
+        assert item.decision == decision

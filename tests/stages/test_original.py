@@ -167,7 +167,10 @@ def test_copied_answer_is_without_its_image(
 
 def test_as_dict_is_without_the_image(recognizer: Recognizer) -> None:
     answer = recognizer.recognize(upright(), **STRICT)
-    assert set(answer.as_dict()) == {"items", "dropped", "width", "height", "stage_ms", "made_by", "calibration"}
+    assert set(answer.as_dict()) == {"items", "dropped", "width", "height", "stage_ms", "made_by"} | {
+        "calibration",
+        "threshold",
+    }
     assert "_cut" not in repr(answer)
 
 
