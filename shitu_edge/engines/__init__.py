@@ -129,6 +129,8 @@ def _module(engine: str) -> Any:
         return import_module(f".{engine}", __package__)
     except ModuleNotFoundError as error:
         raise EngineError(f"is not installed ({error}); pip install {engine}") from error
+    except EngineError:
+        raise
     except Exception as error:  # a broken native library may raise anything
         raise EngineError(f"cannot be loaded ({reason(error)}); reinstall {engine}") from error
 

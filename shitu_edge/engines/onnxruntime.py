@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from numpy.typing import NDArray
@@ -16,11 +17,21 @@ from ..system.workers import require_threads
 from . import Model, ModelFiles, Resources, Tensors, choose_format, reason, require_inputs
 from .telemetry import turned_off
 
+
+def _needs_proc() -> bool:
+    """Return whether this version ends the process if /proc and /sys are hidden, some already when it is imported."""
+    try:
+        return tuple(map(int, version("onnxruntime").split(".")[:2])) < (1, 26)
+    except (PackageNotFoundError, ValueError):  # another distribution of it
+        return False
+
+
+if _needs_proc() and not is_described():
+    raise EngineError("cannot start: versions before 1.26 need /proc or /sys; mount /proc")
 with turned_off():
     import onnxruntime as ort
 
 _ERRORS_ONLY = 3
-_NEEDS_PROC = tuple(map(int, ort.__version__.split(".")[:2])) < (1, 26)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +57,6 @@ def open_session(model: Model, resources: Resources, fallback: str | None) -> On
     """Load a model; see `engines.open_session`."""
     if model.precision == "bf16":
         raise EngineError("does not compute in bf16; choose fp32 or int8, or OpenVINO")
-    if _NEEDS_PROC and not is_described():
-        raise EngineError("cannot start: versions before 1.26 need /proc or /sys; mount /proc")
     files = model.locate(choose_format(model, ("onnx",)))
     options = ort.SessionOptions()
     options.intra_op_num_threads = max(1, resources.threads // resources.streams)
