@@ -10,12 +10,14 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from shitu_edge.errors import GalleryError
 from shitu_edge.gallery import Gallery
 from shitu_edge.gallery.store import image as image_module
+from shitu_edge.gallery.store import store
 from shitu_edge.gallery.store.connection import refuse_open
 from shitu_edge.gallery.store.held import file_id, holding
 from shitu_edge.gallery.store.image import open_image, version
@@ -245,3 +247,25 @@ def test_a_connection_that_needs_a_right_it_lost_gives_way_to_an_image(tmp_path:
         assert gallery.add(new_items(unit_rows(1))) == [4]
         assert len(gallery) == 4
         assert store._live, "it may be shared again"
+
+
+@pytest.mark.parametrize("where", ["check_structure", "Snapshot"])
+def test_a_log_that_goes_away_as_a_snapshot_begins_gives_way_to_an_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """A writer closed the gallery in between, and whoever may only read cannot make the log again."""
+    real = getattr(store, where)
+    failures: list[int] = []
+
+    def once(*arguments: Any) -> Any:
+        if not failures:
+            failures.append(1)
+            raise sqlite3.OperationalError("attempt to write a readonly database")
+        return real(*arguments)
+
+    with create(tmp_path / "shop.gallery") as gallery:
+        gallery.add(new_items(unit_rows(3)))
+        monkeypatch.setattr(store, where, once)
+        assert len(gallery.items()) == 3
+        assert failures
+        assert len(gallery.history.log()) == 2

@@ -161,8 +161,8 @@ class Store:
         """
         logged = log_bytes(self.path)
         try:
-            with self._apart() as connection, transaction(connection, "DEFERRED"):
-                yield Snapshot(connection, self.path, self.meta.dim)
+            with ExitStack() as stack:
+                yield self._begun(stack)
         finally:
             if self._live and log_bytes(self.path) > logged + LOG_BYTES:
                 with suppress(GalleryError):  # other readers do the same when they end
@@ -255,6 +255,23 @@ class Store:
             vector = vector / np.float32(np.sqrt(square))
         return replace(item, label=label, source=source, embedding=vector)
 
+    def _begun(self, stack: ExitStack) -> Snapshot:
+        """Begin to read until the stack ends; from an image if a writer has just taken the log away with it."""
+        with ExitStack() as shared:
+            connection = shared.enter_context(self._apart())
+            shared.enter_context(transaction(connection, "DEFERRED"))
+            try:
+                found = Snapshot(connection, self.path, self.meta.dim)
+            except sqlite3.OperationalError as error:
+                if not is_unable(error):
+                    raise
+            else:
+                stack.push(shared.pop_all())
+                return found
+        connection = stack.enter_context(self._apart(image=True))
+        stack.enter_context(transaction(connection, "DEFERRED"))
+        return Snapshot(connection, self.path, self.meta.dim)
+
     def _share(self, live: Connection | None) -> None:
         """Use this connection for short queries."""
         self._live = live
@@ -284,14 +301,28 @@ class Store:
             yield connection
 
     @contextmanager
-    def _apart(self, *, keep: bool = False) -> Iterator[sqlite3.Connection]:
-        """Yield a separate connection, or an image, for long reads."""
+    def _apart(self, *, keep: bool = False, image: bool = False) -> Iterator[sqlite3.Connection]:
+        """Yield a separate connection or, if that is impossible or asked for, an image, for long reads."""
         file = self._check_same()
         with mapped_errors(self.path), holding(file):
-            live = open_live(self.path) if self._live else None
+            live = self._checked_live() if self._live and not image else None
             with closing(live) if live else self._images.opened(keep=keep) as connection:
-                check_structure(connection, self.path)
+                if not live:
+                    check_structure(connection, self.path)
                 yield connection
+
+    def _checked_live(self) -> Connection | None:
+        """Return a connection that shares the file; None if that is impossible, perhaps since a moment ago."""
+        live = open_live(self.path)
+        if live:
+            try:
+                check_structure(live, self.path)
+            except BaseException as error:
+                live.close()
+                if not isinstance(error, sqlite3.OperationalError) or not is_unable(error):
+                    raise
+                return None
+        return live
 
     @contextmanager
     def _sharing(self) -> Iterator[sqlite3.Connection]:
