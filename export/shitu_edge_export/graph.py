@@ -99,7 +99,7 @@ class Graph:
         """Check what everything else takes for granted, whatever file it was read from.
 
         Raises:
-            ValueError: a name is no text or cannot be printed, or a shape is no list of whole numbers.
+            ValueError: a name is not text or cannot be printed, or a shape is not a list of whole numbers.
         """
         values = (name for op in self.ops for name in (op.type, *op.inputs, *op.outputs))
         for name in (*self.inputs, *self.input_names, *self.outputs, *self.parameters, *self.tensors, *values):
@@ -151,7 +151,7 @@ def require_name(name: object) -> None:
     """Check the name of a value or of a parameter.
 
     Raises:
-        ValueError: it is no text, or cannot be printed.
+        ValueError: it is not text, or cannot be printed.
     """
     if not isinstance(name, str) or not name.isprintable():
         raise ValueError(f"expected a name, found {shown(name)}")

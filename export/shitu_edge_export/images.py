@@ -36,7 +36,7 @@ def image_files(folders: Sequence[Path]) -> list[Path]:
     """Return the images below some folders, at any depth, sorted.
 
     Raises:
-        ExportError: one of them is no folder, or holds no image.
+        ExportError: one of them is not a folder, or holds no image.
     """
     found: list[Path] = []
     for folder in folders:

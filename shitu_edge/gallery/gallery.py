@@ -250,7 +250,7 @@ class Gallery:
         """Return the items by id, all or one label's.
 
         Raises:
-            GalleryError: the label is no text.
+            GalleryError: the label is not text.
         """
         with self._store.snapshot() as snapshot:
             return snapshot.items(label)
