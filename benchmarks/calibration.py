@@ -22,12 +22,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shitu_edge import Recognizer
-from shitu_edge.calibration import UnknownScores, estimated_threshold, promised_threshold, scores_of, unknown_scores
+from shitu_edge.calibration import (
+    NEIGHBORS,
+    UnknownScores,
+    estimated_threshold,
+    promised_threshold,
+    scores_of,
+    unknown_scores,
+)
 from shitu_edge.errors import OptionError
 
 Rows = NDArray[np.float32]
 Ids = NDArray[np.int64]
-_NEIGHBORS = 50
 
 
 @dataclass(frozen=True)
@@ -89,7 +95,7 @@ def split(rows: Rows, labels: Ids, k: int, rng: np.random.Generator) -> tuple[Sp
 
     def nearest(places: NDArray[np.intp] | list[int]) -> tuple[Rows, Ids]:
         similarities = rows[places] @ gallery.T
-        best = np.argsort(-similarities, axis=1, kind="stable")[:, :_NEIGHBORS]
+        best = np.argsort(-similarities, axis=1, kind="stable")[:, :NEIGHBORS]
         return np.take_along_axis(similarities, best, 1), own[best]
 
     known, known_labels = nearest(asked)

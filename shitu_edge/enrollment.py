@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -22,14 +22,12 @@ from .inputs.sources import LabeledImage
 from .ranges import require_flag, require_instance, require_path
 from .recognizer import Recognizer
 from .system.files import file_inside
+from .system.progress import StepProgress
 from .system.unfinished import publish, unfinished
 from .system.unfinished import replace as replace_file
 from .system.workers import Workers
 
 _log = logging.getLogger(__name__)
-
-Progress = Callable[[str, int, int], None]
-"""Called with the step (`images` or `index`), what is done and the total."""
 
 _AT_ONCE = 16
 _WITNESSES = 8
@@ -79,12 +77,12 @@ def build_gallery(
     crop: bool = False,
     author: str = "",
     note: str = "",
-    progress: Progress | None = None,
+    progress: StepProgress | None = None,
 ) -> Enrollment:
     """Make a gallery file of images, each as a whole or, with `crop`, the product that it shows (`Recognizer.embed`).
 
     The file appears at `path` when it is finished; until then, and when interrupted, there is nothing, or what was
-    there before.
+    there before. The steps of `progress` are `images` and `index`.
 
     Raises:
         NothingReadableError: no image can be read.
@@ -123,7 +121,7 @@ def add_images(
     crop: bool = False,
     author: str = "",
     note: str = "",
-    progress: Progress | None = None,
+    progress: StepProgress | None = None,
 ) -> Enrollment:
     """Add images to a gallery as one revision: all that can be read or, when interrupted, none; see `build_gallery`.
 
@@ -148,7 +146,7 @@ def replace_images(
     crop: bool = False,
     author: str = "",
     note: str = "",
-    progress: Progress | None = None,
+    progress: StepProgress | None = None,
 ) -> Enrollment:
     """Put images in the place of all that a label has, as one revision; see `build_gallery`.
 
@@ -206,7 +204,7 @@ def _read(
     gallery: Gallery,
     images: Sequence[LabeledImage],
     crop: bool,
-    progress: Progress | None,
+    progress: StepProgress | None,
 ) -> tuple[list[NewGalleryItem], tuple[Skipped, ...]]:
     """Embed all there is before anything is written, so that nobody waits for a transaction of minutes."""
     extractor = recognizer.bundle.manifest.extractor
@@ -242,7 +240,7 @@ def _embedded(recognizer: Recognizer, images: Sequence[LabeledImage], crop: bool
             yield from workers.map(embed, images[start : start + _AT_ONCE])
 
 
-def bring_up_to_date(gallery: Gallery, threads: int, progress: Progress | None = None) -> None:
+def bring_up_to_date(gallery: Gallery, threads: int, progress: StepProgress | None = None) -> None:
     """Build or extend the graph where it pays; what was changed is in the gallery, whatever becomes of it."""
     if gallery.index.is_due():
         report = partial(progress, "index") if progress else None
@@ -260,7 +258,7 @@ def _require_writable(path: Path) -> None:
 
 
 def _refuse_open(path: Path) -> None:
-    """Check that what is to be replaced is no folder, and that nobody has it open or has left a log beside it."""
+    """Check that what is to be replaced is not a folder, and that nobody has it open or has left a log beside it."""
     if os.path.isdir(path):
         raise GalleryError(f"{path}: is a folder, expected a gallery file")
     refuse_open(path)  # which folds in what a killed process may have left

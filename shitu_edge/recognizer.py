@@ -172,12 +172,12 @@ class Recognizer:
             boxes = in_original_pixels(chosen.boxes_xyxy, decoded)
             seen = list(map(Candidate, boxes, chosen.scores, matches))
             least_score = calibration.threshold if calibration else None
-            threshold = policy.similarity_threshold if least_score is None else least_score
+            required = policy.similarity_threshold if least_score is None else least_score
             items, dropped = decide(seen, policy, partial(has_texture, decoded.pixels_rgb), least_score)
             dropped += late(chosen, boxes, len(rows)) + surplus(found, count, decoded)
         made_by = self._parts.provenance(revision, decoded.decoder)
         size = decoded.width, decoded.height
-        return Recognition(items, dropped, *size, clock.times(), made_by, calibration, threshold, original.crop)
+        return Recognition(items, dropped, *size, clock.times(), made_by, calibration, required, original.crop)
 
     def calibration(
         self, max_false_accept: float | None = None, confidence: float | None = None, *, wait: bool = False

@@ -27,25 +27,26 @@ _TEMPERATURE, _WEIGHT = 0.1, 0.3
 
 def candidates_of(matches: Sequence[Match], most: int = 5) -> tuple[LabelCandidate, ...]:
     """Return the labels of a query's neighbors, best first, with their shares among all that compete."""
-    best: dict[str, Match] = {}
-    for match in matches[:NEIGHBORS]:
-        best.setdefault(match.label, match)
-    weights = [math.exp((match.similarity - matches[0].similarity) / _TEMPERATURE) for match in best.values()]
-    total = sum(weights)
+    competing = _competing(matches)
+    total = sum(weight for _, weight in competing)
     return tuple(
         LabelCandidate(match.label, match.item_id, match.similarity, weight / total)
-        for match, weight in zip(list(best.values())[:most], weights, strict=False)
+        for match, weight in competing[:most]
     )
 
 
 def score_of(matches: Sequence[Match]) -> float:
     """Return the score of a query's nearest label from its neighbors, best first, of which there is at least one."""
-    best: dict[str, float] = {}
+    return matches[0].similarity - _WEIGHT * math.log(sum(weight for _, weight in _competing(matches)))
+
+
+def _competing(matches: Sequence[Match]) -> list[tuple[Match, float]]:
+    """Return the nearest match of each label, best first, and its weight against the nearest of all."""
+    best: dict[str, Match] = {}
     for match in matches[:NEIGHBORS]:
-        best.setdefault(match.label, match.similarity)
-    first = matches[0].similarity
-    competing = sum(math.exp((similarity - first) / _TEMPERATURE) for similarity in best.values())
-    return first - _WEIGHT * math.log(competing)
+        best.setdefault(match.label, match)
+    first = matches[0].similarity if matches else 0.0
+    return [(match, math.exp((match.similarity - first) / _TEMPERATURE)) for match in best.values()]
 
 
 def similarity_needed(first: float, score: float, least_score: float) -> float:

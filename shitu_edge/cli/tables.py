@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import TaskID
 
-    from ..enrollment import Progress as Report
+    from ..system.progress import StepProgress
 
 SCHEMA_VERSION = 1
 """Of the JSON lines. New keys may appear in a version; a key that changes or goes raises it."""
@@ -71,7 +71,7 @@ def print_json(record: Mapping[str, Any]) -> None:
 
 
 @contextmanager
-def progress_bar() -> Iterator[Report]:
+def progress_bar() -> Iterator[StepProgress]:
     """Show a progress bar on stderr for each step that reports; nothing if stderr is not a terminal, or with `-q`."""
     if is_quiet() or not sys.stderr.isatty():
         yield lambda step, done, total: None

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from ..drawing.draw import draw, save
 from ..drawing.overview import Recognized, overview
-from ..enrollment import Progress, build_gallery
+from ..enrollment import build_gallery
 from ..errors import ImageError
 from ..inputs.skipped import Skipped, summary
 from ..recognizer import Recognizer
 from ..results import Recognition
 from ..system.files import make_folder
+from ..system.progress import StepProgress
 from .scenes import Photos, Scene, Verdict, judge
 
 
@@ -49,7 +50,10 @@ class Demo:
 
 
 def run_demo(
-    open_recognizer: Callable[[Path | None], Recognizer], photos: Photos, out: Path, progress: Progress | None = None
+    open_recognizer: Callable[[Path | None], Recognizer],
+    photos: Photos,
+    out: Path,
+    progress: StepProgress | None = None,
 ) -> Demo:
     """Build a gallery of the products, recognize the scenes, and draw the answers, all in the folder `out`.
 

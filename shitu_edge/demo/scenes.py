@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import GalleryError
-from ..imaging.geometry import iou
+from ..imaging.geometry import pair_boxes
 from ..inputs.folders import images_in
 from ..inputs.skipped import Skipped
 from ..inputs.sources import LabeledImage, find_images
@@ -29,7 +29,6 @@ from ..system.files import read_json
 LAYOUT = "expected a folder with gallery/ (a subfolder per product, or labels.txt) and scenes/ (photos to recognize)"
 EXPECTATIONS = "scenes.json"
 
-_SAME_PLACE_IOU = 0.5
 _MAX_BYTES = 4 << 20
 _FURTHEST = 1e6
 
@@ -134,18 +133,10 @@ def is_right(item: RecognizedItem, thing: Expected) -> bool:
 
 def _pair(items: Sequence[RecognizedItem], expected: Sequence[Expected]) -> dict[int, int]:
     """Return the object that each item boxes, in order of overlap."""
-    boxes = np.array([thing.box_xyxy for thing in expected], np.float32).reshape(-1, 4)
-    overlaps = [
-        (float(share), item, thing)
-        for item, answered in enumerate(items)
-        for thing, share in enumerate(iou(np.array(answered.box_xyxy, np.float32), boxes))
-        if share >= _SAME_PLACE_IOU
-    ]
-    pairs: dict[int, int] = {}
-    for _, item, thing in sorted(overlaps, reverse=True):
-        if item not in pairs and thing not in pairs.values():
-            pairs[item] = thing
-    return pairs
+    found, boxes = (
+        np.array([one.box_xyxy for one in things], np.float32).reshape(-1, 4) for things in (items, expected)
+    )
+    return dict(pair_boxes(found, boxes))
 
 
 def _read_expectations(file: Path, scenes: Sequence[str], labels: set[str]) -> Mapping[str, tuple[Expected, ...]]:

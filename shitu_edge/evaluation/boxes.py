@@ -14,7 +14,6 @@ from ..results import Detections
 COCO_IOUS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
 _RECALLS = np.linspace(0, 1, 101)
 _MOST_DETECTIONS = 100
-SAME_PLACE_IOU = 0.5
 
 
 def average_precision(images: Sequence[tuple[Boxes, Detections]], iou_from: float) -> float:
@@ -55,25 +54,6 @@ def _hits(truth: Boxes, found: Boxes, iou_from: float) -> NDArray[np.bool_]:
             free[len(reach) - 1 - int(reach[::-1].argmax())] = False  # of equal overlaps cocoeval takes the last
             hits[number] = True
     return hits
-
-
-def pair(found: Boxes, truth: Boxes, iou_from: float = SAME_PLACE_IOU) -> list[tuple[int, int]]:
-    """Pair found boxes (N, 4) with true ones (M, 4), one to one, those that overlap most first.
-
-    Returns:
-        Indices of the found box and of the true one.
-    """
-    if not len(found) or not len(truth):
-        return []
-    overlaps = iou(found[:, None], truth)
-    pairs: list[tuple[int, int]] = []
-    for place in np.argsort(-overlaps, axis=None, kind="stable"):
-        one, other = divmod(int(place), len(truth))
-        if overlaps[one, other] < iou_from:
-            break
-        if not any(one == taken or other == used for taken, used in pairs):
-            pairs.append((one, other))
-    return pairs
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,11 +16,13 @@ from ..errors import GalleryError, ImageError, OptionError
 from ..gallery import Gallery, GalleryItem
 from ..gallery.labels import NEGATIVE
 from ..gallery.protocol import require_extractor
+from ..imaging.geometry import pair_boxes
 from ..inputs.skipped import Skipped
 from ..recognizer import Recognizer
 from ..results import Detections, RecognizedItem
+from ..system.progress import StepProgress
 from .baskets import Baskets, compare_baskets
-from .boxes import COCO_IOUS, ProductCounts, average_precision, pair
+from .boxes import COCO_IOUS, ProductCounts, average_precision
 from .open_set import TARGETS, Answers, OperatingPoint, Spread, spread
 from .queries import LabeledPhoto
 from .retrieval import Ids, Ranks, Retrieval, Rows, rank
@@ -30,7 +32,6 @@ MOST_OF_A_GALLERY = 5000
 """Queries of leave-one-out."""
 _LISTED = 20
 _LEAST_SCORE, _MOST_BOXES = 0.01, 100
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +172,7 @@ def evaluate(
     photos: Sequence[LabeledPhoto],
     *,
     crop: bool = False,
-    progress: Progress = lambda *_: None,
+    progress: StepProgress = lambda *_: None,
 ) -> Evaluation:
     """Evaluate on labeled images.
 
@@ -217,7 +218,7 @@ def leave_one_out(
     gallery: Gallery,
     *,
     most_queries: int = MOST_OF_A_GALLERY,
-    progress: Progress = lambda *_: None,
+    progress: StepProgress = lambda *_: None,
 ) -> Evaluation:
     """Evaluate a gallery on its own items, without further images.
 
@@ -270,7 +271,7 @@ def _threshold(recognizer: Recognizer, gallery: Gallery) -> Threshold:
     return Threshold(policy.similarity_threshold, calibrated=False)
 
 
-def _step(progress: Progress, name: str) -> Callable[[int, int], None]:
+def _step(progress: StepProgress, name: str) -> Callable[[int, int], None]:
     return lambda done, total: progress(name, done, total)
 
 
@@ -342,7 +343,7 @@ def _box_report(seen: Sequence[_Seen], enrolled: set[str]) -> BoxReport:
     things = found = doubles = background = 0
     for one in seen:
         labels = [label if label in enrolled else None for label in one.labels]
-        pairs = dict(pair(_boxes_of(one.items), one.truth))
+        pairs = dict(pair_boxes(_boxes_of(one.items), one.truth))
         things, found = things + len(labels), found + len(pairs)
         shown.update(label for label in labels if label is not None)
         for number, item in enumerate(one.items):
@@ -352,7 +353,7 @@ def _box_report(seen: Sequence[_Seen], enrolled: set[str]) -> BoxReport:
             if item.decision == "accepted" and item.label is not None:
                 (right if item.label == truth else wrong)[item.label] += 1
         spare = [box for number, box in enumerate(_boxes_of(one.items)) if number not in pairs]
-        on_a_thing = sum(bool(pair(box[None], one.truth)) for box in spare)
+        on_a_thing = sum(bool(pair_boxes(box[None], one.truth)) for box in spare)
         doubles, background = doubles + on_a_thing, background + len(spare) - on_a_thing
     detections = [(one.truth, one.found) for one in seen if one.found is not None]
     products = [ProductCounts(name, shown[name], boxed[name], right[name], wrong[name]) for name in {*shown, *wrong}]

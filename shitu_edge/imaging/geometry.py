@@ -1,4 +1,4 @@
-"""Boxes as arrays: clip, intersection over union, suppression. Pure.
+"""Boxes as arrays: clip, intersection over union, pairs, suppression. Pure.
 
 All boxes are float32 rows `x1, y1, x2, y2` in pixels, x to the right and y down.
 """
@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 Boxes = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
 """RGB, (h, w, 3)."""
+
+SAME_PLACE_IOU = 0.5
+"""From this IoU a found box counts as the true one, as in PASCAL VOC."""
 
 _BLOCK = 128
 """Boxes compared at a time; 64 and 256 are slower for the 200 to 1000 boxes of a crowded scene."""
@@ -35,6 +38,25 @@ def iou(box_xyxy: Boxes, boxes_xyxy: Boxes, *, pixel: float = 0.0) -> NDArray[np
     union = _area(*_sides(boxes_xyxy), pixel) + _area(*_sides(box_xyxy), pixel) - intersection
     share: NDArray[np.float32] = np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0)
     return share
+
+
+def pair_boxes(found: Boxes, truth: Boxes, iou_from: float = SAME_PLACE_IOU) -> list[tuple[int, int]]:
+    """Pair found boxes (N, 4) with true ones (M, 4), one to one, those that overlap most first.
+
+    Returns:
+        Indices of the found box and of the true one. Of equal overlaps the last pairs first.
+    """
+    if not len(found) or not len(truth):
+        return []
+    overlaps = iou(found[:, None], truth)
+    pairs: list[tuple[int, int]] = []
+    for place in np.argsort(overlaps, axis=None, kind="stable")[::-1]:
+        one, other = divmod(int(place), len(truth))
+        if overlaps[one, other] < iou_from:
+            break
+        if not any(one == taken or other == used for taken, used in pairs):
+            pairs.append((one, other))
+    return pairs
 
 
 def suppress(

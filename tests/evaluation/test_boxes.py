@@ -1,4 +1,4 @@
-"""Average precision against pycocotools, and boxes paired by hand."""
+"""Average precision against pycocotools."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from shitu_edge.evaluation.boxes import COCO_IOUS, average_precision, pair
+from shitu_edge.evaluation.boxes import COCO_IOUS, average_precision
 from shitu_edge.results import Detections
 
 Image = tuple[NDArray[np.float32], Detections]
@@ -81,10 +81,3 @@ def test_average_precision_worked_by_hand() -> None:
     assert average_precision([(truth, found)], 0.5) == pytest.approx((51 + 50 * 2 / 3) / 101)
     assert average_precision([(truth, found.best(0))], 0.5) == 0
     assert np.isnan(average_precision([(truth[:0], found)], 0.5))
-
-
-def test_pair_takes_the_largest_overlap_first() -> None:
-    truth = np.array([[0, 0, 10, 10], [4, 0, 14, 10]], np.float32)
-    found = np.array([[3, 0, 13, 10], [0, 0, 10, 10], [50, 50, 60, 60]], np.float32)
-    assert sorted(pair(found, truth)) == [(0, 1), (1, 0)]
-    assert pair(found[:0], truth) == pair(found, truth[:0]) == []

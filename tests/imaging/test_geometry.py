@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from shitu_edge.imaging.geometry import Boxes, clip_boxes, iou, suppress
+from shitu_edge.imaging.geometry import Boxes, clip_boxes, iou, pair_boxes, suppress
 
 Row = tuple[float, float, float, float]
 EMPTY: Boxes = np.empty((0, 4), np.float32)
@@ -171,3 +171,10 @@ def test_suppress_many_as_plain_python_does(spread: int, limit: int | None) -> N
     order = random.sample(range(500), 450)
     expected = plain_suppress(boxes, order, 0.313, 0.0)
     assert suppress(boxes_of(*boxes), order_of(*order), 0.313, keep_at_most=limit) == expected[:limit]
+
+
+def test_pair_takes_the_largest_overlap_first() -> None:
+    truth = np.array([[0, 0, 10, 10], [4, 0, 14, 10]], np.float32)
+    found = np.array([[3, 0, 13, 10], [0, 0, 10, 10], [50, 50, 60, 60]], np.float32)
+    assert sorted(pair_boxes(found, truth)) == [(0, 1), (1, 0)]
+    assert pair_boxes(found[:0], truth) == pair_boxes(found, truth[:0]) == []
