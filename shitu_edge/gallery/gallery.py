@@ -270,6 +270,15 @@ class Gallery:
         with self._store.snapshot() as snapshot:
             return snapshot.label_counts()
 
+    def settings(self) -> dict[str, bytes]:
+        """Return the values stored with the gallery, by name; `Change.set` stores them.
+
+        Raises:
+            DamagedError: one is not what was stored.
+        """
+        with self._store.snapshot() as snapshot:
+            return snapshot.settings()
+
     def info(self) -> GalleryInfo:
         """Return the gallery at a glance."""
         view = self._live.view()

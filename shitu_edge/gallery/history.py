@@ -25,7 +25,7 @@ class GalleryHistory:
             return snapshot.log()
 
     def diff(self, base: int, head: int) -> Diff:
-        """Return what changed from one revision to another, older or newer.
+        """Return what changed from one revision to another, older or newer: items and settings.
 
         Raises:
             GalleryError: there is no such revision, or its content was pruned.
@@ -49,7 +49,7 @@ class GalleryHistory:
         return change.revision
 
     def prune(self, keep: int) -> tuple[int, int]:
-        """Forget what was removed more than `keep` revisions ago and free its space.
+        """Forget what was removed or replaced more than `keep` revisions ago and free its space.
 
         Revisions before the last `keep` stay in the log, but cannot be restored.
 

@@ -67,11 +67,16 @@ def diff(
     if as_json:
         for change, item in changes:
             print_json({"change": change, **asdict(item)})
-    elif not changes:
-        print_line("no differences")
-    else:
+        if found.settings:
+            print_json({"change": "settings", "names": found.settings})
+        return
+    if changes:
         rows = [(_SIGNS[change], str(item.id), item.label, item.source) for change, item in changes]
         print_table(("", "item", "label", "source"), rows)
+    if found.settings:
+        print_line(f"settings changed: {', '.join(found.settings)}")
+    elif not changes:
+        print_line("no differences")
 
 
 def rollback(

@@ -14,6 +14,7 @@ records.py      items, revisions and other records
 store.py        Store: an open file
 snapshot.py     reading one revision
 changes.py      making a revision
+settings.py     named values of a gallery
 history.py      the log, differences, pruning
 replay.py       revisions repeated in another file
 check.py        verification
@@ -28,6 +29,7 @@ from .records import Load as Load
 from .records import Meta as Meta
 from .records import NewGalleryItem as NewGalleryItem
 from .records import Revision as Revision
+from .records import SettingChange as SettingChange
 from .replay import Replay as Replay
 from .replay import Step as Step
 from .snapshot import Snapshot as Snapshot

@@ -13,11 +13,19 @@ import numpy as np
 from ...errors import GalleryError
 from ...system.text import one_line, printable
 from ..labels import normal_label, spellings
-from . import history
+from . import history, settings
 from .failures import WRONG_TYPE
-from .given import instance, item_ids, text, unicode_text, whole
+from .given import instance, item_ids, setting_name, setting_value, text, unicode_text, whole
 from .records import GalleryItem, NewGalleryItem, item_of
-from .schema import MOST_ITEMS, MOST_REVISIONS, ContentDigest, entry_digest, first_history_hash, next_history_hash
+from .schema import (
+    MOST_ITEMS,
+    MOST_REVISIONS,
+    MOST_SETTINGS,
+    ContentDigest,
+    entry_digest,
+    first_history_hash,
+    next_history_hash,
+)
 from .structure import bounded
 
 _CURRENT = "SELECT label, source, digest, added_in FROM entries WHERE item = ? AND removed_in IS NULL"
@@ -56,6 +64,7 @@ class Change:
         self._content = ContentDigest(row[1])
         self._history_hash: bytes = row[2]
         self._added = self._removed = 0
+        self._settings: dict[str, bytes | None] = {}  # stored at the end, as only the last value counts
 
     def add(self, item: NewGalleryItem) -> int:
         """Add an item and return its id.
@@ -109,10 +118,33 @@ class Change:
         with _reading_rows():
             revision = history.checked(self._connection, revision)
             diff = history.difference(self._connection, self.revision, revision)
+            past, names = settings.present(self._connection, revision), settings.names(self._connection)
         for item in diff.removed:
             self._remove(item.id)
         for item in diff.added:
             self.restore(item)
+        self._settings = {**dict.fromkeys(names), **past}
+
+    def set(self, name: str, value: bytes | None) -> None:
+        """Store a value under a name, or remove it with None. The value that the gallery has already is no change.
+
+        Raises:
+            GalleryError: the name has other characters than a-z, 0-9, _ and / or more than 64 of them, the value has
+                more than 768 KiB, or there are 64 settings already.
+        """
+        name, value = setting_name(name), None if value is None else setting_value(value)
+        with _reading_rows():
+            current = dict.fromkeys(settings.names(self._connection), b"") | self._settings
+        others = [other for other, now in current.items() if now is not None and other != name]
+        if value is not None and len(others) >= MOST_SETTINGS:
+            raise GalleryError(f"expected at most {MOST_SETTINGS} settings; remove one before {name} is added")
+        self._settings[name] = value
+
+    def settings(self) -> dict[str, bytes]:
+        """Return the settings by name, as this change leaves them."""
+        with _reading_rows():
+            found = settings.present(self._connection) | self._settings
+        return {name: value for name, value in sorted(found.items()) if value is not None}
 
     def find(self, *, label: str | None = None, source: str | None = None) -> list[int]:
         """Return the ids, ascending, of the items with a label and source; None matches any.
@@ -134,8 +166,9 @@ class Change:
     def finish(self, author: str, note: str, created_at: str | None = None, *, even_empty: bool = False) -> bytes:
         """End the change: log it unless nothing was changed, and return the content's checksum."""
         author, note = text(author, "the author"), text(note, "the note")
+        is_changed = self._store_settings() or self._added or self._removed
         digest = bytes(self._content)
-        if self._added or self._removed or even_empty:
+        if is_changed or even_empty:
             if created_at is None:
                 created_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
             line = (self.revision, one_line(created_at), one_line(author), one_line(note), self._added, self._removed)
@@ -147,6 +180,19 @@ class Change:
             self.revision -= 1
         self._open = None
         return digest
+
+    def _store_settings(self) -> bool:
+        """Store the settings that were set; return whether any differs from before."""
+        is_changed = False
+        for name, value in self._settings.items():
+            with _reading_rows():
+                ended, begun = settings.store(self._connection, self.revision, name, value)
+            for digest in ended:
+                self._content.remove(digest)
+            for digest in begun:
+                self._content.add(digest)
+            is_changed |= bool(ended or begun)
+        return is_changed
 
     @property
     def _connection(self) -> sqlite3.Connection:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
 
 from ..index import Progress
-from . import history
+from . import history, settings
 from .records import GRAPH, READ_TOLERANCE, index_record
-from .schema import MOST_ITEMS, ContentDigest, entry_digest, first_history_hash, next_history_hash
+from .schema import MOST_ITEMS, MOST_SETTINGS, ContentDigest, entry_digest, first_history_hash, next_history_hash
 
 _ENTRIES = """
 SELECT item, label, source, digest, added_in, removed_in, vector FROM entries LEFT JOIN embeddings ON id = item
@@ -34,6 +35,7 @@ def examine(connection: sqlite3.Connection, dim: int, progress: Progress | None 
         yield f"{table}: row {row} refers to a row that does not exist"
     contents = _Contents(connection)
     yield from _entries(connection, dim, contents, progress)
+    yield from _settings(connection, contents)
     yield from contents.faults()
     yield from _log_faults(connection)
 
@@ -61,7 +63,7 @@ def _log_faults(connection: sqlite3.Connection) -> Iterator[str]:
 
 
 class _Contents:
-    """Expected checksums of the revisions, from the entries that begin and end in them."""
+    """Expected checksums of the revisions, from the entries and settings that begin and end in them."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         rows = connection.execute("SELECT id, added, removed, digest FROM revisions ORDER BY id").fetchall()
@@ -70,13 +72,22 @@ class _Contents:
         self._forgotten = False
         self._begun: dict[int, list[bytes]] = {}
         self._ended: dict[int, list[bytes]] = {}
+        self._settings_begun, self._settings_ended = Counter[int](), Counter[int]()
 
-    def count(self, digest: bytes, added_in: int, removed_in: int | None) -> None:
+    def count(self, digest: bytes, begun_in: int, ended_in: int | None) -> None:
+        """Count an entry or a setting."""
         # Of revisions before the oldest known one, only the sum matters.
-        self._begun.setdefault(max(added_in, self._oldest), []).append(digest)
-        if removed_in is not None:
-            self._ended.setdefault(max(removed_in, self._oldest), []).append(digest)
-            self._forgotten |= removed_in <= self._oldest
+        self._begun.setdefault(max(begun_in, self._oldest), []).append(digest)
+        if ended_in is not None:
+            self._ended.setdefault(max(ended_in, self._oldest), []).append(digest)
+            self._forgotten |= ended_in <= self._oldest
+
+    def count_setting(self, digest: bytes, set_in: int, replaced_in: int | None) -> None:
+        """Count a setting, which the log's numbers of items do not cover."""
+        self.count(digest, set_in, replaced_in)
+        self._settings_begun[set_in] += 1
+        if replaced_in is not None:
+            self._settings_ended[replaced_in] += 1
 
     def faults(self) -> Iterator[str]:
         if list(self._lines) != list(range(1, len(self._lines) + 1)):
@@ -94,11 +105,12 @@ class _Contents:
                 continue
             if bytes(content) != digest:
                 yield f"revision {number}: checksum mismatch"
-            if number > self._oldest and (len(begun), len(ended)) != (added, removed):
-                found = f"{len(begun)} and {len(ended)}"
-                yield f"revision {number}: expected {added} items added and {removed} removed, found {found}"
+            found = len(begun) - self._settings_begun[number], len(ended) - self._settings_ended[number]
+            if number > self._oldest and found != (added, removed):
+                counts = f"{found[0]} and {found[1]}"
+                yield f"revision {number}: expected {added} items added and {removed} removed, found {counts}"
         for number in {**self._begun, **self._ended}:
-            yield f"revision {number}: missing from the log, but items refer to it"
+            yield f"revision {number}: missing from the log, but items or settings refer to it"
 
 
 def _entries(connection: sqlite3.Connection, dim: int, contents: _Contents, progress: Progress | None) -> Iterator[str]:
@@ -114,6 +126,24 @@ def _entries(connection: sqlite3.Connection, dim: int, contents: _Contents, prog
     query = "SELECT id FROM embeddings WHERE id NOT IN (SELECT item FROM entries)"
     for (item,) in connection.execute(query):
         yield f"item {item}: its embedding belongs to no revision"
+
+
+def _settings(connection: sqlite3.Connection, contents: _Contents) -> Iterator[str]:
+    """Check each setting, and that no two values of a name are of the same time."""
+    name_before: object = None
+    until: int | None = 0
+    current = 0
+    for name, value, digest, set_in, replaced_in in settings.rows(connection):
+        contents.count_setting(digest, set_in, replaced_in)
+        fault = settings.fault(name, value, digest)
+        if fault:
+            yield f"{settings.named(name)}: {fault}"
+        if name == name_before and (until is None or set_in < until):
+            yield f"{settings.named(name)}: has two values in revision {set_in}"
+        name_before, until = name, replaced_in
+        current += replaced_in is None
+    if current > MOST_SETTINGS:
+        yield f"settings: expected at most {MOST_SETTINGS}, found {current}"
 
 
 def named(item: int, label: object, source: object) -> str:

@@ -1,4 +1,4 @@
-"""Checks of arguments: whole numbers, text, ids, embeddings, paths. Each raises `GalleryError`.
+"""Checks of arguments: whole numbers, text, settings, ids, embeddings, paths. Each raises `GalleryError`.
 
 NumPy's numbers count as Python's; truth values are not numbers, and 2.0 is not 2.
 """
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ...errors import GalleryError
 from ...ranges import shown
-from .schema import MOST_TEXT
+from .schema import MOST_NAME, MOST_TEXT, MOST_VALUE, SETTING_NAME
 
 _ANY = 1 << 128
 """Larger numbers may have too many digits to be shown."""
@@ -53,6 +53,22 @@ def unicode_text(value: Any, what: str) -> str:
     except UnicodeEncodeError:
         raise _unexpected(f"{what} as Unicode text", value) from None
     return found
+
+
+def setting_name(value: Any) -> str:
+    """Return the name of a setting."""
+    if not isinstance(value, str) or not SETTING_NAME.fullmatch(value):
+        raise _unexpected(f"a setting's name of at most {MOST_NAME} characters a-z, 0-9, _ and /", value)
+    return str(value)
+
+
+def setting_value(value: Any) -> bytes:
+    """Return the value of a setting."""
+    if not isinstance(value, bytes):
+        raise _unexpected("a setting's value as bytes", value)
+    if len(value) > MOST_VALUE:
+        raise GalleryError(f"expected a setting's value of at most {MOST_VALUE} bytes, found {len(value)}")
+    return bytes(value)
 
 
 def each(values: Any, expected: str) -> Iterator[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from ...errors import GalleryError
+from . import settings
 from .given import whole
 from .records import Diff, GalleryItem, Revision, item_of, revision_of
 from .schema import MOST_REVISIONS
@@ -63,7 +64,8 @@ def difference(connection: sqlite3.Connection, base: int, head: int) -> Diff:
     ended = {item_of(*row) for row in bounded(connection, _ENDED_BETWEEN, (older, newer, older), by_id=False)}
     begun = {item_of(*row) for row in bounded(connection, _BEGUN_BETWEEN, (older, newer, newer), by_id=False)}
     removed, added = _by_id(ended - begun), _by_id(begun - ended)
-    return Diff(removed, added) if base <= head else Diff(added, removed)
+    names = settings.changed_between(connection, older, newer)
+    return Diff(removed, added, names) if base <= head else Diff(added, removed, names)
 
 
 def checked(connection: sqlite3.Connection, revision: int) -> int:
@@ -77,11 +79,12 @@ def checked(connection: sqlite3.Connection, revision: int) -> int:
 
 
 def prune(connection: sqlite3.Connection, keep: int) -> tuple[int, int]:
-    """Forget what was removed more than `keep` revisions ago; return the numbers of entries and items forgotten."""
+    """Forget what ended more than `keep` revisions ago; return the numbers of entries and items forgotten."""
     horizon = current(connection) - whole(keep, "0 revisions or more to keep", 0)
     if horizon <= reaches_back_to(connection):
         return 0, 0
     connection.execute("UPDATE meta SET value = ? WHERE key = 'history_from'", (str(horizon),))
+    settings.forget(connection, horizon)
     items = {row[0] for row in connection.execute("SELECT item FROM entries WHERE removed_in <= ?", (horizon,))}
     entries = connection.execute("DELETE FROM entries WHERE removed_in <= ?", (horizon,)).rowcount
     query = "DELETE FROM embeddings WHERE id = ? AND NOT EXISTS (SELECT 1 FROM entries WHERE item = id)"

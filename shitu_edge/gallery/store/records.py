@@ -1,4 +1,4 @@
-"""Records of the store: items, revisions, differences, the index."""
+"""Records of the store: items, revisions, differences, settings, the index."""
 
 from __future__ import annotations
 
@@ -52,7 +52,8 @@ class GalleryItem:
 class Revision:
     """One line of the log: time (ISO 8601, UTC), author, note, numbers of items added and removed.
 
-    A renamed item counts as removed and added. `digest` is the checksum of the whole content, in hexadecimal.
+    A renamed item counts as removed and added, a setting as neither. `digest` is the checksum of the whole content, in
+    hexadecimal.
     """
 
     id: int
@@ -66,10 +67,23 @@ class Revision:
 
 @dataclass(frozen=True, slots=True)
 class Diff:
-    """Items removed and added between two revisions, by id; a renamed item is in both."""
+    """Items removed and added between two revisions, by id; a renamed item is in both.
+
+    `settings`: names, sorted, of the settings that differ.
+    """
 
     removed: tuple[GalleryItem, ...]
     added: tuple[GalleryItem, ...]
+    settings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SettingChange:
+    """A setting's new value in a revision; None if it was removed."""
+
+    revision: int
+    name: str
+    value: bytes | None
 
 
 @dataclass(frozen=True, slots=True)

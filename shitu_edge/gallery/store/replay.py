@@ -11,9 +11,9 @@ import numpy as np
 from ...errors import GalleryError
 from ...system.text import printable
 from ..labels import label_fault
-from . import history
+from . import history, settings
 from .changes import Change
-from .records import GalleryItem, NewGalleryItem, Revision, item_of
+from .records import GalleryItem, NewGalleryItem, Revision, SettingChange, item_of
 from .schema import MOST_ITEMS, next_history_hash
 from .structure import bounded
 
@@ -36,12 +36,16 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """Steps after the revision `base` of this history hash, with the embeddings it lacks, as stored."""
+    """Steps after the revision `base` of this history hash, with the embeddings it lacks, as stored.
+
+    `settings` are the settings that the steps set and remove.
+    """
 
     base: int
     history_hash: str
     steps: tuple[Step, ...]
     vectors: dict[int, bytes]
+    settings: tuple[SettingChange, ...] = ()
 
 
 def record(connection: sqlite3.Connection, base: int, head: int) -> Replay:
@@ -59,7 +63,8 @@ def record(connection: sqlite3.Connection, base: int, head: int) -> Replay:
         for number in range(base + 1, head + 1)
     )
     vectors = dict(bounded(connection, _UNKNOWN_AT_BASE, (base, head, base, base)))
-    return Replay(base, str(history.history_hash(connection, base)), steps, vectors)
+    history_hash = str(history.history_hash(connection, base))
+    return Replay(base, history_hash, steps, vectors, settings.changes(connection, base, head))
 
 
 def leads_to(recorded: Replay) -> tuple[int, str]:
@@ -81,6 +86,7 @@ def repeat(connection: sqlite3.Connection, recorded: Replay, check: Callable[[Ne
         raise GalleryError(f"it has changed since revision {base}; take a new copy of the gallery")
     _check_labels(connection, recorded)
     _store_vectors(connection, recorded, check)
+    changed = _settings_by_revision(recorded)
     for step in recorded.steps:
         line = step.revision
         change = Change(connection, check)
@@ -91,11 +97,23 @@ def repeat(connection: sqlite3.Connection, recorded: Replay, check: Callable[[Ne
             if printable(item.source) != item.source:
                 raise GalleryError(f"item {item.id}: its source is not Unicode text")
             change.restore(item)
+        for name, value in changed.get(line.id, {}).items():
+            change.set(name, value)
         if change.finish(line.author, line.note, line.created_at).hex() != line.digest:
             raise GalleryError(f"revision {line.id}: checksum mismatch after it was applied")
     head, history_hash = leads_to(recorded)
     if history.history_hash(connection, head) != history_hash:
         raise GalleryError(f"revision {head}: log checksum mismatch after it was applied")
+
+
+def _settings_by_revision(recorded: Replay) -> dict[int, dict[str, bytes | None]]:
+    """Return the new values by revision and name; each must belong to a step."""
+    found: dict[int, dict[str, bytes | None]] = {step.revision.id: {} for step in recorded.steps}
+    for change in recorded.settings:
+        if change.revision not in found or change.name in found[change.revision]:
+            raise GalleryError(f"a setting of revision {change.revision} is there twice or belongs to no step")
+        found[change.revision][change.name] = change.value
+    return found
 
 
 def _check_labels(connection: sqlite3.Connection, recorded: Replay) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from ...errors import GalleryError, os_errors_as
 from ..index import Progress
+from . import settings
 from .changes import Change
 from .check import entry_fault, examine, named
 from .connection import FROZEN, connect, transaction
@@ -21,7 +22,7 @@ from .failures import WRONG_TYPE, mapped_errors
 from .held import file_id, holding
 from .image import open_image, read_image
 from .records import GalleryItem, Meta
-from .schema import MAGIC, MOST_DIM, MOST_ITEMS, PAGE_BYTES, ContentDigest
+from .schema import MAGIC, MOST_DIM, MOST_ITEMS, PAGE_BYTES, ContentDigest, setting_digest
 from .store import Store
 from .structure import LEAST_ROW_BYTES, allow_rows, bytes_held, has_tables
 
@@ -30,13 +31,14 @@ _COUNTERS = (24, 92)
 _PAGE_COUNT = 28
 _REPORT_EVERY = 1000
 _TABLES = ("entries", "embeddings", "revisions", "meta")
+_CURRENT_NAMES = "SELECT name FROM settings INDEXED BY settings_by_name WHERE replaced_in IS NULL ORDER BY name"
 _TABLE_LEAF, _INDEX_LEAF = 0x0D, 0x0A
 """First byte of a page with rows of a table, and of a table WITHOUT ROWID (file format, 1.6)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rescue:
-    """Result of a rescue: items kept, a line per known lost item, and whether the history was kept.
+    """Result of a rescue: items kept, a line per known lost item or setting, and whether the history was kept.
 
     `complete`: by its checksum, the kept content is all there was.
     """
@@ -67,7 +69,7 @@ def rescue(path: Path, target: Path, meta: Meta | None = None, progress: Progres
         found = _Found(remains, old, meta.dim)
         found.read(progress)
         log = _log(old)
-        if not found.rows and (found.lost or not log):
+        if not found.rows and not found.settings.rows and (found.lost or not log):
             raise GalleryError(f"{path}: nothing in it can be read")
         Store.create(target, meta, facts.get("id")).close()
         with closing(sqlite3.connect(target, isolation_level=None)) as new:
@@ -76,7 +78,8 @@ def rescue(path: Path, target: Path, meta: Meta | None = None, progress: Progres
             if not whole:
                 _write_current(found, old, new)
             _keep_counter(found, old, new)
-    return Rescue(len(found.current), tuple(found.lost), whole, whole or found.has_digest_of(log))
+    lost = (*found.lost, *found.settings.lost)
+    return Rescue(len(found.current), lost, whole, whole or found.has_digest_of(log))
 
 
 def _facts(connection: sqlite3.Connection) -> dict[str, str]:
@@ -120,7 +123,7 @@ class _Depth(IntEnum):
 
 
 class _Found:
-    """Rows of a damaged file: entries whose checksum matches, with their embeddings."""
+    """Rows of a damaged file: entries whose checksum matches, with their embeddings, and settings."""
 
     def __init__(self, remains: _Remains | None, connection: sqlite3.Connection, dim: int) -> None:
         self._remains = remains
@@ -129,6 +132,7 @@ class _Found:
         self.rows: list[_Row] = []
         self.lost: list[str] = []
         self.last_item = 0
+        self.settings = _Settings(connection)
 
     @property
     def current(self) -> dict[int, _Row]:
@@ -136,10 +140,10 @@ class _Found:
         return {row.item: row for row in self.rows if row.removed_in is None}
 
     def has_digest_of(self, log: list[tuple[Any, ...]]) -> bool:
-        """Return whether the current entries match the checksum in the log's last line."""
+        """Return whether the current entries and settings match the checksum in the log's last line."""
         content = ContentDigest()
-        for row in self.current.values():
-            content.add(row.digest)
+        for digest in [row.digest for row in self.current.values()] + self.settings.digests():
+            content.add(digest)
         return bool(log) and bytes(content) == log[-1][6]
 
     def counted(self) -> tuple[int, int]:
@@ -222,16 +226,56 @@ class _Row:
     vector: bytes
 
 
+class _Settings:
+    """Settings of a damaged file: rows whose checksum matches."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.rows: list[tuple[Any, ...]] = []
+        self.lost: list[str] = []
+        names = dict[str, str]()
+        for row in self._read(connection):
+            name, digest, _, replaced_in, value = row
+            fault = settings.fault(name, value, digest)
+            if fault is None:
+                self.rows.append(row)
+            elif replaced_in is None:
+                names.setdefault(settings.named(name), fault)
+        current = {settings.named(name) for name in self.current()}
+        self.lost = [f"{name}: {fault}" for name, fault in names.items() if name not in current]
+
+    def current(self) -> dict[str, bytes]:
+        """Return the current settings by name; the later of two."""
+        return {name: value for name, _, _, replaced_in, value in self.rows if replaced_in is None}
+
+    def digests(self) -> list[bytes]:
+        """Return the digests of the current settings."""
+        return [setting_digest(name, value) for name, value in self.current().items()]
+
+    def _read(self, connection: sqlite3.Connection) -> list[tuple[Any, ...]]:
+        """Return the table's rows by name and revision, and names that only its index has."""
+        if not has_tables(connection, "settings"):
+            return []
+        query = "SELECT name, digest, set_in, replaced_in, value FROM settings ORDER BY name {0}, set_in {0}"
+        rows = _read(connection, query.format("")) + _read(connection, query.format("DESC"))
+        rows = sorted(dict.fromkeys(rows), key=lambda row: (str(row[0]), str(row[2])))
+        names = {row[0] for row in rows if row[3] is None}
+        indexed = _read(connection, _CURRENT_NAMES)
+        return rows + [(name, None, None, None, None) for (name,) in indexed if name not in names]
+
+
 def _copy_all(found: _Found, old: sqlite3.Connection, new: sqlite3.Connection, facts: dict[str, str]) -> bool:
-    """Copy entries and log; return whether the result is a sound gallery."""
+    """Copy entries, settings and log; return whether the result is a sound gallery."""
     try:
         with transaction(new):
             vectors = {row.item: row.vector for row in found.rows}
             new.executemany("INSERT INTO embeddings VALUES (?, ?)", vectors.items())
             new.executemany(f"INSERT INTO revisions VALUES ({', '.join('?' * 8)})", _log(old))
             new.executemany("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?)", [astuple(row)[:6] for row in found.rows])
+            if found.settings.rows:
+                settings.make_table(new)
+                new.executemany("INSERT INTO settings VALUES (?, ?, ?, ?, ?)", found.settings.rows)
             new.execute("UPDATE meta SET value = ? WHERE key = 'history_from'", (facts.get("history_from"),))
-            if found.lost or list(examine(new, found._dim)):
+            if found.lost or found.settings.lost or list(examine(new, found._dim)):
                 raise _NotWholeError
     except (_NotWholeError, sqlite3.Error, *WRONG_TYPE):
         return False
@@ -239,7 +283,7 @@ def _copy_all(found: _Found, old: sqlite3.Connection, new: sqlite3.Connection, f
 
 
 def _write_current(found: _Found, old: sqlite3.Connection, new: sqlite3.Connection) -> None:
-    """Write the current entries as a new revision; of earlier ones only the log is kept."""
+    """Write the current entries and settings as a new revision; of earlier ones only the log is kept."""
     with transaction(new):
         known = {row[0]: row for row in _log(old) if isinstance(row[0], int)}
         last = max((number for number in known if 0 < number <= 2 * len(known)), default=0)
@@ -253,6 +297,8 @@ def _write_current(found: _Found, old: sqlite3.Connection, new: sqlite3.Connecti
         change = Change(new, lambda item: item)
         for item, row in found.current.items():
             change.restore(GalleryItem(item, row.label, row.source))
+        for name, value in found.settings.current().items():
+            change.set(name, value)
         change.finish("", f"repaired: {len(found.lost)} items lost", even_empty=True)
         new.execute("UPDATE meta SET value = ? WHERE key = 'history_from'", (str(change.revision),))
 
@@ -330,7 +376,7 @@ def _scratch_errors(path: Path) -> AbstractContextManager[None]:
 class _Remains:
     """A copy of a damaged file, prepared so that SQLite can read it.
 
-    In every gallery the tables begin at the same pages.
+    In every gallery the tables begin at the same pages: a new table moves other pages away.
     """
 
     def __init__(self, gallery: Path, path: Path) -> None:
@@ -338,21 +384,24 @@ class _Remains:
         self._path = path
 
     def opened(self) -> sqlite3.Connection:
-        """Open it, with the first page of an empty gallery if its own is unusable."""
-        for own_page in (True, False):
+        """Open it, with the first page of an empty gallery if its own is unusable: one with settings if it has any."""
+        for own_page, with_settings in ((True, False), (False, True), (False, False)):
             with suppress(sqlite3.Error, UnicodeDecodeError):
                 if not own_page:
                     with _scratch_errors(self._gallery):
-                        self._give_first_page()
+                        self._give_first_page(with_settings)
                 connection = connect(self._path)
-                if has_tables(connection, *_TABLES):
+                if has_tables(connection, *_TABLES) and (not with_settings or _Settings(connection).rows):
                     return connection
                 connection.close()
         raise GalleryError(f"{self._gallery}: cannot be repaired: its tables cannot be found")
 
-    def _give_first_page(self) -> None:
-        model = self._path.with_name("model")
+    def _give_first_page(self, with_settings: bool) -> None:
+        model = self._path.with_name(f"model-{with_settings:d}")
         Store.create(model, Meta("", "", 1)).close()
+        if with_settings:
+            with closing(sqlite3.connect(model, isolation_level=None)) as connection:
+                settings.make_table(connection)
         page = bytearray(model.read_bytes()[:PAGE_BYTES])
         pages = (self._path.stat().st_size // PAGE_BYTES).to_bytes(4, "big")
         page[_PAGE_COUNT : _PAGE_COUNT + 4] = pages

@@ -5,21 +5,28 @@
     embeddings   one unit row per item, never changed
     entries      an item's label and source, from one revision until another
     graph        the derived hnswlib index, by its SHA-256
+    settings     named values, from one revision until another (format 3)
 
 An item that is removed, renamed or restored keeps its id and embedding: only entries end and begin. So any past
 revision can be read, and an index over ids stays valid whatever happens to the labels.
+
+A file has format 2 until its first setting is stored. Then it gets the table of settings and format 3, so that versions
+that know no settings open all files without them.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 import struct
 
 APPLICATION_ID = 0x53544547
 """`STEG` in the SQLite header: shitu-edge gallery."""
 
 FORMAT = 2
+SETTINGS_FORMAT = 3
+"""Format of a file with the table of settings."""
 MAGIC = b"SQLite format 3\0"
 
 PAGE_BYTES = 16384
@@ -35,10 +42,18 @@ MOST_TEXT = 1 << 18
 """Bytes of a label, a source, an author or a note, as UTF-8."""
 MOST_BYTES = 1 << 20
 """Bytes of a row; no valid row has as many."""
+MOST_SETTINGS = 64
+MOST_NAME = 64
+MOST_VALUE = 768 << 10
+"""Bytes of a setting, which is one row."""
+SETTING_NAME = re.compile(f"[a-z0-9_/]{{1,{MOST_NAME}}}")
 
 DIGEST_BYTES = 32
 _MODULUS = 1 << 8 * DIGEST_BYTES
 _ENTRY = struct.Struct("<qqq")
+_SETTING = struct.Struct("<8sqq")
+_IS_SETTING = b"setting\xff"
+"""In the place of an entry's id, as which it would be negative: so the digest of a setting is not an entry's."""
 
 SCHEMA = f"""
 PRAGMA page_size = {PAGE_BYTES};
@@ -97,12 +112,40 @@ COMMIT;
 PRAGMA journal_mode = WAL;
 """
 
+SETTINGS = (
+    f"""CREATE TABLE settings (
+    name TEXT NOT NULL,
+    digest BLOB NOT NULL,
+    set_in INTEGER NOT NULL REFERENCES revisions (id),
+    replaced_in INTEGER REFERENCES revisions (id),
+    value BLOB NOT NULL,
+    PRIMARY KEY (name, set_in),
+    CHECK (typeof(name) = 'text' AND typeof(digest) = 'blob' AND typeof(value) = 'blob'),
+    CHECK (length(name) BETWEEN 1 AND {MOST_NAME} AND name NOT GLOB '*[^a-z0-9_/]*' AND length(value) <= {MOST_VALUE}),
+    CHECK (typeof(set_in) = 'integer'),
+    CHECK (replaced_in IS NULL OR (typeof(replaced_in) = 'integer' AND replaced_in > set_in))
+) WITHOUT ROWID""",
+    "CREATE UNIQUE INDEX settings_by_name ON settings (name) WHERE replaced_in IS NULL",
+    "CREATE INDEX settings_by_start ON settings (set_in)",
+    "CREATE INDEX settings_by_end ON settings (replaced_in) WHERE replaced_in IS NOT NULL",
+    f"PRAGMA user_version = {SETTINGS_FORMAT}",
+)
+"""Statements that give a file of format 2 the table of settings; the value is last, so that the rest is read without
+its pages."""
+
 
 def entry_digest(item: int, label: str, source: str, vector: bytes) -> bytes:
     """Return the SHA-256 of an entry: its item's id, label, source, and embedding as it is stored."""
     label_bytes, source_bytes = label.encode(), source.encode()
     head = _ENTRY.pack(item, len(label_bytes), len(source_bytes))
     return hashlib.sha256(head + label_bytes + source_bytes + vector).digest()
+
+
+def setting_digest(name: str, value: bytes) -> bytes:
+    """Return the SHA-256 of a setting: its name and value."""
+    name_bytes = name.encode()
+    head = _SETTING.pack(_IS_SETTING, len(name_bytes), len(value))
+    return hashlib.sha256(head + name_bytes + value).digest()
 
 
 def first_history_hash(gallery_id: str, extractor: str, fingerprint: str, dim: int) -> bytes:
@@ -124,7 +167,7 @@ def _chained(*facts: object) -> bytes:
 
 
 class ContentDigest:
-    """The checksum of a revision's content: the sum of its entries' SHA-256, in any order.
+    """The checksum of a revision's content: the sum of its entries' and settings' SHA-256, in any order.
 
     Sums modulo 2²⁵⁶ (Bellare and Micciancio 1997, "AdHash") are updated without reading what stays. They protect from
     damage and mix-ups, not from an adversary.
@@ -134,11 +177,11 @@ class ContentDigest:
         self._sum = int.from_bytes(digest, "little")
 
     def add(self, digest: bytes) -> None:
-        """Add an entry."""
+        """Add an entry or a setting."""
         self._sum = (self._sum + int.from_bytes(digest, "little")) % _MODULUS
 
     def remove(self, digest: bytes) -> None:
-        """Remove an entry."""
+        """Remove an entry or a setting."""
         self._sum = (self._sum - int.from_bytes(digest, "little")) % _MODULUS
 
     def __bytes__(self) -> bytes:

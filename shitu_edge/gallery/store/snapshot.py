@@ -17,7 +17,7 @@ import numpy as np
 from ...errors import DamagedError, GalleryError
 from ..index import Ids, Progress, Rows
 from ..labels import spellings
-from . import history, replay
+from . import history, replay, settings
 from .check import examine
 from .failures import odd_content
 from .given import text
@@ -125,6 +125,11 @@ class Snapshot:
         with suppress(sqlite3.Error):
             return int(self._connection.execute("SELECT count(*) FROM entries WHERE removed_in IS NULL").fetchone()[0])
         return 0
+
+    @_sound
+    def settings(self) -> dict[str, bytes]:
+        """Return the settings by name."""
+        return settings.present(self._connection)
 
     @_sound
     def log(self) -> list[Revision]:

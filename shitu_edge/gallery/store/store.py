@@ -29,7 +29,7 @@ from .held import FileId, changing, file_id, hold, holding, let_go
 from .image import Images, Version, mark_as_logged, version
 from .inherited import Connection
 from .records import GRAPH, ROUNDING, UNIT_TOLERANCE, IndexRecord, Meta, NewGalleryItem, index_record
-from .schema import APPLICATION_ID, FORMAT, LOG_BYTES, MOST_DIM, PAGE_BYTES, SCHEMA
+from .schema import APPLICATION_ID, FORMAT, LOG_BYTES, MOST_DIM, PAGE_BYTES, SCHEMA, SETTINGS_FORMAT
 from .snapshot import Snapshot
 from .structure import check_structure, log_bytes
 
@@ -352,8 +352,9 @@ def _identity(connection: sqlite3.Connection, path: Path) -> tuple[Meta, str]:
     if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
         raise GalleryError(f"{path}: is a SQLite file but not a gallery")
     found = connection.execute("PRAGMA user_version").fetchone()[0]
-    if found != FORMAT:
-        raise GalleryError(f"{path}: expected gallery format {FORMAT}, found {found}; build it again")
+    if found not in (FORMAT, SETTINGS_FORMAT):
+        remedy = "build it again" if found < FORMAT else "update shitu-edge"
+        raise GalleryError(f"{path}: expected gallery format {FORMAT} or {SETTINGS_FORMAT}, found {found}; {remedy}")
     check_structure(connection, path)
     facts = dict(connection.execute("SELECT key, value FROM meta LIMIT 9"))
     try:

@@ -14,20 +14,20 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from ...errors import DamagedError
 from .held import beside
-from .schema import MOST_BYTES, MOST_ITEMS, SCHEMA
+from .schema import FORMAT, MOST_BYTES, MOST_ITEMS, SCHEMA, SETTINGS, SETTINGS_FORMAT
 
 _STRUCTURE = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY name"
 _SHOWN = 60
 _READ_AT_ONCE = 100
 LEAST_ROW_BYTES = 32
-"""Least size of a queried row: entries and revisions hold a digest."""
+"""Least size of a queried row: entries, revisions and settings hold a digest."""
 
 _LIMITS = {
     "SQLITE_LIMIT_LENGTH": MOST_BYTES,
@@ -125,8 +125,9 @@ def _size(file: Path) -> int:
 
 
 def check_structure(connection: sqlite3.Connection, path: Path) -> None:
-    """Check that a file has exactly the tables and indexes of a gallery. Raises `DamagedError` if it does not."""
-    fault = next(_faults(connection), None)
+    """Check that a file has exactly the tables and indexes of its format. Raises `DamagedError` if it does not."""
+    with _one_state(connection):
+        fault = next(_faults(connection), None)
     if fault:
         raise DamagedError(path, fault)
 
@@ -137,7 +138,7 @@ def has_tables(connection: sqlite3.Connection, *names: str) -> bool:
     query = "SELECT count(*) FROM sqlite_master WHERE rootpage BETWEEN 2 AND ? AND name = ?"
     [pages] = connection.execute("PRAGMA page_count").fetchone()
     somewhere = all(connection.execute(query, (pages, name)).fetchone() == (1,) for name in names)
-    return somewhere and all(found.count(row) == 1 for row in _model() if row[1] in names)
+    return somewhere and all(found.count(row) == 1 for row in _model(SETTINGS_FORMAT) if row[1] in names)
 
 
 def allow_rows(connection: sqlite3.Connection, most: int) -> None:
@@ -197,22 +198,42 @@ def _length(column: tuple[Any, ...]) -> int:
 
 
 def _faults(connection: sqlite3.Connection) -> Iterator[str]:
-    found = connection.execute(_STRUCTURE).fetchall()
-    if found == _model():
+    [version] = connection.execute("PRAGMA user_version").fetchone()
+    if version not in (FORMAT, SETTINGS_FORMAT):
+        yield f"its format is {version}"
+        return
+    found, model = connection.execute(_STRUCTURE).fetchall(), _model(version)
+    if found == model:
         return
     names = [row[1] for row in found]
-    for row in _model():
+    for row in model:
         if row[1] not in names:
             yield f"the {row[0]} {row[1]} is missing"
         elif row not in found:
             yield f"the {row[0]} {row[1]} is not defined as in a gallery"
     for row in found:
-        if row not in _model() or found.count(row) > 1:
+        if row not in model or found.count(row) > 1:
             yield f"the {str(row[0])[:_SHOWN]} {str(row[1])[:_SHOWN]!r} does not belong to a gallery"
 
 
+@contextmanager
+def _one_state(connection: sqlite3.Connection) -> Iterator[None]:
+    """Read one state of the file, which another process may be giving its table of settings."""
+    if connection.in_transaction:
+        yield
+        return
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
 @cache
-def _model() -> list[tuple[str, str, str, str]]:
+def _model(version: int) -> list[tuple[str, str, str, str]]:
     with closing(sqlite3.connect(":memory:")) as model:
         model.executescript(SCHEMA)
+        for statement in SETTINGS if version == SETTINGS_FORMAT else ():
+            model.execute(statement)
         return model.execute(_STRUCTURE).fetchall()

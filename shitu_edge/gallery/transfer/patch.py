@@ -5,6 +5,7 @@
     length      of the head in bytes, 8 of them, little-endian
     head        JSON: the gallery, and what each revision removes and adds
     vectors     float32, little-endian: the embeddings that the base lacks, in the head's order of items
+    values      the new values of settings, in the head's order (only in patches of settings, `patch 2`)
 
 A patch repeats the revisions exactly, so the next patch fits the patched copy too. The digest protects from damage, not
 from forgery: accept patches only from a trusted source.
@@ -25,11 +26,14 @@ from ...schema import build
 from ...system.files import open_regular, parse_json
 from ...system.unfinished import replace, unfinished
 from ..gallery import Gallery
-from ..store import Replay, Step
+from ..store import Replay, SettingChange, Step
 from ..store.connection import is_gallery
 from ..store.replay import leads_to
+from ..store.schema import MOST_VALUE
 
 _MAGIC = b"shitu-edge gallery patch 1\n"
+_MAGIC_WITH_SETTINGS = b"shitu-edge gallery patch 2\n"
+"""Of patches with settings; others keep the earlier form, which earlier versions can apply."""
 _LENGTH = struct.Struct("<Q")
 _DIGEST_BYTES = hashlib.sha256().digest_size
 _AT_ONCE = 1 << 20
@@ -51,8 +55,17 @@ class PatchInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class _Setting:
+    """A setting's name in a revision, and the bytes of its new value; None if it was removed."""
+
+    revision: int
+    name: str
+    bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class _Head:
-    """A patch without its vectors."""
+    """A patch without its vectors and values."""
 
     gallery: str
     extractor: str
@@ -62,6 +75,18 @@ class _Head:
     lineage: str
     steps: tuple[Step, ...]
     items: tuple[int, ...]
+    settings: tuple[_Setting, ...] = ()
+
+    @property
+    def payload_bytes(self) -> int:
+        """Size of the vectors and values."""
+        return 4 * self.dim * len(self.items) + sum(setting.bytes or 0 for setting in self.settings)
+
+    def is_valid(self) -> bool:
+        """Return whether the sizes are such as a patch may have."""
+        sizes = [setting.bytes for setting in self.settings if setting.bytes is not None]
+        unique = len(set(self.items)) == len(self.items)
+        return bool(self.steps) and self.dim >= 1 and unique and all(0 <= size <= MOST_VALUE for size in sizes)
 
 
 def write_patch(gallery: Gallery, base: int, head: int, path: Path) -> PatchInfo:
@@ -74,7 +99,6 @@ def write_patch(gallery: Gallery, base: int, head: int, path: Path) -> PatchInfo
         raise GalleryError(f"{path}: is a gallery; give the patch another name")
     recorded = gallery.history.record(base, head)
     meta = gallery.meta
-    items = tuple(recorded.vectors)
     facts = _Head(
         gallery.history.id,
         meta.extractor,
@@ -83,20 +107,22 @@ def write_patch(gallery: Gallery, base: int, head: int, path: Path) -> PatchInfo
         base,
         recorded.history_hash,
         recorded.steps,
-        items,
+        tuple(recorded.vectors),
+        tuple(_Setting(change.revision, change.name, _size(change.value)) for change in recorded.settings),
     )
-    text = json.dumps(asdict(facts), ensure_ascii=False, separators=(",", ":")).encode()
-    size = len(_MAGIC) + _DIGEST_BYTES
-    if len(text) > _MAX_HEAD_BYTES or size + _LENGTH.size + len(text) + 4 * meta.dim * len(items) > _MAX_BYTES:
+    magic, text = _MAGIC_WITH_SETTINGS if facts.settings else _MAGIC, _head_bytes(facts)
+    values = [change.value for change in recorded.settings if change.value is not None]
+    size = len(magic) + _DIGEST_BYTES
+    if len(text) > _MAX_HEAD_BYTES or size + _LENGTH.size + len(text) + facts.payload_bytes > _MAX_BYTES:
         raise GalleryError(f"{path}: revisions {base} to {head} exceed the size of a patch; copy the gallery instead")
     with os_errors_as(GalleryError, path, "cannot be written"), unfinished(path) as partial:
         with partial.open("wb") as stream:
-            stream.write(_MAGIC + bytes(_DIGEST_BYTES))
+            stream.write(magic + bytes(_DIGEST_BYTES))
             digest = hashlib.sha256()
-            for piece in (_LENGTH.pack(len(text)), text, *recorded.vectors.values()):
+            for piece in (_LENGTH.pack(len(text)), text, *recorded.vectors.values(), *values):
                 digest.update(piece)
                 size += stream.write(piece)
-            stream.seek(len(_MAGIC))
+            stream.seek(len(magic))
             stream.write(digest.digest())
             stream.flush()
             os.fsync(stream.fileno())
@@ -115,7 +141,11 @@ def apply_patch(gallery: Gallery, path: Path) -> PatchInfo | None:
         facts, size = _read_head(stream, path)
         _require_fit(facts, gallery, path)
         vectors = {item: stream.read(4 * facts.dim) for item in facts.items}
-    recorded = Replay(facts.base, facts.lineage, facts.steps, vectors)
+        settings = tuple(
+            SettingChange(setting.revision, setting.name, None if setting.bytes is None else stream.read(setting.bytes))
+            for setting in facts.settings
+        )
+    recorded = Replay(facts.base, facts.lineage, facts.steps, vectors, settings)
     try:
         head, history_hash = leads_to(recorded)
         if gallery.history.hash(head) == history_hash:
@@ -131,7 +161,8 @@ def apply_patch(gallery: Gallery, path: Path) -> PatchInfo | None:
 def _read_head(stream: BufferedReader, path: Path) -> tuple[_Head, int]:
     """Check digest and sizes; return head and file size, with the stream at the vectors."""
     size = os.fstat(stream.fileno()).st_size
-    if stream.read(len(_MAGIC)) != _MAGIC:
+    magic = stream.read(len(_MAGIC))
+    if magic not in (_MAGIC, _MAGIC_WITH_SETTINGS):
         raise GalleryError(f"{path}: is not a gallery patch of this version")
     if size > _MAX_BYTES:
         raise GalleryError(f"{path}: is larger than {_MAX_BYTES >> 20} MiB; take a new copy of the gallery instead")
@@ -149,10 +180,21 @@ def _read_head(stream: BufferedReader, path: Path) -> tuple[_Head, int]:
         facts = build(_Head, parse_json(stream.read(length)))
     except ValueError as error:
         raise GalleryError(f"{path}: is damaged: {error}") from error
-    rows, items = size - stream.tell(), facts.items
-    if not facts.steps or facts.dim < 1 or rows != 4 * facts.dim * len(items) or len(set(items)) != len(items):
+    if not facts.is_valid() or size - stream.tell() != facts.payload_bytes or (facts.settings and magic == _MAGIC):
         raise GalleryError(f"{path}: is damaged: the sizes of its parts contradict each other")
     return facts, size
+
+
+def _head_bytes(facts: _Head) -> bytes:
+    """Return the head as JSON, without settings in the form that it had before them."""
+    record = asdict(facts)
+    if not facts.settings:
+        del record["settings"]
+    return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _size(value: bytes | None) -> int | None:
+    return None if value is None else len(value)
 
 
 def _require_fit(facts: _Head, gallery: Gallery, path: Path) -> None:
