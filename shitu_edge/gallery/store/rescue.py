@@ -22,7 +22,7 @@ from .failures import WRONG_TYPE, mapped_errors
 from .held import file_id, holding
 from .image import open_image, read_image
 from .records import GalleryItem, Meta
-from .schema import MAGIC, MOST_DIM, MOST_ITEMS, PAGE_BYTES, ContentDigest, setting_digest
+from .schema import MAGIC, MOST_DIM, MOST_ITEMS, MOST_SETTINGS, PAGE_BYTES, ContentDigest, setting_digest
 from .store import Store
 from .structure import LEAST_ROW_BYTES, allow_rows, bytes_held, has_tables
 
@@ -31,7 +31,11 @@ _COUNTERS = (24, 92)
 _PAGE_COUNT = 28
 _REPORT_EVERY = 1000
 _TABLES = ("entries", "embeddings", "revisions", "meta")
-_CURRENT_NAMES = "SELECT name FROM settings INDEXED BY settings_by_name WHERE replaced_in IS NULL ORDER BY name"
+_SET, _REPLACED = (
+    "SELECT name, set_in FROM settings INDEXED BY settings_by_start",
+    "SELECT name, set_in FROM settings INDEXED BY settings_by_end WHERE replaced_in IS NOT NULL",
+)
+"""Queries that need no page of the table itself."""
 _TABLE_LEAF, _INDEX_LEAF = 0x0D, 0x0A
 """First byte of a page with rows of a table, and of a table WITHOUT ROWID (file format, 1.6)."""
 
@@ -244,23 +248,25 @@ class _Settings:
         self.lost = [f"{name}: {fault}" for name, fault in names.items() if name not in current]
 
     def current(self) -> dict[str, bytes]:
-        """Return the current settings by name; the later of two."""
-        return {name: value for name, _, _, replaced_in, value in self.rows if replaced_in is None}
+        """Return the current settings by name, as many as a gallery may have; the later of two."""
+        found = {name: value for name, _, _, replaced_in, value in self.rows if replaced_in is None}
+        return dict([*found.items()][:MOST_SETTINGS])
 
     def digests(self) -> list[bytes]:
         """Return the digests of the current settings."""
         return [setting_digest(name, value) for name, value in self.current().items()]
 
     def _read(self, connection: sqlite3.Connection) -> list[tuple[Any, ...]]:
-        """Return the table's rows by name and revision, and names that only its index has."""
+        """Return the table's rows by name and revision, and names that only its indexes have."""
         if not has_tables(connection, "settings"):
             return []
         query = "SELECT name, digest, set_in, replaced_in, value FROM settings ORDER BY name {0}, set_in {0}"
         rows = _read(connection, query.format("")) + _read(connection, query.format("DESC"))
-        rows = sorted(dict.fromkeys(rows), key=lambda row: (str(row[0]), str(row[2])))
-        names = {row[0] for row in rows if row[3] is None}
-        indexed = _read(connection, _CURRENT_NAMES)
-        return rows + [(name, None, None, None, None) for (name,) in indexed if name not in names]
+        rows = sorted(dict.fromkeys(rows), key=lambda row: (str(row[0]), row[2] if isinstance(row[2], int) else 0))
+        known = {(row[0], row[2]) for row in rows} | {*_read(connection, _REPLACED)}
+        return rows + [
+            (name, None, None, None, None) for name, set_in in _read(connection, _SET) if (name, set_in) not in known
+        ]
 
 
 def _copy_all(found: _Found, old: sqlite3.Connection, new: sqlite3.Connection, facts: dict[str, str]) -> bool:
