@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         NewGalleryItem,
         Replay,
         Revision,
+        SettingChange,
         Step,
     )
     from .gallery.labels import NEGATIVE
@@ -124,6 +125,7 @@ __all__ = [
     "Recognizer",
     "Replay",
     "Revision",
+    "SettingChange",
     "ShituError",
     "Skipped",
     "Source",

@@ -6,7 +6,7 @@ from .index import GraphParameters
 from .indexing import GalleryIndex
 from .live.live import GRAPH_FROM
 from .protocol import GallerySearch
-from .store import Change, Diff, GalleryItem, Meta, NewGalleryItem, Replay, Revision, Step
+from .store import Change, Diff, GalleryItem, Meta, NewGalleryItem, Replay, Revision, SettingChange, Step
 
 __all__ = [
     "GRAPH_FROM",
@@ -23,5 +23,6 @@ __all__ = [
     "NewGalleryItem",
     "Replay",
     "Revision",
+    "SettingChange",
     "Step",
 ]

@@ -303,6 +303,24 @@ def test_info(shell: Shell, path: Path) -> None:
     assert printed == {name: str(value) for name, value in facts.items()}
 
 
+def test_diff_names_settings_that_changed(shell: Shell, path: Path) -> None:
+    with Gallery.open(path, background=False) as gallery:
+        with gallery.change() as change:
+            change.set("target", b"1")
+            change.set("look_alikes", b"[]")
+        gallery.remove([1])
+    line = "settings changed: look_alikes, target\n"
+    assert shell("diff", path, 2, 3) == Run(0, line, "")
+    assert shell("diff", path, 4, 2).out.splitlines()[1:] == [
+        *shell("diff", path, 4, 3).out.splitlines()[1:],
+        line[:-1],
+    ]
+    assert shell("diff", path, 3, 3) == Run(0, "no differences\n", "")
+    names = {"change": "settings", "names": ["look_alikes", "target"]}
+    assert _records(shell("diff", path, 2, 3, "--json")) == [names]
+    assert [line["change"] for line in _records(shell("diff", path, 2, "--json"))] == ["removed", "settings"]
+
+
 def test_search(shell: Shell, path: Path, images: Path, tiny_bundle: Path) -> None:
     photo = images / "Blue" / "1.png"
     run = shell("search", path, photo, "-k", 2, "--models", tiny_bundle)

@@ -32,6 +32,19 @@ def make(path: Path) -> Path:
     return path
 
 
+def make_with_settings(path: Path) -> Path:
+    """Make the same with settings: set in revision 7, and one of them replaced and one removed in 8."""
+    with Gallery.open(make(path), background=False) as gallery:
+        with gallery.change() as change:
+            change.set("target", b"0.9")
+            change.set("look_alikes", b"[]")
+            change.set("queries/0", bytes(range(256)) * 200)
+        with gallery.change(author="bob") as change:
+            change.set("target", b"0.95")
+            change.set("look_alikes", None)
+    return path
+
+
 def content(path: Path) -> Content:
     """Return the current items of a gallery."""
     with Gallery.open(path, background=False) as gallery:
@@ -48,7 +61,7 @@ def all_that_counts(path: Path) -> Any:
     with Gallery.open(path, background=False) as gallery:
         past = [gallery.history.diff(revision, gallery.revision) for revision in range(1, gallery.revision + 1)]
         found = gallery.search(unit_rows(2, seed=5), 20)
-        facts = (gallery.history.id, gallery.meta, gallery.history.log(), past, found)
+        facts = (gallery.history.id, gallery.meta, gallery.history.log(), past, found, gallery.settings())
     return facts, content(path)
 
 
@@ -158,6 +171,43 @@ PAST_IS_WHOLE = (
     *("embedding of nothing far off", "count of ids far off", "count of ids too low", "count of ids of text"),
     *("no count of ids", "no index", "no index of items", "no graph table", "view of a graph"),
 )
+
+
+_TARGET = "WHERE name = 'target' AND replaced_in IS NULL"
+SETTING_DAMAGES = {
+    "value": _one(f"UPDATE settings SET value = x'00' {_TARGET}", "setting target: .*altered"),
+    "value of text": _one(f"UPDATE settings SET value = 'abc' {_TARGET}", "setting target: |CHECK"),
+    "large value": _one(f"UPDATE settings SET value = zeroblob(900000) {_TARGET}", "setting target: |CHECK"),
+    "digest": _one(f"UPDATE settings SET digest = zeroblob(32) {_TARGET}", "setting target: .*altered"),
+    "digest as text": _one(f"UPDATE settings SET digest = 'a' {_TARGET}", "setting target: |CHECK"),
+    "another name": _one(f"UPDATE settings SET name = 'other' {_TARGET}", "setting other: .*altered"),
+    "odd name": _one(f"UPDATE settings SET name = '\x1b[31m' {_TARGET}", "invalid|CHECK"),
+    "name of bytes": _one(f"UPDATE settings SET name = x'ff' {_TARGET}", "invalid|CHECK"),
+    "replaced value": _one("UPDATE settings SET value = x'00' WHERE replaced_in = 8", "setting target: .*altered"),
+    "missing": _one(f"DELETE FROM settings {_TARGET}", "revision 8: checksum"),
+    "missing at first": _one("DELETE FROM settings WHERE name = 'queries/0'", "revision 7: checksum"),
+    "set later": _one("UPDATE settings SET set_in = 8 WHERE name = 'queries/0'", "revision 7: checksum"),
+    "set in what is to come": _one("UPDATE settings SET set_in = 99 WHERE name = 'queries/0'", "revision 99|settings"),
+    "set in text": _one("UPDATE settings SET set_in = 'abc' WHERE name = 'queries/0'"),
+    "there again": _one("UPDATE settings SET replaced_in = NULL WHERE name = 'look_alikes'", "revision 8: checksum"),
+    "removed by nobody": _one("UPDATE settings SET replaced_in = 8 WHERE name = 'queries/0'", "revision 8: checksum"),
+    "replaced in text": _one("UPDATE settings SET replaced_in = 'abc' WHERE name = 'look_alikes'"),
+    "replaced too late": _one(
+        "UPDATE settings SET replaced_in = 99 WHERE name = 'target' AND set_in = 7", "target: has two values in revis"
+    ),
+    "two values": Damage(
+        (
+            "DROP INDEX settings_by_name",
+            f"INSERT INTO settings SELECT name, digest, 6, NULL, value FROM settings {_TARGET}",
+        ),
+        "settings_by_name",
+    ),
+    "no table": _one("DROP TABLE settings", "the table settings is missing"),
+    "no index": _one("DROP INDEX settings_by_end", "the index settings_by_end is missing"),
+    "no index of names": _one("DROP INDEX settings_by_name", "the index settings_by_name is missing"),
+    "format without settings": _one("PRAGMA user_version = 2", "'settings' does not belong to a gallery"),
+}
+"""Damages of what `make_with_settings` makes."""
 
 
 def places(path: Path, count: int, seed: int) -> Iterator[tuple[int, int]]:

@@ -124,6 +124,19 @@ NUMBERS = {
 }
 
 
+SETTINGS = {
+    "value beyond a row": "UPDATE settings SET value = zeroblob(3000000)",
+    "name beyond a row": "UPDATE settings SET name = printf('%.*c', 3000000, 'x') WHERE name = 'queries/0'",
+    "name with controls": "UPDATE settings SET name = char(27, 91, 51, 49, 109, 10, 0x202e) WHERE name = 'queries/0'",
+    "numbers for all": "UPDATE OR IGNORE settings SET name = 7, digest = 7, value = 7",
+    "revision of 2^62": "UPDATE OR IGNORE settings SET set_in = 1 << 62",
+    "ended in 2^63": "UPDATE settings SET replaced_in = (1 << 63) - 1",
+    "65 settings": "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c LIMIT 65) INSERT INTO settings "
+    "SELECT 'queries/' || (x + 1), digest, set_in, NULL, value FROM c, settings WHERE name = 'queries/0'",
+}
+"""Statements that forge settings."""
+
+
 def forge(path: Path, *statements: str) -> None:
     """Alter a closed gallery as only a forger does."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
@@ -198,6 +211,7 @@ def _read(path: Path) -> None:
     with Gallery.open(path, background=False) as gallery:
         gallery.history.diff(1, gallery.revision)
         gallery.history.record(max(1, gallery.revision - 2), gallery.revision)
+        gallery.settings()
 
 
 def _changed(path: Path) -> None:
@@ -206,6 +220,9 @@ def _changed(path: Path) -> None:
         change.find(source="5.jpg")
         change.add(NewGalleryItem("tea", "", unit_rows(1, seed=3)[0]))
         change.remove([4])
+        change.set("queries/1", b"1")
+        change.settings()
+        change.roll_back(change.revision - 1)
         raise GalleryError("that will do")
 
 
@@ -216,7 +233,12 @@ def _verified(path: Path) -> list[str]:
 def _repaired(path: Path) -> list[Any]:
     done = repair(path)
     left = [f"after its repair: {fault}" for fault in verify(path).faults]
-    return [left, done.rescue.kept, _plain(content(path))]
+    return [left, done.rescue.kept, _plain(content(path)), _settings(path)]
+
+
+def _settings(path: Path) -> list[list[str]]:
+    with Gallery.open(path, background=False) as gallery:
+        return [[name, value.hex()] for name, value in gallery.settings().items()]
 
 
 def _plain(found: Content) -> list[list[Any]]:
@@ -229,6 +251,7 @@ ACTIONS: dict[str, Any] = {
     "change": _changed,
     "verify": _verified,
     "content": lambda path: _plain(content(path)),
+    "settings": _settings,
     "repair": _repaired,
 }
 
@@ -245,7 +268,9 @@ def mutate(path: Path, chance: random.Random) -> None:
             elif kind == "number":
                 forge(path, chance.choice(list(NUMBERS.values())))
             elif kind == "round":
-                lead_round(path, chance.choice(_TREES), chance.randint(1, 9), chance.choice([1, 2, 20, 90]))
+                lead_round(
+                    path, chance.choice(_TREES + SETTINGS_TREES), chance.randint(1, 9), chance.choice([1, 2, 20, 90])
+                )
             elif kind == "schema":
                 forge(path, "PRAGMA writable_schema = ON", _altered_schema(chance))
             elif kind == "value":
@@ -260,12 +285,14 @@ _TREES = (
     *("meta", "revisions", "embeddings", "entries", "graph", "sqlite_sequence", "entries_by_item"),
     *("entries_by_label", "entries_by_source", "entries_by_addition", "entries_by_removal"),
 )
+SETTINGS_TREES = ("settings", "settings_by_name", "settings_by_start", "settings_by_end")
 _COLUMNS = {
     "meta": ("key", "value"),
     "revisions": ("id", "created_at", "author", "note", "added", "removed", "digest", "lineage"),
     "embeddings": ("id", "vector"),
     "entries": ("item", "label", "source", "digest", "added_in", "removed_in"),
     "sqlite_sequence": ("name", "seq"),
+    "settings": ("name", "digest", "set_in", "replaced_in", "value"),
 }
 _VALUES = (
     *("NULL", "0", "-1", "1", "7", "1.5", "9e999", "'x'", "x'00'", "''", "9223372036854775807", "-9223372036854775808"),
@@ -282,7 +309,7 @@ _VALUES = (
 
 
 def _altered_schema(chance: random.Random) -> str:
-    name = chance.choice(_TREES)
+    name = chance.choice(_TREES + SETTINGS_TREES)
     change = chance.choice(
         [
             "sql = replace(sql, 'TEXT', 'BLOB')",

@@ -28,6 +28,8 @@ Operation = list[Any]
 Facts = tuple[str, str, int]
 """A label, a source, and the seed of the row."""
 Content = dict[int, Facts]
+Settings = dict[str, int]
+"""The seeds of the values, by name."""
 
 SMALL_GRAPH = GraphParameters(m=8, ef_construction=60, ef=60)
 _FEW, _MANY = 25, 160
@@ -42,9 +44,14 @@ _WEIGHTS = {
     "reindex": 2,
     "extend": 2,
     "patch": 2,
+    "set": 2,
 }
 KINDS = tuple(_WEIGHTS)
+CHANGES = ("add", "remove", "rename", "replace", "change", "rollback", "set")
+"""Kinds of what can be in a patch."""
+_NAMES = ("target", "look_alikes", "queries/0", "queries/1")
 _ENTRY = struct.Struct("<qqq")
+_SETTING = struct.Struct("<8sqq")
 
 
 @lru_cache(maxsize=100_000)
@@ -62,27 +69,47 @@ def _digest(item: int, facts: Facts) -> int:
     return int.from_bytes(hashlib.sha256(head + f"{label}{source}".encode() + row(seed).tobytes()).digest(), "little")
 
 
-def content_digest(content: Content) -> str:
+def value(seed: int) -> bytes:
+    """Return the value of a seed: from none to many pages."""
+    return random.Random(seed).randbytes(seed * 10)
+
+
+@lru_cache(maxsize=100_000)
+def _setting_digest(name: str, seed: int) -> int:
+    """What `schema.setting_digest` says of itself, once more."""
+    head = _SETTING.pack(b"setting\xff", len(name), len(value(seed)))
+    return int.from_bytes(hashlib.sha256(head + name.encode() + value(seed)).digest(), "little")
+
+
+def content_digest(content: Content, settings: Settings | None = None) -> str:
     """Return the digest of a content, in hexadecimal."""
-    total = sum(_digest(item, facts) for item, facts in content.items()) % (1 << 256)
+    digests = [_digest(item, facts) for item, facts in content.items()]
+    digests += [_setting_digest(name, seed) for name, seed in (settings or {}).items()]
+    total = sum(digests) % (1 << 256)
     return total.to_bytes(32, "little").hex()
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """What a gallery must hold: the newest revision, the contents of those that can be returned to, and the next id."""
+    """What a gallery must hold: the newest revision, the next id, and what those hold that can be returned to."""
 
     revision: int
     contents: dict[int, Content]
     next_id: int
+    settings: dict[int, Settings]
 
     @classmethod
     def empty(cls) -> Model:
-        return cls(1, {1: {}}, 1)
+        return cls(1, {1: {}}, 1, {1: {}})
 
     @property
     def content(self) -> Content:
         return self.contents[self.revision]
+
+    def digest(self, revision: int | None = None) -> str:
+        """Return the digest of a revision, by default of the newest."""
+        number = self.revision if revision is None else revision
+        return content_digest(self.contents[number], self.settings[number])
 
     def after(self, operation: Operation) -> Model:
         """Return what an operation makes of this."""
@@ -91,24 +118,35 @@ class Model:
             return self
         if kind == "prune":
             horizon = max(self.revision - values[0], min(self.contents))
-            return Model(self.revision, {n: held for n, held in self.contents.items() if n >= horizon}, self.next_id)
+            contents = {n: held for n, held in self.contents.items() if n >= horizon}
+            return Model(self.revision, contents, self.next_id, {n: self.settings[n] for n in contents})
         if kind == "patch":
             model = self
             for step in values[0]:
                 model = model.after(step)
             new = [n for n in model.contents if n > self.revision]
             seen = max((item for n in new for item in model.contents[n]), default=0)  # what a change took back is not
-            return Model(model.revision, model.contents, max(self.next_id, seen + 1))
+            return Model(model.revision, model.contents, max(self.next_id, seen + 1), model.settings)
         content, next_id, changed = self._changed(kind, values)
-        if not changed:
-            return Model(self.revision, self.contents, next_id)
-        return Model(self.revision + 1, {**self.contents, self.revision + 1: content}, next_id)
+        settings = self._set(kind, values)
+        if not changed and settings == self.settings[self.revision]:
+            return Model(self.revision, self.contents, next_id, self.settings)
+        number = self.revision + 1
+        return Model(number, {**self.contents, number: content}, next_id, {**self.settings, number: settings})
+
+    def _set(self, kind: str, values: list[Any]) -> Settings:
+        if kind == "rollback":
+            return self.settings[values[0]]
+        given = values[0] if kind == "set" else {}
+        return {name: seed for name, seed in (self.settings[self.revision] | given).items() if seed is not None}
 
     def _changed(self, kind: str, values: list[Any]) -> tuple[Content, int, bool]:
         content, next_id = dict(self.content), self.next_id
         if kind == "rollback":
             content = dict(self.contents[values[0]])
             return content, next_id, content != self.content
+        if kind == "set":
+            return content, next_id, False
         new: Iterable[Any] = ()
         if kind == "add":
             (new,) = values
@@ -169,12 +207,14 @@ def choose(chance: random.Random, model: Model, kinds: tuple[str, ...] = KINDS) 
     if kind == "prune":
         return [kind, chance.randint(0, 12)]
     if kind == "patch":
-        changes = ("add", "remove", "rename", "replace", "change", "rollback")
         steps: list[Operation] = [["add", _new(chance, 3)]]
         for _ in range(3):
             model = model.after(steps[-1])
-            steps.append(choose(chance, model, changes))
+            steps.append(choose(chance, model, CHANGES))
         return [kind, steps]
+    if kind == "set":
+        names = chance.sample(_NAMES, chance.randint(1, 3))
+        return [kind, {name: chance.choice([None, chance.randrange(2000)]) for name in names}]
     return [kind]
 
 
@@ -200,6 +240,8 @@ def do(gallery: Gallery, operation: Operation) -> None:
         gallery.history.rollback(values[0])
     elif kind == "prune":
         gallery.history.prune(values[0])
+    elif kind == "set":
+        _set(gallery, values[0])
     elif kind == "patch":
         apply_patch(gallery, written_patch(gallery, values[0], gallery.path.with_name("twin")))
     else:
@@ -226,6 +268,19 @@ def _change(gallery: Gallery, new: list[Facts], gone: list[int], renamed: list[i
         change.remove(gone)
         added = [change.add(item) for item in _items(new)]
         change.remove(added[-1:])
+
+
+def _set(gallery: Gallery, settings: dict[str, int | None]) -> None:
+    with gallery.change() as change:
+        for name, seed in settings.items():
+            change.set(name, b"for a moment")
+            change.set(name, None if seed is None else value(seed))
+
+
+def check_model(gallery: Gallery, model: Model) -> None:
+    """Check that a gallery holds the newest content and settings of a model; see `check_content`."""
+    check_content(gallery, model.content)
+    assert gallery.settings() == {name: value(seed) for name, seed in model.settings[model.revision].items()}
 
 
 def _items(new: Iterable[Facts]) -> list[NewGalleryItem]:

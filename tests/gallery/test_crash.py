@@ -21,10 +21,10 @@ from pathlib import Path
 import pytest
 
 from shitu_edge.gallery import Gallery
-from shitu_edge.gallery.store.schema import ContentDigest, entry_digest
+from shitu_edge.gallery.store.schema import ContentDigest, entry_digest, setting_digest
 from shitu_edge.system.digest import file_sha256
 
-from .operations import KINDS, SMALL_GRAPH, Model, Operation, check_content, content_digest, do, plan
+from .operations import KINDS, SMALL_GRAPH, Model, Operation, check_model, do, plan
 from .rows import DIM, create, new_items, unit_rows
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="forks and kills")
@@ -160,11 +160,18 @@ def _check_file(path: Path, model: Model) -> None:
         orphans = "SELECT count(*) FROM embeddings WHERE id NOT IN (SELECT item FROM entries)"
         assert connection.execute(orphans).fetchone() == (0,)
         graphs = connection.execute("SELECT sha256 FROM graph").fetchall()
+        settings = []
+        if connection.execute("PRAGMA user_version").fetchone() == (3,):
+            query = "SELECT name, value, digest FROM settings WHERE replaced_in IS NULL"
+            settings = connection.execute(query).fetchall()
     content = ContentDigest()
+    for name, value, digest in settings:
+        assert digest == setting_digest(name, value)
+        content.add(digest)
     for item, label, source, vector, digest in entries:
         assert digest == entry_digest(item, label, source, vector)
         content.add(digest)
-    assert bytes(content).hex() == content_digest(model.content)
+    assert bytes(content).hex() == model.digest()
     assert len(graphs) <= 1
     for (sha256,) in graphs:
         assert file_sha256(path.with_name(f"{path.name}.{sha256[:16]}.hnsw")) == sha256
@@ -178,24 +185,22 @@ def _check(path: Path, candidates: list[Model]) -> Model:
             oldest = int(connection.execute("SELECT value FROM meta WHERE key = 'history_from'").fetchone()[0])
             recorded = connection.execute("SELECT count(*) FROM graph").fetchone()[0]
         facts = log[0].id, oldest, log[0].digest
-        fitting = [
-            model
-            for model in candidates
-            if facts == (model.revision, min(model.contents), content_digest(model.content))
-        ]
+        fitting = [model for model in candidates if facts == (model.revision, min(model.contents), model.digest())]
         assert fitting, f"{facts} is neither before nor after the operation in flight"
         model = fitting[-1]
         assert [line.id for line in log] == list(range(model.revision, 0, -1))
         for line in log:
             if line.id in model.contents:
-                assert line.digest == content_digest(model.contents[line.id])
-        check_content(gallery, model.content)
+                assert line.digest == model.digest(line.id)
+        check_model(gallery, model)
         assert (gallery.info().search == "graph") == bool(recorded)
         base = random.Random(model.revision).choice(sorted(model.contents))
         before, now = set(model.contents[base].items()), set(model.content.items())
         diff = gallery.history.diff(base, model.revision)
         assert {(e.id, e.label, e.source) for e in diff.removed} == {(i, *f[:2]) for i, f in before - now}
         assert {(e.id, e.label, e.source) for e in diff.added} == {(i, *f[:2]) for i, f in now - before}
+        differing = {*model.settings[base].items()} ^ {*model.settings[model.revision].items()}
+        assert diff.settings == tuple(sorted({name for name, _ in differing}))
     _check_file(path, model)
     return model
 

@@ -26,7 +26,7 @@ from shitu_edge.gallery.care.verify import verify
 from shitu_edge.gallery.store.failures import mapped
 from shitu_edge.gallery.transfer.patch import apply_patch, write_patch
 
-from .operations import KINDS, SMALL_GRAPH, Model, Operation, check_content, choose, content_digest, do, written_patch
+from .operations import KINDS, SMALL_GRAPH, Model, Operation, check_model, choose, do, written_patch
 from .rows import DIM, create, new_items, unit_rows
 
 _ROUNDS = 250
@@ -147,7 +147,7 @@ def _strays(path: Path) -> list[str]:
 
 def _facts(model: Model) -> tuple[int, int, str, set[tuple[int, str, str]]]:
     content = {(item, *facts[:2]) for item, facts in model.content.items()}
-    return model.revision, min(model.contents), content_digest(model.content), content
+    return model.revision, min(model.contents), model.digest(), content
 
 
 def _go(
@@ -202,14 +202,14 @@ def _go(
             assert worker.told("close") is None
             relax()
             with Gallery.open(path, background=False) as gallery:
-                check_content(gallery, model.content)
+                check_model(gallery, model)
             assert worker.told("open", str(path)) is None
     relax()
     assert worker.told("close") is None
     with Gallery.open(path, background=False) as gallery:
-        check_content(gallery, model.content)
+        check_model(gallery, model)
         gallery.index.rebuild(SMALL_GRAPH)
-        check_content(gallery, model.content)
+        check_model(gallery, model)
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     left = [file.name for file in path.parent.iterdir() if file.name.startswith(path.name)]

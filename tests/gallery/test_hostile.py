@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from . import hostile
-from .damage import ITEMS, content, make
+from .damage import ITEMS, content, make, make_with_settings
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="limits of memory are POSIX")
 
@@ -84,7 +84,7 @@ def _is_unsound(said: Said) -> bool:
 
 def _repaired(said: Said) -> list[list[Any]]:
     """What a repair kept, in a gallery that is sound then."""
-    left, kept, found = said["repair"]
+    left, kept, found, _ = said["repair"]
     assert left == []
     assert kept == len(found)
     return list(found)
@@ -168,6 +168,36 @@ def test_pages_that_lead_in_circles(path: Path, intact: list[list[Any]], watched
     assert len(found) == len(ITEMS)
 
 
+@pytest.mark.parametrize("tree", hostile.SETTINGS_TREES)
+def test_pages_of_settings_that_lead_in_circles(
+    tmp_path: Path, intact: list[list[Any]], watched: Watched, tree: str
+) -> None:
+    path = make_with_settings(tmp_path / "settings")
+    before = hostile._settings(path)
+    hostile.lead_round(path, tree)
+    said = watched.says(path)
+    assert _is_unsound(said)
+    assert _repaired(said) == intact
+    assert all(setting in before for setting in said["repair"][3])
+
+
+@pytest.mark.parametrize("name", hostile.SETTINGS)
+def test_forged_settings(tmp_path: Path, intact: list[list[Any]], watched: Watched, name: str) -> None:
+    path = make_with_settings(tmp_path / "settings")
+    before = hostile._settings(path)
+    hostile.forge(path, hostile.SETTINGS[name])
+    said = watched.says(path)
+    assert _is_unsound(said)
+    assert _repaired(said) == intact
+    assert all(setting in before for setting in said["repair"][3])
+
+
+@pytest.mark.parametrize("statement", ["PRAGMA user_version = 3", "CREATE TABLE settings (name)"])
+def test_a_format_that_the_tables_are_not_of(path: Path, watched: Watched, statement: str) -> None:
+    hostile.forge(path, statement)
+    assert _is_refused(watched.says(path))
+
+
 @pytest.mark.shared_data
 @pytest.mark.parametrize("name", ["trigger_slow", "view_entries_infinite", "rev_2p63"])
 def test_forged_files_that_came_with_the_attack(tmp_path: Path, shared: Path, watched: Watched, name: str) -> None:
@@ -187,21 +217,24 @@ def _ever_held(path: Path) -> list[list[Any]]:
 
 def test_forged_at_random(tmp_path: Path, watched: Watched, capsys: pytest.CaptureFixture[str]) -> None:
     """Never a hang, an end, or another error; and what is called sound holds what it held."""
-    original, path = make(tmp_path / "original"), tmp_path / "shop"
-    before, sound = hostile._plain(content(original)), 0
-    ever = _ever_held(original)
+    originals, path = (make(tmp_path / "original"), make_with_settings(tmp_path / "settings")), tmp_path / "shop"
+    before, sound = hostile._plain(content(originals[0])), 0
+    ever, settings = _ever_held(originals[0]), [hostile._settings(original) for original in originals]
+    ever_set = [*settings[1], ["target", b"0.9".hex()], ["look_alikes", b"[]".hex()]]
     for number in range(_ROUNDS):
         for file in tmp_path.glob("shop*"):
             file.unlink()
-        shutil.copyfile(original, path)
+        shutil.copyfile(originals[number % 2], path)
         hostile.mutate(path, random.Random(number))
         said = watched.says(path)
         if not _is_unsound(said):
             sound += 1
             assert said["content"] == before, number
+            assert said["settings"] == settings[number % 2], number
         if isinstance(said["repair"], list):
             # An item whose removal was forged away comes back: its row is intact, and the log no longer is.
             assert all(item in ever for item in _repaired(said)), number
+            assert all(setting in ever_set for setting in said["repair"][3]), number
     with capsys.disabled():
         print(
             f"\n{_ROUNDS} forged galleries, {sound} of them sound; longest command {watched.longest_s:.2f} s of CPU, "

@@ -35,7 +35,7 @@ COMPLETE = GraphParameters(m=128, ef_construction=200, ef=5)
 MOST = 90
 WRONG = "\udcff"
 
-DOINGS = ("add", "remove", "remove new", "relabel", "relabel new", "roll back", "be refused")
+DOINGS = ("add", "remove", "remove new", "relabel", "relabel new", "set", "roll back", "be refused")
 
 Content = dict[int, GalleryItem]
 Pick = st.integers(0, 10**6)
@@ -71,6 +71,9 @@ LABELS = st.sampled_from(
 ).filter(lambda label: unicodedata.category(label[0])[0] in "LNPS")
 SOURCES = st.sampled_from(["", "a.jpg", "b.jpg", "牛/奶.jpg", "%", "a\0.jpg"])
 ITEMS = st.builds(NewGalleryItem, LABELS, SOURCES, st.sampled_from(list(STORED)))
+NAMES = st.sampled_from(["target", "look_alikes", "queries/0"])
+VALUES = (None, b"", b"1", b"2", bytes(30_000))
+SETTINGS = st.dictionaries(NAMES, st.sampled_from(range(len(VALUES))), max_size=3)
 BAD_ITEMS = st.sampled_from(
     [
         NewGalleryItem(" ", "", STORED[0]),
@@ -92,6 +95,7 @@ class Model:
     """What a gallery should hold: the content of every revision, and what became of every entry."""
 
     contents: list[Content] = field(default_factory=lambda: [{}])
+    settings: list[dict[str, bytes]] = field(default_factory=lambda: [{}])
     counts: list[tuple[int, int]] = field(default_factory=lambda: [(0, 0)])
     notes: list[tuple[str, str]] = field(default_factory=lambda: [("", "created")])
     ended: list[tuple[int, int]] = field(default_factory=list)
@@ -133,6 +137,7 @@ class Draft:
     def __init__(self, model: Model) -> None:
         self.model = model
         self.content = dict(model.now)
+        self.settings = dict(model.settings[-1])
         self.rows: dict[int, Rows] = {}
         self.last_id = model.last_id
         self.begun: set[int] = set()
@@ -169,12 +174,19 @@ class Draft:
             self.remove(number)
         for number in wanted.keys() - self.content.keys():
             self.enter(wanted[number])
+        self.settings = dict(self.model.settings[revision - 1])
+
+    def set(self, name: str, value: bytes | None) -> None:
+        self.settings.pop(name, None)
+        if value is not None:
+            self.settings[name] = value
 
     def commit(self, author: str = "", note: str = "") -> None:
         model = self.model
         model.last_id = self.last_id
-        if self.begun or self.ended:
+        if self.begun or self.ended or self.settings != model.settings[-1]:
             model.contents.append(self.content)
+            model.settings.append(self.settings)
             model.counts.append((len(self.begun), len(self.ended)))
             model.notes.append((author, note))
             model.ended += [(number, model.revision) for number in self.ended]
@@ -192,7 +204,7 @@ class Machine(RuleBasedStateMachine):
         self.asleep: int | None = None
         self.model = Model()
         self.steps = 0
-        self.digests: dict[str, Content] = {}
+        self.digests: dict[str, tuple[Content, dict[str, bytes]]] = {}
 
     def teardown(self) -> None:
         for gallery in self.openings:
@@ -304,6 +316,15 @@ class Machine(RuleBasedStateMachine):
         assert self._by(opening).replace(label, items, note="new shape") == expected
         draft.commit("", "new shape")
 
+    @rule(opening=st.booleans(), settings=SETTINGS)
+    def set(self, opening: bool, settings: dict[str, int]) -> None:
+        draft = Draft(self.model)
+        with self._by(opening).change(author="me") as change:
+            for name, number in settings.items():
+                change.set(name, VALUES[number])
+                draft.set(name, VALUES[number])
+        draft.commit("me")
+
     @rule(
         opening=st.booleans(),
         doings=st.lists(st.tuples(st.sampled_from(DOINGS), Pick, ITEMS), max_size=8),
@@ -317,6 +338,7 @@ class Machine(RuleBasedStateMachine):
             for what, pick, item in doings:
                 self._do(what, change, draft, pick, item)
             assert change.find() == sorted(draft.content)
+            assert change.settings() == draft.settings
             self._check_search(self.openings[self.steps % 2], 3)
             if aborted:
                 raise ZeroDivisionError
@@ -337,6 +359,10 @@ class Machine(RuleBasedStateMachine):
             assert change.relabel(chosen, item.label) == draft.relabel(chosen, item.label)
         elif what == "relabel new":
             assert change.relabel(new, item.label) == draft.relabel(new, item.label)
+        elif what == "set":
+            name, value = ["target", "look_alikes"][pick % 2], [None, b"1", b"2"][pick % 3]
+            change.set(name, value)
+            draft.set(name, value)
         elif what == "roll back":
             revision = self._known_revision(pick)
             change.roll_back(revision)
@@ -346,6 +372,8 @@ class Machine(RuleBasedStateMachine):
                 change.remove([*chosen, draft.last_id + 1])
             with pytest.raises(GalleryError, match="empty"):
                 change.relabel(chosen, " ")
+            with pytest.raises(GalleryError, match="expected a setting's name"):
+                change.set("Target", b"")
 
     @rule(opening=st.booleans(), pick=Pick)
     def roll_back(self, opening: bool, pick: int) -> None:
@@ -470,6 +498,7 @@ class Machine(RuleBasedStateMachine):
         model = self.model
         assert (gallery.revision, len(gallery)) == (model.revision, len(model.now))
         assert gallery.items() == [model.now[number] for number in sorted(model.now)]
+        assert [*gallery.settings().items()] == sorted(model.settings[-1].items())
         assert gallery.label_counts() == Counter(entry.label for entry in model.now.values())
         for label in sorted(model.labels())[:1]:
             decomposed = unicodedata.normalize("NFD", f" {label}")
@@ -485,9 +514,11 @@ class Machine(RuleBasedStateMachine):
         assert [line.id for line in log] == list(range(1, model.revision + 1))
         assert [(line.added, line.removed) for line in log] == model.counts
         assert [(line.author, line.note) for line in log] == model.notes
-        for line, content in zip(log, model.contents, strict=True):
+        held = list(zip(model.contents, model.settings, strict=True))
+        for line, content in zip(log, held, strict=True):
             assert self.digests.setdefault(line.digest, content) == content
-        assert len({line.digest for line in log}) == len({frozenset(content.values()) for content in model.contents})
+        distinct = {(frozenset(content.values()), frozenset(settings.items())) for content, settings in held}
+        assert len({line.digest for line in log}) == len(distinct)
 
         rng = np.random.default_rng(self.steps)
         for base, head in rng.integers(model.oldest, model.revision + 1, (2, 2)).tolist():
@@ -495,6 +526,8 @@ class Machine(RuleBasedStateMachine):
             diff = gallery.history.diff(base, head)
             assert diff.removed == tuple(sorted(before - after, key=lambda entry: entry.id))
             assert diff.added == tuple(sorted(after - before, key=lambda entry: entry.id))
+            differing = {*model.settings[base - 1].items()} ^ {*model.settings[head - 1].items()}
+            assert diff.settings == tuple(sorted({name for name, _ in differing}))
 
     def _check_search(self, gallery: Gallery, k: int) -> None:
         content = self.model.now

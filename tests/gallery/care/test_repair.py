@@ -10,6 +10,7 @@ import shutil
 import sqlite3
 import sys
 import tempfile
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -28,12 +29,14 @@ from tests.gallery.damage import (
     ITEMS,
     PAST_IS_WHOLE,
     REVISION,
+    SETTING_DAMAGES,
     Content,
     Damage,
     all_that_counts,
     content,
     flip,
     make,
+    make_with_settings,
     places,
 )
 from tests.gallery.rows import DIM, create, new_items, run_python, unit_rows
@@ -175,11 +178,104 @@ def test_the_graph_is_given_up_and_can_be_made_anew(path: Path) -> None:
     assert verify(path).recall == 1
 
 
+# -- settings
+
+
+@pytest.fixture
+def with_settings(tmp_path: Path) -> Path:
+    return make_with_settings(tmp_path / "settings")
+
+
+def _settings(path: Path) -> dict[str, bytes]:
+    with Gallery.open(path, background=False) as gallery:
+        return gallery.settings()
+
+
+@pytest.mark.parametrize("damage", SETTING_DAMAGES.values(), ids=SETTING_DAMAGES)
+def test_settings_that_are_whole_are_kept(with_settings: Path, damage: Damage) -> None:
+    items, before = content(with_settings), _settings(with_settings)
+    damage.do(with_settings)
+    done = repair(with_settings)
+    assert verify(with_settings).faults == ()
+    assert content(with_settings) == items
+    after = _settings(with_settings)
+    assert after.items() - before.items() <= {("look_alikes", b"[]")}
+    named = {line.split()[1][:-1] for line in done.rescue.lost}
+    assert all(line.startswith("setting ") and "\n" not in line for line in done.rescue.lost)
+    assert before.keys() - after.keys() <= named or not done.rescue.complete
+    assert not named & after.keys()
+
+
+@pytest.mark.parametrize("name", ["no index", "no index of names", "format without settings"])
+def test_the_history_is_kept_with_its_settings(with_settings: Path, name: str) -> None:
+    before = all_that_counts(with_settings)
+    SETTING_DAMAGES[name].do(with_settings)
+    done = repair(with_settings)
+    assert (done.rescue.history, done.rescue.lost) == (True, ())
+    assert all_that_counts(with_settings) == before
+    with Gallery.open(with_settings, background=False) as gallery:
+        gallery.history.rollback(7)
+        assert gallery.settings()["target"] == b"0.9"
+
+
+def test_a_lost_setting_is_named_and_the_others_are_kept(with_settings: Path) -> None:
+    SETTING_DAMAGES["value"].do(with_settings)
+    done = repair(with_settings)
+    assert done.rescue.lost == ("setting target: checksum mismatch: it was altered",)
+    assert (done.rescue.kept, done.rescue.history, done.rescue.complete) == (len(ITEMS), False, False)
+    assert [*_settings(with_settings)] == ["queries/0"]
+    with Gallery.open(with_settings, background=False) as gallery:
+        assert gallery.revision == 9
+        assert gallery.history.log()[1].author == "bob"
+
+
+def test_settings_are_kept_where_items_are_lost(with_settings: Path) -> None:
+    before = _settings(with_settings)
+    DAMAGES["short embedding"].do(with_settings)
+    done = repair(with_settings)
+    assert (done.rescue.kept, len(done.rescue.lost), done.rescue.history) == (len(ITEMS) - 1, 1, False)
+    assert _settings(with_settings) == before
+    assert verify(with_settings).faults == ()
+
+
+def test_settings_without_items_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "shop"
+    with create(path) as gallery, gallery.change() as change:
+        change.set("target", b"1")
+    Damage(("UPDATE revisions SET note = 'x' WHERE id = 2",)).do(path)
+    assert repair(path).rescue.complete
+    assert _settings(path) == {"target": b"1"}
+
+
+def test_pages_overwritten_cost_no_more_than_what_they_hold(with_settings: Path) -> None:
+    """The first page too, which says where the settings are."""
+    items, before, data = content(with_settings), _settings(with_settings), with_settings.read_bytes()
+    kept = []
+    for number in range(len(data) // PAGE_BYTES):
+        altered = bytearray(data)
+        altered[PAGE_BYTES * number : PAGE_BYTES * (number + 1)] = bytes(PAGE_BYTES)
+        for file in with_settings.parent.iterdir():
+            file.unlink()
+        with_settings.write_bytes(altered)
+        done = repair(with_settings, META)
+        assert verify(with_settings).faults == (), number
+        after = _settings(with_settings)
+        assert after.items() <= before.items(), number
+        assert content(with_settings).items() <= items.items(), number
+        named = {line.split()[1][:-1] for line in done.rescue.lost if line.startswith("setting ")}
+        assert before.keys() - after.keys() <= named, number
+        kept.append(len(after))
+    assert kept[0] == 2
+    assert sum(kept) >= 2 * len(kept) - 6, "the table's root, and the pages of one large value"
+
+
 # -- damaged bytes
 
 
+@pytest.mark.parametrize("making", [make, make_with_settings])
 @pytest.mark.parametrize("seed", range(4))
-def test_a_flipped_byte_costs_what_it_hits(path: Path, seed: int) -> None:
+def test_a_flipped_byte_costs_what_it_hits(tmp_path: Path, seed: int, making: Callable[[Path], Path]) -> None:
+    path = making(tmp_path / "shop")
     before, original = content(path), path.read_bytes()
     lost = []
     for place, bits in places(path, 25, 100 + seed):

@@ -15,18 +15,29 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shitu_edge.errors import GalleryError
+from shitu_edge.errors import DamagedError, GalleryError
 from shitu_edge.gallery import Gallery, GraphParameters
 from shitu_edge.gallery.care.repair import repair
 from shitu_edge.gallery.care.verify import Verification, verify
 from shitu_edge.gallery.index import graph as index_module
 from shitu_edge.system.digest import file_sha256
-from tests.gallery.damage import DAMAGES, ITEMS, REVISION, Damage, all_that_counts, flip, make, places
+from tests.gallery.damage import (
+    DAMAGES,
+    ITEMS,
+    REVISION,
+    SETTING_DAMAGES,
+    Damage,
+    all_that_counts,
+    flip,
+    make,
+    make_with_settings,
+    places,
+)
 from tests.gallery.operations import Model, choose, do
 from tests.gallery.rows import DIM, create, new_items, unit_rows
 
 QUICK = GraphParameters(m=8, ef_construction=60, ef=60)
-KINDS = ("add", "remove", "rename", "replace", "change", "rollback", "prune", "reindex", "extend", "patch")
+KINDS = ("add", "remove", "rename", "replace", "change", "rollback", "prune", "reindex", "extend", "patch", "set")
 
 
 @pytest.fixture
@@ -130,8 +141,51 @@ def test_opening_altered_rows_raises_nothing_else(path: Path, damage: Damage) ->
         assert "\n" not in str(error)  # noqa: PT017
 
 
+@pytest.mark.parametrize("damage", SETTING_DAMAGES.values(), ids=SETTING_DAMAGES)
+def test_altered_settings_are_found_and_named(tmp_path: Path, damage: Damage) -> None:
+    path = make_with_settings(tmp_path / "shop")
+    assert faults(path) == []
+    damage.do(path)
+    found = faults(path)
+    assert any(re.search(damage.says, fault) for fault in found), found
+
+
+@pytest.mark.parametrize("damage", SETTING_DAMAGES.values(), ids=SETTING_DAMAGES)
+def test_reading_altered_settings_raises_nothing_else(tmp_path: Path, damage: Damage) -> None:
+    """And what is read is never another value under a name."""
+    path = make_with_settings(tmp_path / "shop")
+    with Gallery.open(path, background=False) as gallery:
+        before = gallery.settings()
+    damage.do(path)
+    try:
+        with Gallery.open(path, background=False) as gallery:
+            for base in range(1, gallery.revision):
+                gallery.history.diff(base, gallery.revision)
+            found = gallery.settings()
+            assert all(before[name] == value for name, value in found.items() if name != "look_alikes")
+            gallery.history.record(6, 8)
+            with gallery.change() as change:
+                change.set("target", b"1")
+                change.set("queries/0", None)
+    except GalleryError as error:
+        assert "\n" not in str(error)  # noqa: PT017
+
+
+@pytest.mark.parametrize("name", ["value", "digest", "another name", "large value"])
+def test_altered_settings_are_not_handed_out(tmp_path: Path, name: str) -> None:
+    path = make_with_settings(tmp_path / "shop")
+    SETTING_DAMAGES[name].do(path)
+    with (
+        Gallery.open(path, background=False) as gallery,
+        pytest.raises(DamagedError, match=r"^\S*shop: is damaged: [^\n]*$"),
+    ):
+        gallery.settings()
+
+
+@pytest.mark.parametrize("making", [make, make_with_settings])
 @pytest.mark.parametrize("seed", range(4))
-def test_a_flipped_byte_is_found_or_changes_nothing(path: Path, seed: int) -> None:
+def test_a_flipped_byte_is_found_or_changes_nothing(tmp_path: Path, seed: int, making: Callable[[Path], Path]) -> None:
+    path = making(tmp_path / "shop")
     before, original = all_that_counts(path), path.read_bytes()
     found = 0
     for place, bits in places(path, 80, seed):

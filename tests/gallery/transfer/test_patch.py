@@ -27,12 +27,11 @@ from shitu_edge.gallery.store.schema import ContentDigest, entry_digest
 from shitu_edge.gallery.store.structure import Guarded
 from shitu_edge.gallery.transfer import patch as patches
 from shitu_edge.gallery.transfer.patch import apply_patch, write_patch
-from tests.gallery.operations import Model, check_content, choose, do
+from tests.gallery.operations import CHANGES, Model, check_model, choose, do
 from tests.gallery.rows import DIM, create, new_items, older_labels, relabel, run_python, unit_rows
 
 MAGIC = b"shitu-edge gallery patch 1\n"
-CHANGES = ("add", "remove", "rename", "replace", "change", "rollback")
-TABLES = ("meta", "revisions", "embeddings", "entries", "graph", "sqlite_sequence")
+TABLES = ("meta", "revisions", "embeddings", "entries", "graph", "sqlite_sequence", "settings")
 Tables = dict[str, list[tuple[Any, ...]]]
 Head = dict[str, Any]
 
@@ -40,7 +39,9 @@ Head = dict[str, Any]
 def tables(path: Path) -> Tables:
     """All that a gallery's file says."""
     with closing(sqlite3.connect(path)) as connection:
-        return {name: sorted(connection.execute(f"SELECT * FROM {name}").fetchall(), key=repr) for name in TABLES}
+        [names] = zip(*connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'"), strict=True)
+        assert {*names} <= {*TABLES}
+        return {name: sorted(connection.execute(f"SELECT * FROM {name}").fetchall(), key=repr) for name in names}
 
 
 def _same(master: Gallery, follower: Gallery) -> None:
@@ -48,6 +49,7 @@ def _same(master: Gallery, follower: Gallery) -> None:
     assert follower.history.id == master.history.id
     assert follower.revision == master.revision
     assert follower.items() == master.items()
+    assert follower.settings() == master.settings()
     assert follower.history.log() == master.history.log()
     assert follower.history.hash(follower.revision) == master.history.hash(master.revision)
     ids = [entry.id for entry in master.items()]
@@ -103,7 +105,7 @@ def test_copies_follow_a_random_history(tmp_path: Path, seed: int, duplicate: st
             shutil.copyfile(path, names["late"])
     for copied in names.values():
         with Gallery.open(copied, background=False) as follower:
-            check_content(follower, model.content)
+            check_model(follower, model)
         assert verify(copied).faults == ()
 
 
