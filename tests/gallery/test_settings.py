@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 import struct
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -367,6 +369,37 @@ def test_an_image_is_read_again_in_the_other_format(path: Path, monkeypatch: pyt
             assert gallery.settings() == {}
             _by_a_process(path)
             assert (gallery.revision, gallery.settings()) == (3, {"target": b"by another"})
+
+
+def test_several_may_set_the_first_setting_while_others_read(tmp_path: Path) -> None:
+    """A reader that saw the new number and the old tables, or the reverse, would call the gallery damaged."""
+    for number in range(20):
+        path = tmp_path / f"{number}"
+        create(path).close()
+        begun, written = threading.Barrier(5), threading.Event()
+        with ThreadPoolExecutor(5) as workers:
+            readers = [workers.submit(_read_until, path, begun, written) for _ in range(2)]
+            writers = [workers.submit(_set_first, path, begun, name) for name in ("a", "b", "c")]
+            wait(writers)
+            written.set()
+        assert [reader.result() for reader in readers] == [["a", "b", "c"]] * 2
+        assert sorted(writer.result() for writer in writers) == [2, 3, 4]
+        assert verify(path).faults == ()
+        assert _format(path) == (3, 1)
+
+
+def _set_first(path: Path, begun: threading.Barrier, name: str) -> int:
+    with Gallery.open(path, background=False) as gallery:
+        begun.wait(60)
+        return _set(gallery, **{name: b"1"})
+
+
+def _read_until(path: Path, begun: threading.Barrier, written: threading.Event) -> list[str]:
+    with Gallery.open(path, background=False) as gallery:
+        begun.wait(60)
+        while not written.is_set():
+            gallery.settings()
+        return [*gallery.settings()]
 
 
 # -- damage

@@ -167,7 +167,7 @@ def test_damaged_settings_are_not_written(master: Path, tmp_path: Path) -> None:
         connection.execute("UPDATE settings SET value = x'00' WHERE set_in = 6")
     with Gallery.open(master, background=False) as gallery:
         write_patch(gallery, 2, 5, tmp_path / "patch")
-        with pytest.raises(GalleryError, match="is damaged: [^\n]*setting look_alikes: checksum mismatch"):
+        with pytest.raises(GalleryError, match=r"is damaged: [^\n]*setting look_alikes: checksum mismatch"):
             write_patch(gallery, 2, 6, tmp_path / "patch")
 
 
@@ -200,7 +200,24 @@ def attack(base: Path, patch: Path, tmp_path: Path) -> Callable[[bytes, object],
 
 def test_altered_settings_are_refused_or_change_nothing(patch: Path, attack: Callable[[bytes, object], None]) -> None:
     head, rest = _parts(patch.read_bytes())
-    values = (None, True, -1, 0, 1, 3, 1 << 62, 10**400, 1.0, "", "target", "Target", "\ud800", "x" * 65, [], {})
+    values: tuple[Any, ...] = (
+        None,
+        True,
+        -1,
+        0,
+        1,
+        3,
+        1 << 62,
+        10**400,
+        1.0,
+        "",
+        "target",
+        "Target",
+        "\ud800",
+        "x" * 65,
+        [],
+        {},
+    )
     for number in range(len(head["settings"])):
         for key in ("revision", "name", "bytes"):
             for value in values:
