@@ -31,6 +31,7 @@ from shitu_edge.results import Detections
 from .calibration import Calibration
 from .card import write_card
 from .checks import Comparison, compare_detector, compare_extractor
+from .cohort import add_cohort
 from .endtoend import Agreement, best_boxes, cut_crops, measure_agreement
 from .folders import appearing, scratch_folder
 from .images import Sample, image_files, load_sample, spread, synthetic_samples
@@ -89,6 +90,13 @@ class Options:
             help="Store float32 once, as ONNX, which both engines read; OpenVINO IR is for other precisions alone.",
         ),
     ] = False
+    cohort: Annotated[
+        tuple[Path, ...],
+        Option(
+            help="Folder of photos of foreign products, by which galleries with few products are calibrated; may be "
+            "repeated. Sets --similarity-threshold as well."
+        ),
+    ] = ()
     tolerances: Tolerances = field(default_factory=Tolerances)
 
 
@@ -153,6 +161,8 @@ def export_bundle(detector: Path, extractor: Path, out: Path, options: Options, 
             options.policy,
         )
         write_manifest(folder, manifest)
+        if options.cohort:
+            manifest = add_cohort(folder, options.cohort, progress).manifest
         receipt.write(folder)
         write_card(folder, manifest, receipt, options.notes)
     return receipt

@@ -36,6 +36,9 @@ def _lines(manifest: Manifest, receipt: Receipt) -> Iterator[str]:
     if policy.max_false_accept is not None:
         yield f"From {FEWEST_PRODUCTS} products, a threshold derived from the gallery names them, for"
         yield f"{policy.max_false_accept:.0%} false accepts."
+    if manifest.extractor.cohort is not None:
+        yield f"With fewer, it is derived from the foreign products in `{manifest.extractor.cohort.path}`. The cosine"
+        yield "above is what 1 % of these reach to a dozen others."
     yield ""
     yield f"Measured on {receipt.images}; all figures are in [`{RECEIPT}`]({RECEIPT}). Open it with"
     yield f'`Recognizer.open("{manifest.name}")` or `shitu-edge recognize GALLERY IMAGES --models {manifest.name}`.'

@@ -17,6 +17,7 @@ from shitu_edge.system.streams import close_stdout, open_streams
 from shitu_edge.system.text import MOST_IN_A_LINE, shown
 
 from .bundle import Options, export_bundle
+from .cohort import add_cohort
 from .command import options_of
 from .folders import scratch_folder
 from .inspection import inspect as inspect_model
@@ -134,7 +135,24 @@ def bundle(
 
 
 @app.command()
-@options_of(Options, "images", "calibrate", "products", "input_size", "half")
+@options_of(Options, "cohort")
+def cohort(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder of a bundle.", file_okay=False)],
+    **given: Any,
+) -> None:
+    """Give a bundle embeddings of foreign products, by which galleries with few products are calibrated.
+
+    Example: shitu-edge-export cohort models/mine --cohort photos-of-other-products/
+    """
+    if not given["cohort"]:
+        raise typer.BadParameter("name a folder of photos", param_hint="--cohort")
+    made = add_cohort(bundle, given["cohort"], Progress())
+    threshold = made.manifest.policy.similarity_threshold
+    print(f"{len(made.cohort())} foreign products; similarity threshold {threshold:.3f}; written to {bundle}")
+
+
+@app.command()
+@options_of(Options, "images", "calibrate", "products", "input_size", "half", "cohort")
 def official(
     release: Annotated[str, typer.Argument(metavar="RELEASE", help=f"One of {', '.join(RELEASES)}.")],
     out: Annotated[

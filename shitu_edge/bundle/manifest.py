@@ -13,18 +13,22 @@ import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any, Literal, get_args
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import BundleError, os_errors_as
-from ..ranges import require_flag, require_instance, require_number, require_one_of, require_whole
+from ..ranges import require_instance, require_number, require_whole
 from ..schema import SchemaError, build
 from ..system.files import read_bounded
 from .built_in import BUNDLES
+from .cohort import read_cohort
 from .network_files import network_sha256, refuse_unlisted
+from .policy import DecisionPolicy
 
 MANIFEST = "bundle.json"
-SCHEMA_VERSION = 2
-_LEAST_SHARE = 1e-6
+SCHEMA_VERSION = 3
 _RENAMED_IN_2 = (("", "licence", "license"), ("", "recognition", "policy"), ("policy", "neighbours", "neighbors"))
 """Keys of version 1: where they are, their name then, and now."""
 SEARCH_PATH_VARIABLE = "SHITU_EDGE_MODELS"
@@ -38,7 +42,6 @@ _MOST_NUMBERS = 65536
 Precision = Literal["fp32", "fp16", "int8", "bf16"]
 """`fp16`: weights stored in half precision, computed in float32. `bf16`: computed in bfloat16, from the fp32 files."""
 Format = Literal["openvino", "onnx", "tflite"]
-WholeImage = Literal["always", "fallback", "never"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,11 +172,15 @@ class DetectorSpec:
 
 @dataclass(frozen=True, slots=True)
 class ExtractorSpec:
-    """An extractor: network, and name and size (`dim` numbers per image) of its output."""
+    """An extractor: network, and name and size (`dim` numbers per image) of its output.
+
+    `cohort`: a NumPy file with embeddings of foreign products (`bundle/cohort.py`), None without one.
+    """
 
     network: Network
     output: str
     dim: int
+    cohort: NetworkFile | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -183,44 +190,6 @@ class ExtractorSpec:
             del facts[key]
         facts |= {"weights": self.network.source_sha256, "dim": self.dim}
         return _sha256(json.dumps(facts, sort_keys=True).encode())[:32]
-
-
-@dataclass(frozen=True, slots=True)
-class DecisionPolicy:
-    """How neighbors become decisions; the defaults are PP-ShiTu's (`deploy/configs/inference_general.yaml`).
-
-    Attributes:
-        similarity_threshold: least cosine of a match, if no threshold is derived from the gallery.
-        margin: required lead over the runner-up label; below it the decision is `ambiguous` (0: never).
-        neighbors: number of gallery items compared.
-        vote: decide by each label's summed similarity over the neighbors above the threshold, not by the best neighbor.
-        suppression_iou: IoU with a better item's box above which an item is dropped.
-        whole_image: recognize the whole image too: `always`, as a `fallback` if nothing was detected, or `never`.
-        max_false_accept: largest share of unknown objects that get a name, between 0 and 1; the threshold is then
-            derived from the gallery (`Calibration`). None: `similarity_threshold` decides.
-        confidence: that `max_false_accept` is kept, between 0 and 1; None for a best estimate.
-    """
-
-    similarity_threshold: float = 0.5
-    margin: float = 0.0
-    neighbors: int = 5
-    vote: bool = False
-    suppression_iou: float = 0.05
-    whole_image: WholeImage = "always"
-    max_false_accept: float | None = None
-    confidence: float | None = None
-
-    def __post_init__(self) -> None:
-        """Check the ranges; raises `OptionError`."""
-        require_number("similarity_threshold", self.similarity_threshold, -1, 1)
-        require_number("margin", self.margin, 0, 2)
-        require_whole("neighbors", self.neighbors, 1)
-        require_flag("vote", self.vote)
-        require_number("suppression_iou", self.suppression_iou, 0, 1)
-        require_one_of("whole_image", self.whole_image, get_args(WholeImage))
-        for name, share in (("max_false_accept", self.max_false_accept), ("confidence", self.confidence)):
-            if share is not None:
-                require_number(name, share, _LEAST_SHARE, 1 - _LEAST_SHARE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,7 +267,18 @@ class Bundle:
             for precision, formats in network.files.items():
                 for file_format in formats:
                     count += len(self.verified_files(network, precision, file_format))
-        return count
+        return count + bool(len(self.cohort()))
+
+    def cohort(self) -> NDArray[np.float32]:
+        """Return unit rows (C, D) of products that are not the gallery's; (0, D) if the bundle has none.
+
+        Raises:
+            BundleError: the file is missing, altered, or does not hold such rows.
+        """
+        spec = self.manifest.extractor
+        if spec.cohort is None:
+            return np.zeros((0, spec.dim), np.float32)
+        return read_cohort(self.folder / spec.cohort.path, spec.cohort.sha256, spec.dim)
 
 
 def parse_manifest(content: bytes, where: str) -> Manifest:
@@ -314,8 +294,8 @@ def parse_manifest(content: bytes, where: str) -> Manifest:
     version = data.get("schema_version") if isinstance(data, dict) else None
     if type(version) is not int or not 1 <= version <= SCHEMA_VERSION:
         raise BundleError(f"{where}: expected a schema_version up to {SCHEMA_VERSION}, found {version!r:.60}")
-    if version == 1:
-        _upgrade(data)
+    if version < SCHEMA_VERSION:
+        _upgrade(data, version)
     try:
         manifest = build(Manifest, data)
     except SchemaError as error:
@@ -324,10 +304,10 @@ def parse_manifest(content: bytes, where: str) -> Manifest:
     return manifest
 
 
-def _upgrade(data: dict[str, Any]) -> None:
-    """Convert the content of a version 1 manifest."""
+def _upgrade(data: dict[str, Any], version: int) -> None:
+    """Convert the content of an older manifest; version 2 only lacks what is optional."""
     data["schema_version"] = SCHEMA_VERSION
-    for place, old, new in _RENAMED_IN_2:
+    for place, old, new in _RENAMED_IN_2 if version == 1 else ():
         part = data.get(place) if place else data
         if isinstance(part, dict) and old in part:
             part[new] = part.pop(old)
@@ -345,6 +325,8 @@ def write_manifest(folder: Path, manifest: Manifest) -> Bundle:
             for files in formats.values():
                 for file in files:
                     file["sha256"] = network_sha256(folder / file["path"])
+    if cohort := data["extractor"]["cohort"]:
+        cohort["sha256"] = network_sha256(folder / cohort["path"])
     text = json.dumps(data, indent=2, ensure_ascii=False) + "\n"
     (folder / MANIFEST).write_text(text, encoding="utf-8")
     return Bundle.open(folder)
@@ -391,6 +373,8 @@ def _check(manifest: Manifest, where: str) -> None:
         for name, rows in network.constants.items():
             if len({len(row) for row in rows}) > 1:
                 raise BundleError(f"{where}: {network.name}: constants.{name}: expected rows of one length")
+    if manifest.extractor.cohort:
+        _check_paths("npy", (manifest.extractor.cohort,), where)
     if not 1 <= manifest.extractor.dim <= _MOST_NUMBERS:
         raise BundleError(f"{where}: expected a dim of 1 to {_MOST_NUMBERS}, found {manifest.extractor.dim}")
     head = manifest.detector.head

@@ -142,9 +142,9 @@ def test_bundle_of_version_1_is_read_as_one_of_today() -> None:
     assert manifest.license == old["licence"] == "Apache-2.0"
     assert asdict(manifest.policy) == {
         "neighbors" if key == "neighbours" else key: value for key, value in old["recognition"].items()
-    } | {"max_false_accept": None, "confidence": None}
+    } | {"max_false_accept": None, "max_wrong": None, "unknown_share": 0.1, "confidence": None}
     assert json.loads(json.dumps(asdict(manifest.detector))) == old["detector"]
-    assert json.loads(json.dumps(asdict(manifest.extractor))) == old["extractor"]
+    assert json.loads(json.dumps(asdict(manifest.extractor))) == old["extractor"] | {"cohort": None}
 
 
 def test_keys_of_version_1_are_unknown_in_version_2() -> None:
@@ -258,13 +258,13 @@ def removing(place: str) -> Callable[[dict[str, Any]], None]:
 
 FILE = "detector.network.files.fp32.onnx.0.path"
 DAMAGES: list[tuple[Callable[[dict[str, Any]], None], str]] = [
-    (setting("schema_version", 3), "expected a schema_version up to 2, found 3"),
-    (setting("schema_version", 0), "expected a schema_version up to 2, found 0"),
-    (setting("schema_version", "1"), "expected a schema_version up to 2, found '1'"),
-    (setting("schema_version", "1\n2"), r"expected a schema_version up to 2, found '1\n2'"),
-    (setting("schema_version", True), "expected a schema_version up to 2, found True"),
-    (setting("schema_version", 1.0), "expected a schema_version up to 2, found 1.0"),
-    (removing("schema_version"), "expected a schema_version up to 2, found None"),
+    (setting("schema_version", 4), "expected a schema_version up to 3, found 4"),
+    (setting("schema_version", 0), "expected a schema_version up to 3, found 0"),
+    (setting("schema_version", "1"), "expected a schema_version up to 3, found '1'"),
+    (setting("schema_version", "1\n2"), r"expected a schema_version up to 3, found '1\n2'"),
+    (setting("schema_version", True), "expected a schema_version up to 3, found True"),
+    (setting("schema_version", 1.0), "expected a schema_version up to 3, found 1.0"),
+    (removing("schema_version"), "expected a schema_version up to 3, found None"),
     (removing("name"), "name: missing"),
     (removing("extractor"), "extractor: missing"),
     (removing("detector.network.input.resize"), "detector.network.input.resize: missing"),
@@ -366,7 +366,7 @@ def test_not_json(content: bytes) -> None:
 
 @pytest.mark.parametrize("content", [b"null", b"[]", b"[1]", b'"text"', b"3", b"{}"])
 def test_json_but_no_object_with_a_version(content: bytes) -> None:
-    with pytest.raises(BundleError, match="where: expected a schema_version up to 2, found None"):
+    with pytest.raises(BundleError, match="where: expected a schema_version up to 3, found None"):
         parse_manifest(content, "where")
 
 

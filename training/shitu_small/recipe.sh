@@ -90,4 +90,4 @@ rm -rf training/shitu_small/paddle && cp -r $paddle training/shitu_small/paddle 
 build/export/bin/shitu-edge-export bundle --out models/shitu-small --compact --license Apache-2.0 --notes training/shitu_small/card.md \
     --detector $paddle/detector --extractor $paddle/extractor --images "$data/beverage/images" \
     --calibrate "$data/beverage" --calibrate "$grocery/train" --products "$grocery/train" \
-    --detection-threshold 0.5 --max-boxes 20 --suppression-iou 0.2 --similarity-threshold 0.65 --max-false-accept 0.01 --whole-image fallback
+    --detection-threshold 0.5 --max-boxes 20 --suppression-iou 0.2 --cohort "$data/beverage/images" --max-false-accept 0.01 --whole-image fallback
