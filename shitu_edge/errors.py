@@ -36,6 +36,14 @@ class OptionError(ShituError, ValueError):
     """An option is of the wrong kind or out of range."""
 
 
+class PromiseError(OptionError):
+    """A gallery has too few products for a rate at a confidence; `missing` is how many more are needed, as text."""
+
+    def __init__(self, message: str, missing: str = "") -> None:
+        super().__init__(message)
+        self.missing = missing
+
+
 class BundleError(ShituError):
     """A model bundle is missing, altered or not understood."""
 

@@ -1,4 +1,6 @@
-"""Checks of options. Each raises `OptionError` with the option's name, what was expected and what was found.
+"""Checks of options, and how values are shown.
+
+Each check raises `OptionError` with the option's name, what was expected and what was found.
 
 NumPy's numbers are numbers; text, `True` and NaN are not.
 """
@@ -35,6 +37,11 @@ def shown(value: Any) -> str:
 def named(name: str, longest: int = 60) -> str:
     """Return a name as it is if it is short and printable, else as `shown` does."""
     return name if name.isprintable() and len(name) <= longest else shown(name)
+
+
+def percent(share: float) -> str:
+    """Return a share as a percentage of up to three digits: `1%`, `0.25%`."""
+    return f"{100 * share:.3g}%"
 
 
 def require_whole(name: str, value: Any, low: int, high: int | None = None) -> None:

@@ -1,27 +1,62 @@
 """Which score may name a product: thresholds that a gallery derives from its own items."""
 
 from .calibrator import Calibrator
-from .score import NEIGHBORS, candidates_of, score_of, scores_of, similarity_needed
+from .leave_out import LOWEST_SCORE, chosen_queries, foreign_scores, leave_out, random_claims
+from .naming import BY_SIMILARITY, Naming
+from .probability import Probability, fit_probability
+from .samples import KnownScores, Samples, UnknownScores
+from .score import (
+    COVERAGE,
+    NEIGHBORS,
+    candidates_of,
+    label_bests,
+    label_score,
+    not_ruled_out,
+    score_of,
+    scores_of,
+    shares_of,
+    similarity_needed,
+)
+from .stored import Queries, Stored, forget, store
 from .threshold import (
     FEWEST_PRODUCTS,
-    UnknownScores,
     estimated_threshold,
+    foreign_threshold,
     promised_threshold,
+    threshold_for_wrong,
 )
-from .unknown import LOWEST_SCORE, chosen_queries, unknown_scores
 
 __all__ = [
+    "BY_SIMILARITY",
+    "COVERAGE",
     "FEWEST_PRODUCTS",
     "LOWEST_SCORE",
     "NEIGHBORS",
     "Calibrator",
+    "KnownScores",
+    "Naming",
+    "Probability",
+    "Queries",
+    "Samples",
+    "Stored",
     "UnknownScores",
     "candidates_of",
     "chosen_queries",
     "estimated_threshold",
+    "fit_probability",
+    "foreign_scores",
+    "foreign_threshold",
+    "forget",
+    "label_bests",
+    "label_score",
+    "leave_out",
+    "not_ruled_out",
     "promised_threshold",
+    "random_claims",
     "score_of",
     "scores_of",
+    "shares_of",
     "similarity_needed",
-    "unknown_scores",
+    "store",
+    "threshold_for_wrong",
 ]

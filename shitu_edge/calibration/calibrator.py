@@ -8,136 +8,229 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
-from io import BytesIO
+from copy import copy
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from ..bundle import DecisionPolicy
-from ..errors import OptionError
+from ..bundle import Target
+from ..errors import GalleryError, OptionError
 from ..gallery import Gallery, GalleryItem, Revision
-from ..gallery.labels import NEGATIVE
+from ..ranges import percent
 from ..results import Calibration, CalibrationState
-from ..system.files import read_bounded, write_aside
+from .cache import read_samples, write_samples
+from .gallery_samples import gallery_samples
+from .leave_out import MOST_QUERIES, Rows
+from .naming import Naming
+from .probability import Probability, fit_probability
+from .samples import Samples
 from .score import NEIGHBORS
-from .threshold import FEWEST_PRODUCTS, UnknownScores, estimated_threshold, promised_threshold
-from .unknown import MOST_QUERIES, Ids, Rows, chosen_queries, unknown_scores
+from .stored import Queries, Stored, read_stored
+from .threshold import FEWEST_PRODUCTS, Kind, foreign_threshold, misnamed_share, threshold_for
 
 _log = logging.getLogger(__name__)
 
-_METHOD = f"score 3, {NEIGHBORS} neighbors, {MOST_QUERIES} queries"
+_METHOD = f"score 4, {NEIGHBORS} neighbors, {MOST_QUERIES} queries"
 """Whatever changes the scores of the same gallery changes this, so that none are taken from the cache."""
 _AT_ONCE = 1000
 """Items up to which a gallery is calibrated in a tenth of a second, so that nobody has to wait for a thread."""
 _CHANGED = 0.1
-_HIGHEST_SCORE = 1.0
-_MOST_RATES = 64
-_ROWS = 512
-_MOST_BYTES = 1 << 20
-_MOST_FILES = 64
+_FEWEST_OWN = 5
+"""Products from which a gallery with foreign ones to compare is `thin` rather than `uncalibrated`."""
+_HIGHEST_USEFUL = 0.97
+"""Threshold from which hardly more than the enrolled photos themselves would be named."""
+_MOST_TARGETS = 64
 _NICEST = 19
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """The scores of a revision, and thresholds from them by rate and confidence."""
+    """What a revision says, and what was computed from that."""
 
     revision: int
     items: int
-    unknown: UnknownScores
-    thresholds: dict[tuple[float, float | None], float | OptionError] = field(default_factory=dict)
+    queries: Queries | None
+    samples: Samples
+    thresholds: dict[tuple[Target, Kind], float | OptionError] = field(default_factory=dict)
+    probabilities: dict[float, Probability | None] = field(default_factory=dict)
+
+    @property
+    def query_count(self) -> int:
+        return 0 if self.queries is None else len(self.queries.labels)
 
 
 class Calibrator:
     """Says from which score a gallery names a product. Safe from several threads.
 
-    The scores of unknown objects are derived from the gallery's items, in the background when there are many; when a
-    tenth of the items has changed, they are derived again. Until then, and with fewer than 20 labels, there is no
-    threshold, and the bundle's similarity threshold decides. They are kept in the cache folder by the content of the
-    gallery, so a restart, a rollback or a copy of the gallery finds them.
+    The scores are derived from the gallery's items and the labeled queries it keeps, in the background when there are
+    many items; when a tenth of the items or the queries have changed, they are derived again. With fewer than 20
+    products, the bundle's cohort stands for unknown objects. Without one, and until there are scores, there is no
+    threshold, and the bundle's similarity threshold decides. The scores are kept in the cache folder by what they were
+    derived from, so a restart, a rollback or a copy of the gallery finds them.
     """
 
-    def __init__(self, gallery: Gallery, cache: Path | None) -> None:
+    def __init__(
+        self,
+        gallery: Gallery,
+        cache: Path | None,
+        cohort: Rows | None = None,
+        precision: str | None = None,
+        queries: Queries | None = None,
+    ) -> None:
+        """Begin without scores.
+
+        Args:
+            gallery: stays the caller's to close, after this.
+            cache: folder; None for no cache.
+            cohort: unit rows (C, D) of foreign products, embedded by the gallery's extractor.
+            precision: of the extractor that embeds what is recognized; labeled queries of another one are not used.
+                None: those of any.
+            queries: in place of those that the gallery keeps.
+        """
         self._gallery = gallery
         self._folder = None if cache is None else cache / "calibration"
+        self._cohort = np.zeros((0, gallery.meta.dim), np.float32) if cohort is None else cohort
+        self._precision = precision
+        self._queries = queries
         self._starting = threading.Lock()
         self._updating = threading.Lock()
         self._known: _Known | None = None
-        self._seen = self._failed = 0
-        """Revisions: the newest that `_known` serves, and one that could not be calibrated."""
+        self._seen = self._failed = self._looked = 0
+        """Revisions: the newest that `_known` serves, one that could not be calibrated, one looked for in the cache."""
         self._changed = 0, False
         """A revision, and whether a tenth has changed up to it."""
+        self._stored = 0, Stored()
+        """A revision, and what the gallery keeps in it."""
         self._thread: threading.Thread | None = None
         self._closing = threading.Event()
 
-    def at(self, rate: float, confidence: float | None = None, *, wait: bool = False) -> Calibration:
-        """Return the calibration for a rate of false accepts; without `wait`, what there is now.
+    def stored(self) -> Stored:
+        """Return the target, the queries and the look-alikes that the gallery keeps.
+
+        What another version has written, and is not understood, is left out with a warning.
+        """
+        revision = self._gallery.revision
+        if self._stored[0] != revision:
+            try:
+                found = read_stored(self._gallery.settings(), self._gallery.meta.dim)
+            except GalleryError as error:
+                _log.warning("%s: %s", self._gallery.path, error)
+                found = Stored()
+            self._stored = revision, found
+        return self._stored[1]
+
+    def at(self, target: Target, *, wait: bool = False) -> Calibration:
+        """Return the calibration for a target; without `wait`, what there is now.
 
         Args:
-            rate: largest share of unknown objects that get a name, above 0 and below 1.
-            confidence: that the rate is kept; a best estimate when None.
+            target: what the threshold has to keep.
             wait: until it is that of the present revision.
 
         Raises:
-            OptionError: the products are too few for this rate at this confidence, or a number is out of range.
+            OptionError: the products are too few for this rate at this confidence.
             GalleryError: the gallery cannot be read.
         """
-        revision, items = self._gallery.revision, len(self._gallery)
-        if revision != self._seen:
-            if wait or (self._known is None and items <= _AT_ONCE):
-                self._update(lambda: None)
-            elif revision != self._failed:
-                self._begin()
-        known = self._known
-        if known is None or known.unknown.count < FEWEST_PRODUCTS:
-            return Calibration("uncalibrated", rate, confidence, None, known.unknown.count if known else 0, revision)
-        threshold = self._threshold(known, rate, confidence)
-        stale = revision != self._seen and self._is_changed(known, revision)
-        thin = confidence is None and rate < known.unknown.supported_rate
-        state: CalibrationState = "stale" if stale else "thin" if thin else "calibrated"
-        return Calibration(state, rate, confidence, threshold, known.unknown.count, known.revision)
+        return self._judged(target, "unknown", wait)
 
-    def _threshold(self, known: _Known, rate: float, confidence: float | None) -> float:
-        key = rate, confidence
+    def at_verification(self, target: Target) -> Calibration:
+        """Return the calibration for whether an object has a given label: at its rate, other products are accepted.
+
+        It is a best estimate, whatever the confidence. Raises `GalleryError` if the gallery cannot be read.
+        """
+        return self._judged(target, "impostors", False)
+
+    def effect(self, calibration: Calibration) -> tuple[float, float] | None:
+        """Return the shares of enrolled products that the threshold names right and wrong, as the gallery knows.
+
+        None without a threshold, or if no label has a second photo.
+        """
+        known = None if self._known is None else self._known.samples.known
+        if known is None or not known.count or calibration.threshold is None:
+            return None
+        named = known.scores >= calibration.threshold
+        return float(known.weights[named & known.right].sum()), misnamed_share(known, calibration.threshold)
+
+    def naming(self, calibration: Calibration | None) -> Naming:
+        """Return how objects get their names by a calibration; by the similarity without one."""
+        look_alikes = self.stored().look_alikes
+        if calibration is None or calibration.threshold is None:
+            return Naming(None, None, look_alikes)
+        return Naming(calibration.threshold, self._probability(calibration.unknown_share), look_alikes)
+
+    def _judged(self, target: Target, kind: Kind, wait: bool) -> Calibration:
+        revision = self._gallery.revision
+        self._follow(revision, wait)
+        known = self._known
+        none = Calibration(
+            "uncalibrated", target.max_false_accept, target.confidence, None, 0, revision,
+            target.max_wrong, target.unknown_share,
+        )  # fmt: skip
+        if known is None:
+            return none
+        count = known.samples.unknown.count
+        basis = replace(none, products=count, revision=known.revision, queries=known.query_count)
+        if not count:
+            return basis
+        if count < FEWEST_PRODUCTS and target.confidence is None:
+            return self._fallback(basis, known.samples, kind)
+        threshold = self._threshold(known, target, kind)
+        stale = revision != self._seen and self._is_changed(known, revision)
+        thin = target.confidence is None and target.rate < known.samples.unknown.supported_rate
+        state: CalibrationState = "stale" if stale else "thin" if thin else "calibrated"
+        return replace(basis, state=state, threshold=threshold)
+
+    def _fallback(self, basis: Calibration, samples: Samples, kind: Kind) -> Calibration:
+        """Return the calibration of a gallery with few products: by the bundle's foreign ones, if it has any."""
+        foreign = samples.foreign
+        if not len(foreign) or kind == "impostors":
+            return basis
+        state: CalibrationState = "thin" if basis.products >= _FEWEST_OWN else "uncalibrated"
+        rate = basis.max_wrong if basis.max_false_accept is None else basis.max_false_accept
+        assert rate is not None
+        return replace(basis, state=state, threshold=foreign_threshold(foreign, rate), foreign=len(foreign))
+
+    def _threshold(self, known: _Known, target: Target, kind: Kind) -> float:
+        key = target, kind
         if key not in known.thresholds:
-            if len(known.thresholds) >= _MOST_RATES:
+            if len(known.thresholds) >= _MOST_TARGETS:
                 known.thresholds.clear()
             try:
-                found = (
-                    estimated_threshold(known.unknown, rate)
-                    if confidence is None
-                    else promised_threshold(known.unknown, rate, confidence)
-                )
-                self._warn_of(found, rate)
+                found = threshold_for(known.samples, target, kind)
+                if kind == "unknown":
+                    self._warn_of(found, known.samples, target)
                 known.thresholds[key] = found
             except OptionError as error:
                 known.thresholds[key] = error
         threshold = known.thresholds[key]
         if isinstance(threshold, OptionError):
-            raise OptionError(str(threshold))
+            raise copy(threshold)  # one that is raised again and again would collect tracebacks
         return threshold
+
+    def _probability(self, unknown_share: float) -> Probability | None:
+        known = self._known
+        if known is None:
+            return None
+        if unknown_share not in known.probabilities:
+            if len(known.probabilities) >= _MOST_TARGETS:
+                known.probabilities.clear()
+            known.probabilities[unknown_share] = fit_probability(known.samples, unknown_share)
+        return known.probabilities[unknown_share]
 
     def _is_changed(self, known: _Known, revision: int) -> bool:
         if self._changed[0] != revision:
             self._changed = revision, self._has_changed(known)
         return self._changed[1]
 
-    def for_policy(self, policy: DecisionPolicy, *, wait: bool = False) -> Calibration | None:
-        """Return the calibration for a policy's rate; None if it states none. See `at`."""
-        if policy.max_false_accept is None:
-            return None
-        return self.at(policy.max_false_accept, policy.confidence, wait=wait)
-
-    def _warn_of(self, threshold: float, rate: float) -> None:
-        if threshold > _HIGHEST_SCORE:
+    def _warn_of(self, threshold: float, samples: Samples, target: Target) -> None:
+        if threshold > _HIGHEST_USEFUL:
             _log.warning(
-                "%s: every object will be unknown: %.1f%% false accepts need a score of %.3f, and scores end at 1; "
-                "merge what `gallery audit` shows under two labels, or allow more false accepts",
+                "%s: nearly every object will be unknown: %s false accepts need a score of %.3f, and scores end "
+                "at 1; merge what `gallery audit` shows under two labels, or allow more false accepts",
                 self._gallery.path,
-                100 * rate,
+                percent(target.rate),
                 threshold,
             )
 
@@ -148,6 +241,23 @@ class Calibrator:
             thread = self._thread
         if thread is not None:
             thread.join()
+
+    def _follow(self, revision: int, wait: bool) -> None:
+        """Have the scores follow the gallery: at once if that is quick or waited for, else in the background."""
+        if revision == self._seen:
+            return
+        if wait or (self._known is None and (len(self._gallery) <= _AT_ONCE or self._is_stored(revision))):
+            self._update(lambda: None)
+        elif revision != self._failed:
+            self._begin()
+
+    def _is_stored(self, revision: int) -> bool:
+        """Return whether the cache has the scores of a revision; looks once."""
+        if self._folder is None or self._looked == revision:
+            return False
+        self._looked = revision
+        name = self._name(self._gallery.history.log()[0].digest, self._usable_queries())
+        return (self._folder / f"{name}.npz").is_file()
 
     def _begin(self) -> None:
         with self._starting:
@@ -187,70 +297,50 @@ class Calibrator:
             if known is None or len(self._gallery) <= _AT_ONCE or self._has_changed(known):
                 known = self._derived(pause)
                 newest = known.revision
-                _log.info("%s: calibrated with %d products", self._gallery.path, known.unknown.count)
+                _log.info("%s: calibrated with %d products", self._gallery.path, known.samples.unknown.count)
             self._known, self._seen = known, newest
 
     def _has_changed(self, known: _Known) -> bool:
         since = [entry for entry in self._gallery.history.log() if entry.id > known.revision]
-        return sum(entry.added + entry.removed for entry in since) >= _CHANGED * max(1, known.items)
+        changes = sum(entry.added + entry.removed for entry in since)
+        return changes >= _CHANGED * max(1, known.items) or self._queries_changed(known)
+
+    def _queries_changed(self, known: _Known) -> bool:
+        before, now = known.queries, self._usable_queries()
+        if before is None or now is None:
+            return before is not now
+        return before.labels != now.labels or not np.array_equal(before.rows, now.rows)
+
+    def _usable_queries(self) -> Queries | None:
+        """Return the labeled queries, unless the extractor runs in another precision than they were embedded in."""
+        queries = self._queries or self.stored().queries
+        fits = queries is not None and self._precision in (None, queries.precision)
+        return queries if fits else None
 
     def _derived(self, pause: Callable[[], None]) -> _Known:
-        newest, items = self._content()
-        meta = self._gallery.meta
-        name = hashlib.sha256(f"{_METHOD} {meta.fingerprint} {newest.digest}".encode()).hexdigest()[:32]
-        stored = self._stored(name)
-        if stored is None:
-            stored = self._scored(items, pause)
-            self._store(name, stored)
-        return _Known(newest.id, len(items), stored)
+        newest, queries = self._gallery.history.log()[0], self._usable_queries()
+        if self._folder is not None:
+            samples = read_samples(self._folder, self._name(newest.digest, queries), 2 * MOST_QUERIES)
+            if samples is not None:
+                return _Known(newest.id, len(self._gallery), queries, samples)
+        newest, items, queries = self._content()
+        samples = gallery_samples(self._gallery, items, queries, self._cohort, pause)
+        if self._folder is not None:
+            write_samples(self._folder, self._name(newest.digest, queries), samples)
+        return _Known(newest.id, len(items), queries, samples)
 
-    def _content(self) -> tuple[Revision, list[GalleryItem]]:
-        """Return the newest revision and its items, although others may commit meanwhile."""
+    def _name(self, digest: str, queries: Queries | None) -> str:
+        """Return a name for what scores are derived from; the digest of a revision covers the queries, too."""
+        facts = [_METHOD, self._gallery.meta.fingerprint, digest, "" if queries is None else queries.precision]
+        content = " ".join(facts).encode() + self._cohort.tobytes()
+        return hashlib.sha256(content).hexdigest()[:32]
+
+    def _content(self) -> tuple[Revision, list[GalleryItem], Queries | None]:
+        """Return the newest revision, its items and queries, although others may commit meanwhile."""
         while True:
-            newest, items = self._gallery.history.log()[0], self._gallery.items()
+            newest, items, queries = self._gallery.history.log()[0], self._gallery.items(), self._usable_queries()
             if self._gallery.history.log()[0].id == newest.id:
-                return newest, items
-
-    def _scored(self, items: Sequence[GalleryItem], pause: Callable[[], None]) -> UnknownScores:
-        numbers: dict[str, int] = {}
-        labels = np.array([numbers.setdefault(item.label, len(numbers)) for item in items], np.int64)
-        negative = numbers.get(NEGATIVE, -1)
-        ids = [item.id for item in items]
-        products = np.flatnonzero(labels != negative)
-        chosen = products[chosen_queries(labels[products])]
-        if not len(chosen):
-            return UnknownScores(np.zeros(0), np.zeros(0, np.int64))
-        queries = self._gallery.embeddings([ids[place] for place in chosen])
-
-        def blocks() -> Iterator[tuple[Rows, Ids]]:
-            for start in range(0, len(ids), _ROWS):
-                yield self._gallery.embeddings(ids[start : start + _ROWS]), labels[start : start + _ROWS]
-
-        return unknown_scores(queries, labels[chosen], blocks, pause, negative=negative)
-
-    def _stored(self, name: str) -> UnknownScores | None:
-        if self._folder is None:
-            return None
-        try:
-            with np.load(BytesIO(read_bounded(self._folder / f"{name}.npz", _MOST_BYTES)), allow_pickle=False) as found:
-                scores, products = found["scores"], found["products"]
-        except Exception:  # missing, or damaged in any way: it is derived again
-            return None
-        sound = scores.shape == products.shape and scores.ndim == 1 and len(scores) <= MOST_QUERIES
-        sound = sound and scores.dtype == np.float64 and products.dtype == np.int64 and bool(np.isfinite(scores).all())
-        return UnknownScores(scores, products) if sound else None
-
-    def _store(self, name: str, unknown: UnknownScores) -> None:
-        if self._folder is None:
-            return
-        content = BytesIO()
-        np.savez(content, scores=unknown.scores, products=unknown.products)
-        with suppress(OSError):  # a cache that cannot be written costs time at the next start
-            self._folder.mkdir(parents=True, exist_ok=True)
-            write_aside(self._folder / f"{name}.npz", content.getvalue())
-            files = sorted(self._folder.glob("*.npz"), key=lambda file: file.stat().st_mtime)
-            for file in files[:-_MOST_FILES]:
-                file.unlink(missing_ok=True)
+                return newest, items, queries
 
 
 class _ClosedError(Exception):

@@ -17,6 +17,7 @@ from ..results import Match
 from .history import GalleryHistory
 from .index import Rows
 from .indexing import GalleryIndex
+from .label_settings import relabeled
 from .labels import normal_label
 from .live.live import Live
 from .store import Change, GalleryItem, Meta, NewGalleryItem, Store
@@ -216,7 +217,7 @@ class Gallery:
     def rename(
         self, label: str, new_label: str, *, merge: bool = False, author: str = "", note: str = ""
     ) -> list[GalleryItem]:
-        """Give all items of a label another one; return what they were.
+        """Give all items of a label another one; return what they were. Look-alikes and labeled queries follow.
 
         Raises:
             GalleryError: no item has the label, or some have the new one already and `merge` is false.
@@ -232,7 +233,10 @@ class Gallery:
                 raise GalleryError(
                     f"{held} the label {new_label!r} already; merge with --merge (merge=True), or choose another label"
                 )
-            return change.relabel(ids, new_label)
+            renamed = change.relabel(ids, new_label)
+            for name, value in relabeled(change.settings(), renamed[0].label, normal_label(new_label, "")).items():
+                change.set(name, value)
+            return renamed
 
     def replace(self, label: str, items: Iterable[NewGalleryItem], *, author: str = "", note: str = "") -> list[int]:
         """Put other items, whatever label they bear, in the place of all of a label; return their ids.

@@ -1,0 +1,27 @@
+"""What a gallery's calibration tells the decision about its objects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from .probability import Probability
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """How objects get their names.
+
+    Attributes:
+        least_score: score from which an object gets a label; None: the policy's similarity threshold decides.
+        probability: that an object is enrolled, by its score; None if the gallery does not support one.
+        look_alikes: per label of a group that images cannot tell apart, all labels of the group: always asked about.
+    """
+
+    least_score: float | None = None
+    probability: Probability | None = None
+    look_alikes: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+
+BY_SIMILARITY = Naming()
+"""Of a gallery that is not calibrated and has no confirmed look-alikes."""
