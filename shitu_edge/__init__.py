@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .bundle import Bundle, DecisionPolicy, Manifest, Network, Precision, WholeImage
+    from .bundle import Bundle, DecisionPolicy, Manifest, Network, Precision, Target, WholeImage
     from .bundle.profile import Profile
     from .engines import EngineName
     from .enrollment import Enrollment, NothingReadableError, add_images, build_gallery, replace_images
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         ImageError,
         MisfitError,
         OptionError,
+        PromiseError,
         ShituError,
     )
     from .gallery import (
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
         Recognition,
         RecognizedItem,
         StageTimes,
+        Verification,
     )
     from .stages.decode import DecodeLimits, DecodeMode, Source
 
@@ -119,6 +121,7 @@ __all__ = [
     "OptionError",
     "Precision",
     "Profile",
+    "PromiseError",
     "Provenance",
     "Recognition",
     "RecognizedItem",
@@ -131,6 +134,8 @@ __all__ = [
     "Source",
     "StageTimes",
     "Step",
+    "Target",
+    "Verification",
     "WholeImage",
     "add_images",
     "build_gallery",

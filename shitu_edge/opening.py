@@ -5,15 +5,15 @@ from __future__ import annotations
 import logging
 import os
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .bundle import Bundle, DecisionPolicy, InputSpec, Manifest
+from .bundle import Bundle, DecisionPolicy, InputSpec, Manifest, Target
 from .bundle.networks import cache_folder, open_bundle, open_network
 from .bundle.profile import Profile
-from .calibration import Calibrator
+from .calibration import BY_SIMILARITY, Calibrator, Naming
 from .engines import EngineName, Resources
 from .errors import OptionError
 from .gallery import Gallery, GallerySearch
@@ -37,6 +37,7 @@ _WARM_UP_WAVES = 3
 # enough for objects of a sixth of that side to fill the extractor's input.
 _SHARPER_THAN_DETECTOR = 2
 _CROPS_PER_SIDE = 6
+_ONE_PERCENT = Target(max_false_accept=0.01)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +53,28 @@ class Parts:
     wave_ms: float
     resources: ExitStack
 
+    def policy(self) -> DecisionPolicy:
+        """Return the bundle's policy, with the target that the gallery keeps, if it keeps one."""
+        policy = self.bundle.manifest.policy
+        target = None if self.calibrator is None else self.calibrator.stored().target
+        return policy if target is None else replace(policy, **asdict(target))
+
     def calibration(self, policy: DecisionPolicy, *, wait: bool = False) -> Calibration | None:
-        """Return the gallery's calibration for a policy; None if it states no rate, or the gallery is not a file."""
-        return None if self.calibrator is None else self.calibrator.for_policy(policy, wait=wait)
+        """Return the gallery's calibration for a policy; None if it states no target, or the gallery is not a file."""
+        if self.calibrator is None or policy.target is None:
+            return None
+        return self.calibrator.at(policy.target, wait=wait)
+
+    def verification(self, policy: DecisionPolicy) -> Calibration | None:
+        """Return the calibration for whether an object has a given label; for a share of 1 % if the policy states none.
+
+        None if the gallery is not a file.
+        """
+        return None if self.calibrator is None else self.calibrator.at_verification(policy.target or _ONE_PERCENT)
+
+    def naming(self, calibration: Calibration | None) -> Naming:
+        """Return how objects get their names by a calibration."""
+        return BY_SIMILARITY if self.calibrator is None else self.calibrator.naming(calibration)
 
     def provenance(self, gallery_revision: int, decoder: str | None) -> Provenance:
         """Return what makes an answer."""
@@ -98,13 +118,15 @@ def open_parts(
             require_extractor(found, manifest.extractor.network.name, manifest.extractor.fingerprint)
         wave_ms = _warm_up(opened, detector, extractor)
         release_freed_memory()
-        calibrator = Calibrator(found, folder) if isinstance(found, Gallery) else None
-        if calibrator is not None:
+        calibrator = None
+        if isinstance(found, Gallery):
+            calibrator = Calibrator(found, folder, opened.cohort(), extractor.engine.precision)
             stack.callback(calibrator.close)
-            with suppress(OptionError):  # too few products for the policy's confidence: `recognize` says so
-                calibrator.for_policy(manifest.policy)
+        parts = Parts(opened, detector, extractor, found, calibrator, threads, wave_ms, stack)
+        with suppress(OptionError):  # too few products for the confidence: `recognize` says so
+            parts.naming(parts.calibration(parts.policy()))
         _log_opened(opened, detector, extractor, found)
-        return Parts(opened, detector, extractor, found, calibrator, threads, wave_ms, stack.pop_all())
+        return replace(parts, resources=stack.pop_all())
 
 
 def enough_side(manifest: Manifest) -> int:

@@ -11,14 +11,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from .bundle import DecisionPolicy, WholeImage
 from .bundle.profile import Profile
+from .calibration import NEIGHBORS
 from .engines import EngineName
 from .errors import ClosedError, GalleryError
 from .gallery import Gallery, GallerySearch, NewGalleryItem
 from .imaging.texture import has_texture
 from .opening import Parts, enough_side, open_parts
-from .ranges import require_flag, require_path
-from .results import Box, Calibration, Detections, Recognition
+from .ranges import require_flag, require_instance, require_path
+from .results import Box, Calibration, Detections, Recognition, Verification
 from .stages.arguments import check_call, check_enrolling, check_places, check_running, overridden
+from .stages.claim import check_claim
 from .stages.deadline import Clock, DeadlineExtractor
 from .stages.decide import Candidate, asked_neighbors, decide
 from .stages.decode import DEFAULT_LIMITS, DecodedImage, DecodeLimits, DecodeMode, Source, decode
@@ -32,7 +34,8 @@ class Recognizer:
 
     Attributes:
         bundle: what it was opened with.
-        policy: the bundle's decision policy; `recognize` overrides single values of it.
+        policy: the bundle's decision policy; a target that the gallery keeps takes the place of its own, and
+            `recognize` overrides single values.
         gallery_search: the gallery that is searched, a file or a backend such as `MilvusGallery`; None without one.
         threads: for inference.
         extractor_info: engine, version and precision of the extractor.
@@ -154,7 +157,15 @@ class Recognizer:
         gallery, clock = self._require_gallery(), Clock()
         check_call(deadline_ms, max_boxes, detection_threshold, decode_mode)
         policy = overridden(
-            self.policy, threshold, margin, neighbors, vote, suppression_iou, whole_image, max_false_accept, confidence
+            self._parts.policy(),
+            threshold,
+            margin,
+            neighbors,
+            vote,
+            suppression_iou,
+            whole_image,
+            max_false_accept,
+            confidence,
         )
         calibration = self._parts.calibration(policy)
         with clock.stage("decode"):
@@ -171,9 +182,9 @@ class Recognizer:
         with clock.stage("decide"):
             boxes = in_original_pixels(chosen.boxes_xyxy, decoded)
             seen = list(map(Candidate, boxes, chosen.scores, matches))
-            least_score = calibration.threshold if calibration else None
-            required = policy.similarity_threshold if least_score is None else least_score
-            items, dropped = decide(seen, policy, partial(has_texture, decoded.pixels_rgb), least_score)
+            naming = self._parts.naming(calibration)
+            required = policy.similarity_threshold if naming.least_score is None else naming.least_score
+            items, dropped = decide(seen, policy, partial(has_texture, decoded.pixels_rgb), naming)
             dropped += late(chosen, boxes, len(rows)) + surplus(found, count, decoded)
         made_by = self._parts.provenance(revision, decoded.decoder)
         size = decoded.width, decoded.height
@@ -192,8 +203,38 @@ class Recognizer:
         """
         self._require_open()
         self._require_gallery()
-        policy = overridden(self.policy, max_false_accept=max_false_accept, confidence=confidence)
+        policy = overridden(self._parts.policy(), max_false_accept=max_false_accept, confidence=confidence)
         return self._parts.calibration(policy, wait=wait)
+
+    def verify(
+        self, label: str, image: Source, box_xyxy: Box | None = None, *, max_false_accept: float | None = None
+    ) -> Verification:
+        """Say whether an image, or the part of it inside a box, shows the product of a given label.
+
+        A till asks this after a barcode was scanned. Of other products, given a label at random, at most the stated
+        share is accepted; a best estimate.
+
+        Args:
+            label: the claimed one, which the gallery has.
+            image: as in `recognize`.
+            box_xyxy: the part of it that shows the product; all of it when None.
+            max_false_accept: 0..1; what the gallery or the bundle states when None, or 1 %.
+
+        Raises:
+            GalleryError: no item has the label, no gallery file is open, or it cannot be read.
+            ImageError: the image cannot be used, or shows a single color there.
+            OptionError: the box lies outside of the image, or an argument is of the wrong kind.
+        """
+        require_instance("label", label, str, "text")
+        gallery = self.gallery
+        policy = overridden(self._parts.policy(), max_false_accept=max_false_accept)
+        row = self.embed_product(image, box_xyxy)
+        items = gallery.items(label)
+        if not items:
+            raise GalleryError(f"no item has the label {label!r}; enroll the product first")
+        similarity = float((gallery.embeddings([item.id for item in items]) @ row).max())
+        matches = gallery.search(row[None], NEIGHBORS)[0]
+        return check_claim(items[0].label, similarity, matches, self._parts.verification(policy))
 
     def detect(
         self, image: Source, *, max_boxes: int | None = None, detection_threshold: float | None = None

@@ -57,7 +57,7 @@ def test_explanation_names_the_calibration(recognizer: Recognizer) -> None:
     assert answer.calibration is not None
     calibrated = replace(answer, calibration=replace(answer.calibration, state="thin", threshold=0.5, products=40))
     assert calibrated.explain()[0] == (
-        "An object gets a label from a score of 0.500, for 5.0% false accepts (an estimate, thin, from 40 products)."
+        "An object gets a label from a score of 0.500, for 5% false accepts (an estimate, thin, from 40 products)."
     )
 
 

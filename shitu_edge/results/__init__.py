@@ -70,26 +70,34 @@ class LabelCandidate:
 
     Attributes:
         label, item_id, similarity: as in `Match`.
-        share: of this label among those that compete, 0..1 (softmax of similarity / 0.1). It is not a probability: the
-            shares of an unknown object sum to 1, too.
+        share: of this label among those that compete, 0..1 (softmax of similarity / 0.05): the probability that an
+            enrolled object has it. The shares of an unknown object sum to 1, too.
+        possible: the label is not ruled out: it is the answer, or one of those to ask about. No label of an unknown
+            object is possible.
+        probability: that the object has this label, 0..1, an unknown object allowed for; None unless the gallery
+            supports it (see `Calibration`).
     """
 
     label: str
     item_id: int
     similarity: float
     share: float
+    possible: bool = False
+    probability: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RecognizedItem:
     """One thing on the counter.
 
-    `label` is the named product (of an ambiguous item: the likelier one) and None for an unknown one. `similarity`
-    is that of the best match, of a named item the best with its label; None when the gallery is empty.
+    `decision` is `accepted` if one label is possible, `ambiguous` if several are and a person should choose, `unknown`
+    if none is. `label` is the named product (of an ambiguous item: the likeliest one) and None for an unknown one.
+    `similarity` is that of the best match, of a named item the best with its label; None when the gallery is empty.
     `detection_score` is the detector's, None for the whole image. `matches` are the neighbors, best first. `score` is
-    what a calibrated threshold is compared with (`shitu_edge.calibration.score`), None if none was. `candidates` are up
-    to five labels, best first, one item each, for a person to choose from. `negative` says that the object is unknown
-    because it resembles an item that was enrolled as not a product.
+    what a calibrated threshold is compared with (`shitu_edge.calibration.score`), None if none was. `candidates` are
+    the nearest labels, one item each, those that are possible first: at least five, if there are so many. `negative`
+    says that the object is unknown because it resembles an item that was enrolled as not a product. `probability` is
+    that of the label, None unless the gallery supports it.
     """
 
     box_xyxy: Box
@@ -101,6 +109,7 @@ class RecognizedItem:
     score: float | None = None
     candidates: tuple[LabelCandidate, ...] = ()
     negative: bool = False
+    probability: float | None = None
 
 
 CalibrationState = Literal["calibrated", "thin", "stale", "uncalibrated"]
@@ -108,25 +117,57 @@ CalibrationState = Literal["calibrated", "thin", "stale", "uncalibrated"]
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """From which score a gallery names a product, and for which rate of false accepts.
+    """From which score a gallery names a product, and what is kept by that.
 
     Attributes:
-        state: `calibrated`; `thin`: the rate is lower than so few products can tell, and estimated; `stale`: a tenth of
-            the gallery has changed since, and it is derived again in the background; `uncalibrated`: there is no
-            threshold yet, or there are fewer than 20 products, and the bundle's similarity threshold decides.
-        max_false_accept: largest share of unknown objects that get a name, 0..1.
+        state: `calibrated`; `thin`: so few products cannot tell the rate, it is estimated; `stale`: a tenth of the
+            gallery has changed since, and it is derived again in the background; `uncalibrated`: the gallery says too
+            little or is not calibrated yet, and the bundle's fallback decides: its cohort or, where there is no
+            threshold, its similarity threshold.
+        max_false_accept: largest share of unknown objects that get a name, 0..1; None if `max_wrong` is stated.
         confidence: that this is kept, 0..1; None for a best estimate.
-        threshold: score from which a product is named; None if uncalibrated.
-        products: labels of the gallery that it was derived from.
+        threshold: score from which a product is named; None if there is none.
+        products: labels of the gallery, and of labeled queries, that it was derived from.
         revision: of the gallery, that it was derived from.
+        max_wrong: largest share of all objects that get a wrong name, 0..1; None if `max_false_accept` is stated.
+        unknown_share: share of the objects that are not enrolled, 0..1, which `max_wrong` and probabilities assume.
+        queries: number of labeled queries, kept in the gallery, that it was derived from too.
+        foreign: number of foreign products of the bundle that it was derived from, because the gallery's are too few.
     """
 
     state: CalibrationState
-    max_false_accept: float
+    max_false_accept: float | None
     confidence: float | None
     threshold: float | None
     products: int
     revision: int
+    max_wrong: float | None = None
+    unknown_share: float = 0.1
+    queries: int = 0
+    foreign: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """Whether an object has a given label.
+
+    Attributes:
+        label: the claimed one.
+        decision: `accepted`; `rejected`; `undecided`: nothing says from which score a label may be believed.
+        similarity: cosine to the nearest item of the label.
+        score: of the label, as in `RecognizedItem`.
+        threshold: score from which it is accepted, None if undecided.
+        nearest: the labels that the object resembles most, best first.
+        calibration: what the threshold was derived from, and the largest share of other products that are accepted.
+    """
+
+    label: str
+    decision: Literal["accepted", "rejected", "undecided"]
+    similarity: float
+    score: float
+    threshold: float | None
+    nearest: tuple[LabelCandidate, ...]
+    calibration: Calibration | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from . import Box, LabelCandidate, Recognition, RecognizedItem
+from ..ranges import percent
+from . import Box, Calibration, LabelCandidate, Recognition, RecognizedItem
 
 _SMALL = 48
 """Pixels of a crop's shorter side below which detail is missing whatever the network."""
@@ -24,7 +25,7 @@ def explain(answer: Recognition) -> tuple[str, ...]:
 
 
 def _lines(answer: Recognition) -> Iterator[str]:
-    yield _threshold(answer)
+    yield threshold_line(answer.calibration, answer.threshold)
     for number, item in enumerate(answer.items, 1):
         yield f"{number}: {_decision(item)}, box {_shown(item.box_xyxy)}"
         yield from (f"   {line}" for line in _reasons(item, answer))
@@ -33,20 +34,42 @@ def _lines(answer: Recognition) -> Iterator[str]:
         yield f"dropped: box {_shown(dropped.box_xyxy)}{what}: {_DROPPED[dropped.reason]}"
 
 
-def _threshold(answer: Recognition) -> str:
-    found = answer.calibration
+def threshold_line(found: Calibration | None, threshold: float | None) -> str:
+    """Return from what on an object gets a label, and what that was derived from.
+
+    Args:
+        found: the gallery's calibration; None if no target is stated.
+        threshold: the similarity threshold that decides without a calibrated one.
+    """
     if found is None or found.threshold is None:
         why = ""
         if found is not None and found.products:
-            why = f", because the gallery is not calibrated ({found.products} products)"
+            why = f", because the gallery is not calibrated ({_counted(found.products, 'product')})"
         elif found is not None:
             why = ", until the gallery is calibrated"
-        return f"An object gets a label from a similarity of {answer.threshold:.3f}{why}."
-    sure = "an estimate" if found.confidence is None else f"{found.confidence:.0%} sure"
-    return (
-        f"An object gets a label from a score of {found.threshold:.3f}, for {found.max_false_accept:.1%} false accepts "
-        f"({sure}, {found.state}, from {found.products} products)."
-    )
+        return f"An object gets a label from a similarity of {threshold:.3f}{why}."
+    return f"An object gets a label from a score of {found.threshold:.3f}, for {kept(found)} ({_basis(found)})."
+
+
+def kept(found: Calibration) -> str:
+    """Return what a calibration keeps."""
+    if found.max_false_accept is None:
+        return f"{percent(found.max_wrong or 0)} wrong labels with {percent(found.unknown_share)} unknown objects"
+    return f"{percent(found.max_false_accept)} false accepts"
+
+
+def _basis(found: Calibration) -> str:
+    products = _counted(found.products, "product")
+    if found.foreign:
+        what = "the bundle's fallback" if found.state == "uncalibrated" else f"an estimate, {found.state}"
+        return f"{what}: {products}, too few, so {found.foreign} foreign products stand for unknown objects"
+    sure = "an estimate" if found.confidence is None else f"{percent(found.confidence)} sure"
+    queries = f" and {_counted(found.queries, 'labeled image')}" if found.queries else ""
+    return f"{sure}, {found.state}, from {products}{queries}"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _decision(item: RecognizedItem) -> str:
@@ -61,6 +84,8 @@ def _reasons(item: RecognizedItem, answer: Recognition) -> Iterator[str]:
         return
     if item.candidates:
         yield f"resembles {', '.join(map(_candidate, item.candidates))}"
+    if item.probability is not None:
+        yield f"is {item.label} with a probability of {item.probability:.0%}"
     reached = item.similarity if item.score is None else item.score
     scale = "similarity" if item.score is None else "score"
     if answer.threshold is not None and reached is not None and not item.negative:
@@ -70,7 +95,9 @@ def _reasons(item: RecognizedItem, answer: Recognition) -> Iterator[str]:
         else:
             yield f"{scale} {reached:.3f}: {-missing:.3f} more than needed"
     if item.decision == "ambiguous":
-        yield "the runner-up label is within the margin: ask a person"
+        possible = [one.label for one in item.candidates if one.possible]
+        what = f"these labels are possible: {', '.join(possible)}" if len(possible) > 1 else "it has look-alikes"
+        yield f"{what}; ask a person"
     left, top, right, bottom = item.box_xyxy
     if min(right - left, bottom - top) < _SMALL:
         size = f"{right - left:.0f} × {bottom - top:.0f}"

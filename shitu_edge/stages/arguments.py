@@ -103,7 +103,9 @@ def overridden(
         require_number("threshold", threshold, -1, 1)  # else it would be refused by the name that bundle.json has
         if max_false_accept is not None or confidence is not None:
             raise OptionError("expected either a threshold or max_false_accept, which derives one from the gallery")
-        policy = replace(policy, max_false_accept=None, confidence=None)
-    elif confidence is not None and max_false_accept is None and policy.max_false_accept is None:
+        policy = replace(policy, max_false_accept=None, max_wrong=None, confidence=None)
+    elif confidence is not None and max_false_accept is None and policy.target is None:
         raise OptionError("expected max_false_accept with a confidence")
+    elif max_false_accept is not None:
+        policy = replace(policy, max_wrong=None)
     return replace(policy, **{name: value for name, value in given.items() if value is not None})

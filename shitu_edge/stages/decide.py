@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..bundle import DecisionPolicy
-from ..calibration import NEIGHBORS, candidates_of, score_of, similarity_needed
+from ..calibration import BY_SIMILARITY, NEIGHBORS, Naming, candidates_of, not_ruled_out, score_of, similarity_needed
 from ..gallery.labels import NEGATIVE
 from ..imaging.geometry import suppress
-from ..results import SIMILARITY_ROUNDING, Box, Decision, Dropped, DropReason, Match, RecognizedItem
+from ..results import (
+    SIMILARITY_ROUNDING,
+    Box,
+    Decision,
+    Dropped,
+    DropReason,
+    LabelCandidate,
+    Match,
+    RecognizedItem,
+)
 
 _ROUNDING = 1e-9
+_SHOWN_CANDIDATES = 5
 _WHOLE_PIXELS = 1.0
 """PaddleClas counts whole pixels when it suppresses recognized items."""
 
@@ -37,11 +47,12 @@ class _Verdict:
     similarity: float | None
     score: float | None = None
     negative: bool = False
+    candidates: tuple[LabelCandidate, ...] = ()
 
 
 def asked_neighbors(policy: DecisionPolicy) -> int:
     """Return how many neighbors to ask for: if other labels count, enough to meet them behind many of the first."""
-    others_count = policy.margin > 0 or policy.max_false_accept is not None
+    others_count = policy.margin > 0 or policy.target is not None
     return max(policy.neighbors, NEIGHBORS) if others_count else policy.neighbors
 
 
@@ -49,7 +60,7 @@ def decide(
     candidates: Sequence[Candidate],
     policy: DecisionPolicy,
     textured: Callable[[], bool] = lambda: True,
-    least_score: float | None = None,
+    naming: Naming = BY_SIMILARITY,
 ) -> tuple[tuple[RecognizedItem, ...], tuple[Dropped, ...]]:
     """Decide on every candidate, and drop those that a better one covers.
 
@@ -62,9 +73,9 @@ def decide(
         policy: how to decide.
         textured: returns whether the image shows more than one color; called only for a whole image that would get a
             label, and drops it if False.
-        least_score: calibrated score from which a candidate gets a label, instead of `policy.similarity_threshold`.
+        naming: the gallery's calibration; without a score, `policy.similarity_threshold` decides.
     """
-    verdicts = [_judge(candidate.matches, policy, least_score) for candidate in candidates]
+    verdicts = [_judge(candidate.matches, policy, naming) for candidate in candidates]
     standing = [i for i, candidate in enumerate(candidates) if _stands(candidate, verdicts[i], textured)]
     standing.sort(key=lambda i: _rank(candidates[i], verdicts[i]), reverse=True)
     boxes = np.array([candidate.box_xyxy for candidate in candidates], np.float32).reshape(-1, 4)
@@ -84,29 +95,75 @@ def decide(
     return items, dropped
 
 
-def _judge(matches: tuple[Match, ...], policy: DecisionPolicy, least_score: float | None) -> _Verdict:
+def _judge(matches: tuple[Match, ...], policy: DecisionPolicy, naming: Naming) -> _Verdict:
     if not matches:
         return _Verdict("unknown", None, None)
-    best: dict[str, float] = {}
+    score = None if naming.least_score is None else score_of(matches)
+    candidates = candidates_of([match for match in matches if match.label != NEGATIVE])
+    label = _named(matches, policy, _similarity_needed(matches, policy, naming, score))
+    if label is None or label == NEGATIVE:
+        shown = _shown([], candidates, None if label else score, naming)
+        return _Verdict("unknown", None, matches[0].similarity, score, label == NEGATIVE, shown)
+    possible = _possible(matches, label, candidates, policy, naming)
+    lead = possible[0].similarity - max((match.similarity for match in matches if match.label != label), default=-1.0)
+    several = len(possible) > 1 or (policy.margin > 0 and lead < policy.margin) or label in naming.look_alikes
+    shown = _shown(possible, candidates, score, naming)
+    return _Verdict("ambiguous" if several else "accepted", label, possible[0].similarity, score, False, shown)
+
+
+def _similarity_needed(
+    matches: tuple[Match, ...], policy: DecisionPolicy, naming: Naming, score: float | None
+) -> float:
+    """Return from which similarity a label may be named."""
+    if score is None or naming.least_score is None:
+        return min(policy.similarity_threshold, 1 - SIMILARITY_ROUNDING)  # a copy's similarity is 1 up to rounding
+    return similarity_needed(matches[0].similarity, score, naming.least_score) - _ROUNDING
+
+
+def _named(matches: tuple[Match, ...], policy: DecisionPolicy, threshold: float) -> str | None:
+    """Return the label of the nearest item, or the one that most similarity speaks for; None below the threshold."""
     votes: dict[str, float] = {}
-    score = None if least_score is None else score_of(matches)
-    if score is None or least_score is None:
-        # A copy's similarity is 1 up to rounding.
-        threshold = min(policy.similarity_threshold, 1 - SIMILARITY_ROUNDING)
-    else:
-        threshold = similarity_needed(matches[0].similarity, score, least_score) - _ROUNDING
-    for place, match in enumerate(matches):
-        best.setdefault(match.label, match.similarity)
-        if place < policy.neighbors and match.similarity >= threshold:
+    for match in matches[: policy.neighbors]:
+        if match.similarity >= threshold:
             votes[match.label] = votes.get(match.label, 0.0) + match.similarity
     if not votes:
-        return _Verdict("unknown", None, matches[0].similarity, score)
-    label = max(votes, key=votes.__getitem__) if policy.vote else matches[0].label
-    if label == NEGATIVE:
-        return _Verdict("unknown", None, best[label], score, negative=True)
-    lead = best[label] - max((similarity for other, similarity in best.items() if other != label), default=-1.0)
-    decision: Decision = "ambiguous" if policy.margin > 0 and lead < policy.margin else "accepted"
-    return _Verdict(decision, label, best[label], score)
+        return None
+    return max(votes, key=votes.__getitem__) if policy.vote else matches[0].label
+
+
+def _possible(
+    matches: Sequence[Match],
+    label: str,
+    candidates: Sequence[LabelCandidate],
+    policy: DecisionPolicy,
+    naming: Naming,
+) -> list[LabelCandidate]:
+    """Return the labels that are not ruled out for an object that is named, its own first."""
+    own = next((one for one in candidates if one.label == label), None)
+    if own is None:  # a vote of more neighbors than compete
+        match = next(match for match in matches if match.label == label)
+        own = LabelCandidate(label, match.item_id, match.similarity, 0.0)
+    near = own.similarity - policy.margin if policy.margin > 0 else own.similarity + 1
+    alike = naming.look_alikes.get(label, frozenset())
+    asked = not_ruled_out(candidates) if naming.least_score is not None else 0
+    others = [
+        one
+        for place, one in enumerate(candidates)
+        if one is not own and (place < asked or one.similarity > near or one.label in alike)
+    ]
+    return [own, *others]
+
+
+def _shown(
+    possible: Sequence[LabelCandidate], candidates: Sequence[LabelCandidate], score: float | None, naming: Naming
+) -> tuple[LabelCandidate, ...]:
+    """Return the possible labels, then the nearest others, with their probabilities if the gallery supports them."""
+    others = [one for one in candidates[:_SHOWN_CANDIDATES] if one not in possible]
+    enrolled = naming.probability.at(score) if naming.probability and score is not None else None
+    return tuple(
+        replace(one, possible=place < len(possible), probability=None if enrolled is None else enrolled * one.share)
+        for place, one in enumerate([*possible, *others[: max(0, _SHOWN_CANDIDATES - len(possible))]])
+    )
 
 
 def _stands(candidate: Candidate, verdict: _Verdict, textured: Callable[[], bool]) -> bool:
@@ -134,6 +191,7 @@ def _item(candidate: Candidate, verdict: _Verdict, policy: DecisionPolicy) -> Re
         candidate.detection_score,
         candidate.matches[: policy.neighbors],
         verdict.score,
-        candidates_of([match for match in candidate.matches if match.label != NEGATIVE]),
+        verdict.candidates,
         verdict.negative,
+        verdict.candidates[0].probability if verdict.label is not None else None,
     )

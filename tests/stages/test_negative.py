@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from shitu_edge import NEGATIVE, DecisionPolicy, Match
-from shitu_edge.calibration import score_of
+from shitu_edge.calibration import Naming, score_of
 from shitu_edge.results import Box
 from shitu_edge.stages.decide import Candidate, decide
 
@@ -17,7 +17,7 @@ TEA, HAND = Match(1, "tea", 0.7), Match(2, NEGATIVE, 0.8)
 @pytest.mark.parametrize("margin", [0.0, 0.2])
 def test_nearest_negative_item_makes_the_object_unknown(least_score: float | None, margin: float) -> None:
     (item,), dropped = decide(
-        [Candidate(BOX, 0.9, (HAND, TEA))], DecisionPolicy(margin=margin), least_score=least_score
+        [Candidate(BOX, 0.9, (HAND, TEA))], DecisionPolicy(margin=margin), naming=Naming(least_score)
     )
     assert not dropped
     assert (item.decision, item.label, item.negative, item.similarity) == ("unknown", None, True, 0.8)
@@ -26,7 +26,7 @@ def test_nearest_negative_item_makes_the_object_unknown(least_score: float | Non
 
 def test_nearer_product_is_named_and_the_negative_item_competes() -> None:
     matches = (Match(1, "tea", 0.8), Match(2, NEGATIVE, 0.7))
-    (item,), _ = decide([Candidate(BOX, 0.9, matches)], DecisionPolicy(), least_score=0.5)
+    (item,), _ = decide([Candidate(BOX, 0.9, matches)], DecisionPolicy(), naming=Naming(0.5))
     assert (item.label, item.negative) == ("tea", False)
     assert item.score == score_of(matches) < 0.8
 
@@ -50,8 +50,8 @@ def test_candidates_are_labels_with_their_nearest_item() -> None:
         ("milk", 3, 0.7),
         ("cola", 4, 0.6),
     ]
-    # exp(0) : exp(-1) : exp(-2)
-    assert [one.share for one in item.candidates] == pytest.approx([0.6652, 0.2447, 0.0900], abs=1e-4)
+    # exp(0) : exp(-2) : exp(-4)
+    assert [one.share for one in item.candidates] == pytest.approx([0.8668, 0.1173, 0.0159], abs=1e-4)
 
 
 def test_candidates_are_five_at_most_and_their_shares_are_of_all() -> None:
@@ -63,9 +63,9 @@ def test_candidates_are_five_at_most_and_their_shares_are_of_all() -> None:
 
 def test_vote_is_among_labels_that_reach_the_calibrated_score() -> None:
     matches = (Match(1, "tea", 0.9), Match(2, "milk", 0.5), Match(3, "milk", 0.5))
-    (item,), _ = decide([Candidate(BOX, 0.9, matches)], DecisionPolicy(vote=True), least_score=0.7)
+    (item,), _ = decide([Candidate(BOX, 0.9, matches)], DecisionPolicy(vote=True), naming=Naming(0.7))
     assert (item.label, item.similarity) == ("tea", 0.9)
-    (item,), _ = decide([Candidate(BOX, 0.9, matches)], DecisionPolicy(vote=True), least_score=-2.0)
+    (item,), _ = decide([Candidate(BOX, 0.9, matches)], DecisionPolicy(vote=True), naming=Naming(-2.0))
     assert item.label == "milk", "where both would do, the two together are more"
 
 
@@ -73,5 +73,5 @@ def test_least_score_is_reached_exactly() -> None:
     matches = (Match(1, "tea", 0.9), Match(2, "milk", 0.7))
     score = score_of(matches)
     for least, decision in ((score, "accepted"), (score + 1e-6, "unknown")):
-        (item,), _ = decide([Candidate(BOX, 0.9, matches)], DecisionPolicy(), least_score=least)
+        (item,), _ = decide([Candidate(BOX, 0.9, matches)], DecisionPolicy(), naming=Naming(least))
         assert item.decision == decision
