@@ -10,12 +10,14 @@ from statistics import fmean
 from ...results import Match
 from ..index import Progress, Rows
 from ..store import GalleryItem
+from .look_alikes import joined
 
 _Near = list[tuple[float, GalleryItem]]
 _QUERIES_AT_ONCE = 256
 _DECIMALS = 6  # of similarities, so that summing order does not decide ties
 _SAME = 0.9999
 _WITNESSES = 2
+_ALIKE_SHARE = 1 / 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,8 @@ class Audit:
 
     `recall_at_1`: share of items whose nearest other item has their label, among those whose label has another item;
     ties count as lost; None without such items. `unreachable`: items, by id, that a search for their own embedding does
-    not return; rebuilding the index may help.
+    not return; rebuilding the index may help. `look_alikes`: groups of labels that images hardly tell apart, for a
+    person to confirm.
     """
 
     items: int
@@ -92,6 +95,13 @@ class Audit:
     mislabeled: tuple[Mislabeled, ...]
     confused: tuple[Confusion, ...]
     unreachable: tuple[GalleryItem, ...]
+    look_alikes: tuple[tuple[str, ...], ...] = ()
+
+
+def _is_alike(confusion: Confusion) -> bool:
+    """Return whether two labels are confused both ways, and a third of the time."""
+    both_ways = confusion.first_as_second > 0 and confusion.second_as_first > 0
+    return both_ways and confusion.share >= _ALIKE_SHARE
 
 
 def audit(
@@ -177,15 +187,19 @@ class _Findings:
 
     def audit(self) -> Audit:
         """Return the findings."""
+        confused, near = tuple(self._confused()), self._near.values()
+        alike = [(one.first, one.second) for one in confused if _is_alike(one)]
+        alike += [(pair.first.label, pair.second.label) for pair in near if pair.tied]
         searched = sum(self._searched.values())
         return Audit(
             items=len(self._items),
             labels=len(self._rows),
             recall_at_1=sum(self._taken_for[label, label] for label in self._rows) / searched if searched else None,
-            near_duplicates=tuple(sorted(self._near.values(), key=lambda p: (-p.similarity, p.first.id, p.second.id))),
+            near_duplicates=tuple(sorted(near, key=lambda p: (-p.similarity, p.first.id, p.second.id))),
             mislabeled=tuple(sorted(self._mislabeled, key=lambda item: (-item.strength, item.entry.id))),
-            confused=tuple(self._confused()),
+            confused=confused,
             unreachable=tuple(sorted(self._unreachable, key=lambda item: item.id)),
+            look_alikes=joined(alike),
         )
 
     def _confused(self) -> list[Confusion]:

@@ -63,7 +63,9 @@ def test_tiny_galleries(count: int) -> None:
 def test_two_labels_of_one_image() -> None:
     entries = _entries(["tea", "milk"])
     found = _audit(entries, AXES[[0, 0]])
-    assert found == Audit(2, 2, None, (NearDuplicate(entries[0], entries[1], 1.0, True),), (), (), ())
+    assert found == Audit(
+        2, 2, None, (NearDuplicate(entries[0], entries[1], 1.0, True),), (), (), (), (("milk", "tea"),)
+    )
 
 
 def test_near_duplicates_of_other_labels_best_first() -> None:
