@@ -1,5 +1,6 @@
 """How well a gallery and a bundle recognize: metrics on labeled images, or on the gallery's own items."""
 
+from .embed_queries import embed_queries
 from .evaluate import Evaluation, evaluate, leave_one_out
 from .paddleclas import pipeline_recall
 from .queries import LabeledBox, LabeledPhoto, read_queries
@@ -8,6 +9,7 @@ __all__ = [
     "Evaluation",
     "LabeledBox",
     "LabeledPhoto",
+    "embed_queries",
     "evaluate",
     "leave_one_out",
     "pipeline_recall",

@@ -23,7 +23,7 @@ from ..results import Detections, RecognizedItem
 from ..system.progress import StepProgress
 from .baskets import Baskets, compare_baskets
 from .boxes import COCO_IOUS, ProductCounts, average_precision
-from .open_set import TARGETS, Answers, OperatingPoint, Spread, spread
+from .open_set import TARGETS, Answers, OperatingPoint, PickLists, Spread, pick_lists, spread
 from .queries import LabeledPhoto
 from .retrieval import Ids, Ranks, Retrieval, Rows, rank
 
@@ -115,6 +115,7 @@ class Evaluation:
             asks once more without its label, as an unknown object.
         threshold: that the recognizer names products by, as do `targets` and `curve`.
         working: what this threshold does to the queries' nearest items.
+        lists: the labels that its answers leave possible; None by the similarity, which rules out all but one.
         targets: the operating points at 1, 2, 5 and 10 % false accepts.
         attractors: gallery items that draw queries of other labels, worst first.
         worst: known queries that the nearest item misnames, most similar first.
@@ -134,6 +135,7 @@ class Evaluation:
     retrieval: Retrieval
     threshold: Threshold
     working: OperatingPoint
+    lists: PickLists | None
     targets: tuple[tuple[float, OperatingPoint], ...]
     curve: tuple[OperatingPoint, ...]
     spread: Spread
@@ -203,7 +205,14 @@ def evaluate(
         [label for one in seen for label in one.labels],
     )
     query_numbers = np.array([-1 if label is None else numbers.get(label, -1) for label in asked.labels], np.int64)
-    ranks = rank(asked.rows, query_numbers, rows, _numbers_of(items, numbers), progress=_step(progress, "ranks"))
+    ranks = rank(
+        asked.rows,
+        query_numbers,
+        rows,
+        _numbers_of(items, numbers),
+        negative=numbers.get(NEGATIVE, -1),
+        progress=_step(progress, "ranks"),
+    )
     boxed = [one for one in seen if one.photo.boxes is not None]
     return _evaluation(
         recognizer, gallery, "queries", False, items, asked, ranks, _answers(ranks, threshold, items), threshold,
@@ -247,7 +256,15 @@ def leave_one_out(
         same: NDArray[np.bool_] = own[None, :] == own[chosen[part], None]
         return same
 
-    ranks = rank(asked.rows, own[chosen], rows, own, exclude=itself, progress=_step(progress, "ranks"))
+    ranks = rank(
+        asked.rows,
+        own[chosen],
+        rows,
+        own,
+        exclude=itself,
+        negative=numbers.get(NEGATIVE, -1),
+        progress=_step(progress, "ranks"),
+    )
     foreign = rank(asked.rows, own[chosen], rows, own, exclude=its_label, progress=_step(progress, "unknown"))
     known = _answers(ranks, threshold, items)
     unknown = _answers(foreign, threshold, items)
@@ -265,7 +282,9 @@ def _threshold(recognizer: Recognizer, gallery: Gallery) -> Threshold:
     if recognizer.gallery_search is gallery:
         found = recognizer.calibration(wait=True)
     else:
-        found = Calibrator(gallery, None).for_policy(policy, wait=True)
+        calibrator = Calibrator(gallery, None, recognizer.bundle.cohort(), recognizer.extractor_info.precision)
+        target = calibrator.stored().target or policy.target
+        found = None if target is None else calibrator.at(target, wait=True)
     if found is not None and found.threshold is not None:
         return Threshold(found.threshold, calibrated=True)
     return Threshold(policy.similarity_threshold, calibrated=False)
@@ -413,6 +432,11 @@ def _evaluation(
         retrieval=ranks.retrieval(),
         threshold=threshold,
         working=answers.at(threshold.value),
+        lists=pick_lists(
+            own.scores[ranks.known], ranks.listed[ranks.known], ranks.own_listed[ranks.known], threshold.value
+        )
+        if threshold.calibrated
+        else None,
         targets=tuple((target, answers.at_false_accepts(target)) for target in TARGETS),
         curve=answers.curve(),
         spread=spread(of_known, names[ranks.known], threshold.value),

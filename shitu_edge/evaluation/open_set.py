@@ -70,6 +70,21 @@ class Answers:
 
 
 @dataclass(frozen=True, slots=True)
+class PickLists:
+    """The labels that answers leave possible, as shares in 0..1 at the threshold in use; NaN without such queries.
+
+    Attributes:
+        coverage: share of the named queries of enrolled products whose label is possible.
+        mean_length: possible labels of these, on average.
+        ambiguous: share of the queries of enrolled products with several possible labels, for a person to choose from.
+    """
+
+    coverage: float
+    mean_length: float
+    ambiguous: float
+
+
+@dataclass(frozen=True, slots=True)
 class Spread:
     """How evenly a threshold serves the labels: the named-right rate per enrolled label.
 
@@ -98,6 +113,24 @@ def spread(answers: Answers, labels: NDArray[np.str_], threshold: float, worst: 
         float(rates.mean()) if len(names) else float("nan"),
         float(rates.std()) if len(names) else float("nan"),
         tuple((str(names[place]), float(rates[place])) for place in order),
+    )
+
+
+def pick_lists(scores: Floats, listed: NDArray[np.int64], own_listed: Flags, threshold: float) -> PickLists:
+    """Return what the pick-lists of queries (Q,) of enrolled products are like at a threshold.
+
+    Args:
+        scores: of the nearest label.
+        listed: labels that are possible if the query is named.
+        own_listed: the query's own label is among them.
+        threshold: from which a query is named.
+    """
+    named = scores >= threshold
+    lengths = listed[named]
+    return PickLists(
+        _share(own_listed, named),
+        float(lengths.mean()) if len(lengths) else float("nan"),
+        _share(named & (listed > 1), np.ones(len(scores), bool)),
     )
 
 

@@ -47,6 +47,9 @@ def tables(evaluation: Evaluation) -> Iterator[Table]:
     rows += [_point(f"at most {target:.0%} false accepts", point) for target, point in evaluation.targets]
     scale = "score from" if evaluation.threshold.calibrated else "similarity from"
     yield Table("Names", ("", scale, "right", "wrong", "false accepts"), tuple(rows))
+    if lists := evaluation.lists:
+        cells = _percent(lists.coverage), f"{lists.mean_length:.2f}", _percent(lists.ambiguous)
+        yield Table("Possible labels", ("the right one among them", "labels", "asked about (ambiguous)"), (cells,))
     spread = evaluation.spread
     if spread.labels:
         worst = [(label, _percent(rate)) for label, rate in spread.worst if rate < spread.mean]

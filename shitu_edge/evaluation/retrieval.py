@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..calibration import NEIGHBORS, scores_of
+from ..calibration import COVERAGE, NEIGHBORS, label_bests, scores_of, shares_of
 
 Rows = NDArray[np.float32]
 Ids = NDArray[np.int64]
@@ -41,19 +41,21 @@ class Ranks:
         known: the gallery has an item of the query's label that may answer it.
         nearest: index of the nearest gallery item, -1 if none may answer.
         similarity: cosine to it, NaN if none may answer.
-        rival: cosine to the nearest item of another label than the nearest item's, 0 if that is lower or there is none.
         own_rank: rank of the nearest item of the query's own label, from 1; 0 if not known.
         average_precision: 0..1, NaN if not known.
         score: what a calibrated threshold is compared with, -1 if none may answer.
+        listed: number of labels that are not ruled out, if the query is named: the length of the pick-list.
+        own_listed: the query's own label is among them.
     """
 
     known: NDArray[np.bool_]
     nearest: Ids
     similarity: Rows
-    rival: Rows
     own_rank: Ids
     average_precision: NDArray[np.float64]
     score: NDArray[np.float64]
+    listed: Ids
+    own_listed: NDArray[np.bool_]
 
     def retrieval(self) -> Retrieval:
         """Return the means over known queries; NaN if there are none."""
@@ -70,6 +72,7 @@ def rank(
     gallery_labels: Ids,
     *,
     exclude: Callable[[slice], NDArray[np.bool_]] | None = None,
+    negative: int = -1,
     progress: Callable[[int, int], None] = lambda *_: None,
 ) -> Ranks:
     """Rank all gallery items for each query, exactly.
@@ -79,6 +82,7 @@ def rank(
         query_labels, gallery_labels: label numbers (Q,) and (N,); a label that the gallery does not have is an unknown
             object.
         exclude: for a slice of the queries, a mask (q, N) of items that may not answer (leave-one-out).
+        negative: label number of items that are not products, which no pick-list holds; -1 for none.
         progress: called with queries done and their number.
     """
     count = len(queries)
@@ -86,10 +90,11 @@ def rank(
         known=np.zeros(count, bool),
         nearest=np.full(count, -1, np.int64),
         similarity=np.full(count, np.nan, np.float32),
-        rival=np.zeros(count, np.float32),
         own_rank=np.zeros(count, np.int64),
         average_precision=np.full(count, np.nan),
         score=np.full(count, -1.0),
+        listed=np.zeros(count, np.int64),
+        own_listed=np.zeros(count, bool),
     )
     step = max(1, _CHUNK_BYTES // (16 * max(1, len(gallery))))
     for start in range(0, count, step):
@@ -97,26 +102,27 @@ def rank(
         similarities = queries[part] @ gallery.T
         if exclude is not None:
             similarities[exclude(part)] = -np.inf
-        _rank_into(ranks, part, similarities, query_labels[part], gallery_labels)
+        _rank_into(ranks, part, similarities, query_labels[part], gallery_labels, negative)
         progress(part.stop, count)
     return ranks
 
 
-def _rank_into(ranks: Ranks, part: slice, similarities: Rows, query_labels: Ids, gallery_labels: Ids) -> None:
+def _rank_into(
+    ranks: Ranks, part: slice, similarities: Rows, query_labels: Ids, gallery_labels: Ids, negative: int
+) -> None:
     order = np.argsort(-similarities, axis=1, kind="stable")
     ordered = np.take_along_axis(similarities, order, axis=1)
     labels = gallery_labels[order]
     allowed = np.isfinite(ordered)
     any_allowed = allowed.any(axis=1)
-    first = labels[:, 0] if labels.shape[1] else np.zeros(len(labels), np.int64)
     if labels.shape[1]:
         ranks.nearest[part] = np.where(any_allowed, order[:, 0], -1)
         ranks.similarity[part] = np.where(any_allowed, ordered[:, 0], np.nan)
-        others = allowed & (labels != first[:, None])
-        place = others.argmax(axis=1)
-        rival = np.take_along_axis(ordered, place[:, None], axis=1)[:, 0]
-        ranks.rival[part] = np.where(others.any(axis=1), np.maximum(rival, 0), 0)
-    ranks.score[part] = scores_of(ordered[:, :NEIGHBORS], labels[:, :NEIGHBORS])
+    near, near_labels = ordered[:, :NEIGHBORS], labels[:, :NEIGHBORS]
+    ranks.score[part] = scores_of(near, near_labels)
+    possible = _possible(np.where(near_labels == negative, np.float32(-np.inf), near), near_labels)
+    ranks.listed[part] = possible.sum(axis=1)
+    ranks.own_listed[part] = (possible & (near_labels == query_labels[:, None])).any(axis=1)
     hits = allowed & (labels == query_labels[:, None])
     known = hits.any(axis=1)
     ranks.known[part] = known
@@ -124,3 +130,12 @@ def _rank_into(ranks: Ranks, part: slice, similarities: Rows, query_labels: Ids,
     precision = np.cumsum(hits, axis=1) / np.arange(1, hits.shape[1] + 1)
     with np.errstate(invalid="ignore"):
         ranks.average_precision[part] = np.where(known, (precision * hits).sum(axis=1) / hits.sum(axis=1), np.nan)
+
+
+def _possible(near: Rows, labels: Ids) -> NDArray[np.bool_]:
+    """Return which neighbors (Q, K), best first, stand for a label that is not ruled out."""
+    bests = label_bests(near, labels)
+    shares = shares_of(bests)
+    before = np.cumsum(shares, axis=1) - shares
+    possible: NDArray[np.bool_] = np.isfinite(bests) & (before < COVERAGE)
+    return possible

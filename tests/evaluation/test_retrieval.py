@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
+from shitu_edge.calibration import candidates_of, not_ruled_out
 from shitu_edge.evaluation import retrieval
+from shitu_edge.evaluation.open_set import pick_lists
 from shitu_edge.evaluation.retrieval import rank
+from shitu_edge.results import Match
 from tests.gallery.rows import unit, unit_rows
 
 
@@ -17,7 +20,6 @@ def test_rank_worked_by_hand() -> None:
     ranks = rank(unit(np.array([[1, 0], [0, 1], [1, 0]], np.float32)), np.array([9, 7, 5]), gallery, labels)
     assert ranks.nearest.tolist() == [0, 2, 0]
     np.testing.assert_allclose(ranks.similarity, [1, 1, 1], atol=1e-6)
-    np.testing.assert_allclose(ranks.rival, [0.8, 0.8, 0.8], atol=1e-6)  # the best of another label than the nearest
     assert ranks.own_rank.tolist() == [2, 2, 0]
     assert ranks.known.tolist() == [True, True, False]
     # 9 is at ranks 2 and 4: (1/2 + 2/4) / 2; 7 at 2 and 4 as well.
@@ -41,8 +43,6 @@ def test_average_precision_equals_scikit_learn(monkeypatch: pytest.MonkeyPatch, 
         scores = queries[place] @ gallery.T
         assert ranks.average_precision[place] == pytest.approx(average_precision_score(hits, scores), abs=1e-12)
         assert ranks.own_rank[place] == 1 + np.sum(scores > scores[hits].max())
-        others = scores[labels != labels[scores.argmax()]]
-        assert ranks.rival[place] == pytest.approx(max(0, others.max()), abs=1e-6)
 
 
 def test_rank_leaves_out_what_may_not_answer() -> None:
@@ -62,3 +62,32 @@ def test_rank_without_anything_that_may_answer() -> None:
     assert ranks.nearest.tolist() == [-1, -1, -1]
     assert np.isnan(ranks.similarity).all()
     assert np.isnan(ranks.retrieval().recall_at_1)
+
+
+def test_pick_lists_are_those_of_the_runtime() -> None:
+    rng = np.random.default_rng(5)
+    centers = unit_rows(30, 16, 1)
+    labels = rng.integers(0, 30, 200)
+    gallery = unit(centers[labels] + 0.15 * rng.normal(size=(200, 16)).astype(np.float32))
+    own = rng.integers(0, 33, 60)
+    queries = unit(centers[own % 30] + 0.2 * rng.normal(size=(60, 16)).astype(np.float32))
+    ranks = rank(queries, own, gallery, labels, negative=7)
+    for place, query in enumerate(queries):
+        similarities = gallery @ query
+        order = np.argsort(-similarities, kind="stable")[:50]
+        matches = [Match(int(one), str(labels[one]), float(similarities[one])) for one in order if labels[one] != 7]
+        candidates = candidates_of(matches)
+        possible = candidates[: not_ruled_out(candidates)]
+        assert ranks.listed[place] == len(possible)
+        assert ranks.own_listed[place] == (str(own[place]) in {one.label for one in possible})
+    assert ranks.listed.max() > 1
+
+
+def test_pick_lists_at_a_threshold_worked_by_hand() -> None:
+    scores = np.array([0.9, 0.8, 0.7, 0.2])
+    found = pick_lists(scores, np.array([1, 3, 2, 9]), np.array([True, False, True, True]), 0.5)
+    assert found.coverage == pytest.approx(2 / 3)
+    assert (found.mean_length, found.ambiguous) == (2.0, 0.5)
+    nothing = pick_lists(scores, np.ones(4, int), np.ones(4, bool), 1.0)
+    assert np.isnan([nothing.coverage, nothing.mean_length]).all()
+    assert nothing.ambiguous == 0
