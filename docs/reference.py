@@ -51,6 +51,7 @@ KEYS = (
     ("gallery remove", f"{_CHANGE}, `removed`, `ids`"),
     ("gallery rename", f"{_CHANGE}, `renamed`, `ids`"),
     ("gallery relabel", f"{_CHANGE}, `relabeled`, `ids`"),
+    ("gallery look-alikes", "`gallery`, `revision`, `look_alikes`"),
     ("gallery list", "per label `label`, `items`; with `--label` per item `id`, `label`, `source`"),
     ("gallery info", "as the table"),
     ("gallery search", "per match `item_id`, `label`, `similarity`"),
@@ -72,10 +73,14 @@ KEYS = (
     (
         "evaluate",
         "`kind`, `gallery`, `revision`, `bundle`, `precision`, `items`, `labels`, `known`, `unknown`, `sampled`, "
-        "`retrieval`, `threshold`, `working`, `targets`, `curve`, `spread`, `confusions`, `attractors`, `worst`, "
-        "`boxes`, `baskets`, `skipped`",
+        "`retrieval`, `threshold`, `working`, `lists`, `targets`, `curve`, `spread`, `confusions`, `attractors`, "
+        "`worst`, `boxes`, `baskets`, `skipped`",
     ),
-    ("calibrate", "per rate `state`, `max_false_accept`, `confidence`, `threshold`, `products`, `revision`"),
+    (
+        "calibrate",
+        "per target `state`, `max_false_accept`, `max_wrong`, `unknown_share`, `confidence`, `threshold`, `products`, "
+        "`queries`, `foreign`, `revision`",
+    ),
     ("models list", "per bundle `name`, `folder`, `description`"),
     ("models show", "`folder`, `digest`, `manifest` (the content of `bundle.json`)"),
     ("models verify", "`folder`, `digest`, `files`"),
@@ -84,7 +89,8 @@ KEYS = (
     ("tune", "`out`, `profile`, `tried`"),
     (
         "doctor",
-        "`works`, `python`, `system`, `versions`, `cpu`, `threads`, `model_cache`, `selftests`, `problems`",
+        "`works`, `python`, `system`, `versions`, `cpu`, `threads`, `model_cache`, `selftests`, `problems`; with "
+        "`--gallery` also `calibration`",
     ),
     ("demo", "`right`, the counts, `median_ms`, `gallery`, `overview`, `scenes`, `unreadable`"),
 )

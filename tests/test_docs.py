@@ -238,6 +238,7 @@ def _lay_out(folder: Path) -> None:
     shutil.copytree(SAMPLES / "scenes", folder / "photos", ignore=shutil.ignore_patterns("*.json"))
     shutil.copy(SAMPLES / "scenes" / "counter.jpg", folder)
     shutil.copy(SAMPLES / "gallery" / "Oat drink 1 l" / "1.jpg", folder / "oat.jpg")
+    (folder / "labeled").symlink_to(folder / "products")
     (folder / "new").mkdir()
     shutil.copy(folder / "oat.jpg", folder / "new")
 

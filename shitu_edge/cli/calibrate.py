@@ -1,17 +1,41 @@
-"""`shitu-edge calibrate`: from which score a gallery names a product, for a rate of false accepts."""
+"""`shitu-edge calibrate`: from which score a gallery names a product, and what is to be kept by that."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Annotated
 
-from ..bundle.networks import cache_folder
-from ..calibration import FEWEST_PRODUCTS, Calibrator
-from ..errors import OptionError
+import typer
+
+from ..bundle import Bundle, Target
+from ..bundle.networks import cache_folder, open_bundle
+from ..calibration import FEWEST_PRODUCTS, Calibrator, Queries, forget, store
+from ..errors import PromiseError
+from ..evaluation import embed_queries, read_queries
 from ..gallery import Gallery
+from ..inputs.skipped import summary
+from ..ranges import percent
 from ..results import Calibration
-from .options import AsJson, Confidence, GalleryArgument, MaxFalseAccept
-from .printing import count, print_line
-from .tables import print_facts, print_json, print_table
+from .options import (
+    AsJson,
+    Author,
+    Confidence,
+    Engine,
+    EngineOption,
+    GalleryArgument,
+    MaxFalseAccept,
+    MaxWrong,
+    Models,
+    Note,
+    PrecisionOption,
+    Threads,
+    UnknownShare,
+    author_or_user,
+    open_recognizer,
+)
+from .printing import count, print_line, print_note
+from .tables import print_facts, print_json, print_table, progress_bar
 
 _RATES = (0.01, 0.02, 0.05, 0.1)
 _SURE = 0.9
@@ -19,58 +43,179 @@ _SURE = 0.9
 
 def calibrate(
     gallery: GalleryArgument,
+    queries: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="QUERIES",
+            help="Labeled images of what the camera shows, in the formats of `evaluate`; the gallery keeps their "
+            "embeddings. [default: the gallery's own items alone]",
+            show_default=False,
+        ),
+    ] = None,
     max_false_accept: MaxFalseAccept = None,
+    max_wrong: MaxWrong = None,
+    unknown_share: UnknownShare = None,
     confidence: Confidence = None,
+    crop: Annotated[
+        bool, typer.Option("--crop", help="Crop each image with one label to the product that it shows.")
+    ] = False,
+    forget_all: Annotated[
+        bool, typer.Option("--forget", help="Remove the target and the labeled images from the gallery.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the result; leave the gallery as it is.")] = False,
+    models: Models = None,
+    engine: EngineOption = Engine.auto,
+    precision: PrecisionOption = None,
+    threads: Threads = None,
+    author: Author = None,
+    note: Note = "",
     as_json: AsJson = False,
 ) -> None:
-    """Show the score from which a product gets a label.
+    """Say what a gallery's labels have to keep, and show from which score they do.
 
-    Each item asks the gallery without its label, as an unknown object would. `recognize` does the same automatically,
-    and keeps it up to date; this command shows the result for several rates, or for one.
+    Each item asks the gallery without its label, as an unknown object would, and without itself. `recognize` does the
+    same automatically. Labeled images add what the camera really shows. A stated share and labeled images are kept in
+    the gallery as a revision, and apply wherever it is opened or patched. Without them the command shows several rates.
 
-    Example: shitu-edge calibrate shop.gallery --max-false-accept 0.05 --confidence 0.9
+    Example: shitu-edge calibrate shop.gallery counter-photos/ --max-false-accept 0.02
     """
-    rates = _RATES if max_false_accept is None else (max_false_accept,)
+    stated = any(value is not None for value in (max_false_accept, max_wrong, unknown_share, confidence))
+    if max_false_accept is not None and max_wrong is not None:
+        raise typer.BadParameter("expected either --max-false-accept or --max-wrong")
+    if forget_all and (queries or stated):
+        raise typer.BadParameter("--forget removes the target and the labeled images; state new ones in a second call")
     with Gallery.open(gallery, background=False) as opened:
-        calibrator = Calibrator(opened, cache_folder(None))
-        if max_false_accept is not None:
-            calibrator.at(max_false_accept, confidence, wait=True)  # an error if it cannot be promised
-        found = [_at(calibrator, rate, confidence) for rate in rates]
-        sure = [] if confidence or as_json else [_at(calibrator, rate, _SURE) for rate in rates]
-        items, revision = len(opened), opened.revision
+        if forget_all:
+            forget(opened, author=author_or_user(author), **({"note": note} if note else {}))
+            print_note(f"{gallery}: revision {opened.revision}, calibrated by its own items alone")
+            return
+        bundle = open_bundle(models)
+        asked = None
+        if queries is not None:
+            asked = _embedded(queries, opened, models, engine, precision, threads, crop)
+        calibrator = _calibrator(opened, bundle, asked)
+        target = _target(calibrator, bundle, max_false_accept, max_wrong, unknown_share, confidence)
+        chosen = (target if stated else None, asked)
+        if stated:
+            calibrator.at(target, wait=True)  # an error if it cannot be promised
+        if any(chosen) and not dry_run:
+            store(opened, *chosen, author=author_or_user(author), note=note or _note(*chosen))
+            print_note(f"{gallery}: kept as revision {opened.revision}")
+        _report(gallery, opened, calibrator, [target] if stated else _targets(target), as_json)
+
+
+def _embedded(
+    queries: Path,
+    gallery: Gallery,
+    models: str | None,
+    engine: Engine,
+    precision: PrecisionOption,
+    threads: int | None,
+    crop: bool,
+) -> Queries:
+    photos = read_queries(queries)
+    with open_recognizer(models, gallery, engine, precision, threads) as recognizer, progress_bar() as report:
+        found, skipped = embed_queries(recognizer, photos, crop=crop, progress=report)
+    for line in summary(skipped):
+        print_note(line)
+    return found
+
+
+def _calibrator(gallery: Gallery, bundle: Bundle, queries: Queries | None) -> Calibrator:
+    """Return a calibrator; with the bundle's foreign products, if the gallery was made with it."""
+    extractor = bundle.manifest.extractor
+    cohort = bundle.cohort() if extractor.fingerprint == gallery.meta.fingerprint else None
+    return Calibrator(gallery, None if queries else cache_folder(None), cohort, queries=queries)
+
+
+def _target(
+    calibrator: Calibrator,
+    bundle: Bundle,
+    max_false_accept: float | None,
+    max_wrong: float | None,
+    unknown_share: float | None,
+    confidence: float | None,
+) -> Target:
+    """Return the target: what is stated, the rest as the gallery, else the bundle, states it, or 1 % false accepts."""
+    target = calibrator.stored().target or bundle.manifest.policy.target or Target(max_false_accept=_RATES[0])
+    if max_false_accept is not None or max_wrong is not None:
+        target = replace(target, max_false_accept=max_false_accept, max_wrong=max_wrong)
+    given = {"unknown_share": unknown_share, "confidence": confidence}
+    return replace(target, **{name: value for name, value in given.items() if value is not None})
+
+
+def _targets(target: Target) -> list[Target]:
+    rates = sorted({*_RATES, *([] if target.max_false_accept is None else [target.max_false_accept])})
+    others = [replace(target, max_false_accept=rate, max_wrong=None, confidence=None) for rate in rates]
+    return others if target in others else [target, *others]
+
+
+def _note(target: Target | None, queries: Queries | None) -> str:
+    parts = [] if target is None else [_stated(target)]
+    return ", ".join(
+        ["calibrated", *parts, *([] if queries is None else [count(len(queries.labels), "labeled query")])]
+    )
+
+
+def _stated(target: Target | Calibration) -> str:
+    if target.max_false_accept is None:
+        what = f"{percent(target.max_wrong or 0)} wrong of all with {percent(target.unknown_share)} unknown"
+    else:
+        what = f"{percent(target.max_false_accept)} false accepts"
+    return what if target.confidence is None else f"{what}, {percent(target.confidence)} sure"
+
+
+def _report(path: Path, gallery: Gallery, calibrator: Calibrator, targets: list[Target], as_json: bool) -> None:
+    found = [_at(calibrator, target) for target in targets]
     if as_json:
-        for rate, one in zip(rates, found, strict=True):
-            refused = {"max_false_accept": rate, "confidence": confidence, "error": one}
-            print_json(refused if isinstance(one, str) else asdict(one))
+        for target, one in zip(targets, found, strict=True):
+            refused = {**asdict(target), "error": str(one)}
+            print_json(refused if isinstance(one, PromiseError) else asdict(one))
         return
-    products = next((one.products for one in found if isinstance(one, Calibration)), None)
-    print_facts({"gallery": f"{gallery}, revision {revision}", "items": items, "products": products or "-"})
+    known = next((one for one in found if isinstance(one, Calibration)), None)
+    products = calibrator.at(Target(max_false_accept=_RATES[-1])).products
+    facts = {"gallery": f"{path}, revision {gallery.revision}", "items": len(gallery), "products": products}
+    if known is not None and known.queries:
+        facts["labeled queries"] = known.queries
+    if known is not None and known.foreign:
+        facts["foreign products"] = f"{known.foreign} of the bundle, as the gallery's are fewer than {FEWEST_PRODUCTS}"
+    print_facts(facts)
     print_line()
-    if products is not None and products < FEWEST_PRODUCTS:
+    if known is not None and known.threshold is None:
         print_line(f"{count(products, 'product')}: too few for a threshold, which needs {FEWEST_PRODUCTS}.")
         print_line("The bundle's similarity threshold decides.")
         return
-    headings = ["false accepts", f"score from ({f'{confidence:.0%} sure' if confidence else 'estimate'})", "state"]
-    rows = [[f"{rate:.1%}", _score(one), _state(one)] for rate, one in zip(rates, found, strict=True)]
-    if sure:
-        headings.append(f"score from ({_SURE:.0%} sure)")
-        rows = [[*row, _score(one)] for row, one in zip(rows, sure, strict=True)]
-    print_table(headings, rows)
+    sure = [_at(calibrator, replace(target, confidence=_SURE)) for target in targets]
+    rows = [
+        [_share(target), _score(one), _state(one), *_effect(calibrator, one), _score(promise)]
+        for target, one, promise in zip(targets, found, sure, strict=True)
+    ]
+    print_table(["keeps", "score from", "state", "named right", "misnamed", f"{_SURE:.0%} sure from"], rows)
 
 
-def _at(calibrator: Calibrator, rate: float, confidence: float | None) -> Calibration | str:
+def _share(target: Target) -> str:
+    sure = "" if target.confidence is None else "*"
+    return f"{percent(target.rate)} {'wrong' if target.max_false_accept is None else 'accepts'}{sure}"
+
+
+def _at(calibrator: Calibrator, target: Target) -> Calibration | PromiseError:
     """Return the calibration, or why the products cannot promise the rate."""
     try:
-        return calibrator.at(rate, confidence, wait=True)
-    except OptionError as error:
-        return str(error)
+        return calibrator.at(target, wait=True)
+    except PromiseError as error:
+        return error
 
 
-def _score(found: Calibration | str) -> str:
-    if isinstance(found, str):
-        return found.partition(": ")[2].partition(". ")[0].replace(" are needed", " products needed")
+def _score(found: Calibration | PromiseError) -> str:
+    if isinstance(found, PromiseError):
+        return f"{found.missing} more needed"
     return "" if found.threshold is None else f"{found.threshold:.3f}"
 
 
-def _state(found: Calibration | str) -> str:
-    return "refused" if isinstance(found, str) else found.state
+def _state(found: Calibration | PromiseError) -> str:
+    return "refused" if isinstance(found, PromiseError) else found.state
+
+
+def _effect(calibrator: Calibrator, found: Calibration | PromiseError) -> tuple[str, str]:
+    effect = None if isinstance(found, PromiseError) else calibrator.effect(found)
+    return ("", "") if effect is None else (f"{effect[0]:.1%}", f"{effect[1]:.1%}")

@@ -7,32 +7,52 @@ import platform
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from ..bench.environment import read_versions
 from ..engines import ENGINES
 from ..engines.cache import CACHE_VARIABLE, user_cache
-from ..gallery import GRAPH_FROM
+from ..gallery import GRAPH_FROM, Gallery
 from ..system.cpu import Cpu, read_cpu
-from .options import AsJson
+from .calibration_state import CalibrationFacts, calibration_of
+from .command import GALLERY_VARIABLE
+from .options import AsJson, Models, expect_gallery
 from .printing import print_line
 from .selftest import SUBJECTS, SelfTest, run_selftest
 from .tables import print_facts, print_json
 
 
-def doctor(as_json: AsJson = False) -> None:
+def doctor(
+    gallery: Annotated[
+        Path | None,
+        typer.Option(
+            "--gallery",
+            envvar=GALLERY_VARIABLE,
+            metavar="GALLERY",
+            callback=lambda path: path and expect_gallery(path),
+            help="Gallery whose calibration is checked as well.",
+            show_default=False,
+        ),
+    ] = None,
+    models: Models = None,
+    as_json: AsJson = False,
+) -> None:
     """Check this machine and its engines.
 
     Shows CPU, versions, threads and cache, runs a self-test of each engine, and advises on problems. Exits with 1 if no
     engine works on this machine.
 
-    Example: shitu-edge doctor
+    Example: shitu-edge doctor --gallery shop.gallery
     """
     cpu, cache, versions = read_cpu(), user_cache(), read_versions()
     tests = [run_selftest(subject) for subject in SUBJECTS]
     works = any(test.problem is None for test in tests if test.subject in ENGINES)
     advice = _advice(tests, cache)
+    calibrated = None if gallery is None else _calibration(gallery, models)
+    if calibrated is not None:
+        advice += [f"{gallery}: {line}" for line in calibrated.advice()]
     if as_json:
         print_json(
             {
@@ -44,16 +64,29 @@ def doctor(as_json: AsJson = False) -> None:
                 "threads": cpu.threads,
                 "model_cache": cache,
                 "selftests": {test.subject: {"ms": test.milliseconds, "problem": test.problem} for test in tests},
+                **({} if calibrated is None else {"calibration": calibrated.record()}),
                 "problems": advice,
             }
         )
     else:
-        _print(cpu, cache, versions, tests, advice)
+        _print(cpu, cache, versions, tests, {} if calibrated is None else calibrated.facts(), advice)
     if not works:
         raise typer.Exit(1)
 
 
-def _print(cpu: Cpu, cache: Path | None, versions: dict[str, str], tests: list[SelfTest], advice: list[str]) -> None:
+def _calibration(gallery: Path, models: str | None) -> CalibrationFacts:
+    with Gallery.open(gallery, background=False) as opened:
+        return calibration_of(opened, models)
+
+
+def _print(
+    cpu: Cpu,
+    cache: Path | None,
+    versions: dict[str, str],
+    tests: list[SelfTest],
+    calibrated: dict[str, object],
+    advice: list[str],
+) -> None:
     print_facts(
         {
             "shitu-edge": versions["shitu-edge"],
@@ -65,6 +98,7 @@ def _print(cpu: Cpu, cache: Path | None, versions: dict[str, str], tests: list[S
             "threads": cpu.threads,
             "model cache": cache or f"off ({_why_off()})",
             **{f"self-test {test.subject}": _describe(test) for test in tests},
+            **calibrated,
         }
     )
     print_line()

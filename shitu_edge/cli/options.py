@@ -152,7 +152,30 @@ Confidence = Annotated[
         "--confidence",
         callback=share,
         metavar="SHARE",
-        help="Keep --max-false-accept with this confidence, 0.9 for 90 %. [default: a best estimate; between 0 and 1]",
+        help="Keep the share with this confidence, 0.9 for 90 %. [default: a best estimate; between 0 and 1]",
+        show_default=False,
+    ),
+]
+MaxWrong = Annotated[
+    float | None,
+    typer.Option(
+        "--max-wrong",
+        callback=share,
+        metavar="SHARE",
+        help="Largest share of all objects that get a wrong label, instead of --max-false-accept: unknown objects with "
+        "any, and products with that of another. [between 0 and 1]",
+        show_default=False,
+    ),
+]
+UnknownShare = Annotated[
+    float | None,
+    typer.Option(
+        "--unknown-share",
+        min=0,
+        max=1,
+        callback=finite,
+        metavar="SHARE",
+        help="Share of the objects that are not enrolled, for --max-wrong and for probabilities. [default: 0.1]",
         show_default=False,
     ),
 ]

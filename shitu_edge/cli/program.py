@@ -28,7 +28,12 @@ ENTRIES = {
     "recognize": Entry("recognize", "recognize", "Recognize the products in images.", GalleryCommand),
     "gallery": Entry("gallery", "app", "Build, change, inspect and transfer a gallery."),
     "evaluate": Entry("evaluate", "evaluate_gallery", "Measure how well a gallery recognizes.", GalleryCommand),
-    "calibrate": Entry("calibrate", "calibrate", "Show the score from which a product gets a label.", GalleryCommand),
+    "calibrate": Entry(
+        "calibrate",
+        "calibrate",
+        "Say what a gallery's labels have to keep, and show from which score they do.",
+        GalleryCommand,
+    ),
     "models": Entry("models", "app", "List, show and verify model bundles."),
     "bench": Entry("bench", "app", "Measure the speed of this machine."),
     "tune": Entry("bench", "tune_here", "Find the fastest settings for this machine."),

@@ -228,9 +228,10 @@ def recognize(
 def _note_uncalibrated(calibration: Calibration | None) -> None:
     """Tell who states a rate that the gallery is too small for it."""
     if calibration is not None and calibration.state == "uncalibrated":
+        decides = "similarity threshold decides" if calibration.threshold is None else "foreign products decide"
         print_note(
             f"warning: {count(calibration.products, 'label')}, too few to limit false accepts, which needs "
-            f"{FEWEST_PRODUCTS}: the bundle's similarity threshold decides"
+            f"{FEWEST_PRODUCTS}: the bundle's {decides}"
         )
 
 
@@ -293,8 +294,9 @@ def _print_answer(name: str, answer: Recognition) -> None:
         for number, item in enumerate(answer.items, start=1)
     ]
     if rows:
-        score = () if threshold is None else (f"score (from {threshold:.3f})",)
-        print_table(("#", "decision", "label", "similarity", *score, "detection", "box x1 y1 x2 y2"), rows)
+        score = () if threshold is None else (f"score ≥ {threshold:.3f}",)
+        headings = ("#", "decision", "label", "similarity", *score, "detection", "box x1 y1 x2 y2")
+        print_table(headings, rows, folding=("label",))
     late = sum(box.reason == "deadline" for box in answer.dropped)
     if late:
         print_note(f"{count(late, 'detection')} dropped: --deadline-ms had passed")
@@ -303,7 +305,8 @@ def _print_answer(name: str, answer: Recognition) -> None:
 def _label(item: RecognizedItem) -> str:
     """Return the label or, of an unknown object, what it resembles."""
     if item.label is not None:
-        return item.label
+        possible = [one.label for one in item.candidates if one.possible]
+        return " or ".join(possible) or item.label
     if item.negative:
         return NEGATIVE
     return f"like {item.candidates[0].label}" if item.candidates else ""

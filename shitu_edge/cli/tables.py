@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -36,8 +36,11 @@ _STEPS = {
 }
 
 
-def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print rows under headings in the width of the terminal, of `$COLUMNS`, or else 80 columns; wide cells wrap."""
+def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, folding: Collection[str] = ()) -> None:
+    """Print rows under headings in the width of the terminal, of `$COLUMNS`, or else 80 columns; wide cells wrap.
+
+    Narrow cells wrap in columns `folding` alone, for tables that could be too wide otherwise.
+    """
     from rich.cells import cell_len
     from rich.table import Table
     from rich.text import Text
@@ -45,7 +48,7 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for number, heading in enumerate(headings):
         widest = max((cell_len(shown(row[number])) for row in rows), default=0)
-        table.add_column(Text(shown(heading)), overflow="fold", no_wrap=widest <= _NARROW)
+        table.add_column(Text(shown(heading)), overflow="fold", no_wrap=widest <= _NARROW and heading not in folding)
     for row in rows:
         table.add_row(*(Text(shown(cell)) for cell in row))  # labels are text, whatever brackets they hold
     _console().print(table)

@@ -299,8 +299,12 @@ def test_info(shell: Shell, path: Path) -> None:
     (facts,) = _records(shell("info", path, "--json"))
     assert (facts["revision"], facts["items"], facts["labels"], facts["dim"]) == (2, 4, 3, DIM)
     assert (facts["extractor"], facts["search"]) == (EXTRACTOR, "exact")
-    printed = dict(line.split(maxsplit=1) for line in shell("info", path).out.splitlines())
+    assert facts.pop("calibration") is None
+    lines = shell("info", path).out.splitlines()
+    place = next(number for number, line in enumerate(lines) if line.startswith("calibration"))
+    printed = dict(line.split(maxsplit=1) for line in lines[:place])
     assert printed == {name: str(value) for name, value in facts.items()}
+    assert f"made with the extractor {EXTRACTOR}: name its bundle with --models" in " ".join(" ".join(lines).split())
 
 
 def test_diff_names_settings_that_changed(shell: Shell, path: Path) -> None:

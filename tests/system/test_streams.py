@@ -32,6 +32,7 @@ RUNS: dict[tuple[str, ...], tuple[str, ...]] = {
     ("gallery", "remove"): ("shop.gallery", "--label", "counter"),
     ("gallery", "rename"): ("shop.gallery", "red", "rot"),
     ("gallery", "relabel"): ("shop.gallery", "red", "2"),
+    ("gallery", "look-alikes"): ("shop.gallery",),
     ("gallery", "list"): ("shop.gallery",),
     ("gallery", "info"): ("shop.gallery",),
     ("gallery", "search"): ("shop.gallery", "counter.png", *NETWORK),

@@ -1,7 +1,7 @@
 """`shitu-edge gallery`: one module per kind of command.
 
 enroll.py     from images: build, add, replace
-change.py     without images: remove, rename, relabel
+change.py     without images: remove, rename, relabel, look-alikes
 look.py       list, info, search
 history.py    log, diff, rollback, prune
 care.py       reindex, verify, repair, audit
@@ -31,6 +31,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "remove": change.remove,
     "rename": change.rename,
     "relabel": change.relabel,
+    "look-alikes": change.list_look_alikes,
     "list": look.list_items,
     "info": look.info,
     "search": look.search,

@@ -235,6 +235,11 @@ def _print_audit(found: Audit) -> None:
         [(*_cells(pair.first), *_cells(pair.second), f"{pair.similarity:.3f}") for pair in found.near_duplicates],
     )
     _section(
+        "Look-alikes; confirm with `gallery look-alikes GALLERY LABEL LABEL`",
+        ("labels",),
+        [(", ".join(group),) for group in found.look_alikes],
+    )
+    _section(
         "Confused labels",
         ("A", "B", "A as B", "B as A", "share"),
         [

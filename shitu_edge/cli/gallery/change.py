@@ -1,4 +1,4 @@
-"""`shitu-edge gallery remove`, `rename` and `relabel`."""
+"""`shitu-edge gallery remove`, `rename`, `relabel` and `look-alikes`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import Annotated
 import typer
 
 from ...gallery import Gallery
+from ...gallery.care.look_alikes import confirm_look_alikes, look_alikes, separate_look_alikes
 from ..options import AsJson, Author, GalleryArgument, Note, author_or_user
-from ..printing import count
+from ..printing import count, print_line
+from ..tables import print_json
 from .outcome import print_outcome
 
 _IDS = "Item ids, as listed by `gallery list --label LABEL`."
@@ -76,3 +78,40 @@ def relabel(
             relabeled = change.relabel(items, label)
         ids = [item.id for item in relabeled]
         print_outcome(as_json, gallery, opened, f"{count(len(ids), 'item')} relabeled", relabeled=len(ids), ids=ids)
+
+
+def list_look_alikes(
+    gallery: GalleryArgument,
+    labels: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="LABEL", help="Labels that images cannot tell apart; none to list the groups."),
+    ] = None,
+    separate: Annotated[bool, typer.Option("--separate", help="Take the labels out of their groups instead.")] = False,
+    note: Note = "",
+    author: Author = None,
+    as_json: AsJson = False,
+) -> None:
+    """List or confirm labels that images cannot tell apart.
+
+    `recognize` then always asks: the decision is `ambiguous`.
+
+    `gallery audit` proposes groups.
+
+    Example: shitu-edge gallery look-alikes shop.gallery "Cola 0.5 l" "Cola 1 l"
+    """
+    if separate and not labels:
+        raise typer.BadParameter("expected labels with --separate")
+    with Gallery.open(gallery, background=False) as opened:
+        if labels:
+            change = separate_look_alikes if separate else confirm_look_alikes
+            groups = change(opened, labels, author=author_or_user(author), note=note)
+        else:
+            groups = look_alikes(opened)
+        revision = opened.revision
+    if as_json:
+        print_json({"gallery": gallery, "revision": revision, "look_alikes": groups})
+        return
+    for group in groups:
+        print_line(", ".join(group))
+    if not groups:
+        print_line("no look-alikes; `gallery audit` proposes groups")

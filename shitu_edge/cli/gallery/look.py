@@ -9,6 +9,7 @@ import typer
 
 from ...errors import GalleryError
 from ...gallery import Gallery
+from ..calibration_state import calibration_of
 from ..options import AsJson, Engine, EngineOption, GalleryArgument, Models, PrecisionOption, Threads, open_recognizer
 from ..tables import print_facts, print_json, print_table
 
@@ -71,14 +72,15 @@ def _print_labels(counts: dict[str, int], as_json: bool) -> None:
         print_table(("items", "label"), [(str(number), name) for name, number in counts.items()])
 
 
-def info(gallery: GalleryArgument, as_json: AsJson = False) -> None:
-    """Show a gallery's revision, size, extractor and index.
+def info(gallery: GalleryArgument, models: Models = None, as_json: AsJson = False) -> None:
+    """Show a gallery's size, extractor and calibration.
 
     Example: shitu-edge gallery info shop.gallery
     """
     with Gallery.open(gallery, background=False) as opened:
         facts = asdict(opened.info())
+        calibrated = calibration_of(opened, models)
     if as_json:
-        print_json(facts)
+        print_json({**facts, "calibration": calibrated.record()})
     else:
-        print_facts(facts)
+        print_facts({**facts, **calibrated.facts()})

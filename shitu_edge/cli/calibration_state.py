@@ -1,0 +1,75 @@
+"""How a gallery is calibrated, for `gallery info` and `doctor`."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ..bundle.networks import cache_folder, open_bundle
+from ..calibration import FEWEST_PRODUCTS, Calibrator, Stored
+from ..errors import OptionError
+from ..gallery import Gallery
+from ..results import Calibration
+from ..results.explanation import kept, threshold_line
+from .printing import count
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationFacts:
+    """A gallery's calibration with a bundle, or why there is none; what the gallery keeps; the similarity threshold."""
+
+    calibration: Calibration | None
+    refusal: str
+    stored: Stored
+    similarity_threshold: float
+
+    def record(self) -> dict[str, Any] | None:
+        """Return the calibration for JSON."""
+        return None if self.calibration is None else asdict(self.calibration)
+
+    def facts(self) -> dict[str, object]:
+        """Return a line for what decides, and one per thing that the gallery keeps."""
+        lines: dict[str, object] = {
+            "calibration": self.refusal or threshold_line(self.calibration, self.similarity_threshold)
+        }
+        queries, groups = self.stored.queries, {*self.stored.look_alikes.values()}
+        if queries is not None:
+            used = self.calibration is not None and self.calibration.queries > 0
+            note = "" if used else f", not used: embedded in {queries.precision}"
+            lines["labeled images"] = f"{len(queries.labels)}{note}"
+        if groups:
+            lines["look-alikes"] = count(len(groups), "group")
+        return lines
+
+    def advice(self) -> list[str]:
+        """Return what to do about a calibration that cannot be relied on."""
+        found = self.calibration
+        if self.refusal:
+            return [self.refusal]
+        if found is None or found.state in ("calibrated", "stale"):
+            return []
+        if not found.products:
+            return ["the gallery is not calibrated yet: `shitu-edge calibrate` does it now"]
+        needed = f"{count(found.products, 'product')} are too few to tell {kept(found)}"
+        return [f"{needed}: enroll further products, {FEWEST_PRODUCTS} at least, or allow a larger share"]
+
+
+def calibration_of(gallery: Gallery, models: str | None) -> CalibrationFacts:
+    """Return how a gallery is calibrated with a bundle; one with many items as far as the cache knows."""
+    bundle = open_bundle(models)
+    extractor, policy = bundle.manifest.extractor, bundle.manifest.policy
+    fits = extractor.fingerprint == gallery.meta.fingerprint
+    precision = extractor.network.default_precision
+    calibrator = Calibrator(gallery, cache_folder(None), bundle.cohort() if fits else None, precision)
+    with closing(calibrator):
+        stored = calibrator.stored()
+        target = stored.target or policy.target
+        if not fits:
+            refusal = f"made with the extractor {gallery.meta.extractor}: name its bundle with --models"
+            return CalibrationFacts(None, refusal, stored, policy.similarity_threshold)
+        try:
+            found = None if target is None else calibrator.at(target)
+        except OptionError as error:
+            return CalibrationFacts(None, str(error), stored, policy.similarity_threshold)
+    return CalibrationFacts(found, "", stored, policy.similarity_threshold)
