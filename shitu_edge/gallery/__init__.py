@@ -6,11 +6,12 @@ from .index import GraphParameters
 from .indexing import GalleryIndex
 from .live.live import GRAPH_FROM
 from .protocol import GallerySearch
-from .store import Change, Diff, GalleryItem, Meta, NewGalleryItem, Replay, Revision, SettingChange, Step
+from .store import Change, Crop, Diff, GalleryItem, Meta, NewGalleryItem, Origin, Replay, Revision, SettingChange, Step
 
 __all__ = [
     "GRAPH_FROM",
     "Change",
+    "Crop",
     "Diff",
     "Gallery",
     "GalleryHistory",
@@ -21,6 +22,7 @@ __all__ = [
     "GraphParameters",
     "Meta",
     "NewGalleryItem",
+    "Origin",
     "Replay",
     "Revision",
     "SettingChange",

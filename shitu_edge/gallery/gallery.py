@@ -20,7 +20,7 @@ from .indexing import GalleryIndex
 from .label_settings import relabeled
 from .labels import normal_label
 from .live.live import Live
-from .store import Change, GalleryItem, Meta, NewGalleryItem, Store
+from .store import Change, GalleryItem, Meta, NewGalleryItem, Origin, Store
 from .store.given import each, file_path, id_array, instance, text, truth, whole
 from .store.records import ROUNDING, UNIT_TOLERANCE
 from .store.rescue import assess
@@ -31,6 +31,7 @@ class GalleryInfo:
     """A gallery at a glance.
 
     `search` is how it is searched now: `exact`, or `graph` with `pending` items beside it and `dead` ones in it.
+    `pictures` is how many of the items have a picture.
     """
 
     path: str
@@ -38,6 +39,7 @@ class GalleryInfo:
     revision: int
     items: int
     labels: int
+    pictures: int
     dim: int
     extractor: str
     fingerprint: str
@@ -269,6 +271,17 @@ class Gallery:
         with self._store.snapshot() as snapshot:
             return snapshot.embeddings(unique)[places]
 
+    def origins(self, ids: Sequence[int]) -> dict[int, Origin]:
+        """Return how items were made, with their pictures, by id, also of removed items until they are pruned.
+
+        Items that were added without an origin, and ids that are unknown, are left out.
+
+        Raises:
+            DamagedError: an origin is not what was stored.
+        """
+        with self._store.snapshot() as snapshot:
+            return snapshot.origins(np.unique(id_array(ids)))
+
     def label_counts(self) -> dict[str, int]:
         """Return how many items each label has."""
         with self._store.snapshot() as snapshot:
@@ -287,12 +300,15 @@ class Gallery:
         """Return the gallery at a glance."""
         view = self._live.view()
         meta = self.meta
+        with self._store.snapshot() as snapshot:
+            labels, pictures = len(snapshot.label_counts()), snapshot.pictures()
         return GalleryInfo(
             path=str(self.path),
             id=self._store.id,
             revision=view.revision,
             items=len(view.roster),
-            labels=len(self.label_counts()),
+            labels=labels,
+            pictures=pictures,
             dim=meta.dim,
             extractor=meta.extractor,
             fingerprint=meta.fingerprint,

@@ -41,17 +41,18 @@ class GallerySearch(Protocol):
         """Close files and connections; a second call does nothing."""
 
 
-def require_extractor(gallery: GallerySearch, extractor: str, fingerprint: str) -> None:
-    """Check that embeddings of an extractor may be searched in a gallery.
+def require_extractor(gallery: GallerySearch, extractor: str, fingerprint: str, bundle: str = "") -> None:
+    """Check that embeddings of an extractor may be searched in a gallery; `bundle` is its bundle's name or folder.
 
     Raises:
         FingerprintError: the gallery was made with another one.
     """
     extractor, fingerprint = text(extractor, "the extractor's name"), text(fingerprint, "the extractor's fingerprint")
-    meta = gallery.meta
+    meta, option = gallery.meta, f" --models {bundle}" if bundle else ""
     if fingerprint != meta.fingerprint:
         raise FingerprintError(
             f"{gallery}: was made with extractor {meta.extractor} ({meta.fingerprint[:8]}), but {extractor} "
-            f"({fingerprint[:8]}) is open; use --models to name the bundle it was made with, or build it again",
+            f"({fingerprint[:8]}) is open; use --models to name the bundle it was made with, or run "
+            f"`shitu-edge gallery re-embed {gallery}{option}`",
             meta.fingerprint,
         )

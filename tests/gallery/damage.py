@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from shitu_edge.gallery import Gallery
+from shitu_edge.gallery import Gallery, Origin
 from shitu_edge.gallery.store.schema import PAGE_BYTES
 
 from .rows import create, new_items, unit_rows
@@ -21,10 +22,25 @@ Content = dict[int, tuple[str, str, bytes]]
 """Labels, sources and embeddings by item."""
 
 
-def make(path: Path) -> Path:
+ORIGINS = {
+    2: Origin(None, "whole", "2" * 64, b"\xff\xd8\xff" + bytes(range(256)), (1.0, 2.0, 3.0, 4.0)),
+    5: Origin((0.0, 1.0, 20.5, 30.0), "box", "", b"\xff\xd8\xff" + bytes(range(256)) * 3, None),
+    7: Origin((0.0, 1.0, 20.5, 30.0), "detected", "7" * 64),
+    9: Origin(None, "whole", "9" * 64, b"RIFF\0\0\0\0WEBP" + random.Random(9).randbytes(100_000)),
+    12: Origin(None, "whole", "c" * 64, b"\xff\xd8\xff" + bytes(range(256))),
+}
+
+
+def make(path: Path, origins: Mapping[int, Origin] = MappingProxyType({})) -> Path:
     """Make a closed gallery of the items 1 to 11 in revision 6; 12 was removed, and 2 renamed and named back."""
     with create(path) as gallery:
-        gallery.add(new_items(unit_rows(12)), author="ann", note="from the shelf")
+        items = enumerate(new_items(unit_rows(12)), start=1)
+        new = [replace(item, origin=origins.get(number)) for number, item in items]
+        with gallery.change(author="ann", note="from the shelf") as change:
+            for item in new:
+                change.add(item)
+            if origins:
+                change.set("target", b"0.9")
         gallery.rename("label 1", "tea")
         gallery.remove([3])
         gallery.history.rollback(2, author="bob")
@@ -45,6 +61,17 @@ def make_with_settings(path: Path) -> Path:
     return path
 
 
+def make_with_origins(path: Path) -> Path:
+    """Make the same with the origins of `ORIGINS`, and a setting."""
+    return make(path, ORIGINS)
+
+
+def origins(path: Path) -> dict[int, Origin]:
+    """Return the origins of a gallery's current items."""
+    with Gallery.open(path, background=False) as gallery:
+        return gallery.origins([entry.id for entry in gallery.items()])
+
+
 def content(path: Path) -> Content:
     """Return the current items of a gallery."""
     with Gallery.open(path, background=False) as gallery:
@@ -61,7 +88,8 @@ def all_that_counts(path: Path) -> Any:
     with Gallery.open(path, background=False) as gallery:
         past = [gallery.history.diff(revision, gallery.revision) for revision in range(1, gallery.revision + 1)]
         found = gallery.search(unit_rows(2, seed=5), 20)
-        facts = (gallery.history.id, gallery.meta, gallery.history.log(), past, found, gallery.settings())
+        made = gallery.settings(), gallery.origins(range(1, 13)), gallery.info().pictures
+        facts = (gallery.history.id, gallery.meta, gallery.history.log(), past, found, made)
     return facts, content(path)
 
 
@@ -208,6 +236,48 @@ SETTING_DAMAGES = {
     "format without settings": _one("PRAGMA user_version = 2", "'settings' does not belong to a gallery"),
 }
 """Damages of what `make_with_settings` makes."""
+
+
+_ORIGIN = "UPDATE origins SET {} WHERE item = 5"
+_SIZED = "picture = {0}, picture_bytes = length({0})"
+ORIGIN_DAMAGES = {
+    "picture": _one(_ORIGIN.format(_SIZED.format("x'FFD8FF00'")), "item 5: its origin: checksum mismatch", 5),
+    "picture of no kind": _one(_ORIGIN.format(_SIZED.format("x'00'")), "item 5: its origin: checksum mismatch", 5),
+    "no picture": _one(_ORIGIN.format(_SIZED.format("x''")), "item 5: its origin: checksum mismatch", 5),
+    "picture of another size": _one(_ORIGIN.format("picture = x'FFD8FF00'"), "item 5: .*size|CHECK", 5),
+    "another size": _one(_ORIGIN.format("picture_bytes = 0"), "item 5: .*size|CHECK", 5),
+    "size of text": _one(_ORIGIN.format("picture_bytes = 'abc'"), "item 5: .*size|CHECK", 5),
+    "picture of text": _one(_ORIGIN.format("picture = 'abc'"), "item 5: |CHECK", 5),
+    "picture that is a number": _one(_ORIGIN.format("picture = 7"), "item 5: |CHECK", 5),
+    "large picture": _one(_ORIGIN.format(_SIZED.format("zeroblob(300000)")), "item 5: |CHECK", 5),
+    "facts": _one(_ORIGIN.format("facts = replace(facts, 'box\"', 'whole\"')"), "item 5: its origin: checksum", 5),
+    "facts that are no JSON": _one(_ORIGIN.format("facts = '{'"), "item 5: its origin: checksum", 5),
+    "facts of bytes": _one(_ORIGIN.format("facts = CAST(facts AS BLOB)"), "item 5: |CHECK", 5),
+    "facts that are no text": _one(_ORIGIN.format("facts = CAST(x'ff' AS TEXT)"), "", 5),
+    "long facts": _one(_ORIGIN.format("facts = printf('%.*c', 3000, '[')"), "item 5: |CHECK", 5),
+    "digest": _one(_ORIGIN.format("digest = zeroblob(32)"), "item 5: its origin: checksum", 5),
+    "digest as text": _one(_ORIGIN.format("digest = 'a'"), "item 5: |CHECK", 5),
+    "another's": Damage(
+        (
+            "DELETE FROM origins WHERE item = 5",
+            "INSERT INTO origins SELECT 5, facts, digest, picture_bytes, picture FROM origins WHERE item = 2",
+        ),
+        "item 5: its origin: checksum",
+        frozenset({5}),
+    ),
+    "of another": _one("UPDATE origins SET item = 6 WHERE item = 5", "item 6: its origin: checksum", 5),
+    "missing": _one("DELETE FROM origins WHERE item = 5", "revision 2: checksum", 5),
+    "missing of a removed item": _one("DELETE FROM origins WHERE item = 12", "revision 2: checksum"),
+    "of nothing": _one(
+        "INSERT INTO origins SELECT 77, facts, digest, picture_bytes, picture FROM origins WHERE item = 2",
+        "origins: row 77 refers to a row that does not exist",
+    ),
+    "no table": Damage(("DROP TABLE origins",), "the table origins is missing", frozenset(ORIGINS)),
+    "no index": _one("DROP INDEX origins_by_picture_bytes", "the index origins_by_picture_bytes is missing"),
+    "format without origins": _one("PRAGMA user_version = 3", "'origins' does not belong to a gallery"),
+    "format without settings": _one("PRAGMA user_version = 2", "' does not belong to a gallery"),
+}
+"""Damages of what `make_with_origins` makes, and the items whose origins they hit."""
 
 
 def places(path: Path, count: int, seed: int) -> Iterator[tuple[int, int]]:

@@ -9,16 +9,17 @@ import struct
 import sys
 import time
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from shitu_edge.errors import GalleryError
-from shitu_edge.gallery import Gallery, NewGalleryItem
+from shitu_edge.gallery import Gallery, NewGalleryItem, Origin
 from shitu_edge.gallery.care.repair import repair
 from shitu_edge.gallery.care.verify import verify
 from shitu_edge.gallery.store.schema import PAGE_BYTES
 
-from .damage import Content, content
+from .damage import Content, content, origins
 from .rows import unit_rows
 
 _ENDLESS = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c)"
@@ -136,6 +137,24 @@ SETTINGS = {
 }
 """Statements that forge settings."""
 
+_SHARED = "INSERT OR REPLACE INTO origins SELECT x + {}, facts, digest, picture_bytes, picture FROM c, origins"
+ORIGINS = {
+    "picture beyond a row": "UPDATE origins SET picture = zeroblob(3000000), picture_bytes = 3000000 WHERE item = 5",
+    "facts beyond a row": "UPDATE origins SET facts = printf('%.*c', 3000000, '[') WHERE item = 5",
+    "facts with controls": "UPDATE origins SET facts = char(27, 91, 51, 49, 109, 10, 0x202e) WHERE item = 5",
+    "nested facts": "UPDATE origins SET facts = printf('%.*c', 500, '[') WHERE item = 5",
+    "size of 2^62": "UPDATE origins SET picture_bytes = 1 << 62",
+    "negative sizes": "UPDATE origins SET picture_bytes = -1",
+    "numbers for all": "UPDATE origins SET facts = 7, digest = 7, picture_bytes = 7, picture = 7",
+    "item of 2^63": "UPDATE origins SET item = 9223372036854775807 WHERE item = 9",
+    "item below": "UPDATE origins SET item = -5 WHERE item = 9",
+    "a thousand of nothing": "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c LIMIT 1000) "
+    f"{_SHARED.format(100)} WHERE item = 5",
+    "the same for all": "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c LIMIT 12) "
+    f"{_SHARED.format(0)} WHERE item = 9",
+}
+"""Statements that forge origins."""
+
 
 def forge(path: Path, *statements: str) -> None:
     """Alter a closed gallery as only a forger does."""
@@ -212,13 +231,14 @@ def _read(path: Path) -> None:
         gallery.history.diff(1, gallery.revision)
         gallery.history.record(max(1, gallery.revision - 2), gallery.revision)
         gallery.settings()
+        gallery.origins(range(1, 100))
 
 
 def _changed(path: Path) -> None:
     with Gallery.open(path, background=False) as gallery, gallery.change() as change:
         change.find(label="label 5")
         change.find(source="5.jpg")
-        change.add(NewGalleryItem("tea", "", unit_rows(1, seed=3)[0]))
+        change.add(NewGalleryItem("tea", "", unit_rows(1, seed=3)[0], Origin(None, "whole", "")))
         change.remove([4])
         change.set("queries/1", b"1")
         change.settings()
@@ -233,12 +253,19 @@ def _verified(path: Path) -> list[str]:
 def _repaired(path: Path) -> list[Any]:
     done = repair(path)
     left = [f"after its repair: {fault}" for fault in verify(path).faults]
-    return [left, done.rescue.kept, _plain(content(path)), _settings(path)]
+    return [left, done.rescue.kept, _plain(content(path)), _settings(path), _origins(path)]
 
 
 def _settings(path: Path) -> list[list[str]]:
     with Gallery.open(path, background=False) as gallery:
         return [[name, value.hex()] for name, value in gallery.settings().items()]
+
+
+def _origins(path: Path) -> list[list[Any]]:
+    """An item's id, the facts of its origin as text, and its picture."""
+    return [
+        [item, repr(replace(made, picture=b"")), made.picture.hex()] for item, made in sorted(origins(path).items())
+    ]
 
 
 def _plain(found: Content) -> list[list[Any]]:
@@ -252,6 +279,7 @@ ACTIONS: dict[str, Any] = {
     "verify": _verified,
     "content": lambda path: _plain(content(path)),
     "settings": _settings,
+    "origins": _origins,
     "repair": _repaired,
 }
 
@@ -268,9 +296,7 @@ def mutate(path: Path, chance: random.Random) -> None:
             elif kind == "number":
                 forge(path, chance.choice(list(NUMBERS.values())))
             elif kind == "round":
-                lead_round(
-                    path, chance.choice(_TREES + SETTINGS_TREES), chance.randint(1, 9), chance.choice([1, 2, 20, 90])
-                )
+                lead_round(path, chance.choice(_ALL_TREES), chance.randint(1, 9), chance.choice([1, 2, 20, 90]))
             elif kind == "schema":
                 forge(path, "PRAGMA writable_schema = ON", _altered_schema(chance))
             elif kind == "value":
@@ -286,6 +312,8 @@ _TREES = (
     *("entries_by_label", "entries_by_source", "entries_by_addition", "entries_by_removal"),
 )
 SETTINGS_TREES = ("settings", "settings_by_name", "settings_by_start", "settings_by_end")
+ORIGINS_TREES = ("origins", "origins_by_picture_bytes")
+_ALL_TREES = _TREES + SETTINGS_TREES + ORIGINS_TREES
 _COLUMNS = {
     "meta": ("key", "value"),
     "revisions": ("id", "created_at", "author", "note", "added", "removed", "digest", "lineage"),
@@ -293,6 +321,7 @@ _COLUMNS = {
     "entries": ("item", "label", "source", "digest", "added_in", "removed_in"),
     "sqlite_sequence": ("name", "seq"),
     "settings": ("name", "digest", "set_in", "replaced_in", "value"),
+    "origins": ("item", "facts", "digest", "picture_bytes", "picture"),
 }
 _VALUES = (
     *("NULL", "0", "-1", "1", "7", "1.5", "9e999", "'x'", "x'00'", "''", "9223372036854775807", "-9223372036854775808"),
@@ -309,7 +338,7 @@ _VALUES = (
 
 
 def _altered_schema(chance: random.Random) -> str:
-    name = chance.choice(_TREES + SETTINGS_TREES)
+    name = chance.choice(_ALL_TREES)
     change = chance.choice(
         [
             "sql = replace(sql, 'TEXT', 'BLOB')",

@@ -19,14 +19,14 @@ from typing import Any
 
 import numpy as np
 
-from shitu_edge.gallery import Gallery, GraphParameters, NewGalleryItem
+from shitu_edge.gallery import Gallery, GraphParameters, NewGalleryItem, Origin
 from shitu_edge.gallery.transfer.patch import apply_patch, write_patch
 
 from .rows import DIM, Rows, unit_rows
 
 Operation = list[Any]
 Facts = tuple[str, str, int]
-"""A label, a source, and the seed of the row."""
+"""A label, a source, and the seed of the row and the origin."""
 Content = dict[int, Facts]
 Settings = dict[str, int]
 """The seeds of the values, by name."""
@@ -52,6 +52,7 @@ CHANGES = ("add", "remove", "rename", "replace", "change", "rollback", "set")
 _NAMES = ("target", "look_alikes", "queries/0", "queries/1")
 _ENTRY = struct.Struct("<qqq")
 _SETTING = struct.Struct("<8sqq")
+_ORIGIN = struct.Struct("<8sqqq")
 
 
 @lru_cache(maxsize=100_000)
@@ -62,11 +63,38 @@ def row(seed: int) -> Rows:
 
 
 @lru_cache(maxsize=100_000)
+def origin(seed: int) -> Origin | None:
+    """Return the origin of a seed: of three one has none and one a picture, of which few have several pages."""
+    if seed % 3 == 0:
+        return None
+    sha256 = hashlib.sha256(b"%d" % seed).hexdigest()
+    if seed % 3 == 1:
+        return Origin((0.0, 0.5, 10.0, 1.0 + seed), "detected", sha256)
+    size = 20_000 if seed % 40 == 0 else seed % 1000
+    picture = b"\xff\xd8\xff" + random.Random(seed).randbytes(size)
+    return Origin(None, "whole", sha256, picture, (1.0, 2.0, 3.0, 4.0 + seed))
+
+
+@lru_cache(maxsize=100_000)
 def _digest(item: int, facts: Facts) -> int:
-    """What `schema.entry_digest` says of itself, once more."""
+    """What `schema.entry_digest` and `schema.origin_digest` say of themselves, once more."""
     label, source, seed = facts
     head = _ENTRY.pack(item, len(label.encode()), len(source.encode()))
-    return int.from_bytes(hashlib.sha256(head + f"{label}{source}".encode() + row(seed).tobytes()).digest(), "little")
+    digest = int.from_bytes(hashlib.sha256(head + f"{label}{source}".encode() + row(seed).tobytes()).digest(), "little")
+    return digest + _origin_digest(item, origin(seed))
+
+
+def _origin_digest(item: int, made: Origin | None) -> int:
+    if made is None:
+        return 0
+    box, product = (
+        "null" if sides is None else f"[{', '.join(map(str, sides))}]".replace(" ", "")
+        for sides in (made.box_xyxy, made.product_xyxy)
+    )
+    sha256, picture = made.source_sha256, made.picture
+    facts = f'{{"box_xyxy":{box},"crop":"{made.crop}","source_sha256":"{sha256}","product_xyxy":{product}}}'.encode()
+    head = _ORIGIN.pack(b"origin\0\xff", item, len(facts), len(picture))
+    return int.from_bytes(hashlib.sha256(head + facts + picture).digest(), "little")
 
 
 def value(seed: int) -> bytes:
@@ -284,7 +312,7 @@ def check_model(gallery: Gallery, model: Model) -> None:
 
 
 def _items(new: Iterable[Facts]) -> list[NewGalleryItem]:
-    return [NewGalleryItem(label, source, row(seed)) for label, source, seed in new]
+    return [NewGalleryItem(label, source, row(seed), origin(seed)) for label, source, seed in new]
 
 
 def check_content(gallery: Gallery, content: Content) -> None:
@@ -296,6 +324,9 @@ def check_content(gallery: Gallery, content: Content) -> None:
     ids = [entry.id for entry in entries]
     rows = np.stack([row(content[item][2]) for item in ids]) if ids else np.empty((0, DIM), np.float32)
     np.testing.assert_array_equal(gallery.embeddings(ids) if ids else rows, rows)
+    made = {item: origin(facts[2]) for item, facts in content.items()}
+    assert gallery.origins(ids) == {item: found for item, found in made.items() if found}
+    assert gallery.info().pictures == sum(bool(found and found.picture) for found in made.values())
     queries = unit_rows(2, DIM, seed=5)
     cosines = dict(zip(ids, rows.astype(np.float64) @ queries.T.astype(np.float64), strict=True))
     everything = max(1, len(ids))  # which a graph finds too; of a few it may miss one

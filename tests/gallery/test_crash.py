@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 
 from shitu_edge.gallery import Gallery
-from shitu_edge.gallery.store.schema import ContentDigest, entry_digest, setting_digest
+from shitu_edge.gallery.store.schema import ContentDigest, entry_digest, origin_digest, setting_digest
 from shitu_edge.system.digest import file_sha256
 
 from .operations import KINDS, SMALL_GRAPH, Model, Operation, check_model, do, plan
@@ -160,17 +160,27 @@ def _check_file(path: Path, model: Model) -> None:
         orphans = "SELECT count(*) FROM embeddings WHERE id NOT IN (SELECT item FROM entries)"
         assert connection.execute(orphans).fetchone() == (0,)
         graphs = connection.execute("SELECT sha256 FROM graph").fetchall()
-        settings = []
-        if connection.execute("PRAGMA user_version").fetchone() == (3,):
+        settings, origins = [], {}
+        [version] = connection.execute("PRAGMA user_version").fetchone()
+        if version >= 3:
             query = "SELECT name, value, digest FROM settings WHERE replaced_in IS NULL"
             settings = connection.execute(query).fetchall()
+        if version >= 4:
+            orphans = "SELECT count(*) FROM origins WHERE item NOT IN (SELECT item FROM entries)"
+            assert connection.execute(orphans).fetchone() == (0,)
+            found = connection.execute("SELECT item, facts, picture, digest FROM origins")
+            origins = {row[0]: row[1:] for row in found}
     content = ContentDigest()
+    for item, (facts, picture, digest) in origins.items():
+        assert digest == origin_digest(item, facts, picture)
     for name, value, digest in settings:
         assert digest == setting_digest(name, value)
         content.add(digest)
     for item, label, source, vector, digest in entries:
         assert digest == entry_digest(item, label, source, vector)
         content.add(digest)
+        if item in origins:
+            content.add(origins[item][2])
     assert bytes(content).hex() == model.digest()
     assert len(graphs) <= 1
     for (sha256,) in graphs:

@@ -12,13 +12,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from . import hostile
-from .damage import ITEMS, content, make, make_with_settings
+from .damage import ITEMS, ORIGINS, content, make, make_with_origins, make_with_settings
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="limits of memory are POSIX")
 
@@ -84,7 +85,7 @@ def _is_unsound(said: Said) -> bool:
 
 def _repaired(said: Said) -> list[list[Any]]:
     """What a repair kept, in a gallery that is sound then."""
-    left, kept, found, _ = said["repair"]
+    left, kept, found, *_ = said["repair"]
     assert left == []
     assert kept == len(found)
     return list(found)
@@ -192,7 +193,39 @@ def test_forged_settings(tmp_path: Path, intact: list[list[Any]], watched: Watch
     assert all(setting in before for setting in said["repair"][3])
 
 
-@pytest.mark.parametrize("statement", ["PRAGMA user_version = 3", "CREATE TABLE settings (name)"])
+@pytest.mark.parametrize("tree", hostile.ORIGINS_TREES)
+def test_pages_of_origins_that_lead_in_circles(
+    tmp_path: Path, intact: list[list[Any]], watched: Watched, tree: str
+) -> None:
+    path = make_with_origins(tmp_path / "origins")
+    before = hostile._origins(path)
+    hostile.lead_round(path, tree)
+    said = watched.says(path)
+    assert _is_unsound(said)
+    assert said["content"] == intact
+    assert _repaired(said) == intact
+    assert all(made in before for made in said["repair"][4])
+
+
+@pytest.mark.parametrize("name", hostile.ORIGINS)
+def test_forged_origins(tmp_path: Path, intact: list[list[Any]], watched: Watched, name: str) -> None:
+    path = make_with_origins(tmp_path / "origins")
+    before = hostile._origins(path)
+    hostile.forge(path, hostile.ORIGINS[name])
+    said = watched.says(path)
+    assert _is_unsound(said)
+    assert said["content"] == intact
+    assert _repaired(said) == intact
+    assert all(made in before for made in said["repair"][4])
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        *("PRAGMA user_version = 3", "PRAGMA user_version = 4"),
+        *("CREATE TABLE settings (name)", "CREATE TABLE origins (item)"),
+    ],
+)
 def test_a_format_that_the_tables_are_not_of(path: Path, watched: Watched, statement: str) -> None:
     hostile.forge(path, statement)
     assert _is_refused(watched.says(path))
@@ -217,24 +250,29 @@ def _ever_held(path: Path) -> list[list[Any]]:
 
 def test_forged_at_random(tmp_path: Path, watched: Watched, capsys: pytest.CaptureFixture[str]) -> None:
     """Never a hang, an end, or another error; and what is called sound holds what it held."""
-    originals, path = (make(tmp_path / "original"), make_with_settings(tmp_path / "settings")), tmp_path / "shop"
+    making = {"original": make, "settings": make_with_settings, "origins": make_with_origins}
+    originals, path = [make_one(tmp_path / name) for name, make_one in making.items()], tmp_path / "shop"
     before, sound = hostile._plain(content(originals[0])), 0
     ever, settings = _ever_held(originals[0]), [hostile._settings(original) for original in originals]
     ever_set = [*settings[1], ["target", b"0.9".hex()], ["look_alikes", b"[]".hex()]]
+    made = [hostile._origins(original) for original in originals]
+    ever_made = [*made[2], [12, repr(replace(ORIGINS[12], picture=b"")), ORIGINS[12].picture.hex()]]
     for number in range(_ROUNDS):
         for file in tmp_path.glob("shop*"):
             file.unlink()
-        shutil.copyfile(originals[number % 2], path)
+        shutil.copyfile(originals[number % 3], path)
         hostile.mutate(path, random.Random(number))
         said = watched.says(path)
         if not _is_unsound(said):
             sound += 1
             assert said["content"] == before, number
-            assert said["settings"] == settings[number % 2], number
+            assert said["settings"] == settings[number % 3], number
+            assert said["origins"] == made[number % 3], number
         if isinstance(said["repair"], list):
             # An item whose removal was forged away comes back: its row is intact, and the log no longer is.
             assert all(item in ever for item in _repaired(said)), number
             assert all(setting in ever_set for setting in said["repair"][3]), number
+            assert all(one in ever_made for one in said["repair"][4]), number
     with capsys.disabled():
         print(
             f"\n{_ROUNDS} forged galleries, {sound} of them sound; longest command {watched.longest_s:.2f} s of CPU, "

@@ -24,7 +24,7 @@ from hypothesis.stateful import (
 )
 
 from shitu_edge.errors import GalleryError
-from shitu_edge.gallery import Change, Gallery, GalleryItem, GraphParameters, NewGalleryItem
+from shitu_edge.gallery import Change, Gallery, GalleryItem, GraphParameters, NewGalleryItem, Origin
 from shitu_edge.gallery.care.verify import verify
 from shitu_edge.gallery.live import live as live_module
 
@@ -70,7 +70,24 @@ LABELS = st.sampled_from(
     max_size=3,
 ).filter(lambda label: unicodedata.category(label[0])[0] in "LNPS")
 SOURCES = st.sampled_from(["", "a.jpg", "b.jpg", "牛/奶.jpg", "%", "a\0.jpg"])
-ITEMS = st.builds(NewGalleryItem, LABELS, SOURCES, st.sampled_from(list(STORED)))
+
+
+class Zeros(bytes):
+    """A picture that Hypothesis shows as a few characters."""
+
+    def __repr__(self) -> str:
+        return f"Zeros({len(self)})"
+
+
+ORIGINS = (
+    None,
+    None,
+    Origin(None, "whole", ""),
+    Origin((0.5, 0.0, 1e9, 2.0), "box", "a" * 64),
+    Origin(None, "detected", "0" * 64, b"\xff\xd8\xff", (1.0, 1.0, 2.0, 3.0)),
+    Origin(None, "whole", "", Zeros(b"RIFF\0\0\0\0WEBP" + bytes(40_000))),
+)
+ITEMS = st.builds(NewGalleryItem, LABELS, SOURCES, st.sampled_from(list(STORED)), st.sampled_from(ORIGINS))
 NAMES = st.sampled_from(["target", "look_alikes", "queries/0"])
 VALUES = (None, b"", b"1", b"2", bytes(30_000))
 SETTINGS = st.dictionaries(NAMES, st.sampled_from(range(len(VALUES))), max_size=3)
@@ -82,6 +99,7 @@ BAD_ITEMS = st.sampled_from(
         NewGalleryItem("x" * 201, "", STORED[0]),
         NewGalleryItem(WRONG, "", STORED[0]),
         NewGalleryItem("tea", "", STORED[0] * 2),
+        NewGalleryItem("tea", "", STORED[0], Origin(None, "whole", "", b"GIF89a")),
     ]
 )
 
@@ -100,6 +118,7 @@ class Model:
     notes: list[tuple[str, str]] = field(default_factory=lambda: [("", "created")])
     ended: list[tuple[int, int]] = field(default_factory=list)
     rows: dict[int, Rows] = field(default_factory=dict)
+    origins: dict[int, Origin] = field(default_factory=dict)
     oldest: int = 1
     last_id: int = 0
 
@@ -128,6 +147,7 @@ class Model:
         lost = set(forgotten) - self.now.keys() - {number for number, _ in self.ended}
         for number in lost:
             del self.rows[number]
+            self.origins.pop(number, None)
         return len(forgotten), len(lost)
 
 
@@ -139,6 +159,7 @@ class Draft:
         self.content = dict(model.now)
         self.settings = dict(model.settings[-1])
         self.rows: dict[int, Rows] = {}
+        self.origins: dict[int, Origin] = {}
         self.last_id = model.last_id
         self.begun: set[int] = set()
         self.ended: set[int] = set()
@@ -146,6 +167,8 @@ class Draft:
     def add(self, item: NewGalleryItem) -> int:
         self.last_id += 1
         self.rows[self.last_id] = item.embedding
+        if item.origin:
+            self.origins[self.last_id] = item.origin
         self.enter(GalleryItem(self.last_id, _normal(item.label), item.source))
         return self.last_id
 
@@ -191,6 +214,7 @@ class Draft:
             model.notes.append((author, note))
             model.ended += [(number, model.revision) for number in self.ended]
             model.rows.update((number, row) for number, row in self.rows.items() if number in self.content)
+            model.origins.update((number, made) for number, made in self.origins.items() if number in self.content)
 
 
 class Machine(RuleBasedStateMachine):
@@ -506,6 +530,9 @@ class Machine(RuleBasedStateMachine):
         if model.rows:
             ids = sorted(model.rows)[::-1]
             np.testing.assert_array_equal(gallery.embeddings(ids), [model.rows[number] for number in ids])
+        assert gallery.origins(range(1, model.last_id + 2)) == model.origins
+        with_picture = {number for number, made in model.origins.items() if made.picture}
+        assert gallery.info().pictures == len(with_picture & model.now.keys())
         for number in sorted(set(range(1, model.last_id + 2)) - model.rows.keys())[-2:]:
             with pytest.raises(GalleryError, match=f"no item has the id {number}"):
                 gallery.embeddings([number])

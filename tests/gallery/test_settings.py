@@ -306,8 +306,8 @@ def test_the_format_changes_with_the_first_setting(path: Path) -> None:
         (schema.SETTINGS[:-1], "the table 'settings' does not belong to a gallery"),
         ([*schema.SETTINGS, "PRAGMA user_version = 2"], "the table 'settings' does not belong to a gallery"),
         ([*schema.SETTINGS, "DROP INDEX settings_by_start"], "the index settings_by_start is missing"),
-        (["PRAGMA user_version = 4"], "expected gallery format 2 or 3, found 4; update shitu-edge"),
-        (["PRAGMA user_version = -1"], "expected gallery format 2 or 3, found -1; build it again"),
+        (["PRAGMA user_version = 5"], "expected gallery format 2 to 4, found 5; update shitu-edge"),
+        (["PRAGMA user_version = -1"], "expected gallery format 2 to 4, found -1; build it again"),
     ],
 )
 def test_a_format_that_the_tables_are_not_of_is_refused(path: Path, statements: list[str], message: str) -> None:

@@ -104,7 +104,7 @@ def test_sqlite_file_of_another_program(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("statement", "message"),
     [
-        ("PRAGMA user_version = 1", "expected gallery format 2 or 3, found 1; build it again"),
+        ("PRAGMA user_version = 1", "expected gallery format 2 to 4, found 1; build it again"),
         ("DROP TABLE meta", "the table meta is missing"),
         ("DROP TABLE entries", "the table entries is missing"),
         ("DELETE FROM meta WHERE key = 'fingerprint'", "is damaged: its metadata is unusable: 'fingerprint'"),

@@ -15,19 +15,26 @@ store.py        Store: an open file
 snapshot.py     reading one revision
 changes.py      making a revision
 settings.py     named values of a gallery
+origins.py      how items were made, and their pictures
 history.py      the log, differences, pruning
 replay.py       revisions repeated in another file
+past.py         all that a gallery knows
+generation.py   a gallery with the embeddings of another extractor
 check.py        verification
-rescue.py       reading a damaged file
+remains.py      a damaged file, prepared so that it can be read
+intact.py       settings and origins of a damaged file that are intact
+rescue.py       copying what is intact
 """
 
 from .changes import Change as Change
+from .records import Crop as Crop
 from .records import Diff as Diff
 from .records import GalleryItem as GalleryItem
 from .records import IndexRecord as IndexRecord
 from .records import Load as Load
 from .records import Meta as Meta
 from .records import NewGalleryItem as NewGalleryItem
+from .records import Origin as Origin
 from .records import Revision as Revision
 from .records import SettingChange as SettingChange
 from .replay import Replay as Replay

@@ -13,7 +13,7 @@ import numpy as np
 from ...errors import GalleryError
 from ...system.text import one_line, printable
 from ..labels import normal_label, spellings
-from . import history, settings
+from . import history, origins, settings
 from .failures import WRONG_TYPE
 from .given import instance, item_ids, setting_name, setting_value, text, unicode_text, whole
 from .records import GalleryItem, NewGalleryItem, item_of
@@ -70,12 +70,15 @@ class Change:
         """Add an item and return its id.
 
         Raises:
-            GalleryError: the label is empty, or the embedding is not a unit row of the gallery's dimension.
+            GalleryError: the label is empty, the embedding is not a unit row of the gallery's dimension, or the origin
+                is invalid.
         """
         item = self._check(item)
         vector = np.ascontiguousarray(item.embedding, "<f4").tobytes()
         cursor = self._connection.execute("INSERT INTO embeddings (vector) VALUES (?)", (vector,))
         number = cast(int, cursor.lastrowid)
+        if item.origin:
+            origins.store(self._connection, number, item.origin)
         self._enter(number, item.label, item.source, vector)
         return number
 
@@ -212,17 +215,24 @@ class Change:
     def _enter(self, number: int, label: str, source: str, vector: bytes) -> None:
         with _reading_rows():
             digest = entry_digest(number, label, source, vector)
+            origin = origins.digest_of(self._connection, number)
         self._connection.execute(_INSERT, (number, label, source, digest, self.revision))
         self._content.add(digest)
+        if origin:
+            self._content.add(origin)
         self._added += 1
 
     def _remove(self, number: int, *, forget: bool = True) -> GalleryItem:
-        """End an item's entry. One begun in this change is deleted, with its embedding unless `forget` is false."""
+        """End an item's entry; one begun in this change is deleted.
+
+        Its embedding and origin are deleted with it unless `forget` is false.
+        """
         label, source, digest, added_in = self._connection.execute(_CURRENT, (number,)).fetchone()
         with _reading_rows():
             item, is_older = item_of(number, label, source), added_in < self.revision
             if not isinstance(digest, bytes):
                 raise TypeError(f"expected a digest, found {type(digest).__name__}")
+            origin = origins.digest_of(self._connection, number)
         if is_older:
             query = "UPDATE entries SET removed_in = ? WHERE item = ? AND removed_in IS NULL"
             self._connection.execute(query, (self.revision, number))
@@ -232,6 +242,9 @@ class Change:
             self._added -= 1
             if forget:
                 query = "DELETE FROM embeddings WHERE id = ? AND NOT EXISTS (SELECT 1 FROM entries WHERE item = id)"
-                self._connection.execute(query, (number,))
+                if self._connection.execute(query, (number,)).rowcount:
+                    origins.forget(self._connection, [number])
         self._content.remove(digest)
+        if origin:
+            self._content.remove(origin)
         return item

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ..index import Progress
-from . import history, settings
+from . import history, origins, settings
 from .records import GRAPH, READ_TOLERANCE, index_record
 from .schema import MOST_ITEMS, MOST_SETTINGS, ContentDigest, entry_digest, first_history_hash, next_history_hash
 
@@ -34,6 +34,7 @@ def examine(connection: sqlite3.Connection, dim: int, progress: Progress | None 
     for table, row, *_ in connection.execute("PRAGMA foreign_key_check"):
         yield f"{table}: row {row} refers to a row that does not exist"
     contents = _Contents(connection)
+    yield from _origins(connection, contents)
     yield from _entries(connection, dim, contents, progress)
     yield from _settings(connection, contents)
     yield from contents.faults()
@@ -63,7 +64,10 @@ def _log_faults(connection: sqlite3.Connection) -> Iterator[str]:
 
 
 class _Contents:
-    """Expected checksums of the revisions, from the entries and settings that begin and end in them."""
+    """Expected checksums of the revisions, from the entries and settings that begin and end in them.
+
+    `origins` has the digests of the items' origins, which are there while the items are.
+    """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         rows = connection.execute("SELECT id, added, removed, digest FROM revisions ORDER BY id").fetchall()
@@ -72,22 +76,28 @@ class _Contents:
         self._forgotten = False
         self._begun: dict[int, list[bytes]] = {}
         self._ended: dict[int, list[bytes]] = {}
-        self._settings_begun, self._settings_ended = Counter[int](), Counter[int]()
+        self._others_begun, self._others_ended = Counter[int](), Counter[int]()
+        self.origins: dict[int, bytes] = {}
 
-    def count(self, digest: bytes, begun_in: int, ended_in: int | None) -> None:
-        """Count an entry or a setting."""
+    def count_entry(self, item: int, digest: bytes, added_in: int, removed_in: int | None) -> None:
+        """Count an entry, with its item's origin."""
+        self._count(digest, added_in, removed_in)
+        if item in self.origins:
+            self.count_other(self.origins[item], added_in, removed_in)
+
+    def count_other(self, digest: bytes, begun_in: int, ended_in: int | None) -> None:
+        """Count a setting or an origin, which the log's numbers of items do not cover."""
+        self._count(digest, begun_in, ended_in)
+        self._others_begun[max(begun_in, self._oldest)] += 1
+        if ended_in is not None:
+            self._others_ended[max(ended_in, self._oldest)] += 1
+
+    def _count(self, digest: bytes, begun_in: int, ended_in: int | None) -> None:
         # Of revisions before the oldest known one, only the sum matters.
         self._begun.setdefault(max(begun_in, self._oldest), []).append(digest)
         if ended_in is not None:
             self._ended.setdefault(max(ended_in, self._oldest), []).append(digest)
             self._forgotten |= ended_in <= self._oldest
-
-    def count_setting(self, digest: bytes, set_in: int, replaced_in: int | None) -> None:
-        """Count a setting, which the log's numbers of items do not cover."""
-        self.count(digest, set_in, replaced_in)
-        self._settings_begun[set_in] += 1
-        if replaced_in is not None:
-            self._settings_ended[replaced_in] += 1
 
     def faults(self) -> Iterator[str]:
         if list(self._lines) != list(range(1, len(self._lines) + 1)):
@@ -105,7 +115,7 @@ class _Contents:
                 continue
             if bytes(content) != digest:
                 yield f"revision {number}: checksum mismatch"
-            found = len(begun) - self._settings_begun[number], len(ended) - self._settings_ended[number]
+            found = len(begun) - self._others_begun[number], len(ended) - self._others_ended[number]
             if number > self._oldest and found != (added, removed):
                 counts = f"{found[0]} and {found[1]}"
                 yield f"revision {number}: expected {added} items added and {removed} removed, found {counts}"
@@ -117,7 +127,7 @@ def _entries(connection: sqlite3.Connection, dim: int, contents: _Contents, prog
     total = connection.execute("SELECT count(*) FROM entries").fetchone()[0]
     for done, row in enumerate(connection.execute(_ENTRIES), start=1):
         item, label, source, digest, added_in, removed_in, vector = row
-        contents.count(digest, added_in, removed_in)
+        contents.count_entry(item, digest, added_in, removed_in)
         fault = entry_fault(item, label, source, digest, vector, dim)
         if fault:
             yield f"{named(item, label, source)}: {fault}"
@@ -128,13 +138,22 @@ def _entries(connection: sqlite3.Connection, dim: int, contents: _Contents, prog
         yield f"item {item}: its embedding belongs to no revision"
 
 
+def _origins(connection: sqlite3.Connection, contents: _Contents) -> Iterator[str]:
+    """Check each origin; those of no item break a reference."""
+    for item, facts, digest, size, picture in origins.rows(connection):
+        contents.origins[item] = digest
+        fault = origins.fault(item, facts, digest, size, picture)
+        if fault:
+            yield f"item {item}: {fault}"
+
+
 def _settings(connection: sqlite3.Connection, contents: _Contents) -> Iterator[str]:
     """Check each setting, and that no two values of a name are of the same time."""
     name_before: object = None
     until: int | None = 0
     current = 0
     for name, value, digest, set_in, replaced_in in settings.rows(connection):
-        contents.count_setting(digest, set_in, replaced_in)
+        contents.count_other(digest, set_in, replaced_in)
         fault = settings.fault(name, value, digest)
         if fault:
             yield f"{settings.named(name)}: {fault}"

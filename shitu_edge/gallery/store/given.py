@@ -1,4 +1,4 @@
-"""Checks of arguments: whole numbers, text, settings, ids, embeddings, paths. Each raises `GalleryError`.
+"""Checks of arguments: whole numbers, text, settings, ids, embeddings, origins, paths. Each raises `GalleryError`.
 
 NumPy's numbers count as Python's; truth values are not numbers, and 2.0 is not 2.
 """
@@ -7,19 +7,26 @@ from __future__ import annotations
 
 import operator
 import os
+import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import GalleryError
 from ...ranges import shown
-from .schema import MOST_NAME, MOST_TEXT, MOST_VALUE, SETTING_NAME
+from ...results import Box
+from .records import Crop, Origin
+from .schema import MOST_NAME, MOST_PICTURE, MOST_TEXT, MOST_VALUE, SETTING_NAME
 
 _ANY = 1 << 128
 """Larger numbers may have too many digits to be shown."""
+_CROPS = get_args(Crop)
+_SIGNATURE = re.compile(rb"\xff\xd8\xff|RIFF.{4}WEBP", re.DOTALL)
+"""Beginning of a JPEG or a WebP file."""
 
 
 def whole(value: Any, expected: str, least: int = -_ANY, most: int = _ANY) -> int:
@@ -108,6 +115,45 @@ def numbers(values: Any, expected: str) -> NDArray[Any]:
     if array.dtype.kind not in "fiu":
         raise GalleryError(f"expected {expected}, found {array.dtype} {array.shape}")
     return array
+
+
+def origin(value: Any) -> Origin:
+    """Return an item's origin, with boxes of Python's numbers."""
+    instance(value, Origin)
+    found: Origin = value
+    if not isinstance(value.crop, str) or value.crop not in _CROPS:
+        raise _unexpected(f"an origin's crop as one of {', '.join(map(repr, _CROPS))}", value.crop)
+    digest = value.source_sha256
+    if not isinstance(digest, str) or not re.fullmatch("([0-9a-f]{64})?", digest):
+        raise _unexpected("an origin's source_sha256 as 64 hexadecimal digits or none", digest)
+    box, product = _box(value.box_xyxy, "box_xyxy"), _box(value.product_xyxy, "product_xyxy")
+    picture = _picture(value.picture)
+    if product and not picture:
+        raise GalleryError("expected an origin's picture with its product_xyxy, found no picture")
+    return replace(found, box_xyxy=box, picture=picture, product_xyxy=product)
+
+
+def _box(value: Any, name: str) -> Box | None:
+    if value is None:
+        return None
+    expected = f"an origin's {name} as four finite numbers, left < right and top < bottom"
+    sides = numbers(value, expected)
+    if sides.shape != (4,) or not np.isfinite(sides).all():
+        raise _unexpected(expected, value)
+    left, top, right, bottom = map(float, sides)
+    if not (left < right and top < bottom):
+        raise _unexpected(expected, (left, top, right, bottom))
+    return left, top, right, bottom
+
+
+def _picture(value: Any) -> bytes:
+    if not isinstance(value, bytes):
+        raise _unexpected("an origin's picture as bytes", value)
+    if len(value) > MOST_PICTURE:
+        raise GalleryError(f"expected an origin's picture of at most {MOST_PICTURE} bytes, found {len(value)}")
+    if value and not _SIGNATURE.match(value):
+        raise _unexpected("an origin's picture as a JPEG or WebP file", value[:12])
+    return bytes(value)
 
 
 def file_path(value: Any) -> Path:

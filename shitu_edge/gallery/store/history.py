@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from ...errors import GalleryError
-from . import settings
+from . import origins, settings
 from .given import whole
 from .records import Diff, GalleryItem, Revision, item_of, revision_of
 from .schema import MOST_REVISIONS
@@ -88,7 +88,9 @@ def prune(connection: sqlite3.Connection, keep: int) -> tuple[int, int]:
     items = {row[0] for row in connection.execute("SELECT item FROM entries WHERE removed_in <= ?", (horizon,))}
     entries = connection.execute("DELETE FROM entries WHERE removed_in <= ?", (horizon,)).rowcount
     query = "DELETE FROM embeddings WHERE id = ? AND NOT EXISTS (SELECT 1 FROM entries WHERE item = id)"
-    return entries, sum(connection.execute(query, (item,)).rowcount for item in sorted(items))
+    forgotten = [item for item in sorted(items) if connection.execute(query, (item,)).rowcount]
+    origins.forget(connection, forgotten)
+    return entries, len(forgotten)
 
 
 def _by_id(entries: set[GalleryItem]) -> tuple[GalleryItem, ...]:

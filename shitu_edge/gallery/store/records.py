@@ -1,16 +1,17 @@
-"""Records of the store: items, revisions, differences, settings, the index."""
+"""Records of the store: items, their origins, revisions, differences, settings, the index."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import GalleryError
+from ...results import Box
 from ..index import GraphParameters, Ids, default_ef
 
 UNIT_TOLERANCE = 1e-3
@@ -19,6 +20,7 @@ ROUNDING = 2e-6
 """The same for rows normalized in float32; others are normalized when they are stored."""
 READ_TOLERANCE = 2 * UNIT_TOLERANCE
 """The same when an embedding is read, with room for rounding."""
+Crop = Literal["whole", "box", "detected"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +33,52 @@ class Meta:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """How an item was made, and its picture.
+
+    Attributes:
+        box_xyxy: the part of the source image that was embedded, in its pixels; None for all of it.
+        crop: how that part was chosen: the whole image, a given box, or the detector's.
+        source_sha256: SHA-256 of the source file's bytes in hexadecimal, empty if unknown.
+        picture: the item as JPEG or WebP, at most 128 KiB; empty if none is kept.
+        product_xyxy: where the product lies in the picture, in the picture's pixels, as the picture keeps a margin;
+            None without a picture.
+    """
+
+    box_xyxy: Box | None
+    crop: Literal["whole", "box", "detected"]
+    source_sha256: str
+    picture: bytes = b""
+    product_xyxy: Box | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OriginFacts:
+    """An origin without its picture, as files hold it."""
+
+    box_xyxy: Box | None
+    crop: Crop
+    source_sha256: str
+    product_xyxy: Box | None
+
+    @classmethod
+    def of(cls, origin: Origin) -> OriginFacts:
+        """Return the facts of an origin."""
+        return cls(origin.box_xyxy, origin.crop, origin.source_sha256, origin.product_xyxy)
+
+    def with_picture(self, picture: bytes) -> Origin:
+        """Return the origin of these facts."""
+        return Origin(self.box_xyxy, self.crop, self.source_sha256, picture, self.product_xyxy)
+
+
+@dataclass(frozen=True, slots=True)
 class NewGalleryItem:
-    """An item to add: label, source and unit row (D,) float32."""
+    """An item to add: label, source, unit row (D,) float32, and how it was made if that is to be kept."""
 
     label: str
     source: str
     embedding: NDArray[np.float32]
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True, slots=True)

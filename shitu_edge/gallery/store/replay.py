@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, field
 
 import numpy as np
 
 from ...errors import GalleryError
 from ...system.text import printable
 from ..labels import label_fault
-from . import history, settings
+from . import history, origins, settings
 from .changes import Change
-from .records import GalleryItem, NewGalleryItem, Revision, SettingChange, item_of
+from .records import GalleryItem, NewGalleryItem, Origin, Revision, SettingChange, item_of
 from .schema import MOST_ITEMS, next_history_hash
 from .structure import bounded
 
+MOST_PICTURE_BYTES = 1 << 30
+"""Of all pictures recorded, which are held in memory."""
 _ADDED = "SELECT item, label, source FROM entries WHERE added_in = ? ORDER BY item"
 _REMOVED = "SELECT item FROM entries WHERE removed_in = ? ORDER BY item"
 _UNKNOWN_AT_BASE = """
@@ -38,7 +40,7 @@ class Step:
 class Replay:
     """Steps after the revision `base` of this history hash, with the embeddings it lacks, as stored.
 
-    `settings` are the settings that the steps set and remove.
+    `settings` are the settings that the steps set and remove, `origins` the origins that come with the embeddings.
     """
 
     base: int
@@ -46,6 +48,7 @@ class Replay:
     steps: tuple[Step, ...]
     vectors: dict[int, bytes]
     settings: tuple[SettingChange, ...] = ()
+    origins: dict[int, Origin] = field(default_factory=dict)
 
 
 def record(connection: sqlite3.Connection, base: int, head: int) -> Replay:
@@ -63,8 +66,13 @@ def record(connection: sqlite3.Connection, base: int, head: int) -> Replay:
         for number in range(base + 1, head + 1)
     )
     vectors = dict(bounded(connection, _UNKNOWN_AT_BASE, (base, head, base, base)))
-    history_hash = str(history.history_hash(connection, base))
-    return Replay(base, history_hash, steps, vectors, settings.changes(connection, base, head))
+    if origins.picture_bytes(connection, vectors) > MOST_PICTURE_BYTES:
+        raise GalleryError(
+            f"the pictures of revisions {base} to {head} exceed the size of a patch, {MOST_PICTURE_BYTES >> 20} MiB; "
+            "copy the gallery instead"
+        )
+    history_hash, changed = str(history.history_hash(connection, base)), settings.changes(connection, base, head)
+    return Replay(base, history_hash, steps, vectors, changed, origins.of(connection, [*vectors]))
 
 
 def leads_to(recorded: Replay) -> tuple[int, str]:
@@ -85,7 +93,7 @@ def repeat(connection: sqlite3.Connection, recorded: Replay, check: Callable[[Ne
             raise GalleryError(f"its revision {base} is another than the patch follows; take a new copy of the gallery")
         raise GalleryError(f"it has changed since revision {base}; take a new copy of the gallery")
     _check_labels(connection, recorded)
-    _store_vectors(connection, recorded, check)
+    _store_items(connection, recorded, check)
     changed = _settings_by_revision(recorded)
     for step in recorded.steps:
         line = step.revision
@@ -135,15 +143,21 @@ def _check_labels(connection: sqlite3.Connection, recorded: Replay) -> None:
             )
 
 
-def _store_vectors(
+def _store_items(
     connection: sqlite3.Connection, recorded: Replay, check: Callable[[NewGalleryItem], NewGalleryItem]
 ) -> None:
-    """Store the new embeddings; each must belong to an item."""
+    """Store the new embeddings with their origins; each must belong to an item."""
+    if not recorded.origins.keys() <= recorded.vectors.keys():
+        raise GalleryError("an origin belongs to no new embedding")
     if not recorded.vectors.keys() <= {item.id for step in recorded.steps for item in step.added}:
         raise GalleryError("an embedding belongs to no item")
     for number, vector in recorded.vectors.items():
         if not 0 < number < MOST_ITEMS:
             raise GalleryError(f"item id {number} is out of range")
         name = f"item {number}"  # its label was checked before
-        check(NewGalleryItem(name, name, np.frombuffer(vector, "<f4")))
-        connection.execute("INSERT OR IGNORE INTO embeddings VALUES (?, ?)", (number, vector))
+        item = check(NewGalleryItem(name, name, np.frombuffer(vector, "<f4"), recorded.origins.get(number)))
+        is_new = connection.execute("INSERT OR IGNORE INTO embeddings VALUES (?, ?)", (number, vector)).rowcount
+        if is_new and item.origin:
+            origins.store(connection, number, item.origin)
+        elif not is_new and origins.of(connection, [number]).get(number) != item.origin:
+            raise GalleryError(f"item {number}: its origin differs from the one that is here")

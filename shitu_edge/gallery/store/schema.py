@@ -6,12 +6,14 @@
     entries      an item's label and source, from one revision until another
     graph        the derived hnswlib index, by its SHA-256
     settings     named values, from one revision until another (format 3)
+    origins      how an item was made, and its picture; never changed, kept while its embedding is (format 4)
 
 An item that is removed, renamed or restored keeps its id and embedding: only entries end and begin. So any past
 revision can be read, and an index over ids stays valid whatever happens to the labels.
 
 A file has format 2 until its first setting is stored. Then it gets the table of settings and format 3, so that versions
-that know no settings open all files without them.
+that know no settings open all files without them. With the first origin it gets the table of origins, that of settings
+if it lacks it, and format 4.
 """
 
 from __future__ import annotations
@@ -27,6 +29,9 @@ APPLICATION_ID = 0x53544547
 FORMAT = 2
 SETTINGS_FORMAT = 3
 """Format of a file with the table of settings."""
+ORIGINS_FORMAT = 4
+"""Format of a file with the tables of settings and origins."""
+FORMATS = (FORMAT, SETTINGS_FORMAT, ORIGINS_FORMAT)
 MAGIC = b"SQLite format 3\0"
 
 PAGE_BYTES = 16384
@@ -46,6 +51,10 @@ MOST_SETTINGS = 64
 MOST_NAME = 64
 MOST_VALUE = 768 << 10
 """Bytes of a setting, which is one row."""
+MOST_PICTURE = 128 << 10
+"""Bytes of an item's picture."""
+MOST_FACTS = 512
+"""Characters of an origin's facts; the longest valid ones have 340."""
 SETTING_NAME = re.compile(f"[a-z0-9_/]{{1,{MOST_NAME}}}")
 
 DIGEST_BYTES = 32
@@ -53,7 +62,9 @@ _MODULUS = 1 << 8 * DIGEST_BYTES
 _ENTRY = struct.Struct("<qqq")
 _SETTING = struct.Struct("<8sqq")
 _IS_SETTING = b"setting\xff"
-"""In the place of an entry's id, as which it would be negative: so the digest of a setting is not an entry's."""
+_ORIGIN = struct.Struct("<8sqqq")
+_IS_ORIGIN = b"origin\0\xff"
+"""In the place of an entry's id, as which they would be negative: so these digests differ from each other's."""
 
 SCHEMA = f"""
 PRAGMA page_size = {PAGE_BYTES};
@@ -133,6 +144,22 @@ SETTINGS = (
 """Statements that give a file of format 2 the table of settings; the value is last, so that the rest is read without
 its pages."""
 
+ORIGINS = (
+    f"""CREATE TABLE origins (
+    item INTEGER PRIMARY KEY REFERENCES embeddings (id),
+    facts TEXT NOT NULL,
+    digest BLOB NOT NULL,
+    picture_bytes INTEGER NOT NULL,
+    picture BLOB NOT NULL,
+    CHECK (typeof(facts) = 'text' AND typeof(digest) = 'blob' AND typeof(picture) = 'blob'),
+    CHECK (typeof(picture_bytes) = 'integer' AND picture_bytes = length(picture)),
+    CHECK (length(facts) <= {MOST_FACTS} AND picture_bytes <= {MOST_PICTURE})
+)""",
+    "CREATE INDEX origins_by_picture_bytes ON origins (picture_bytes)",
+    f"PRAGMA user_version = {ORIGINS_FORMAT}",
+)
+"""Statements that give a file of format 3 the table of origins; the index counts pictures without reading them."""
+
 
 def entry_digest(item: int, label: str, source: str, vector: bytes) -> bytes:
     """Return the SHA-256 of an entry: its item's id, label, source, and embedding as it is stored."""
@@ -146,6 +173,13 @@ def setting_digest(name: str, value: bytes) -> bytes:
     name_bytes = name.encode()
     head = _SETTING.pack(_IS_SETTING, len(name_bytes), len(value))
     return hashlib.sha256(head + name_bytes + value).digest()
+
+
+def origin_digest(item: int, facts: str, picture: bytes) -> bytes:
+    """Return the SHA-256 of an origin: its item's id, facts as they are stored, and picture."""
+    facts_bytes = facts.encode()
+    head = _ORIGIN.pack(_IS_ORIGIN, item, len(facts_bytes), len(picture))
+    return hashlib.sha256(head + facts_bytes + picture).digest()
 
 
 def first_history_hash(gallery_id: str, extractor: str, fingerprint: str, dim: int) -> bytes:
@@ -167,7 +201,7 @@ def _chained(*facts: object) -> bytes:
 
 
 class ContentDigest:
-    """The checksum of a revision's content: the sum of its entries' and settings' SHA-256, in any order.
+    """The checksum of a revision's content: the sum of its entries', origins' and settings' SHA-256, in any order.
 
     Sums modulo 2²⁵⁶ (Bellare and Micciancio 1997, "AdHash") are updated without reading what stays. They protect from
     damage and mix-ups, not from an adversary.
@@ -177,11 +211,11 @@ class ContentDigest:
         self._sum = int.from_bytes(digest, "little")
 
     def add(self, digest: bytes) -> None:
-        """Add an entry or a setting."""
+        """Add an entry, an origin or a setting."""
         self._sum = (self._sum + int.from_bytes(digest, "little")) % _MODULUS
 
     def remove(self, digest: bytes) -> None:
-        """Remove an entry or a setting."""
+        """Remove an entry, an origin or a setting."""
         self._sum = (self._sum - int.from_bytes(digest, "little")) % _MODULUS
 
     def __bytes__(self) -> bytes:

@@ -30,7 +30,7 @@ _SHOWN = 60
 
 def has_table(connection: sqlite3.Connection) -> bool:
     """Return whether a file, whose structure was checked, has the table of settings."""
-    return bool(connection.execute("PRAGMA user_version").fetchone()[0] == SETTINGS_FORMAT)
+    return bool(connection.execute("PRAGMA user_version").fetchone()[0] >= SETTINGS_FORMAT)
 
 
 def make_table(connection: sqlite3.Connection) -> None:

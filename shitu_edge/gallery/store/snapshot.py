@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import wraps
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -17,11 +17,12 @@ import numpy as np
 from ...errors import DamagedError, GalleryError
 from ..index import Ids, Progress, Rows
 from ..labels import spellings
-from . import history, replay, settings
+from . import history, origins, replay, settings
 from .check import examine
 from .failures import odd_content
 from .given import text
-from .records import READ_TOLERANCE, Diff, GalleryItem, Load, Revision, item_of
+from .past import Past, read_past
+from .records import READ_TOLERANCE, Diff, GalleryItem, Load, Origin, Revision, item_of
 from .structure import bounded, bytes_held, columns
 
 _READ_AT_ONCE = 500
@@ -130,6 +131,34 @@ class Snapshot:
     def settings(self) -> dict[str, bytes]:
         """Return the settings by name."""
         return settings.present(self._connection)
+
+    @_sound
+    def origins(self, ids: Ids) -> dict[int, Origin]:
+        """Return the origins of items, by ascending ids (N,); only those that have one.
+
+        Raises:
+            DamagedError: one is damaged.
+        """
+        return origins.of(self._connection, ids.tolist())
+
+    @_sound
+    def pictures(self) -> int:
+        """Return the number of items with a picture; no picture is read."""
+        return origins.pictures(self._connection)
+
+    def copy_origins(self, target: sqlite3.Connection, items: Sequence[int]) -> None:
+        """Copy the origins of items, with their pictures, to another file, inside a transaction."""
+        wanted = set(items)
+        found = (row for row in origins.rows(self._connection) if row[0] in wanted)
+        first = next(found, None)
+        if first is not None:
+            origins.make_table(target)
+            origins.write(target, chain([first], found))
+
+    @_sound
+    def past(self) -> Past:
+        """Return all that the gallery knows."""
+        return read_past(self._connection)
 
     @_sound
     def log(self) -> list[Revision]:

@@ -24,12 +24,12 @@ from .changes import Change
 from .connection import check_there, connect, open_live, transaction
 from .drives import warn_of_network_drive
 from .failures import WRONG_TYPE, check_writable, hindrance, is_unable, mapped_errors, odd_content
-from .given import instance, numbers, text, unicode_text, whole
+from .given import instance, numbers, origin, text, unicode_text, whole
 from .held import FileId, changing, file_id, hold, holding, let_go
 from .image import Images, Version, mark_as_logged, version
 from .inherited import Connection
 from .records import GRAPH, ROUNDING, UNIT_TOLERANCE, IndexRecord, Meta, NewGalleryItem, index_record
-from .schema import APPLICATION_ID, FORMAT, LOG_BYTES, MOST_DIM, PAGE_BYTES, SCHEMA, SETTINGS_FORMAT
+from .schema import APPLICATION_ID, FORMAT, FORMATS, LOG_BYTES, MOST_DIM, PAGE_BYTES, SCHEMA
 from .snapshot import Snapshot
 from .structure import check_structure, log_bytes
 
@@ -253,7 +253,8 @@ class Store:
             raise GalleryError(f"{source or label}: expected a unit row ({self.meta.dim},), found {found}")
         if abs(square - 1) > ROUNDING:
             vector = vector / np.float32(np.sqrt(square))
-        return replace(item, label=label, source=source, embedding=vector)
+        made = None if item.origin is None else origin(item.origin)
+        return replace(item, label=label, source=source, embedding=vector, origin=made)
 
     def _begun(self, stack: ExitStack) -> Snapshot:
         """Begin to read until the stack ends; from an image if a writer has just taken the log away with it."""
@@ -352,9 +353,9 @@ def _identity(connection: sqlite3.Connection, path: Path) -> tuple[Meta, str]:
     if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
         raise GalleryError(f"{path}: is a SQLite file but not a gallery")
     found = connection.execute("PRAGMA user_version").fetchone()[0]
-    if found not in (FORMAT, SETTINGS_FORMAT):
+    if found not in FORMATS:
         remedy = "build it again" if found < FORMAT else "update shitu-edge"
-        raise GalleryError(f"{path}: expected gallery format {FORMAT} or {SETTINGS_FORMAT}, found {found}; {remedy}")
+        raise GalleryError(f"{path}: expected gallery format {FORMATS[0]} to {FORMATS[-1]}, found {found}; {remedy}")
     check_structure(connection, path)
     facts = dict(connection.execute("SELECT key, value FROM meta LIMIT 9"))
     try:

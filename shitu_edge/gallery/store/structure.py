@@ -21,13 +21,22 @@ from typing import Any
 
 from ...errors import DamagedError
 from .held import beside
-from .schema import FORMAT, MOST_BYTES, MOST_ITEMS, SCHEMA, SETTINGS, SETTINGS_FORMAT
+from .schema import (
+    FORMATS,
+    MOST_BYTES,
+    MOST_ITEMS,
+    ORIGINS,
+    ORIGINS_FORMAT,
+    SCHEMA,
+    SETTINGS,
+    SETTINGS_FORMAT,
+)
 
 _STRUCTURE = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY name"
 _SHOWN = 60
 _READ_AT_ONCE = 100
 LEAST_ROW_BYTES = 32
-"""Least size of a queried row: entries, revisions and settings hold a digest."""
+"""Least size of a queried row: entries, revisions, settings and origins hold a digest."""
 
 _LIMITS = {
     "SQLITE_LIMIT_LENGTH": MOST_BYTES,
@@ -138,7 +147,7 @@ def has_tables(connection: sqlite3.Connection, *names: str) -> bool:
     query = "SELECT count(*) FROM sqlite_master WHERE rootpage BETWEEN 2 AND ? AND name = ?"
     [pages] = connection.execute("PRAGMA page_count").fetchone()
     somewhere = all(connection.execute(query, (pages, name)).fetchone() == (1,) for name in names)
-    return somewhere and all(found.count(row) == 1 for row in _model(SETTINGS_FORMAT) if row[1] in names)
+    return somewhere and all(found.count(row) == 1 for row in _model(ORIGINS_FORMAT) if row[1] in names)
 
 
 def allow_rows(connection: sqlite3.Connection, most: int) -> None:
@@ -199,7 +208,7 @@ def _length(column: tuple[Any, ...]) -> int:
 
 def _faults(connection: sqlite3.Connection) -> Iterator[str]:
     [version] = connection.execute("PRAGMA user_version").fetchone()
-    if version not in (FORMAT, SETTINGS_FORMAT):
+    if version not in FORMATS:
         yield f"its format is {version}"
         return
     found, model = connection.execute(_STRUCTURE).fetchall(), _model(version)
@@ -218,7 +227,7 @@ def _faults(connection: sqlite3.Connection) -> Iterator[str]:
 
 @contextmanager
 def _one_state(connection: sqlite3.Connection) -> Iterator[None]:
-    """Read one state of the file, which another process may be giving its table of settings."""
+    """Read one state of the file, which another process may be giving a table."""
     if connection.in_transaction:
         yield
         return
@@ -234,6 +243,7 @@ def _one_state(connection: sqlite3.Connection) -> Iterator[None]:
 def _model(version: int) -> list[tuple[str, str, str, str]]:
     with closing(sqlite3.connect(":memory:")) as model:
         model.executescript(SCHEMA)
-        for statement in SETTINGS if version == SETTINGS_FORMAT else ():
-            model.execute(statement)
+        for needed_from, statements in ((SETTINGS_FORMAT, SETTINGS), (ORIGINS_FORMAT, ORIGINS)):
+            for statement in statements if version >= needed_from else ():
+                model.execute(statement)
         return model.execute(_STRUCTURE).fetchall()

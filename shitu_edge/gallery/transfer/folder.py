@@ -5,8 +5,10 @@
                       fields that begin with a quote are quoted as in CSV
     embeddings.npy    unit rows (N, D) float32, in the order of the lines
     images/           the images, if requested and found
+    origins.jsonl     how items were made, and pictures/, if any was kept (`folder_origins.py`)
 
-With images, `labels.tsv` is a label file for `gallery build` with another extractor.
+With images, `labels.tsv` is a label file for `gallery build` with another extractor. An item whose image is missing has
+the picture there that the gallery keeps.
 """
 
 from __future__ import annotations
@@ -16,8 +18,8 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import asdict
+from contextlib import ExitStack, closing
+from dataclasses import asdict, dataclass
 from io import BufferedReader
 from itertools import zip_longest
 from pathlib import Path, PurePath, PurePosixPath
@@ -33,26 +35,36 @@ from ...system.text import columns, printable
 from ..gallery import Gallery
 from ..index import Progress
 from ..labels import normal_label
-from ..store import GalleryItem, Meta, NewGalleryItem
+from ..store import GalleryItem, Meta, NewGalleryItem, Origin
+from .folder_origins import ORIGINS, read_origins, write_origin
 from .intake import take_in
 
 FACTS, LABELS, EMBEDDINGS, IMAGES = "gallery.json", "labels.tsv", "embeddings.npy", "images"
 _AT_ONCE = 1000
+_ORIGINS_AT_ONCE = 50
 _SUFFIX = 10
 _MOST_FACTS, _MOST_LINE, _MOST_TRANSPOSED = 1 << 16, 1 << 20, 1 << 30
 """Bytes."""
 
 
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """How many items were exported with their image, and how many others with the picture that the gallery keeps."""
+
+    images: int
+    pictures: int
+
+
 def export_folder(
     gallery: Gallery, folder: Path, *, images: Path | None = None, progress: Progress | None = None
-) -> int:
-    """Write a gallery's current items into a new folder; return the number of images copied.
+) -> Exported:
+    """Write a gallery's current items into a new folder.
 
     Args:
         gallery: the gallery.
         folder: output folder; must not exist.
-        images: folder of the items' sources, which are copied; None copies none. Sources outside of it or missing stay
-            names.
+        images: folder of the items' sources, which are copied; None copies none. For sources outside of it or missing,
+            the picture that the gallery keeps is written; without one they stay names.
         progress: called with the items written and the total.
 
     Raises:
@@ -69,9 +81,9 @@ def export_folder(
         raise
 
 
-def _fill(folder: Path, gallery: Gallery, images: Path | None, progress: Progress | None) -> int:
+def _fill(folder: Path, gallery: Gallery, images: Path | None, progress: Progress | None) -> Exported:
     items = gallery.items()
-    copied = 0
+    copied = kept = 0
     facts = json.dumps(asdict(gallery.meta), ensure_ascii=False, indent=2)
     (folder / FACTS).write_text(facts + "\n", encoding="utf-8")
     with (folder / LABELS).open("w", encoding="utf-8", newline="") as lines, (folder / EMBEDDINGS).open("wb") as rows:
@@ -80,13 +92,31 @@ def _fill(folder: Path, gallery: Gallery, images: Path | None, progress: Progres
         for start in range(0, len(items), _AT_ONCE):
             some = items[start : start + _AT_ONCE]
             rows.write(gallery.embeddings([item.id for item in some]).astype("<f4", copy=False).tobytes())
+            pictures = _write_origins(folder, gallery, some, start + 1, with_pictures=images is not None)
             for item in some:
                 copy = _copy(item, images, folder) if images else None
+                picture = None if copy else pictures.get(item.id)
                 copied += copy is not None
-                lines.write(f"{_quoted(_escaped(copy or item.source))}\t{_quoted(item.label)}\n")
+                kept += picture is not None
+                lines.write(f"{_quoted(_escaped(copy or picture or item.source))}\t{_quoted(item.label)}\n")
             if progress:
                 progress(start + len(some), len(items))
-    return copied
+    return Exported(copied, kept)
+
+
+def _write_origins(
+    folder: Path, gallery: Gallery, items: list[GalleryItem], line: int, *, with_pictures: bool
+) -> dict[int, str]:
+    """Write the origins of items, the first of which is in this line; return the names of their pictures by id."""
+    names = {}
+    numbers = {item.id: line + place for place, item in enumerate(items)}
+    for start in range(0, len(items), _ORIGINS_AT_ONCE):
+        some = [item.id for item in items[start : start + _ORIGINS_AT_ONCE]]
+        for number, origin in gallery.origins(some).items():
+            name = write_origin(folder, numbers[number], number, origin, picture=with_pictures)
+            if name:
+                names[number] = name
+    return names
 
 
 def import_folder(folder: Path, path: Path, *, author: str = "", note: str = "") -> int:
@@ -101,17 +131,26 @@ def import_folder(folder: Path, path: Path, *, author: str = "", note: str = "")
         rows = _rows(_opened(folder / EMBEDDINGS, files), folder / EMBEDDINGS, meta.dim)
         lines = _lines(_opened(folder / LABELS, files), folder / LABELS)
         note = note or f"imported from {folder.name}"
-        return take_in(path, meta, _items(folder, lines, rows), author=author, note=note)
+        items = _items(folder, lines, rows, files.enter_context(closing(read_origins(folder))))
+        return take_in(path, meta, items, author=author, note=note)
 
 
 def _items(
-    folder: Path, lines: Iterator[tuple[str, str]], rows: Iterator[NDArray[np.float32]]
+    folder: Path,
+    lines: Iterator[tuple[str, str]],
+    rows: Iterator[NDArray[np.float32]],
+    origins: Iterator[tuple[int, Origin]],
 ) -> Iterator[NewGalleryItem]:
-    for line, row in zip_longest(lines, rows):
+    made = next(origins, None)
+    for number, (line, row) in enumerate(zip_longest(lines, rows), start=1):
         if line is None or row is None:
             more, fewer = (EMBEDDINGS, LABELS) if line is None else (LABELS, EMBEDDINGS)
             raise GalleryError(f"{folder}: expected as many lines as embeddings, found more in {more} than in {fewer}")
-        yield NewGalleryItem(line[1], line[0], row)
+        is_next = made is not None and made[0] == number
+        yield NewGalleryItem(line[1], line[0], row, made[1] if made and is_next else None)
+        made = next(origins, None) if is_next else made
+    if made:
+        raise GalleryError(f"{folder}: {ORIGINS} names line {made[0]} of {LABELS}, which has fewer")
 
 
 def _opened(path: Path, files: ExitStack) -> BufferedReader:

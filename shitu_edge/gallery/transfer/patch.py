@@ -6,6 +6,7 @@
     head        JSON: the gallery, and what each revision removes and adds
     vectors     float32, little-endian: the embeddings that the base lacks, in the head's order of items
     values      the new values of settings, in the head's order (only in patches of settings, `patch 2`)
+    pictures    those of the new embeddings' origins, in the head's order (only in patches of origins, `patch 3`)
 
 A patch repeats the revisions exactly, so the next patch fits the patched copy too. The digest protects from damage, not
 from forgery: accept patches only from a trusted source.
@@ -28,12 +29,14 @@ from ...system.unfinished import replace, unfinished
 from ..gallery import Gallery
 from ..store import Replay, SettingChange, Step
 from ..store.connection import is_gallery
+from ..store.records import OriginFacts
 from ..store.replay import leads_to
-from ..store.schema import MOST_VALUE
+from ..store.schema import MOST_PICTURE, MOST_VALUE
 
 _MAGIC = b"shitu-edge gallery patch 1\n"
 _MAGIC_WITH_SETTINGS = b"shitu-edge gallery patch 2\n"
-"""Of patches with settings; others keep the earlier form, which earlier versions can apply."""
+_MAGIC_WITH_ORIGINS = b"shitu-edge gallery patch 3\n"
+"""Of patches with settings, and with origins; others keep the earlier form, which earlier versions can apply."""
 _LENGTH = struct.Struct("<Q")
 _DIGEST_BYTES = hashlib.sha256().digest_size
 _AT_ONCE = 1 << 20
@@ -64,8 +67,17 @@ class _Setting:
 
 
 @dataclass(frozen=True, slots=True)
+class _Origin:
+    """An item's origin, and the bytes of its picture."""
+
+    item: int
+    facts: OriginFacts
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class _Head:
-    """A patch without its vectors and values."""
+    """A patch without its vectors, values and pictures."""
 
     gallery: str
     extractor: str
@@ -76,17 +88,28 @@ class _Head:
     steps: tuple[Step, ...]
     items: tuple[int, ...]
     settings: tuple[_Setting, ...] = ()
+    origins: tuple[_Origin, ...] = ()
 
     @property
     def payload_bytes(self) -> int:
-        """Size of the vectors and values."""
-        return 4 * self.dim * len(self.items) + sum(setting.bytes or 0 for setting in self.settings)
+        """Size of the vectors, values and pictures."""
+        values = sum(setting.bytes or 0 for setting in self.settings)
+        return 4 * self.dim * len(self.items) + values + sum(origin.bytes for origin in self.origins)
+
+    @property
+    def magic(self) -> bytes:
+        """The earliest form that can hold it; later ones sort after it."""
+        return _MAGIC_WITH_ORIGINS if self.origins else _MAGIC_WITH_SETTINGS if self.settings else _MAGIC
 
     def is_valid(self) -> bool:
         """Return whether the sizes are such as a patch may have."""
         sizes = [setting.bytes for setting in self.settings if setting.bytes is not None]
         unique = len(set(self.items)) == len(self.items)
-        return bool(self.steps) and self.dim >= 1 and unique and all(0 <= size <= MOST_VALUE for size in sizes)
+        with_origin = {origin.item for origin in self.origins}
+        unique &= len(with_origin) == len(self.origins) and with_origin <= set(self.items)
+        fit = all(0 <= size <= MOST_VALUE for size in sizes)
+        fit &= all(0 <= origin.bytes <= MOST_PICTURE for origin in self.origins)
+        return bool(self.steps) and self.dim >= 1 and unique and fit
 
 
 def write_patch(gallery: Gallery, base: int, head: int, path: Path) -> PatchInfo:
@@ -109,9 +132,11 @@ def write_patch(gallery: Gallery, base: int, head: int, path: Path) -> PatchInfo
         recorded.steps,
         tuple(recorded.vectors),
         tuple(_Setting(change.revision, change.name, _size(change.value)) for change in recorded.settings),
+        tuple(_Origin(item, OriginFacts.of(one), len(one.picture)) for item, one in recorded.origins.items()),
     )
-    magic, text = _MAGIC_WITH_SETTINGS if facts.settings else _MAGIC, _head_bytes(facts)
+    magic, text = facts.magic, _head_bytes(facts)
     values = [change.value for change in recorded.settings if change.value is not None]
+    pictures = [origin.picture for origin in recorded.origins.values()]
     size = len(magic) + _DIGEST_BYTES
     if len(text) > _MAX_HEAD_BYTES or size + _LENGTH.size + len(text) + facts.payload_bytes > _MAX_BYTES:
         raise GalleryError(f"{path}: revisions {base} to {head} exceed the size of a patch; copy the gallery instead")
@@ -119,7 +144,7 @@ def write_patch(gallery: Gallery, base: int, head: int, path: Path) -> PatchInfo
         with partial.open("wb") as stream:
             stream.write(magic + bytes(_DIGEST_BYTES))
             digest = hashlib.sha256()
-            for piece in (_LENGTH.pack(len(text)), text, *recorded.vectors.values(), *values):
+            for piece in (_LENGTH.pack(len(text)), text, *recorded.vectors.values(), *values, *pictures):
                 digest.update(piece)
                 size += stream.write(piece)
             stream.seek(len(magic))
@@ -145,7 +170,8 @@ def apply_patch(gallery: Gallery, path: Path) -> PatchInfo | None:
             SettingChange(setting.revision, setting.name, None if setting.bytes is None else stream.read(setting.bytes))
             for setting in facts.settings
         )
-    recorded = Replay(facts.base, facts.lineage, facts.steps, vectors, settings)
+        origins = {origin.item: origin.facts.with_picture(stream.read(origin.bytes)) for origin in facts.origins}
+    recorded = Replay(facts.base, facts.lineage, facts.steps, vectors, settings, origins)
     try:
         head, history_hash = leads_to(recorded)
         if gallery.history.hash(head) == history_hash:
@@ -162,7 +188,7 @@ def _read_head(stream: BufferedReader, path: Path) -> tuple[_Head, int]:
     """Check digest and sizes; return head and file size, with the stream at the vectors."""
     size = os.fstat(stream.fileno()).st_size
     magic = stream.read(len(_MAGIC))
-    if magic not in (_MAGIC, _MAGIC_WITH_SETTINGS):
+    if magic not in (_MAGIC, _MAGIC_WITH_SETTINGS, _MAGIC_WITH_ORIGINS):
         raise GalleryError(f"{path}: is not a gallery patch of this version")
     if size > _MAX_BYTES:
         raise GalleryError(f"{path}: is larger than {_MAX_BYTES >> 20} MiB; take a new copy of the gallery instead")
@@ -180,16 +206,17 @@ def _read_head(stream: BufferedReader, path: Path) -> tuple[_Head, int]:
         facts = build(_Head, parse_json(stream.read(length)))
     except ValueError as error:
         raise GalleryError(f"{path}: is damaged: {error}") from error
-    if not facts.is_valid() or size - stream.tell() != facts.payload_bytes or (facts.settings and magic == _MAGIC):
+    if not facts.is_valid() or size - stream.tell() != facts.payload_bytes or magic < facts.magic:
         raise GalleryError(f"{path}: is damaged: the sizes of its parts contradict each other")
     return facts, size
 
 
 def _head_bytes(facts: _Head) -> bytes:
-    """Return the head as JSON, without settings in the form that it had before them."""
+    """Return the head as JSON, without settings and origins in the form that it had before them."""
     record = asdict(facts)
-    if not facts.settings:
-        del record["settings"]
+    for later in ("settings", "origins"):
+        if not record[later]:
+            del record[later]
     return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode()
 
 

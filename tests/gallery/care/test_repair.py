@@ -10,6 +10,7 @@ import shutil
 import sqlite3
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -27,6 +28,8 @@ from shitu_edge.gallery.transfer.patch import apply_patch, write_patch
 from tests.gallery.damage import (
     DAMAGES,
     ITEMS,
+    ORIGIN_DAMAGES,
+    ORIGINS,
     PAST_IS_WHOLE,
     REVISION,
     SETTING_DAMAGES,
@@ -36,7 +39,9 @@ from tests.gallery.damage import (
     content,
     flip,
     make,
+    make_with_origins,
     make_with_settings,
+    origins,
     places,
 )
 from tests.gallery.rows import DIM, create, new_items, run_python, unit_rows
@@ -50,8 +55,16 @@ def path(tmp_path: Path) -> Path:
 
 
 def _named(done: Repair) -> set[int]:
-    """The items that are said to be lost."""
-    return {int(found[1]) for line in done.rescue.lost if (found := re.match(r"item (-?\d+)\b", line))}
+    """The items that are said to be lost, rather than their origins."""
+    return {
+        int(found[1]) for line in done.rescue.lost if (found := re.match(r"item (-?\d+)\b(?!: its (pic|ori))", line))
+    }
+
+
+def _without_origin(done: Repair) -> set[int]:
+    """The items whose origins are said to be lost."""
+    lines = [re.fullmatch(r"item (\d+): its (picture|origin) is lost", line) for line in done.rescue.lost]
+    return {int(line[1]) for line in lines if line}
 
 
 def _check(path: Path, done: Repair, before: Content, damaged: bytes, hit: frozenset[int] = frozenset()) -> Content:
@@ -77,11 +90,16 @@ def _check(path: Path, done: Repair, before: Content, damaged: bytes, hit: froze
 # -- altered rows
 
 
+@pytest.mark.parametrize("making", [make, make_with_origins])
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
-def test_items_whose_rows_are_whole_are_kept(path: Path, damage: Damage) -> None:
-    before = content(path)
+def test_items_whose_rows_are_whole_are_kept(tmp_path: Path, damage: Damage, making: Callable[[Path], Path]) -> None:
+    path = making(tmp_path / "shop")
+    before, made = content(path), origins(path)
     damage.do(path)
     damaged = path.read_bytes()
+    if damage is DAMAGES["no entries"] and making is make_with_origins:
+        assert repair(path).rescue.kept == 0, "its setting is kept"
+        return
     if damage is DAMAGES["no entries"]:
         with pytest.raises(GalleryError, match=r"nothing in it can be read|tables"):
             repair(path)
@@ -91,6 +109,9 @@ def test_items_whose_rows_are_whole_are_kept(path: Path, damage: Damage) -> None
     after = _check(path, done, before, damaged, damage.hit)
     assert before.keys() - damage.hit <= after.keys()
     assert after.keys() - before.keys() <= damage.hit, "and nothing that was removed comes back"
+    kept = {item: found for item, found in origins(path).items() if item in before}
+    assert kept == {item: found for item, found in made.items() if item in after}
+    assert _without_origin(done) == set()
     assert done.damaged == path.with_name("shop.damaged")
 
 
@@ -269,10 +290,87 @@ def test_pages_overwritten_cost_no_more_than_what_they_hold(with_settings: Path)
     assert sum(kept) >= 2 * len(kept) - 6, "the table's root, and the pages of one large value"
 
 
+# -- origins
+
+
+@pytest.fixture
+def with_origins(tmp_path: Path) -> Path:
+    return make_with_origins(tmp_path / "origins")
+
+
+@pytest.mark.parametrize("damage", ORIGIN_DAMAGES.values(), ids=ORIGIN_DAMAGES)
+def test_items_are_kept_without_a_damaged_origin(with_origins: Path, damage: Damage) -> None:
+    items, before = content(with_origins), origins(with_origins)
+    damage.do(with_origins)
+    done = repair(with_origins)
+    assert verify(with_origins).faults == ()
+    assert content(with_origins) == items
+    after = origins(with_origins)
+    assert after == {item: made for item, made in before.items() if item not in damage.hit}
+    assert before.keys() - after.keys() <= _without_origin(done) or not done.rescue.complete
+    assert len(done.rescue.lost) == len(_without_origin(done)), "nothing else is lost"
+    assert not _without_origin(done) & after.keys()
+
+
+@pytest.mark.parametrize("name", ["no index", "of nothing", "format without origins", "format without settings"])
+def test_the_history_is_kept_with_its_origins(with_origins: Path, name: str) -> None:
+    before = all_that_counts(with_origins)
+    ORIGIN_DAMAGES[name].do(with_origins)
+    done = repair(with_origins)
+    assert (done.rescue.history, done.rescue.lost) == (True, ())
+    assert all_that_counts(with_origins) == before
+    with Gallery.open(with_origins, background=False) as gallery:
+        gallery.history.rollback(2)
+        assert gallery.origins([12]) == {12: ORIGINS[12]}
+        assert gallery.info().pictures == 4
+
+
+def test_a_lost_picture_is_named(with_origins: Path) -> None:
+    ORIGIN_DAMAGES["picture"].do(with_origins)
+    Damage(("UPDATE origins SET digest = zeroblob(32) WHERE item = 7",)).do(with_origins)
+    done = repair(with_origins)
+    assert done.rescue.lost == ("item 5: its picture is lost", "item 7: its origin is lost")
+    assert (done.rescue.kept, done.rescue.history, done.rescue.complete) == (len(ITEMS), False, False)
+    with Gallery.open(with_origins, background=False) as gallery:
+        assert gallery.history.log()[0].note == "repaired: 0 items lost"
+        assert gallery.info().pictures == 2
+
+
+def test_origins_go_with_items_that_are_lost(with_origins: Path) -> None:
+    before = origins(with_origins)
+    DAMAGES["short embedding"].do(with_origins)
+    done = repair(with_origins)
+    assert (done.rescue.kept, len(done.rescue.lost)) == (len(ITEMS) - 1, 1)
+    assert origins(with_origins) == {item: made for item, made in before.items() if item != 5}
+
+
+def test_pages_overwritten_cost_the_origins_that_they_hold(with_origins: Path) -> None:
+    """The first page too, which says where they are."""
+    items, before, data = content(with_origins), origins(with_origins), with_origins.read_bytes()
+    kept, named = [], 0
+    for number in range(len(data) // PAGE_BYTES):
+        altered = bytearray(data)
+        altered[PAGE_BYTES * number : PAGE_BYTES * (number + 1)] = bytes(PAGE_BYTES)
+        for file in with_origins.parent.iterdir():
+            file.unlink()
+        with_origins.write_bytes(altered)
+        done = repair(with_origins, META)
+        assert verify(with_origins).faults == (), number
+        after, left = origins(with_origins), content(with_origins)
+        assert after.items() <= before.items(), number
+        assert left.items() <= items.items(), number
+        assert (before.keys() & left.keys()) - after.keys() <= _without_origin(done), number
+        named += len(_without_origin(done))
+        kept.append(len(after))
+    assert kept[0] == len(before)
+    assert Counter(kept) == {0: 3, 3: 6, 4: len(kept) - 9}, "three tables' only pages; a large picture has six"
+    assert named >= len(before)
+
+
 # -- damaged bytes
 
 
-@pytest.mark.parametrize("making", [make, make_with_settings])
+@pytest.mark.parametrize("making", [make, make_with_settings, make_with_origins])
 @pytest.mark.parametrize("seed", range(4))
 def test_a_flipped_byte_costs_what_it_hits(tmp_path: Path, seed: int, making: Callable[[Path], Path]) -> None:
     path = making(tmp_path / "shop")

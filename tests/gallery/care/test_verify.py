@@ -24,12 +24,15 @@ from shitu_edge.system.digest import file_sha256
 from tests.gallery.damage import (
     DAMAGES,
     ITEMS,
+    ORIGIN_DAMAGES,
     REVISION,
     SETTING_DAMAGES,
     Damage,
     all_that_counts,
+    content,
     flip,
     make,
+    make_with_origins,
     make_with_settings,
     places,
 )
@@ -182,7 +185,45 @@ def test_altered_settings_are_not_handed_out(tmp_path: Path, name: str) -> None:
         gallery.settings()
 
 
-@pytest.mark.parametrize("making", [make, make_with_settings])
+@pytest.mark.parametrize("damage", ORIGIN_DAMAGES.values(), ids=ORIGIN_DAMAGES)
+def test_altered_origins_are_found(tmp_path: Path, damage: Damage) -> None:
+    path = make_with_origins(tmp_path / "shop")
+    assert faults(path) == []
+    damage.do(path)
+    found = faults(path)
+    assert any(re.search(damage.says, fault) for fault in found), found
+    assert found
+
+
+@pytest.mark.parametrize("damage", ORIGIN_DAMAGES.values(), ids=ORIGIN_DAMAGES)
+def test_altered_origins_are_not_handed_out(tmp_path: Path, damage: Damage) -> None:
+    """While all that reads no origin goes on, unless the table itself is another."""
+    path = make_with_origins(tmp_path / "shop")
+    before = content(path)
+    damage.do(path)
+    if "damaged: " in faults(path)[0]:
+        return
+    with Gallery.open(path, background=False) as gallery:
+        assert len(gallery.search(unit_rows(2), 20)[0]) == len(gallery) == len(before)
+        assert content(path) == before
+        try:
+            found = gallery.origins(range(1, 100))
+        except DamagedError as error:
+            assert "\n" not in str(error)  # noqa: PT017
+            assert damage.hit or damage is ORIGIN_DAMAGES["of nothing"]
+        else:
+            assert 5 not in found or 5 not in damage.hit
+        try:
+            gallery.rename("label 4", "Oat milk")
+            gallery.remove([5])
+            gallery.history.rollback(2)
+            gallery.history.record(2, gallery.revision)
+            gallery.history.prune(0)
+        except GalleryError as error:
+            assert "\n" not in str(error)  # noqa: PT017
+
+
+@pytest.mark.parametrize("making", [make, make_with_settings, make_with_origins])
 @pytest.mark.parametrize("seed", range(4))
 def test_a_flipped_byte_is_found_or_changes_nothing(tmp_path: Path, seed: int, making: Callable[[Path], Path]) -> None:
     path = making(tmp_path / "shop")

@@ -76,8 +76,9 @@ def _gallery(path: Path, texts: list[tuple[str, str]], seed: int = 0) -> Path:
 
 
 def _exported(path: Path, folder: Path, images: Path | None = None) -> int:
+    """Export a gallery; return how many images were copied."""
     with Gallery.open(path, background=False) as gallery:
-        return export_folder(gallery, folder, images=images)
+        return export_folder(gallery, folder, images=images).images
 
 
 @pytest.fixture

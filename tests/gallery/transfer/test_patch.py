@@ -31,7 +31,7 @@ from tests.gallery.operations import CHANGES, Model, check_model, choose, do
 from tests.gallery.rows import DIM, create, new_items, older_labels, relabel, run_python, unit_rows
 
 MAGIC = b"shitu-edge gallery patch 1\n"
-TABLES = ("meta", "revisions", "embeddings", "entries", "graph", "sqlite_sequence", "settings")
+TABLES = ("meta", "revisions", "embeddings", "entries", "graph", "sqlite_sequence", "settings", "origins")
 Tables = dict[str, list[tuple[Any, ...]]]
 Head = dict[str, Any]
 
