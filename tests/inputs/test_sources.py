@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from shitu_edge.errors import GalleryError
-from shitu_edge.inputs.sources import FoundImages, find_images
+from shitu_edge.inputs.found import FoundImages
+from shitu_edge.inputs.label_folders import LabelFrom
+from shitu_edge.inputs.sources import find_images
 
 from .test_folders import JPEG, LINKS, write
 
@@ -86,9 +88,36 @@ def test_folders_of_folders_are_refused_since_any_level_may_be_the_labels(tmp_pa
     (tmp_path / "docs").mkdir()
     with pytest.raises(GalleryError, match=r"such as test/Fruit/Apple/3\.jpg; the upper .* 2 labels \(test, train\)"):
         find_images(tmp_path)
-    with pytest.raises(GalleryError, match=r"1 label \(Fruit\)\. Name .* such as .*train[\\/]Fruit, or a label"):
+    choices = r"parent gives 'Apple', top gives 'Fruit', path gives 'Fruit / Apple'"
+    named = r"1 label \(Fruit\)\. Name a folder .* such as .*train[\\/]Fruit, or use --label-from .*"
+    with pytest.raises(GalleryError, match=f"{named}: {choices}$"):
         find_images(tmp_path / "train")
     assert _found(tmp_path / "train" / "Fruit") == [("Apple", "Apple/1.jpg"), ("Pear", "Pear/2.jpg")]
+
+
+@pytest.mark.parametrize(
+    ("level", "labels"),
+    [
+        ("parent", ["Apple", "Pear", "Apple"]),
+        ("top", ["Fruit", "Fruit", "Loose"]),
+        ("path", ["Fruit / Apple", "Fruit / Pear", "Loose / Apple"]),
+    ],
+)
+def test_the_level_of_the_labels_can_be_chosen(tmp_path: Path, level: LabelFrom, labels: list[str]) -> None:
+    write(tmp_path, "Fruit/Apple/1.jpg", "Fruit/Pear/2.jpg", "Loose/Apple/3.jpg", "4.jpg")
+    (tmp_path / "Fruit" / "Kiwi").mkdir()
+    found = find_images(tmp_path, label_from=level)
+    assert [image.label for image in found.images] == labels
+    empty = {"parent": {"Kiwi"}, "top": set(), "path": {"Fruit / Kiwi"}}[level]
+    assert found.labels == {*labels, *empty}
+    assert _reasons(found) == {"4.jpg": "is not in a subfolder named after its label"}
+    assert found.notes == ()
+
+
+def test_a_file_has_its_own_labels(tmp_path: Path) -> None:
+    file = _labels(tmp_path, "pics/Apple.jpg\ttea\n")
+    with pytest.raises(GalleryError, match="is a file, which holds the labels; --label-from is for folders"):
+        find_images(file, label_from="top")
 
 
 def test_one_flat_folder_does_not_make_labels_of_the_others(tmp_path: Path) -> None:
@@ -154,6 +183,7 @@ def _labels(folder: Path, content: bytes | str) -> Path:
 def test_label_file(tmp_path: Path, newline: str, start: str) -> None:
     lines = ["gallery/1.jpg\t牛奶", "", "gallery/two words.jpg\toat milk 1 l", "   ", "a.jpg\t tea, green \t2\tx"]
     file = _labels(tmp_path, start + newline.join(lines) + newline)
+    write(tmp_path, "gallery/1.jpg", "gallery/two words.jpg")
     assert _found(file) == [
         ("牛奶", "gallery/1.jpg"),
         ("oat milk 1 l", "gallery/two words.jpg"),
@@ -166,6 +196,7 @@ def test_label_file(tmp_path: Path, newline: str, start: str) -> None:
 
 
 def test_label_file_keeps_absolute_paths(tmp_path: Path) -> None:
+    write(tmp_path / "elsewhere", "1.jpg")
     file = _labels(tmp_path, f"{tmp_path / 'elsewhere' / '1.jpg'}\ttea")
     assert find_images(file).images[0].path == tmp_path / "elsewhere" / "1.jpg"
 
@@ -202,8 +233,39 @@ def test_a_header_is_told_by_a_path_that_names_no_file(tmp_path: Path, header: s
     assert "the first line is read as a header: " in note
 
 
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        (["id,Label,PATH", "1,{1},{0}", "2,{3},{2}"], "PATH (the path), Label (the label)"),
+        (["Product;image_name", "{1};{0}", "{3};{2}"], "image_name (the path), Product (the label)"),
+        (["filename\tprice\tclass", "{0}\t\t{1}", "{2}\t9\t{3}"], "filename (the path), class (the label)"),
+    ],
+)
+def test_a_header_says_which_columns_are_meant(tmp_path: Path, lines: list[str], told: str) -> None:
+    (label, path), (other_label, other_path) = LATIN_AND_CHINESE
+    text = "\n".join(lines).format(path, label, other_path, other_label)
+    found = find_images(_labels(tmp_path, text))
+    assert [(image.label, image.source) for image in found.images] == LATIN_AND_CHINESE
+    assert found.notes == (f"{tmp_path / 'labels.txt'}: the first line is read as a header: {told}",)
+
+
+def test_a_line_without_the_named_columns_is_named(tmp_path: Path) -> None:
+    with pytest.raises(GalleryError, match=r"line 2: expected columns path \(the path\), label .*, found '1\\tx'"):
+        find_images(_labels(tmp_path, "id\tlabel\tpath\n1\tx\n"))
+
+
+@pytest.mark.parametrize("encoding", ["gbk", "gb18030"])
+def test_chinese_text_that_is_not_utf_8_is_read_as_gbk(tmp_path: Path, encoding: str) -> None:
+    lines = [f"{path}\t{label}" for label, path in LATIN_AND_CHINESE]
+    found = find_images(_labels(tmp_path, "\r\n".join(lines).encode(encoding)))
+    assert [(image.label, image.source) for image in found.images] == LATIN_AND_CHINESE
+    (note,) = found.notes
+    assert note.endswith("labels.txt: is not UTF-8; read as GBK, such as 'pics/Apple.jpg 苹果汁 1升'")
+
+
 def test_a_first_line_whose_file_is_missing_or_has_no_suffix_is_no_header(tmp_path: Path) -> None:
-    assert _found(_labels(tmp_path, "gone.jpg\ttea\n")) == [("tea", "gone.jpg")]
+    lines = "gone.jpg\ttea\npics/Apple.jpg\tjuice\n"
+    assert _found(_labels(tmp_path, lines)) == [("tea", "gone.jpg"), ("juice", "pics/Apple.jpg")]
     write(tmp_path, "photo")
     assert _found(_labels(tmp_path, "photo\ttea\n")) == [("tea", "photo")]
 
@@ -219,6 +281,7 @@ def test_a_first_line_whose_file_is_missing_or_has_no_suffix_is_no_header(tmp_pa
     ],
 )
 def test_quotes_are_those_of_csv_or_belong_to_the_label(tmp_path: Path, field: str, label: str) -> None:
+    write(tmp_path, "a.jpg")
     assert _found(_labels(tmp_path, f"a.jpg\t{field}\nb.jpg\ttea\n")) == [(label, "a.jpg"), ("tea", "b.jpg")]
 
 
@@ -243,7 +306,9 @@ def test_line_that_is_not_path_tab_label_is_named_by_number(tmp_path: Path, line
         ("a.jpg\tte\x1ba\n", r"line 1: the label holds a control character, U\+001B"),
         ("a.jpg\ttea\nb.jpg\t" + "x" * 201, "line 2: the label has 201 characters, expected at most 200"),
         ("a.jpg\ttea\nb.jpg\t\u200b\n", "line 2: the label is empty"),
-        ("a.jpg\t牛奶".encode("gbk"), r"is not UTF-8 text \(as GBK it reads 'a\.jpg 牛奶'\); save it as UTF-8"),
+        ("a.jpg\tKäse".encode("latin-1"), "is not UTF-8 text .*save it as UTF-8"),
+        ("a.jpg\tmilk\nb.jpg\ttea", r"none of its 2 images found: looked in .* for a\.jpg, for example; correct the"),
+        ("pics/Apple.jpg\tx\n" + "gone/1.jpg\tx\n" * 9, r"only 1 of its 10 images found: .* for gone/1\.jpg"),
         ("a.jpg\ttea".encode("utf-16-le"), "holds NUL characters"),
         (JPEG, "is an image: `gallery add` takes images, with --label for their product"),
         (b"", "lists no images"),
@@ -293,7 +358,7 @@ def test_products_as_they_come(shared: Path) -> None:
     "name",
     [
         *("utf8_bom_crlf.txt", "header.txt", "third_column.txt", "utf16_excel.txt", "csv_utf8_excel.csv"),
-        "backslash.txt",
+        *("backslash.txt", "gbk_crlf.txt"),
     ],
 )
 def test_label_files_as_they_come(shared: Path, name: str) -> None:
@@ -301,7 +366,7 @@ def test_label_files_as_they_come(shared: Path, name: str) -> None:
     assert [(image.label, image.path.is_file()) for image in found.images] == [
         *(("苹果汁 1升", True), ("蜂蜜", True), ("可口可乐 330ml", True), ("雀巢咖啡", False)),
     ]
-    assert len(found.notes) == (name == "header.txt")
+    assert len(found.notes) == (name in ("header.txt", "gbk_crlf.txt"))
 
 
 @pytest.mark.shared_data
@@ -309,7 +374,6 @@ def test_label_files_as_they_come(shared: Path, name: str) -> None:
     ("name", "message"),
     [
         ("ctrl.txt", r"line 1: the label holds a control character, U\+001B"),
-        ("gbk_crlf.txt", r"is not UTF-8 text \(as GBK it reads 'pics/Apple_juice\.jpg 苹果汁 1升'\); save it as UTF-8"),
     ],
 )
 def test_label_files_as_they_come_that_are_refused(shared: Path, name: str, message: str) -> None:
