@@ -45,7 +45,11 @@ _JSON = (
 _CHANGE = "`gallery`, `revision`, `items`"
 KEYS = (
     ("recognize", "`image`, then the keys of `Recognition.as_dict()`, or `error`; `drawn` with `--draw`"),
-    ("gallery build", f"{_CHANGE}, `added`, `ids`, `skipped` (`source`, `reason`), `labels_without_item`"),
+    (
+        "gallery build",
+        f"{_CHANGE}, `added`, `whole`, `ids`, `skipped` (`source`, `reason`), `labels_without_item`, "
+        "`quality` (the fields of `EnrollmentQuality`)",
+    ),
     ("gallery add", "as `gallery build`"),
     ("gallery replace", "as `gallery build`"),
     ("gallery remove", f"{_CHANGE}, `removed`, `ids`"),
@@ -63,10 +67,14 @@ KEYS = (
     ("gallery verify", f"{_CHANGE}, `recall`, `faults`, `advice`"),
     ("gallery repair", f"{_CHANGE}, `kept`, `lost`, `history_kept`, `complete`, `damaged`"),
     ("gallery audit", "`gallery`, `items`, `labels`, `recall_at_1`, and a list per table"),
+    (
+        "gallery re-embed",
+        f"{_CHANGE}, `embedded`, `reused`, `from_pictures`, `left_out`, `kept`; with `--forget` `gallery`, `deleted`",
+    ),
     ("gallery copy", f"{_CHANGE}, `copied_from`"),
     ("gallery patch", "`gallery`, `out`, `base`, `head`, `removed`, `added`, `bytes`"),
     ("gallery apply", f"{_CHANGE}, `applied`, `added`, `removed`"),
-    ("gallery export", "`gallery`, `out`, `items`, `images`"),
+    ("gallery export", "`gallery`, `out`, `items`, `images`, `pictures`"),
     ("gallery import", f"{_CHANGE}, `added`"),
     ("gallery import-paddleclas", f"{_CHANGE}, `added`, `checked`"),
     ("gallery push", "`gallery`, `uri`, `collection`, `revision`, `added`, `removed`"),

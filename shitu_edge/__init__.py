@@ -14,7 +14,15 @@ if TYPE_CHECKING:
     from .bundle import Bundle, DecisionPolicy, Manifest, Network, Precision, Target, WholeImage
     from .bundle.profile import Profile
     from .engines import EngineName
-    from .enrollment import Enrollment, NothingReadableError, add_images, build_gallery, replace_images
+    from .enrollment import (
+        Enrollment,
+        EnrollmentQuality,
+        NothingReadableError,
+        Resemblance,
+        add_images,
+        build_gallery,
+        replace_images,
+    )
     from .errors import (
         BundleError,
         ClosedError,
@@ -32,6 +40,7 @@ if TYPE_CHECKING:
     )
     from .gallery import (
         Change,
+        Crop,
         Diff,
         Gallery,
         GalleryHistory,
@@ -42,14 +51,17 @@ if TYPE_CHECKING:
         GraphParameters,
         Meta,
         NewGalleryItem,
+        Origin,
         Replay,
         Revision,
         SettingChange,
         Step,
     )
     from .gallery.labels import NEGATIVE
+    from .inputs.found import FoundImages, LabeledImage
+    from .inputs.label_folders import LabelFrom
     from .inputs.skipped import Skipped
-    from .inputs.sources import FoundImages, LabeledImage, find_images
+    from .inputs.sources import find_images
     from .recognizer import Recognizer
     from .results import (
         Box,
@@ -70,6 +82,7 @@ if TYPE_CHECKING:
         Verification,
     )
     from .stages.decode import DecodeLimits, DecodeMode, Source
+    from .stages.regions import Product
 
 __version__ = "0.1.0"
 
@@ -82,6 +95,7 @@ __all__ = [
     "CalibrationState",
     "Change",
     "ClosedError",
+    "Crop",
     "DamagedError",
     "Decision",
     "DecisionPolicy",
@@ -97,6 +111,7 @@ __all__ = [
     "EngineInfo",
     "EngineName",
     "Enrollment",
+    "EnrollmentQuality",
     "FingerprintError",
     "ForkError",
     "FoundImages",
@@ -110,6 +125,7 @@ __all__ = [
     "GraphParameters",
     "ImageError",
     "LabelCandidate",
+    "LabelFrom",
     "LabeledImage",
     "Manifest",
     "Match",
@@ -119,7 +135,9 @@ __all__ = [
     "NewGalleryItem",
     "NothingReadableError",
     "OptionError",
+    "Origin",
     "Precision",
+    "Product",
     "Profile",
     "PromiseError",
     "Provenance",
@@ -127,6 +145,7 @@ __all__ = [
     "RecognizedItem",
     "Recognizer",
     "Replay",
+    "Resemblance",
     "Revision",
     "SettingChange",
     "ShituError",
@@ -156,6 +175,7 @@ _HOMES = (
     "inputs.sources",
     "enrollment",
     "recognizer",
+    "stages.regions",
 )
 """Modules of the public names, searched in this order when a name is first used.
 

@@ -115,7 +115,8 @@ def open_parts(
         detector = Detector(session, manifest.detector, extractor.workers)
         found = opening.result()
         if found is not None:
-            require_extractor(found, manifest.extractor.network.name, manifest.extractor.fingerprint)
+            named = os.fspath(bundle) if bundle else manifest.name
+            require_extractor(found, manifest.extractor.network.name, manifest.extractor.fingerprint, named)
         wave_ms = _warm_up(opened, detector, extractor)
         release_freed_memory()
         calibrator = None

@@ -15,6 +15,7 @@ from .calibration import NEIGHBORS
 from .engines import EngineName
 from .errors import ClosedError, GalleryError
 from .gallery import Gallery, GallerySearch, NewGalleryItem
+from .gallery.labels import NEGATIVE
 from .imaging.texture import has_texture
 from .opening import Parts, enough_side, open_parts
 from .ranges import require_flag, require_instance, require_path
@@ -24,8 +25,8 @@ from .stages.claim import check_claim
 from .stages.deadline import Clock, DeadlineExtractor
 from .stages.decide import Candidate, asked_neighbors, decide
 from .stages.decode import DEFAULT_LIMITS, DecodedImage, DecodeLimits, DecodeMode, Source, decode
-from .stages.original import Original, path_of
-from .stages.regions import boxes_to_embed, in_original_pixels, late, product_pixels, regions, surplus
+from .stages.original import Original, path_of, source_sha256
+from .stages.regions import Product, boxes_to_embed, cut_product, in_original_pixels, late, regions, surplus
 from .system.forked import Home
 
 
@@ -228,7 +229,7 @@ class Recognizer:
         require_instance("label", label, str, "text")
         gallery = self.gallery
         policy = overridden(self._parts.policy(), max_false_accept=max_false_accept)
-        row = self.embed_product(image, box_xyxy)
+        row = self.embed_product(image, box_xyxy, crop=False)
         items = gallery.items(label)
         if not items:
             raise GalleryError(f"no item has the label {label!r}; enroll the product first")
@@ -249,8 +250,8 @@ class Recognizer:
     def embed(self, image: Source, boxes_xyxy: ArrayLike | None = None, *, crop: bool = False) -> NDArray[np.float32]:
         """Return unit rows (N, D) float32 of boxes (N, 4) in pixels of the image; without any one row (1, D).
 
-        That one is of the whole image or, with `crop`, of the product that it shows: the surest box near the middle,
-        or all of it where the detector finds nothing.
+        That one is of the whole image or, with `crop`, of the product that it shows: the surest box near the middle, if
+        it covers 5 to 80 % of the image, else all of it.
 
         Raises:
             ImageError: the image cannot be used.
@@ -261,8 +262,18 @@ class Recognizer:
         boxes = boxes_to_embed(decoded, boxes_xyxy, self._detector if crop else None)
         return self._extractor.embed(decoded.pixels_rgb, boxes)
 
-    def embed_product(self, image: Source, box_xyxy: Box | None = None, *, crop: bool = False) -> NDArray[np.float32]:
-        """Return the unit row (D,) float32 that a gallery item is made of: of a box, or of one image as in `embed`.
+    def embed_product(self, image: Source, box_xyxy: Box | None = None, *, crop: bool = True) -> NDArray[np.float32]:
+        """Return the unit row (D,) float32 of `cut_product`: what a gallery item is made of; raises as it does."""
+        row: NDArray[np.float32] = self.embed(self.cut_product(image, box_xyxy, crop=crop).pixels_rgb)[0]
+        return row
+
+    def cut_product(self, image: Source, box_xyxy: Box | None = None, *, crop: bool = True) -> Product:
+        """Return the part of an image that a gallery item is made of.
+
+        Args:
+            image: as in `recognize`.
+            box_xyxy: the part; when None it is the product that the detector finds, as in `embed`.
+            crop: without a box: False for the whole image.
 
         Raises:
             ImageError: the image cannot be used, or shows a single color there, which would resemble any blank image.
@@ -270,9 +281,7 @@ class Recognizer:
         """
         require_flag("crop", crop)
         detector, name = self._detector if crop else None, path_of(image) or "the image"
-        pixels_rgb = product_pixels(self._decode(image, "exact"), box_xyxy, detector, name)
-        row: NDArray[np.float32] = self._extractor.embed_crops([pixels_rgb])[0]
-        return row
+        return cut_product(self._decode(image, "exact"), box_xyxy, detector, name)
 
     def create_gallery(self, path: str | os.PathLike[str], *, background: bool = True) -> Gallery:
         """Make an empty gallery file for this recognizer's embeddings, and open it; see `Gallery.open`.
@@ -292,7 +301,8 @@ class Recognizer:
         image: Source,
         box_xyxy: Box | None = None,
         *,
-        crop: bool = False,
+        crop: bool = True,
+        picture: bool = True,
         source: str | None = None,
         author: str = "",
         note: str = "",
@@ -302,8 +312,9 @@ class Recognizer:
         The item counts from the next search on, in every process that has the gallery open.
 
         Args:
-            box_xyxy: the part of it that shows the product; all of it when None.
-            crop: without a box, have the detector look for the product (see `embed`).
+            box_xyxy: the part of it that shows the product; what the detector finds when None (see `embed`).
+            crop: without a box: False to enroll the whole image. It is whole anyway with the label `NEGATIVE`.
+            picture: keep a small picture of it in the gallery.
             source: where the image came from, kept with the item; the image's path, if it has one, when None.
             author, note: of the revision; an empty note becomes `enrolled LABEL`.
 
@@ -312,10 +323,12 @@ class Recognizer:
             ImageError: the image cannot be used, or shows a single color there.
             OptionError: the box lies outside of the image, or another argument is of the wrong kind.
         """
-        check_enrolling(label, crop, source, author, note)
+        check_enrolling(label, crop, picture, source, author, note)
         gallery = self.gallery
-        embedding = self.embed_product(image, box_xyxy, crop=crop)
-        item = NewGalleryItem(label, path_of(image) if source is None else source, embedding)
+        product = self.cut_product(image, box_xyxy, crop=crop and label != NEGATIVE)
+        origin = product.origin(source_sha256(image), picture=picture)
+        named = path_of(image) if source is None else source
+        item = NewGalleryItem(label, named, self.embed(product.pixels_rgb)[0], origin)
         return gallery.add([item], author=author, note=note or f"enrolled {label}")[0]
 
     def _decode(self, image: Source, mode: DecodeMode) -> DecodedImage:

@@ -15,15 +15,25 @@ from PIL import Image
 
 from shitu_edge import Gallery, GalleryIndex, NewGalleryItem, Recognizer
 from shitu_edge.cli import main
-from shitu_edge.enrollment import Enrollment, NothingReadableError, add_images, build_gallery, check_vectors
+from shitu_edge.enrollment import (
+    Enrollment,
+    EnrollmentQuality,
+    NothingReadableError,
+    add_images,
+    build_gallery,
+    check_vectors,
+    replace_images,
+)
 from shitu_edge.errors import FingerprintError, GalleryError
 from shitu_edge.gallery.care.verify import verify
 from shitu_edge.gallery.index import Ids
+from shitu_edge.gallery.labels import NEGATIVE
 from shitu_edge.gallery.live import live as live_module
 from shitu_edge.gallery.store import Snapshot, Store
 from shitu_edge.inputs.sources import LabeledImage, find_images
 
 from .networks import write_bundle
+from .test_recognizer import BLUE, RED, faint, scene
 
 COLORS = {
     "cocoa": ((90, 40, 20), (100, 50, 10)),
@@ -90,7 +100,8 @@ def _old_gallery(recognizer: Recognizer, path: Path, folder: Path) -> bytes:
 
 def test_built_gallery_recognizes_its_images(recognizer: Recognizer, folder: Path, path: Path) -> None:
     steps: list[tuple[str, int, int]] = []
-    done = build_gallery(recognizer, path, _images(folder), progress=lambda *step: steps.append(step))
+    images = _images(folder)
+    done = build_gallery(recognizer, path, images, crop=False, progress=lambda *step: steps.append(step))
 
     assert (done.added, done.unreadable) == (6, ())
     assert steps == [("images", i, 6) for i in range(1, 7)]
@@ -482,3 +493,79 @@ def test_embeddings_that_came_with_images_are_checked_by_some_of_them(recognizer
     other = [replace(item, embedding=-item.embedding) for item in items]
     with pytest.raises(GalleryError, match="use --models to name the bundle that built the index"):
         check_vectors(recognizer, other, folder)
+
+
+def _photo(path: Path, *things: tuple[int, int, tuple[int, int, int]]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(scene(*things)).save(path)
+    return path
+
+
+def test_products_are_cropped_unless_told_otherwise(recognizer: Recognizer, path: Path, tmp_path: Path) -> None:
+    """A thing's box is 64 × 64 of 256 × 256 pixels, 6 %; a blank counter has none."""
+    photo, plain = _photo(tmp_path / "a.png", (2, 2, RED)), tmp_path / "b.png"
+    Image.fromarray(faint()).save(plain)
+    images = [LabeledImage(photo, "red", "a.png"), LabeledImage(plain, "plain", "b.png")]
+    cut: dict[str, tuple[int, ...]] = {}
+    done = build_gallery(recognizer, path, images, on_product=lambda image, p: cut.update({image.label: p.shape}))
+    assert (done.added, done.whole) == (2, 1)
+    assert cut == {"red": (64, 64, 3), "plain": (256, 256, 3)}
+    whole = build_gallery(recognizer, path, images, crop=False, replace=True)
+    assert (whole.added, whole.whole) == (2, 0)
+    with Gallery.open(path) as gallery:
+        rows = gallery.embeddings([item.id for item in gallery.items("red")])
+        np.testing.assert_allclose(rows, recognizer.embed(photo), atol=1e-5)
+
+
+def test_negatives_are_never_cropped(recognizer: Recognizer, path: Path, tmp_path: Path) -> None:
+    photo = _photo(tmp_path / "a.png", (2, 2, RED))
+    shapes: list[tuple[int, ...]] = []
+    image = LabeledImage(photo, NEGATIVE, "a.png")
+    done = build_gallery(recognizer, path, [image], on_product=lambda _, pixels: shapes.append(pixels.shape))
+    assert (done.whole, shapes) == (0, [(256, 256, 3)])
+    assert done.quality == EnrollmentQuality()
+
+
+@pytest.mark.parametrize("relative", [True, False])
+def test_boxes_are_cut_out_or_named(recognizer: Recognizer, path: Path, tmp_path: Path, relative: bool) -> None:
+    photo = _photo(tmp_path / "a.png", (1, 1, RED), (5, 5, BLUE))
+    boxes = {"red": (16, 16, 80, 80), "blue": (144, 144, 300, 208), "tiny": (0, 0, 15, 90), "off": (256, 0, 300, 90)}
+    by = 256 if relative else 1
+    images = [
+        LabeledImage(photo, label, "a.png", tuple(side / by for side in box), relative)  # type: ignore[arg-type]
+        for label, box in boxes.items()
+    ]
+    cut: dict[str, tuple[int, ...]] = {}
+    done = build_gallery(recognizer, path, images, on_product=lambda image, p: cut.update({image.label: p.shape}))
+    assert cut == {"red": (64, 64, 3), "blue": (64, 112, 3)}
+    assert [(one.source, one.reason) for one in done.unreadable] == [
+        ("a.png #3", "has a box smaller than 16 × 16 pixels"),
+        ("a.png #4", "has a box outside of the image"),
+    ]
+    assert (done.added, done.whole, done.quality.cut) == (2, 0, ("a.png #2",))
+    with Gallery.open(path) as gallery:
+        rows = gallery.embeddings([item.id for item in gallery.items("red")])
+        np.testing.assert_allclose(rows, recognizer.embed(photo, [boxes["red"]]), atol=1e-5)
+
+
+def test_faults_are_reported(recognizer: Recognizer, path: Path, tmp_path: Path) -> None:
+    red, blue = _photo(tmp_path / "red.png", (2, 2, RED)), _photo(tmp_path / "blue.png", (2, 2, BLUE))
+    again = _photo(tmp_path / "again.png", (3, 3, RED))
+    (tmp_path / "copy.png").write_bytes(red.read_bytes())
+    images = [
+        LabeledImage(red, "Red", "red.png"),
+        LabeledImage(tmp_path / "copy.png", "Red", "copy.png"),
+        LabeledImage(again, "Red", "again.png"),
+        LabeledImage(blue, "Blue", "blue.png"),
+    ]
+    quality = build_gallery(recognizer, path, images).quality
+    assert [(one.source, one.other_source) for one in quality.identical] == [("copy.png", "red.png")]
+    assert [(one.source, one.other_source) for one in quality.repeated] == [("again.png", "red.png")]
+    assert (quality.confusable, quality.few, quality.spellings) == ((), ("Blue",), ())
+    with Gallery.open(path) as gallery:
+        done = add_images(recognizer, gallery, [LabeledImage(again, "blue", "more.png")])
+        assert [(one.source, one.other_label) for one in done.quality.confusable] == [("more.png", "Red")]
+        assert done.quality.few == ("blue",)
+        assert done.quality.spellings == (("Blue", "blue"),)
+        replaced = replace_images(recognizer, gallery, "Red", [LabeledImage(again, "Red", "again.png")]).quality
+        assert (replaced.repeated, replaced.few) == ((), ("Red",))

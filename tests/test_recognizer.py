@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from shitu_edge import (
+    NEGATIVE,
     ClosedError,
     DecisionPolicy,
     DecodeLimits,
@@ -206,6 +207,43 @@ def test_a_photo_of_one_product_can_be_cropped_to_it(recognizer: Recognizer) -> 
 
 def test_a_photo_in_which_nothing_is_found_is_taken_whole(recognizer: Recognizer) -> None:
     np.testing.assert_array_equal(recognizer.embed(scene(), crop=True), recognizer.embed(scene()))
+
+
+@pytest.mark.parametrize(("shares", "is_cropped"), [((0.05, 0.8), True), ((0.07, 0.8), False), ((0.01, 0.05), False)])
+def test_a_box_that_is_too_small_or_too_large_is_not_the_product(
+    recognizer: Recognizer, monkeypatch: pytest.MonkeyPatch, shares: tuple[float, float], is_cropped: bool
+) -> None:
+    """The box is 64 × 64 of 256 × 256 pixels: 6.25 %."""
+    monkeypatch.setattr("shitu_edge.stages.regions._PRODUCT_SHARES", shares)
+    photo = scene((4, 3, BLUE))
+    product = recognizer.cut_product(photo)
+    assert (product.width, product.height) == (256, 256)
+    if is_cropped:
+        np.testing.assert_allclose(product.box_xyxy or (), (112, 80, 176, 144), atol=0.5)
+        np.testing.assert_array_equal(product.pixels_rgb, photo[80:144, 112:176])
+    else:
+        assert product.box_xyxy is None
+        np.testing.assert_array_equal(product.pixels_rgb, photo)
+        np.testing.assert_array_equal(recognizer.embed(photo, crop=True), recognizer.embed(photo))
+
+
+def test_a_box_of_a_single_color_is_not_the_product(recognizer: Recognizer) -> None:
+    """A dark thing that is larger than its box, whose corner it covers."""
+    photo = scene(*[(column, row, RED) for column in range(1, 5) for row in range(1, 5)])
+    assert recognizer.cut_product(photo).box_xyxy is None
+    assert recognizer.cut_product(photo, (0, 0, 256, 256)).box_xyxy == (0, 0, 256, 256)
+    with pytest.raises(ImageError, match="shows a single color"):
+        recognizer.cut_product(photo, (40, 40, 90, 90))
+
+
+def test_a_negative_is_never_cropped(recognizer: Recognizer) -> None:
+    photo = scene((4, 3, BLUE))
+    recognizer.enroll(NEGATIVE, photo)
+    recognizer.enroll("blue", photo)
+    gallery = recognizer.gallery
+    rows = gallery.embeddings([gallery.items(label)[0].id for label in (NEGATIVE, "blue")])
+    np.testing.assert_allclose(rows[0], recognizer.embed(photo)[0], atol=1e-5)
+    np.testing.assert_allclose(rows[1], recognizer.embed(photo, crop=True)[0], atol=1e-5)
 
 
 @pytest.mark.parametrize("max_boxes", [1, 2, 6, 7, None])

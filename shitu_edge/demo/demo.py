@@ -71,7 +71,7 @@ def run_demo(
     gallery, drawings = out / "demo.gallery", out / "seen"
     with open_recognizer(None) as embedder:
         enrollment = build_gallery(
-            embedder, gallery, photos.gallery, replace=True, crop=True, note="shitu-edge demo", progress=progress
+            embedder, gallery, photos.gallery, replace=True, note="shitu-edge demo", progress=progress
         )
     seen: list[Seen] = []
     verdicts: list[Verdict] = []

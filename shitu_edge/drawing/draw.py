@@ -16,6 +16,7 @@ from zlib import crc32
 
 from PIL import Image, ImageDraw, ImageFont
 
+from ..imaging.geometry import Pixels
 from ..results import Decision, Recognition, RecognizedItem
 from ..stages.decode import DEFAULT_LIMITS, DecodeLimits, Source, decode
 from ..system.files import write_aside
@@ -72,6 +73,11 @@ def save(image: Image.Image, target: Path) -> None:
     else:
         image.save(content, "PNG")
     write_aside(target, content.getvalue())
+
+
+def save_pixels(pixels_rgb: Pixels, target: Path) -> None:
+    """Write pixels (h, w, 3) uint8 RGB as `save` does."""
+    save(Image.fromarray(pixels_rgb), target)
 
 
 def _corners(item: RecognizedItem, scale: float) -> _Corners:

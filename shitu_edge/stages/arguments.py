@@ -59,10 +59,11 @@ def check_call(
         require_number("detection_threshold", detection_threshold, 0, 1)
 
 
-def check_enrolling(label: object, crop: object, source: object, author: object, note: object) -> None:
+def check_enrolling(label: object, crop: object, picture: object, source: object, author: object, note: object) -> None:
     """Check what a gallery item and its revision are to say."""
     require_instance("label", label, str, "text")
     require_flag("crop", crop)
+    require_flag("picture", picture)
     if source is not None:
         require_instance("source", source, str, "text")
     require_instance("author", author, str, "text")

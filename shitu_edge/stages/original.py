@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ImageError
 from ..results import Box
+from ..system.digest import file_sha256
 from .decode import DecodeLimits, Source, decode
 from .extract import crop
 from .regions import checked_boxes
@@ -49,6 +53,15 @@ class Original:
 def path_of(source: Source) -> str:
     """Return the path of an image that was given by one; else empty text."""
     return str(os.fspath(source)) if isinstance(source, (str, os.PathLike)) else ""
+
+
+def source_sha256(source: Source) -> str:
+    """Return the SHA-256 of an image's bytes in hexadecimal; empty for what is not encoded, or cannot be read again."""
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return hashlib.sha256(source).hexdigest()
+    with suppress(OSError, ValueError):
+        return file_sha256(Path(source)) if isinstance(source, (str, os.PathLike)) else ""
+    return ""
 
 
 def _stamp(source: Source | None) -> tuple[int, ...] | None:

@@ -28,6 +28,7 @@ _MARKS = (  # UTF-32 before UTF-16, whose mark is a prefix
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_CHINESE = re.compile("[\u4e00-\u9fff]")
 _SAMPLE = 30
 _NAMES = 5
 TAB = "\t"
@@ -96,6 +97,20 @@ def as_gbk(content: bytes) -> str:
         return ""
     line = next((line for line in text.splitlines() if not line.isascii()), "")
     return f" (as GBK it reads {shown(line, _SAMPLE)!r})" if line else ""
+
+
+def from_gbk(content: bytes) -> str | None:
+    """Return the text of bytes that are GBK or GB18030; None if they may as well be something else.
+
+    Letters of other encodings decode as rare Chinese characters, so most must be of GB2312, the common ones.
+    """
+    try:
+        text = content.decode("gb18030")
+    except UnicodeDecodeError:
+        return None
+    chinese = _CHINESE.findall(text)
+    common = sum(bool(character.encode("gb2312", "ignore")) for character in chinese)
+    return text if chinese and "\0" not in text and 2 * common > len(chinese) else None
 
 
 def _visible(found: re.Match[str]) -> str:

@@ -19,7 +19,7 @@ from PIL import Image
 
 from shitu_edge import Recognizer
 from shitu_edge.cli import main
-from shitu_edge.gallery import Gallery, NewGalleryItem
+from shitu_edge.gallery import Gallery, NewGalleryItem, Origin
 from shitu_edge.gallery.care.verify import verify
 from shitu_edge.gallery.paddle_index import read_paddle_index
 from shitu_edge.gallery.store import Meta
@@ -78,7 +78,7 @@ def images(tmp_path: Path) -> Path:
 @pytest.fixture
 def path(shell: Shell, images: Path, tiny_bundle: Path) -> Path:
     """A gallery of them: Blue 1, Red 2 and 3, 绿色 的 4."""
-    run = shell("build", "shop.gallery", images, "--models", tiny_bundle)
+    run = shell("build", "shop.gallery", images, "--models", tiny_bundle, "--no-crop", "-q")
     assert run == Run(0, "shop.gallery: 4 images added, 0 skipped; 4 items in revision 2\n", "")
     return Path("shop.gallery")
 
@@ -109,7 +109,7 @@ def test_build(shell: Shell, path: Path, images: Path, tiny_bundle: Path) -> Non
     assert again == Run(
         1, "", f"error: {path}: already exists; use --replace to build it again, or `gallery add` to add to it\n"
     )
-    replaced = shell("build", path, images, "--models", tiny_bundle, "--replace")
+    replaced = shell("build", path, images, "--models", tiny_bundle, "--replace", "--no-crop", "-q")
     assert replaced == Run(0, f"{path}: 4 images added, 0 skipped; 4 items in revision 2\n", "")
 
 
@@ -119,8 +119,8 @@ def test_cropped_to_the_product(shell: Shell, path: Path, tmp_path: Path, tiny_b
     photo[96:128, 96:128] = (0, 160, 160)
     Image.fromarray(photo).save(tmp_path / "cyan.png")
     options = ["--label", "Cyan", "--models", tiny_bundle]
-    whole = shell("add", path, tmp_path / "cyan.png", *options)
-    cropped = shell("add", path, tmp_path / "cyan.png", *options, "--crop")
+    whole = shell("add", path, tmp_path / "cyan.png", *options, "--no-crop")
+    cropped = shell("add", path, tmp_path / "cyan.png", *options)
     assert (whole.code, cropped.code) == (0, 0)
     with Gallery.open(path, background=False) as gallery, Recognizer.open(tiny_bundle) as recognizer:
         last, crop = gallery.embeddings([entry.id for entry in gallery.items()][-2:])
@@ -131,7 +131,7 @@ def test_cropped_to_the_product(shell: Shell, path: Path, tmp_path: Path, tiny_b
 
 def test_add_and_who_did_it(shell: Shell, path: Path, images: Path, tiny_bundle: Path) -> None:
     photo = images / "Blue" / "1.png"
-    added = shell("add", path, photo, photo, "--label", "More", "--models", tiny_bundle)
+    added = shell("add", path, photo, photo, "--label", "More", "--models", tiny_bundle, "--no-crop", "-q")
     assert added == Run(0, f"{path}: 2 images added, 0 skipped; 6 items in revision 3\n", "")
     line = _log(shell, path)
     assert (line["author"], line["note"], line["added"], line["removed"]) == ("somebody", "", 2, 0)
@@ -151,7 +151,7 @@ def test_every_file_is_used_or_named_and_missing_labels_are_exit_code_1(
     (images / "Blue" / "photo.jfif").write_bytes(whole)
     (images / "Blue" / "price.txt").write_text("1,99")
     (images / "loose.png").write_bytes(whole)
-    run = shell("build", "shop.gallery", images, "--models", tiny_bundle)
+    run = shell("build", "shop.gallery", images, "--models", tiny_bundle, "--no-crop")
     assert (run.code, run.out) == (1, "shop.gallery: 5 images added, 3 skipped; 5 items in revision 2\n")
     lines = run.err.splitlines()
     assert lines[:2] == [
@@ -159,19 +159,22 @@ def test_every_file_is_used_or_named_and_missing_labels_are_exit_code_1(
         "skipped: Blue/price.txt: is not an image",
     ]
     assert lines[2].startswith("skipped: Damaged/1.png: cannot be decoded: ")
-    assert lines[3:] == ["error: 2 labels without an item: Damaged, Empty; use --allow-missing to accept this"]
-    allowed = shell("build", "shop.gallery", images, "--models", tiny_bundle, "--replace", "--allow-missing")
+    assert lines[-1] == "error: 2 labels without an item: Damaged, Empty; use --allow-missing to accept this"
+    assert {line.partition(":")[0] for line in lines[3:-1]} == {"note"}
+    options = ("--models", tiny_bundle, "--no-crop", "--replace", "--allow-missing")
+    allowed = shell("build", "shop.gallery", images, *options)
     assert (allowed.code, allowed.out) == (0, run.out)
-    assert allowed.err.splitlines()[3:] == ["note: 2 labels without an item: Damaged, Empty"]
+    assert allowed.err.splitlines()[-1] == "note: 2 labels without an item: Damaged, Empty"
 
 
 def test_labels_of_a_label_file_are_missing_too(shell: Shell, path: Path, images: Path, tiny_bundle: Path) -> None:
     Path("labels.csv").write_text("path;label\nproducts/Red/1.png;Red\nproducts/gone.png;Tea\n", encoding="utf-8")
-    run = shell("add", path, "labels.csv", "--models", tiny_bundle)
+    run = shell("add", path, "labels.csv", "--models", tiny_bundle, "--no-crop")
     assert (run.code, run.out) == (1, f"{path}: 1 image added, 1 skipped; 5 items in revision 3\n")
     assert run.err.splitlines() == [
-        "note: labels.csv: the first line is read as a header: path, label",
+        "note: labels.csv: the first line is read as a header: path (the path), label (the label)",
         "skipped: products/gone.png: cannot be read: No such file or directory",
+        "note: 1 image nearly the same as another of the label, so adding nothing: products/Red/1.png and Red/1.png",
         "error: 1 label without an item: Tea; use --allow-missing to accept this",
     ]
 
@@ -179,9 +182,9 @@ def test_labels_of_a_label_file_are_missing_too(shell: Shell, path: Path, images
 def test_a_wrong_root_is_one_line(shell: Shell, images: Path, tiny_bundle: Path) -> None:
     Path("labels.txt").write_text("".join(f"images/{number}.jpg\tTea\n" for number in range(2640)))
     run = shell("build", "shop.gallery", "labels.txt", "--models", tiny_bundle)
-    names = "images/0.jpg, images/1.jpg, images/2.jpg, images/3.jpg, images/4.jpg and 2635 more"
-    reason = "cannot be read: No such file or directory"
-    assert run == Run(1, "", f"error: none of 2640 images can be read; {names}: {reason}\n")
+    found = "none of its 2640 images found: looked in . for images/0.jpg, for example"
+    remedy = "correct the paths, or move the file to the folder in which they begin"
+    assert run == Run(1, "", f"error: labels.txt: {found}; {remedy}\n")
     assert not Path("shop.gallery").exists()
 
 
@@ -241,7 +244,7 @@ def test_products_as_they_come(shell: Shell, shared: Path, tiny_bundle: Path) ->
 
 def test_replace(shell: Shell, path: Path, images: Path, tiny_bundle: Path) -> None:
     photo = images / "Blue" / "1.png"
-    options = ("--label", "Red", "--models", tiny_bundle, "--author", "")
+    options = ("--label", "Red", "--models", tiny_bundle, "--author", "", "--no-crop")
     assert shell("replace", path, photo, *options).out == f"{path}: 1 image added, 0 skipped; 3 items in revision 3\n"
     line = _log(shell, path)
     assert (line["author"], line["note"]) == ("", "new images of Red")
@@ -486,6 +489,19 @@ def test_copy_patch_and_apply(shell: Shell, path: Path) -> None:
     assert shell("log", path, "--json").out == shell("log", "copy.gallery", "--json").out
 
 
+def test_export_says_how_many_pictures_stand_in(shell: Shell, path: Path, tmp_path: Path) -> None:
+    with Gallery.open(path, background=False) as gallery:
+        rows = gallery.embeddings([1, 2])
+        made = Origin(None, "whole", "", b"\xff\xd8\xff a picture")
+        gallery.add(NewGalleryItem("tea", "gone.jpg", row, made) for row in rows)
+    (tmp_path / "nothing").mkdir()
+    said = shell("export", path, "-o", "full", "--images", "nothing").out
+    assert said == "full: 6 items, 0 with their images, 2 with the picture kept in the gallery\n"
+    found = json.loads(shell("export", path, "-o", "again", "--images", "nothing", "--json").out)
+    assert (found["items"], found["images"], found["pictures"]) == (6, 0, 2)
+    assert json.loads(shell("info", path, "--json").out)["pictures"] == 2
+
+
 def test_export_and_import(shell: Shell, path: Path, images: Path, tiny_bundle: Path) -> None:
     assert shell("export", path, "-o", "plain") == Run(0, "plain: 4 items\n", "")
     assert shell("export", path, "-o", "full", "--images", images).out == "full: 4 items, 4 with their images\n"
@@ -501,7 +517,7 @@ def test_export_and_import(shell: Shell, path: Path, images: Path, tiny_bundle: 
     line = _log(shell, Path("new.gallery"))
     assert (line["author"], line["note"], line["revision"]) == ("somebody", "twice", 3)
     assert _counts(shell, "new.gallery") == {"Blue": 2, "Red": 4, "绿色 的": 2}
-    built = shell("build", "built.gallery", "full/labels.tsv", "--models", tiny_bundle)
+    built = shell("build", "built.gallery", "full/labels.tsv", "--models", tiny_bundle, "--no-crop")
     assert built.out == "built.gallery: 4 images added, 0 skipped; 4 items in revision 2\n"
     assert shell("list", "built.gallery", "--json").out == shell("list", path, "--json").out
 

@@ -175,12 +175,13 @@ def test_a_gallery_of_another_bundle_names_that_bundle_if_it_is_installed(
     assert done.code == 1
     assert re.fullmatch(
         r"error: \S*shop\.gallery: was made with extractor tiny extractor \(\w{8}\), but other extractor \(\w{8}\) is "
-        r"open; use --models to name the bundle it was made with, or build it again\n",
+        r"open; use --models to name the bundle it was made with, or run `shitu-edge gallery re-embed \S*shop\.gallery "
+        r"--models \S*other`\n",
         done.err,
     )
     monkeypatch.setenv("SHITU_EDGE_MODELS", str(shop))
     known = shell("gallery", "search", "shop.gallery", "counter.png", "--models", other)
-    assert known.err == done.err.replace("again\n", "again; that bundle is here: --models tiny\n")
+    assert known.err == done.err.replace("`\n", "`; that bundle is here: --models tiny\n")
 
 
 # -- drawings

@@ -5,6 +5,7 @@ change.py     without images: remove, rename, relabel, look-alikes
 look.py       list, info, search
 history.py    log, diff, rollback, prune
 care.py       reindex, verify, repair, audit
+re_embed.py   re-embed
 move.py       copy, patch, apply, export, import, import-paddleclas, push
 outcome.py    the result of a change, as a line or as JSON
 """
@@ -16,7 +17,7 @@ from collections.abc import Callable
 import typer
 
 from ..command import GalleryCommand, command
-from . import care, change, enroll, history, look, move
+from . import care, change, enroll, history, look, move, re_embed
 
 app = typer.Typer(
     help="Build, change, inspect and transfer a gallery.",
@@ -43,6 +44,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "verify": care.verify,
     "repair": care.repair,
     "audit": care.audit,
+    "re-embed": re_embed.re_embed_gallery,
     "copy": move.copy,
     "patch": move.patch,
     "apply": move.apply,

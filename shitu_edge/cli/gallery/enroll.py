@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict
+from collections.abc import Iterable, Sequence
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ...enrollment import (
-    Enrollment,
-    NothingReadableError,
-    add_images,
-    build_gallery,
-    replace_images,
-)
+from ...enrollment import add_images, build_gallery, replace_images
 from ...gallery import Gallery
 from ...gallery.labels import NEGATIVE, normal_label
-from ...inputs.sources import FoundImages, LabeledImage, find_images
-from ...system.text import some
+from ...inputs.found import FoundImages, LabeledImage
+from ...inputs.label_folders import JOINED, LabelFrom
+from ...inputs.sources import find_images
 from ..options import (
     AsJson,
     Author,
@@ -36,26 +30,64 @@ from ..options import (
     author_or_user,
     open_recognizer,
 )
-from ..printing import count, print_message, print_note, print_skipped
 from ..tables import progress_bar
-from .outcome import print_outcome
+from .crops import drawer
+from .enrolled import report, told
 
 Images = Annotated[
     Path,
     typer.Argument(
         metavar="IMAGES",
-        help="Folder with one subfolder per label, or a label file with lines path<TAB>label, or CSV.",
+        help="Folder with one subfolder per label, a label file (lines path<TAB>label, or CSV), or labeled boxes: COCO "
+        "(.json), YOLO (a folder with classes.txt) or Pascal VOC (a folder with .xml).",
     ),
 ]
 AllowMissing = Annotated[bool, typer.Option("--allow-missing", help="Exit with 0 even if a label got no item.")]
-Crop = Annotated[bool, typer.Option("--crop", help="Enroll the product that the detector finds, not the whole image.")]
+Crop = Annotated[
+    bool,
+    typer.Option(
+        "--crop/--no-crop",
+        help="Enroll the product that the detector finds, if it covers 5 to 80 % of the image, or the whole image. "
+        "Images with a box are cropped to it.",
+    ),
+]
+Pictures = Annotated[
+    bool,
+    typer.Option("--pictures/--no-pictures", help="Keep a small picture of each item in the gallery, about 15 kB."),
+]
+DrawTo = Annotated[
+    Path | None,
+    typer.Option("--draw", metavar="DIR", help="Write what was enrolled of each image to DIR/LABEL/NAME.jpg."),
+]
+
+
+class Level(str, Enum):
+    """Values of --label-from."""
+
+    parent = "parent"
+    top = "top"
+    path = "path"
+
+
+LabelLevel = Annotated[
+    Level | None,
+    typer.Option(
+        "--label-from",
+        help="Label of an image in nested folders: the folder that holds it, the topmost folder, or all folders, "
+        f"joined by '{JOINED}'.",
+        show_default=False,
+    ),
+]
 
 
 def build(
     gallery: NewGalleryArgument,
     images: Images,
+    label_from: LabelLevel = None,
     models: Models = None,
-    crop: Crop = False,
+    crop: Crop = True,
+    pictures: Pictures = True,
+    draw_to: DrawTo = None,
     max_megapixels: MaxMegapixels = None,
     replace: Annotated[bool, typer.Option("--replace", help="Replace an existing gallery, with its log.")] = False,
     allow_missing: AllowMissing = False,
@@ -68,15 +100,17 @@ def build(
 ) -> None:
     """Build a gallery from images.
 
-    Files that are not used are listed with the reason. Exits with 1 if a label got no item.
+    Files that are not used are listed with the reason, and images that are poor or resemble others with their fault.
+    Exits with 1 if a label got no item.
 
     Example: shitu-edge gallery build shop.gallery products/ --models models/ppshitu-v2
     """
-    found = find_images(images)
+    found = _find(images, label_from)
+    on_product = drawer(draw_to, found.images)
     with (
-        _told(found),
+        told(found),
         open_recognizer(models, None, engine, precision, threads, max_megapixels=max_megapixels) as recognizer,
-        progress_bar() as report,
+        progress_bar() as shown,
     ):
         enrollment = build_gallery(
             recognizer,
@@ -84,12 +118,14 @@ def build(
             found.images,
             replace=replace,
             crop=crop,
+            pictures=pictures,
             author=author_or_user(author),
             note=note,
-            progress=report,
+            on_product=on_product,
+            progress=shown,
         )
     with Gallery.open(gallery, background=False) as opened:
-        _report(as_json, found, enrollment, gallery, opened, allow_missing)
+        report(as_json, found, enrollment, gallery, opened, allow_missing)
 
 
 def add(
@@ -103,8 +139,11 @@ def add(
         bool,
         typer.Option("--negative", help="The images show no product: what resembles one of them most is unknown."),
     ] = False,
+    label_from: LabelLevel = None,
     models: Models = None,
-    crop: Crop = False,
+    crop: Crop = True,
+    pictures: Pictures = True,
+    draw_to: DrawTo = None,
     max_megapixels: MaxMegapixels = None,
     allow_missing: AllowMissing = False,
     note: Note = "",
@@ -116,7 +155,8 @@ def add(
 ) -> None:
     """Add images to a gallery.
 
-    Files that are not used are listed with the reason. Exits with 1 if a label got no item.
+    Files that are not used are listed with the reason, and images that are poor or resemble others with their fault.
+    Exits with 1 if a label got no item.
 
     Example: shitu-edge gallery add shop.gallery oat-milk.jpg --label "Oat milk 1 l" --models models/ppshitu-v2
     """
@@ -124,17 +164,28 @@ def add(
         if label is not None:
             raise typer.BadParameter("expected either --label or --negative")
         label = NEGATIVE
-    found = _together(map(find_images, images)) if label is None else _labeled(images, label)
+    if label is not None and label_from is not None:
+        raise typer.BadParameter("expected either --label, or --label-from for folders")
+    found = _together(_find(source, label_from) for source in images) if label is None else _labeled(images, label)
+    on_product = drawer(draw_to, found.images)
     with (
-        _told(found),
+        told(found),
         Gallery.open(gallery, background=False) as opened,
         open_recognizer(models, None, engine, precision, threads, max_megapixels=max_megapixels) as recognizer,
     ):
-        with progress_bar() as report:
+        with progress_bar() as shown:
             enrollment = add_images(
-                recognizer, opened, found.images, crop=crop, author=author_or_user(author), note=note, progress=report
+                recognizer,
+                opened,
+                found.images,
+                crop=crop,
+                pictures=pictures,
+                author=author_or_user(author),
+                note=note,
+                on_product=on_product,
+                progress=shown,
             )
-        _report(as_json, found, enrollment, gallery, opened, allow_missing)
+        report(as_json, found, enrollment, gallery, opened, allow_missing)
 
 
 def replace(
@@ -142,7 +193,9 @@ def replace(
     images: Annotated[list[Path], typer.Argument(metavar="IMAGES", help="New images of the product.")],
     label: Annotated[str, typer.Option(help="Label of the product; it stays the same.")],
     models: Models = None,
-    crop: Crop = False,
+    crop: Crop = True,
+    pictures: Pictures = True,
+    draw_to: DrawTo = None,
     max_megapixels: MaxMegapixels = None,
     note: Note = "",
     author: Author = None,
@@ -156,23 +209,31 @@ def replace(
     Example: shitu-edge gallery replace shop.gallery new/*.jpg --label "Oat milk 1 l"
     """
     found = _labeled(images, label)
+    on_product = drawer(draw_to, found.images)
     with (
-        _told(found),
+        told(found),
         Gallery.open(gallery, background=False) as opened,
         open_recognizer(models, None, engine, precision, threads, max_megapixels=max_megapixels) as recognizer,
     ):
-        with progress_bar() as report:
+        with progress_bar() as shown:
             enrollment = replace_images(
                 recognizer,
                 opened,
                 label,
                 found.images,
                 crop=crop,
+                pictures=pictures,
                 author=author_or_user(author),
                 note=note,
-                progress=report,
+                on_product=on_product,
+                progress=shown,
             )
-        _report(as_json, found, enrollment, gallery, opened)
+        report(as_json, found, enrollment, gallery, opened)
+
+
+def _find(source: Path, level: Level | None) -> FoundImages:
+    label_from: LabelFrom | None = level.value if level else None
+    return find_images(source, label_from=label_from)
 
 
 def _labeled(paths: Sequence[Path], label: str) -> FoundImages:
@@ -188,50 +249,3 @@ def _together(sources: Iterable[FoundImages]) -> FoundImages:
         tuple(skipped for one in found for skipped in one.skipped),
         tuple(note for one in found for note in one.notes),
     )
-
-
-@contextmanager
-def _told(found: FoundImages) -> Iterator[None]:
-    """Print what was assumed, and the skipped files if no image can be read."""
-    for note in found.notes:
-        print_note(f"note: {note}")
-    try:
-        yield
-    except NothingReadableError as error:
-        print_skipped([*found.skipped, *error.others])
-        raise
-
-
-def _report(
-    as_json: bool,
-    found: FoundImages,
-    enrollment: Enrollment,
-    path: Path,
-    gallery: Gallery,
-    allow_missing: bool = False,
-) -> None:
-    """Print what became of the images.
-
-    Raises:
-        typer.Exit: a label got no item.
-    """
-    skipped = [*found.skipped, *enrollment.unreadable]
-    missing = sorted(found.labels - enrollment.labels)
-    print_skipped(skipped)
-    print_outcome(
-        as_json,
-        path,
-        gallery,
-        f"{count(enrollment.added, 'image')} added, {len(skipped)} skipped",
-        added=enrollment.added,
-        ids=enrollment.ids,
-        skipped=[asdict(one) for one in skipped],
-        labels_without_item=missing,
-    )
-    if missing:
-        told = f"{count(len(missing), 'label')} without an item: {some(missing)}"
-        if allow_missing:
-            print_note(f"note: {told}")
-        else:
-            print_message(f"error: {told}; use --allow-missing to accept this")
-            raise typer.Exit(1)

@@ -98,7 +98,12 @@ def export(
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Output folder; must not exist.")],
     images: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Copy the items' images too, from this folder.", show_default=False),
+        typer.Option(
+            metavar="DIR",
+            help="Copy the items' images too, from this folder. An item whose image is missing there gets the picture "
+            "that the gallery keeps, if any.",
+            show_default=False,
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -109,12 +114,14 @@ def export(
     if images and not images.is_dir():
         raise typer.BadParameter(f"there is no folder {images}", param_hint="--images")
     with Gallery.open(gallery, background=False) as opened, progress_bar() as report:
-        copied = export_folder(opened, out, images=images, progress=partial(report, "items"))
+        exported = export_folder(opened, out, images=images, progress=partial(report, "items"))
         items = len(opened)
     if as_json:
-        print_json({"gallery": gallery, "out": out, "items": items, "images": copied})
+        print_json({"gallery": gallery, "out": out, "items": items, **asdict(exported)})
     else:
-        print_line(f"{out}: {count(items, 'item')}" + (f", {copied} with their images" if images else ""))
+        found = f", {exported.images} with their images" if images else ""
+        kept = f", {exported.pictures} with the picture kept in the gallery" if exported.pictures else ""
+        print_line(f"{out}: {count(items, 'item')}{found}{kept}")
 
 
 def import_(

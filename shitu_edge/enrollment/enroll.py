@@ -1,38 +1,37 @@
-"""Images → a gallery file: decode and embed many, add them in one go, report what could not be read."""
+"""Images → a gallery file: embed many, judge them, add them in one go, report what could not be read."""
 
 from __future__ import annotations
 
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from dataclasses import replace as replace_fields
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
-from .errors import EmbeddingError, GalleryError, ImageError
-from .gallery import Gallery, NewGalleryItem
-from .gallery.protocol import require_extractor
-from .gallery.store.connection import refuse_open
-from .inputs.skipped import Skipped, summary
-from .inputs.sources import LabeledImage
-from .ranges import require_flag, require_instance, require_path
-from .recognizer import Recognizer
-from .system.files import file_inside
-from .system.progress import StepProgress
-from .system.unfinished import publish, unfinished
-from .system.unfinished import replace as replace_file
-from .system.workers import Workers
+from ..errors import GalleryError
+from ..gallery import Gallery
+from ..gallery.labels import NEGATIVE
+from ..gallery.protocol import require_extractor
+from ..gallery.store.connection import refuse_open
+from ..inputs.found import LabeledImage
+from ..inputs.skipped import Skipped, summary
+from ..ranges import require_flag, require_instance, require_path
+from ..recognizer import Recognizer
+from ..system.progress import StepProgress
+from ..system.unfinished import publish, unfinished
+from ..system.unfinished import replace as replace_file
+from .embed import Embedded, OnProduct, embedded
+from .likeness import identical_images, resemblances, spelled_alike
+from .quality import EnrollmentQuality
 
 _log = logging.getLogger(__name__)
 
-_AT_ONCE = 16
-_WITNESSES = 8
-_SAME_EXTRACTOR = 0.97
-"""Decoders and resizing differ a little between programs; embeddings of another extractor are at 0, not near 1."""
+ENOUGH = 3
+"""Items per label under which more are asked for."""
 
 
 class NothingReadableError(GalleryError):
@@ -53,19 +52,28 @@ class NothingReadableError(GalleryError):
 
 @dataclass(frozen=True, slots=True)
 class Enrollment:
-    """Images added, their labels and item ids, and images that could not be read."""
+    """What became of images.
+
+    Attributes:
+        added: how many are gallery items now, `ids` these, and `labels` theirs.
+        unreadable: images that could not be read, and boxes that are too small or outside of their image.
+        whole: how many were enrolled whole, because no product was found in them to crop to.
+        quality: what is wrong with those that were added.
+    """
 
     added: int
     labels: frozenset[str]
     unreadable: tuple[Skipped, ...]
     ids: tuple[int, ...] = ()
+    whole: int = 0
+    quality: EnrollmentQuality = field(default_factory=EnrollmentQuality)
 
     @classmethod
-    def of(
-        cls, items: Sequence[NewGalleryItem], unreadable: tuple[Skipped, ...], ids: Sequence[int] = ()
+    def _of(
+        cls, made: Sequence[Embedded], unreadable: tuple[Skipped, ...], ids: Sequence[int], quality: EnrollmentQuality
     ) -> Enrollment:
-        """Count the items added."""
-        return cls(len(items), frozenset(item.label for item in items), unreadable, tuple(ids))
+        labels = frozenset(one.item.label for one in made)
+        return cls(len(made), labels, unreadable, tuple(ids), sum(one.is_whole for one in made), quality)
 
 
 def build_gallery(
@@ -74,15 +82,30 @@ def build_gallery(
     images: Sequence[LabeledImage],
     *,
     replace: bool = False,
-    crop: bool = False,
+    crop: bool = True,
+    pictures: bool = True,
     author: str = "",
     note: str = "",
+    on_product: OnProduct | None = None,
     progress: StepProgress | None = None,
 ) -> Enrollment:
-    """Make a gallery file of images, each as a whole or, with `crop`, the product that it shows (`Recognizer.embed`).
+    """Make a gallery file of images, each cropped to its box or to the product that it shows (`Recognizer.embed`).
 
     The file appears at `path` when it is finished; until then, and when interrupted, there is nothing, or what was
-    there before. The steps of `progress` are `images` and `index`.
+    there before.
+
+    Args:
+        recognizer: of the extractor.
+        path: the file.
+        images: as `find_images` lists them; those of one file in a row are decoded once.
+        replace: take the place of a gallery that is there.
+        crop: False to enroll images without a box whole, as those with the label `NEGATIVE` always are.
+        pictures: keep a small picture of each item in the gallery, about 15 kB, by which it can be shown and embedded
+            again.
+        author, note: of the revision.
+        on_product: called with each image and the pixels (h, w, 3) uint8 RGB of it that are enrolled, by several
+            threads.
+        progress: called with `images` or `index`, the number done and the total.
 
     Raises:
         NothingReadableError: no image can be read.
@@ -91,17 +114,18 @@ def build_gallery(
     """
     require_path("path", path)
     require_flag("replace", replace)
-    _check(recognizer, images, crop)
+    _check(recognizer, images, crop, pictures)
     path = Path(path)
     if os.path.exists(path) and not replace:
         raise GalleryError(f"{path}: already exists; use --replace to build it again, or `gallery add` to add to it")
-    _refuse_open(path)
+    refuse_in_use(path)
     with unfinished(path) as partial_path:
         with recognizer.create_gallery(partial_path, background=False) as gallery:
-            items, unreadable = _read(recognizer, gallery, images, crop, progress)
-            ids = gallery.add(items, author=author, note=note or "built")
+            made, unreadable = _read(recognizer, gallery, images, crop, pictures, on_product, progress)
+            quality = _judged(gallery, made)
+            ids = gallery.add([one.item for one in made], author=author, note=note or "built")
             gallery.history.compact()
-        _refuse_open(path)  # again, minutes later: a log applied to another file would spoil it
+        refuse_in_use(path)  # again, minutes later: a log applied to another file would spoil it
         try:
             replace_file(partial_path, path) if replace else publish(partial_path, path)
         except OSError as error:
@@ -110,7 +134,7 @@ def build_gallery(
         with suppress(GalleryError):  # somebody is writing already; the next index drops them
             gallery.index.drop_stale()
         bring_up_to_date(gallery, recognizer.threads, progress)
-    return Enrollment.of(items, unreadable, ids)
+    return Enrollment._of(made, unreadable, ids, quality)
 
 
 def add_images(
@@ -118,9 +142,11 @@ def add_images(
     gallery: Gallery,
     images: Sequence[LabeledImage],
     *,
-    crop: bool = False,
+    crop: bool = True,
+    pictures: bool = True,
     author: str = "",
     note: str = "",
+    on_product: OnProduct | None = None,
     progress: StepProgress | None = None,
 ) -> Enrollment:
     """Add images to a gallery as one revision: all that can be read or, when interrupted, none; see `build_gallery`.
@@ -130,11 +156,12 @@ def add_images(
         NothingReadableError: no image can be read.
     """
     require_instance("gallery", gallery, Gallery, "an open Gallery")
-    _check(recognizer, images, crop)
-    items, unreadable = _read(recognizer, gallery, images, crop, progress)
-    ids = gallery.add(items, author=author, note=note)
+    _check(recognizer, images, crop, pictures)
+    made, unreadable = _read(recognizer, gallery, images, crop, pictures, on_product, progress)
+    quality = _judged(gallery, made)
+    ids = gallery.add([one.item for one in made], author=author, note=note)
     bring_up_to_date(gallery, recognizer.threads, progress)
-    return Enrollment.of(items, unreadable, ids)
+    return Enrollment._of(made, unreadable, ids, quality)
 
 
 def replace_images(
@@ -143,9 +170,11 @@ def replace_images(
     label: str,
     images: Sequence[LabeledImage],
     *,
-    crop: bool = False,
+    crop: bool = True,
+    pictures: bool = True,
     author: str = "",
     note: str = "",
+    on_product: OnProduct | None = None,
     progress: StepProgress | None = None,
 ) -> Enrollment:
     """Put images in the place of all that a label has, as one revision; see `build_gallery`.
@@ -157,43 +186,19 @@ def replace_images(
     """
     require_instance("gallery", gallery, Gallery, "an open Gallery")
     require_instance("label", label, str, "text")
-    _check(recognizer, images, crop)
-    items, unreadable = _read(recognizer, gallery, images, crop, progress)
+    _check(recognizer, images, crop, pictures)
+    made, unreadable = _read(recognizer, gallery, images, crop, pictures, on_product, progress)
+    quality = _judged(gallery, made, replaced=label)
+    items = [one.item for one in made]
     ids = gallery.replace(label, items, author=author, note=note or f"new images of {label}")
     bring_up_to_date(gallery, recognizer.threads, progress)
-    return Enrollment.of(items, unreadable, ids)
+    return Enrollment._of(made, unreadable, ids, quality)
 
 
-def check_vectors(recognizer: Recognizer, items: Sequence[NewGalleryItem], images: Path) -> int:
-    """Check by some images that a recognizer gives the embeddings that came with them; return how many were found.
-
-    Args:
-        recognizer: of the extractor that they are said to be of.
-        items: with sources relative to `images`; `_WITNESSES` whose image is there are looked at.
-        images: the folder.
-
-    Raises:
-        GalleryError: the embeddings are another extractor's, or no image is there.
-    """
-    found = [(item, path) for item in items if (path := file_inside(images, item.source))]
-    chosen = found[:: max(1, len(found) // _WITNESSES)][:_WITNESSES]
-    if not chosen:
-        raise GalleryError(
-            f"{images}: holds no image of the index; expected for example {items[0].source if items else '-'}"
-        )
-    likeness = [float(recognizer.embed(path)[0] @ item.embedding) for item, path in chosen]
-    if np.median(likeness) < _SAME_EXTRACTOR:
-        name = recognizer.bundle.manifest.extractor.network.name
-        raise GalleryError(
-            f"{images}: extractor {name} gives other vectors than the index (median cosine {np.median(likeness):.3f}); "
-            "use --models to name the bundle that built the index"
-        )
-    return len(chosen)
-
-
-def _check(recognizer: object, images: Sequence[LabeledImage], crop: object) -> None:
+def _check(recognizer: object, images: Sequence[LabeledImage], crop: object, pictures: object) -> None:
     require_instance("recognizer", recognizer, Recognizer, "an open Recognizer")
     require_flag("crop", crop)
+    require_flag("pictures", pictures)
     require_instance("images", images, (list, tuple), "a list of LabeledImage")
     for image in images:
         require_instance("images", image, LabeledImage, "a list of LabeledImage")
@@ -204,40 +209,52 @@ def _read(
     gallery: Gallery,
     images: Sequence[LabeledImage],
     crop: bool,
+    pictures: bool,
+    on_product: OnProduct | None,
     progress: StepProgress | None,
-) -> tuple[list[NewGalleryItem], tuple[Skipped, ...]]:
+) -> tuple[list[Embedded], tuple[Skipped, ...]]:
     """Embed all there is before anything is written, so that nobody waits for a transaction of minutes."""
     extractor = recognizer.bundle.manifest.extractor
     require_extractor(gallery, extractor.network.name, extractor.fingerprint)
     _require_writable(gallery.path)
-    items: list[NewGalleryItem] = []
+    made: list[Embedded] = []
     unreadable: list[Skipped] = []
-    for done, answer in enumerate(_embedded(recognizer, images, crop), start=1):
-        if isinstance(answer, NewGalleryItem):
-            items.append(answer)
+    for done, answer in enumerate(embedded(recognizer, images, crop, pictures, on_product), start=1):
+        if isinstance(answer, Embedded):
+            made.append(answer)
         else:
             unreadable.append(answer)
         if progress:
             progress("images", done, len(images))
     if not images:
         raise GalleryError("expected images to enroll, found none")
-    if not items:
+    if not made:
         raise NothingReadableError(unreadable)
-    return items, tuple(unreadable)
+    return made, tuple(unreadable)
 
 
-def _embedded(recognizer: Recognizer, images: Sequence[LabeledImage], crop: bool) -> Iterator[NewGalleryItem | Skipped]:
-    """Embed images side by side, in order; at most `_AT_ONCE` are decoded at a time."""
-
-    def embed(image: LabeledImage) -> NewGalleryItem | Skipped:
-        try:
-            return NewGalleryItem(image.label, image.source, recognizer.embed_product(image.path, crop=crop))
-        except (ImageError, EmbeddingError) as error:
-            return Skipped(image.source, str(error).removeprefix(f"{image.path}: "))
-
-    with Workers(recognizer.threads) as workers:
-        for start in range(0, len(images), _AT_ONCE):
-            yield from workers.map(embed, images[start : start + _AT_ONCE])
+def _judged(gallery: Gallery, made: Sequence[Embedded], replaced: str | None = None) -> EnrollmentQuality:
+    """Return what is wrong with items that are about to be added to a gallery, or to replace a label's."""
+    products = [one for one in made if one.item.label != NEGATIVE]
+    items = [replace_fields(one.item, source=one.name) for one in products]
+    identical = identical_images(items, [one.content for one in products])
+    known = {(one.source, one.other_source) for one in identical}
+    alike = [one for one in resemblances(gallery, items, replaced) if (one.source, one.other_source) not in known]
+    labels = Counter(gallery.label_counts())
+    if replaced is not None:
+        del labels[replaced]
+    labels.update(item.label for item in items)
+    new = dict.fromkeys(item.label for item in items)
+    return EnrollmentQuality(
+        small=tuple(one.name for one in made if one.look.small),
+        cut=tuple(one.name for one in made if one.look.cut),
+        blurred=tuple(one.name for one in made if one.look.blurred),
+        identical=tuple(identical),
+        repeated=tuple(one for one in alike if one.is_of_one_label),
+        confusable=tuple(one for one in alike if not one.is_of_one_label),
+        few=tuple(label for label in new if labels[label] < ENOUGH),
+        spellings=tuple(spelled_alike(labels, new)),
+    )
 
 
 def bring_up_to_date(gallery: Gallery, threads: int, progress: StepProgress | None = None) -> None:
@@ -257,7 +274,7 @@ def _require_writable(path: Path) -> None:
         raise GalleryError(f"{path}: cannot be changed: no permission to write the file or its folder")
 
 
-def _refuse_open(path: Path) -> None:
+def refuse_in_use(path: Path) -> None:
     """Check that what is to be replaced is not a folder, and that nobody has it open or has left a log beside it."""
     if os.path.isdir(path):
         raise GalleryError(f"{path}: is a folder, expected a gallery file")
