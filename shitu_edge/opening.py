@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -15,7 +15,6 @@ from .bundle.networks import cache_folder, open_bundle, open_network
 from .bundle.profile import Profile
 from .calibration import BY_SIMILARITY, Calibrator, Naming
 from .engines import EngineName, Resources
-from .errors import OptionError
 from .gallery import Gallery, GallerySearch
 from .gallery.protocol import require_extractor
 from .imaging.opencv import opencv, opencv_version
@@ -59,11 +58,17 @@ class Parts:
         target = None if self.calibrator is None else self.calibrator.stored().target
         return policy if target is None else replace(policy, **asdict(target))
 
-    def calibration(self, policy: DecisionPolicy, *, wait: bool = False) -> Calibration | None:
-        """Return the gallery's calibration for a policy; None if it states no target, or the gallery is not a file."""
+    def calibration(self, policy: DecisionPolicy, *, stated: bool, wait: bool = False) -> Calibration | None:
+        """Return the gallery's calibration for a policy; None if it states no target, or the gallery is not a file.
+
+        Args:
+            policy: with the target.
+            stated: the target is that of a call, which is refused if the products are too few, and not one kept.
+            wait: for a calibration of the present revision.
+        """
         if self.calibrator is None or policy.target is None:
             return None
-        return self.calibrator.at(policy.target, wait=wait)
+        return (self.calibrator.at if stated else self.calibrator.kept_at)(policy.target, wait=wait)
 
     def verification(self, policy: DecisionPolicy) -> Calibration | None:
         """Return the calibration for whether an object has a given label; for a share of 1 % if the policy states none.
@@ -124,8 +129,7 @@ def open_parts(
             calibrator = Calibrator(found, folder, opened.cohort(), extractor.engine.precision)
             stack.callback(calibrator.close)
         parts = Parts(opened, detector, extractor, found, calibrator, threads, wave_ms, stack)
-        with suppress(OptionError):  # too few products for the confidence: `recognize` says so
-            parts.naming(parts.calibration(parts.policy()))
+        parts.naming(parts.calibration(parts.policy(), stated=False))
         _log_opened(opened, detector, extractor, found)
         return replace(parts, resources=stack.pop_all())
 

@@ -168,7 +168,8 @@ class Recognizer:
             max_false_accept,
             confidence,
         )
-        calibration = self._parts.calibration(policy)
+        stated = max_false_accept is not None or confidence is not None
+        calibration = self._parts.calibration(policy, stated=stated)
         with clock.stage("decode"):
             original = Original.of(image, self._limits)
             decoded = self._decode(image, decode_mode)
@@ -205,10 +206,17 @@ class Recognizer:
         self._require_open()
         self._require_gallery()
         policy = overridden(self._parts.policy(), max_false_accept=max_false_accept, confidence=confidence)
-        return self._parts.calibration(policy, wait=wait)
+        stated = max_false_accept is not None or confidence is not None
+        return self._parts.calibration(policy, stated=stated, wait=wait)
 
     def verify(
-        self, label: str, image: Source, box_xyxy: Box | None = None, *, max_false_accept: float | None = None
+        self,
+        label: str,
+        image: Source,
+        box_xyxy: Box | None = None,
+        *,
+        crop: bool = True,
+        max_false_accept: float | None = None,
     ) -> Verification:
         """Say whether an image, or the part of it inside a box, shows the product of a given label.
 
@@ -218,7 +226,8 @@ class Recognizer:
         Args:
             label: the claimed one, which the gallery has.
             image: as in `recognize`.
-            box_xyxy: the part of it that shows the product; all of it when None.
+            box_xyxy: the part of it that shows the product; what the detector finds when None, as in `enroll`.
+            crop: without a box: False for the whole image.
             max_false_accept: 0..1; what the gallery or the bundle states when None, or 1 %.
 
         Raises:
@@ -229,7 +238,7 @@ class Recognizer:
         require_instance("label", label, str, "text")
         gallery = self.gallery
         policy = overridden(self._parts.policy(), max_false_accept=max_false_accept)
-        row = self.embed_product(image, box_xyxy, crop=False)
+        row = self.embed_product(image, box_xyxy, crop=crop)
         items = gallery.items(label)
         if not items:
             raise GalleryError(f"no item has the label {label!r}; enroll the product first")

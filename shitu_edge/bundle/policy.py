@@ -15,7 +15,7 @@ _LEAST_SHARE = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a calibrated threshold has to keep: one of two shares.
+    """Goal of a calibrated threshold: one of two shares.
 
     Attributes:
         max_false_accept: largest share of unknown objects that get a name, between 0 and 1.
@@ -85,7 +85,7 @@ class DecisionPolicy:
 
     @property
     def target(self) -> Target | None:
-        """What the threshold has to keep, None if it is not derived from the gallery."""
+        """The goal of the threshold, None if it is not derived from the gallery."""
         if self.max_false_accept is None and self.max_wrong is None:
             return None
         return Target(self.max_false_accept, self.max_wrong, self.unknown_share, self.confidence)

@@ -17,11 +17,12 @@ from .score import (
     shares_of,
     similarity_needed,
 )
-from .stored import Queries, Stored, forget, store
+from .stored import Queries, Stored, forget, sampled, store
 from .threshold import (
     FEWEST_PRODUCTS,
     estimated_threshold,
     foreign_threshold,
+    products_needed,
     promised_threshold,
     threshold_for_wrong,
 )
@@ -51,8 +52,10 @@ __all__ = [
     "label_score",
     "leave_out",
     "not_ruled_out",
+    "products_needed",
     "promised_threshold",
     "random_claims",
+    "sampled",
     "score_of",
     "scores_of",
     "shares_of",

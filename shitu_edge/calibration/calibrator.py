@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, field, replace
@@ -17,27 +16,21 @@ from pathlib import Path
 import numpy as np
 
 from ..bundle import Target
-from ..errors import GalleryError, OptionError
-from ..gallery import Gallery, GalleryItem, Revision
+from ..errors import DamagedError, OptionError
+from ..gallery import Gallery
 from ..ranges import percent
 from ..results import Calibration, CalibrationState
-from .cache import read_samples, write_samples
-from .gallery_samples import gallery_samples
-from .leave_out import MOST_QUERIES, Rows
+from . import derive
+from .derive import CHANGED, GalleryScores
+from .leave_out import Rows
 from .naming import Naming
 from .probability import Probability, fit_probability
 from .samples import Samples
-from .score import NEIGHBORS
 from .stored import Queries, Stored, read_stored
 from .threshold import FEWEST_PRODUCTS, Kind, foreign_threshold, misnamed_share, threshold_for
 
 _log = logging.getLogger(__name__)
 
-_METHOD = f"score 4, {NEIGHBORS} neighbors, {MOST_QUERIES} queries"
-"""Whatever changes the scores of the same gallery changes this, so that none are taken from the cache."""
-_AT_ONCE = 1000
-"""Items up to which a gallery is calibrated in a tenth of a second, so that nobody has to wait for a thread."""
-_CHANGED = 0.1
 _FEWEST_OWN = 5
 """Products from which a gallery with foreign ones to compare is `thin` rather than `uncalibrated`."""
 _HIGHEST_USEFUL = 0.97
@@ -48,7 +41,11 @@ _NICEST = 19
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What a revision says, and what was computed from that."""
+    """Scores of a revision, and results computed from them.
+
+    `supported_rate` is the lowest rate of false accepts that the products can tell; `supported_wrong` that of wrong
+    labels, which products with another photo have to tell as well.
+    """
 
     revision: int
     items: int
@@ -56,6 +53,18 @@ class _Known:
     samples: Samples
     thresholds: dict[tuple[Target, Kind], float | OptionError] = field(default_factory=dict)
     probabilities: dict[float, Probability | None] = field(default_factory=dict)
+    products: int = field(init=False)
+    impostors: int = field(init=False)
+    supported_rate: float = field(init=False)
+    supported_wrong: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Count once what each image asks for."""
+        unknown, known = self.samples.unknown, self.samples.known
+        object.__setattr__(self, "products", unknown.count)
+        object.__setattr__(self, "impostors", self.samples.impostors.count)
+        object.__setattr__(self, "supported_rate", unknown.supported_rate)
+        object.__setattr__(self, "supported_wrong", max(unknown.supported_rate, known.supported_rate))
 
     @property
     def query_count(self) -> int:
@@ -91,8 +100,7 @@ class Calibrator:
             queries: in place of those that the gallery keeps.
         """
         self._gallery = gallery
-        self._folder = None if cache is None else cache / "calibration"
-        self._cohort = np.zeros((0, gallery.meta.dim), np.float32) if cohort is None else cohort
+        self._scores = GalleryScores(gallery, None if cache is None else cache / "calibration", cohort)
         self._precision = precision
         self._queries = queries
         self._starting = threading.Lock()
@@ -102,6 +110,8 @@ class Calibrator:
         """Revisions: the newest that `_known` serves, one that could not be calibrated, one looked for in the cache."""
         self._changed = 0, False
         """A revision, and whether a tenth has changed up to it."""
+        self._refused: tuple[int, Target] | None = None
+        """A revision and a target that was refused, which was said."""
         self._stored = 0, Stored()
         """A revision, and what the gallery keeps in it."""
         self._thread: threading.Thread | None = None
@@ -110,15 +120,19 @@ class Calibrator:
     def stored(self) -> Stored:
         """Return the target, the queries and the look-alikes that the gallery keeps.
 
-        What another version has written, and is not understood, is left out with a warning.
+        What another version has written, and is not understood, is left out with a warning. So are labels that the
+        gallery no longer has: nobody is asked about them.
         """
         revision = self._gallery.revision
         if self._stored[0] != revision:
             try:
                 found = read_stored(self._gallery.settings(), self._gallery.meta.dim)
-            except GalleryError as error:
-                _log.warning("%s: %s", self._gallery.path, error)
-                found = Stored()
+            except DamagedError as error:
+                found = Stored(faults=(str(error),))
+            for fault in found.faults:
+                _log.warning("%s: %s", self._gallery.path, fault)
+            if found.look_alikes:
+                found = replace(found, look_alikes=_among(found.look_alikes, self._gallery.label_counts()))
             self._stored = revision, found
         return self._stored[1]
 
@@ -134,6 +148,20 @@ class Calibrator:
             GalleryError: the gallery cannot be read.
         """
         return self._judged(target, "unknown", wait)
+
+    def kept_at(self, target: Target, *, wait: bool = False) -> Calibration:
+        """Return the calibration for a target that is kept; if it is refused, a best estimate, `thin`, with a warning.
+
+        Products that are removed must not stop a till. Raises `GalleryError` if the gallery cannot be read.
+        """
+        try:
+            return self.at(target, wait=wait)
+        except OptionError as error:
+            if self._refused != (self._seen, target):
+                self._refused = self._seen, target
+                _log.warning("%s: %s; until then it is estimated", self._gallery.path, error)
+            estimate = Target(max_false_accept=target.rate, unknown_share=target.unknown_share)
+            return replace(self.at(estimate), state="thin")
 
     def at_verification(self, target: Target) -> Calibration:
         """Return the calibration for whether an object has a given label: at its rate, other products are accepted.
@@ -170,22 +198,23 @@ class Calibrator:
         )  # fmt: skip
         if known is None:
             return none
-        count = known.samples.unknown.count
-        basis = replace(none, products=count, revision=known.revision, queries=known.query_count)
-        if not count:
+        basis = replace(none, products=known.products, revision=known.revision, queries=known.query_count)
+        few = known.impostors if kind == "impostors" else known.products
+        if not known.products or (kind == "impostors" and few < FEWEST_PRODUCTS):
             return basis
-        if count < FEWEST_PRODUCTS and target.confidence is None:
-            return self._fallback(basis, known.samples, kind)
+        if few < FEWEST_PRODUCTS and target.confidence is None:
+            return self._fallback(basis, known.samples)
         threshold = self._threshold(known, target, kind)
         stale = revision != self._seen and self._is_changed(known, revision)
-        thin = target.confidence is None and target.rate < known.samples.unknown.supported_rate
+        supported = known.supported_rate if target.max_wrong is None else known.supported_wrong
+        thin = target.confidence is None and target.rate < supported
         state: CalibrationState = "stale" if stale else "thin" if thin else "calibrated"
         return replace(basis, state=state, threshold=threshold)
 
-    def _fallback(self, basis: Calibration, samples: Samples, kind: Kind) -> Calibration:
+    def _fallback(self, basis: Calibration, samples: Samples) -> Calibration:
         """Return the calibration of a gallery with few products: by the bundle's foreign ones, if it has any."""
         foreign = samples.foreign
-        if not len(foreign) or kind == "impostors":
+        if not len(foreign):
             return basis
         state: CalibrationState = "thin" if basis.products >= _FEWEST_OWN else "uncalibrated"
         rate = basis.max_wrong if basis.max_false_accept is None else basis.max_false_accept
@@ -193,31 +222,33 @@ class Calibrator:
         return replace(basis, state=state, threshold=foreign_threshold(foreign, rate), foreign=len(foreign))
 
     def _threshold(self, known: _Known, target: Target, kind: Kind) -> float:
-        key = target, kind
-        if key not in known.thresholds:
-            if len(known.thresholds) >= _MOST_TARGETS:
-                known.thresholds.clear()
+        found = known.thresholds.get((target, kind))
+        if found is None:
             try:
                 found = threshold_for(known.samples, target, kind)
                 if kind == "unknown":
                     self._warn_of(found, known.samples, target)
-                known.thresholds[key] = found
             except OptionError as error:
-                known.thresholds[key] = error
-        threshold = known.thresholds[key]
-        if isinstance(threshold, OptionError):
-            raise copy(threshold)  # one that is raised again and again would collect tracebacks
-        return threshold
+                found = error
+            if len(known.thresholds) >= _MOST_TARGETS:
+                known.thresholds.clear()
+            known.thresholds[target, kind] = found
+        if isinstance(found, OptionError):
+            raise copy(found)  # one that is raised again and again would collect tracebacks
+        return found
 
     def _probability(self, unknown_share: float) -> Probability | None:
         known = self._known
         if known is None:
             return None
-        if unknown_share not in known.probabilities:
-            if len(known.probabilities) >= _MOST_TARGETS:
-                known.probabilities.clear()
-            known.probabilities[unknown_share] = fit_probability(known.samples, unknown_share)
-        return known.probabilities[unknown_share]
+        try:
+            return known.probabilities[unknown_share]
+        except KeyError:  # not asked for yet, or cleared by another thread
+            found = fit_probability(known.samples, unknown_share)
+        if len(known.probabilities) >= _MOST_TARGETS:
+            known.probabilities.clear()
+        known.probabilities[unknown_share] = found
+        return found
 
     def _is_changed(self, known: _Known, revision: int) -> bool:
         if self._changed[0] != revision:
@@ -246,18 +277,17 @@ class Calibrator:
         """Have the scores follow the gallery: at once if that is quick or waited for, else in the background."""
         if revision == self._seen:
             return
-        if wait or (self._known is None and (len(self._gallery) <= _AT_ONCE or self._is_stored(revision))):
+        if wait or (self._known is None and (len(self._gallery) <= derive.AT_ONCE or self._is_cached(revision))):
             self._update(lambda: None)
         elif revision != self._failed:
             self._begin()
 
-    def _is_stored(self, revision: int) -> bool:
-        """Return whether the cache has the scores of a revision; looks once."""
-        if self._folder is None or self._looked == revision:
+    def _is_cached(self, revision: int) -> bool:
+        """Return whether the cache has scores that serve a revision; looks once."""
+        if self._looked == revision:
             return False
         self._looked = revision
-        name = self._name(self._gallery.history.log()[0].digest, self._usable_queries())
-        return (self._folder / f"{name}.npz").is_file()
+        return self._scores.are_cached(self._usable_queries())
 
     def _begin(self) -> None:
         with self._starting:
@@ -294,8 +324,9 @@ class Calibrator:
                 return
             known = self._known
             newest = self._gallery.history.log()[0].id
-            if known is None or len(self._gallery) <= _AT_ONCE or self._has_changed(known):
-                known = self._derived(pause)
+            if known is None or len(self._gallery) <= derive.AT_ONCE or self._has_changed(known):
+                found = self._scores.read(self._usable_queries, pause)
+                known = _Known(found.revision, found.items, found.queries, found.samples)
                 newest = known.revision
                 _log.info("%s: calibrated with %d products", self._gallery.path, known.samples.unknown.count)
             self._known, self._seen = known, newest
@@ -303,7 +334,7 @@ class Calibrator:
     def _has_changed(self, known: _Known) -> bool:
         since = [entry for entry in self._gallery.history.log() if entry.id > known.revision]
         changes = sum(entry.added + entry.removed for entry in since)
-        return changes >= _CHANGED * max(1, known.items) or self._queries_changed(known)
+        return changes >= CHANGED * max(1, known.items) or self._queries_changed(known)
 
     def _queries_changed(self, known: _Known) -> bool:
         before, now = known.queries, self._usable_queries()
@@ -317,30 +348,11 @@ class Calibrator:
         fits = queries is not None and self._precision in (None, queries.precision)
         return queries if fits else None
 
-    def _derived(self, pause: Callable[[], None]) -> _Known:
-        newest, queries = self._gallery.history.log()[0], self._usable_queries()
-        if self._folder is not None:
-            samples = read_samples(self._folder, self._name(newest.digest, queries), 2 * MOST_QUERIES)
-            if samples is not None:
-                return _Known(newest.id, len(self._gallery), queries, samples)
-        newest, items, queries = self._content()
-        samples = gallery_samples(self._gallery, items, queries, self._cohort, pause)
-        if self._folder is not None:
-            write_samples(self._folder, self._name(newest.digest, queries), samples)
-        return _Known(newest.id, len(items), queries, samples)
 
-    def _name(self, digest: str, queries: Queries | None) -> str:
-        """Return a name for what scores are derived from; the digest of a revision covers the queries, too."""
-        facts = [_METHOD, self._gallery.meta.fingerprint, digest, "" if queries is None else queries.precision]
-        content = " ".join(facts).encode() + self._cohort.tobytes()
-        return hashlib.sha256(content).hexdigest()[:32]
-
-    def _content(self) -> tuple[Revision, list[GalleryItem], Queries | None]:
-        """Return the newest revision, its items and queries, although others may commit meanwhile."""
-        while True:
-            newest, items, queries = self._gallery.history.log()[0], self._gallery.items(), self._usable_queries()
-            if self._gallery.history.log()[0].id == newest.id:
-                return newest, items, queries
+def _among(look_alikes: Mapping[str, frozenset[str]], labels: Collection[str]) -> dict[str, frozenset[str]]:
+    """Return those look-alikes that the gallery has."""
+    left = {label: group.intersection(labels) for label, group in look_alikes.items() if label in labels}
+    return {label: group for label, group in left.items() if len(group) > 1}
 
 
 class _ClosedError(Exception):

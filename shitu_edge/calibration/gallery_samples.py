@@ -1,4 +1,4 @@
-"""What a gallery's own items, its labeled queries and a bundle's foreign products say about scores."""
+"""Scores of a gallery's own items, of its labeled queries, and of a bundle's foreign products."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a gallery's calibration tells the decision about its objects."""
+"""The part of a calibration that decides on names."""
 
 from __future__ import annotations
 

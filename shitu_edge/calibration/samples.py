@@ -25,7 +25,7 @@ class UnknownScores:
     @property
     def supported_rate(self) -> float:
         """The lowest rate of false accepts that the products can tell with 95 % confidence: about 3 / count."""
-        return 1.0 if not self.count else 1 - (1 - _CONFIDENCE) ** (1 / self.count)
+        return supported_rate(self.count)
 
     @property
     def weights(self) -> NDArray[np.float64]:
@@ -51,6 +51,11 @@ class KnownScores:
         """Weights (N,) that sum to 1, in which each product counts the same."""
         return product_weights(self.products)
 
+    @property
+    def supported_rate(self) -> float:
+        """The lowest share of misnamed products that these can tell with 95 % confidence."""
+        return supported_rate(self.count)
+
     def misnamed(self, threshold: float) -> NDArray[np.bool_]:
         """Return which (N,) would get the name of another product."""
         return (self.scores >= threshold) & ~self.right
@@ -68,7 +73,7 @@ def nothing_known() -> KnownScores:
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """What a gallery's items and labeled queries say.
+    """Scores of a gallery's items and labeled queries.
 
     Attributes:
         unknown: each asked without the items of its label.
@@ -81,6 +86,11 @@ class Samples:
     known: KnownScores = field(default_factory=nothing_known)
     impostors: UnknownScores = field(default_factory=no_scores)
     foreign: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+
+
+def supported_rate(count: int) -> float:
+    """Return the lowest rate that so many products can tell with 95 % confidence: about 3 / count."""
+    return 1.0 if not count else 1 - (1 - _CONFIDENCE) ** (1 / count)
 
 
 def product_weights(products: NDArray[np.int64]) -> NDArray[np.float64]:

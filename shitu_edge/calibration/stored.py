@@ -1,19 +1,22 @@
-"""What a gallery keeps for its calibration among its settings: the target, labeled queries, confirmed look-alikes."""
+"""Settings of a gallery for its calibration: the target, labeled queries, confirmed look-alikes."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..bundle import Target
-from ..errors import GalleryError, OptionError
+from ..errors import GalleryError
 from ..gallery import Gallery
 from ..gallery.label_settings import LOOK_ALIKES, QUERY_LABELS, read_groups
 from ..schema import build
+
+T = TypeVar("T")
 
 MOST_QUERIES = 2000
 _TARGET = "target"
@@ -35,11 +38,12 @@ class Queries:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What a gallery keeps; all of it optional."""
+    """The settings; all of them optional. `faults` say what is left out, because it is not understood."""
 
     target: Target | None = None
     queries: Queries | None = None
     look_alikes: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    faults: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +53,24 @@ class _QueryLabels:
 
 
 def read_stored(settings: Mapping[str, bytes], dim: int) -> Stored:
-    """Return what a gallery's settings hold.
+    """Return what a gallery's settings hold, without what another version wrote or what does not fit together."""
+    faults, none_alike = list[str](), dict[str, frozenset[str]]()
 
-    Raises:
-        GalleryError: another version wrote them, or they do not fit together.
-    """
-    try:
-        return Stored(_target(settings), _queries(settings, dim), _look_alikes(settings))
-    except (ValueError, OptionError) as error:
-        raise GalleryError(
-            f"the gallery's calibration cannot be read ({error}); forget it with `shitu-edge calibrate --forget`"
-        ) from error
+    def understood(read: Callable[[], T], instead: T) -> T:
+        try:
+            return read()
+        except GalleryError as error:
+            faults.append(str(error))
+        except (ValueError, RecursionError) as error:
+            faults.append(
+                f"the gallery's calibration cannot be read ({error}); forget it with `shitu-edge calibrate --forget`"
+            )
+        return instead
+
+    target = understood(lambda: _target(settings), None)
+    queries = understood(lambda: _queries(settings, dim), None)
+    look_alikes = understood(lambda: _look_alikes(settings), none_alike)
+    return Stored(target, queries, look_alikes, tuple(faults))
 
 
 def store(
@@ -89,7 +100,7 @@ def store(
 
 
 def forget(gallery: Gallery, *, author: str = "", note: str = "calibration forgotten") -> None:
-    """Remove the target and the labeled queries from a gallery. One revision; look-alikes stay.
+    """Remove the target and the labeled queries from a gallery. One revision; look-alikes stay if they can be read.
 
     Raises:
         GalleryError: the file cannot be written.
@@ -98,16 +109,25 @@ def forget(gallery: Gallery, *, author: str = "", note: str = "calibration forgo
         for name in change.settings():
             if name in (_TARGET, QUERY_LABELS) or name.startswith(_ROWS):
                 change.set(name, None)
+        try:
+            read_groups(change.settings().get(LOOK_ALIKES))
+        except GalleryError:
+            change.set(LOOK_ALIKES, None)
+
+
+def sampled(queries: Queries) -> Queries:
+    """Return at most 2 000 of the queries, the same ones each time."""
+    if len(queries.labels) <= MOST_QUERIES:
+        return queries
+    chosen = np.sort(np.random.default_rng(0).permutation(len(queries.labels))[:MOST_QUERIES])
+    return replace(queries, rows=queries.rows[chosen], labels=tuple(queries.labels[place] for place in chosen))
 
 
 def _encoded(queries: Queries) -> dict[str, bytes]:
-    rows, labels = queries.rows, queries.labels
-    if len(labels) > MOST_QUERIES:
-        chosen = np.sort(np.random.default_rng(0).permutation(len(labels))[:MOST_QUERIES])
-        rows, labels = rows[chosen], tuple(labels[place] for place in chosen)
-    content = rows.astype("<f2").tobytes()
+    kept = sampled(queries)
+    content = kept.rows.astype("<f2").tobytes()
     parts = range(0, len(content), _BYTES_AT_ONCE)
-    facts = json.dumps({"precision": queries.precision, "labels": labels}, ensure_ascii=False)
+    facts = json.dumps({"precision": kept.precision, "labels": kept.labels}, ensure_ascii=False)
     return {QUERY_LABELS: facts.encode()} | {
         f"{_ROWS}{number:02}": content[start : start + _BYTES_AT_ONCE] for number, start in enumerate(parts)
     }

@@ -7,6 +7,7 @@ more than one. Each product weighs the same, however many photos it has.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from typing import Literal
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from ..bundle import Target
 from ..errors import OptionError, PromiseError
 from ..ranges import percent
-from .samples import KnownScores, Samples, UnknownScores
+from .samples import KnownScores, Samples, UnknownScores, supported_rate
 
 FEWEST_PRODUCTS = 20
 """With fewer, nothing can be said about the tail of their scores."""
@@ -44,6 +45,12 @@ def threshold_for(samples: Samples, target: Target, kind: Kind = "unknown") -> f
     if target.confidence is None:
         return estimated_threshold(samples.unknown, target.rate)
     return promised_threshold(samples.unknown, target.rate, target.confidence)
+
+
+def products_needed(rate: float) -> int:
+    """Return how many products tell a rate of 0..1 with 95 % confidence, so that it is not `thin`."""
+    needed = bisect_left(range(_MOST_PRODUCTS), True, key=lambda count: supported_rate(count) <= rate)
+    return max(FEWEST_PRODUCTS, needed)
 
 
 def estimated_threshold(unknown: UnknownScores, rate: float, *, new_products: bool = True) -> float:
@@ -101,9 +108,11 @@ def promised_threshold(unknown: UnknownScores, rate: float, confidence: float) -
         raise OptionError("a promise needs products, found none")
     best = np.sort([unknown.scores[unknown.products == product].max() for product in np.unique(unknown.products)])[::-1]
     allowed = int(rate * count + 1e-9)
-    kept = -1
-    while kept + 1 < count and _at_most(allowed, count, kept + 3, count - kept - 1) >= confidence:
-        kept += 1
+
+    def is_too_much(most: int) -> bool:
+        return _at_most(allowed, count, most + 2, count - most) < confidence
+
+    kept = bisect_left(range(count), True, key=is_too_much) - 1
     if kept < 0:
         lowest = next(most for most in range(count + 1) if _at_most(most, count, 2, count) >= confidence)
         missing = _missing(count, rate, confidence)
@@ -170,6 +179,11 @@ def threshold_for_wrong(
             break
         if unknown_share * rate + (1 - unknown_share) * misnamed_share(samples.known, threshold, sure) <= max_wrong:
             return threshold
+    if isinstance(refusal, PromiseError):  # by false accepts, a share that nobody has stated
+        raise PromiseError(
+            f"max_wrong: {percent(max_wrong)} cannot be promised from {samples.unknown.count} products, "
+            f"{samples.known.count} of them with another photo: allow more, or ask for an estimate without a confidence"
+        )
     if refusal:
         raise refusal
     raise OptionError(

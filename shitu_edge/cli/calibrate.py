@@ -10,8 +10,8 @@ import typer
 
 from ..bundle import Bundle, Target
 from ..bundle.networks import cache_folder, open_bundle
-from ..calibration import FEWEST_PRODUCTS, Calibrator, Queries, forget, store
-from ..errors import PromiseError
+from ..calibration import FEWEST_PRODUCTS, Calibrator, Queries, forget, sampled, store
+from ..errors import OptionError, PromiseError
 from ..evaluation import embed_queries, read_queries
 from ..gallery import Gallery
 from ..inputs.skipped import summary
@@ -84,16 +84,23 @@ def calibrate(
         raise typer.BadParameter("expected either --max-false-accept or --max-wrong")
     if forget_all and (queries or stated):
         raise typer.BadParameter("--forget removes the target and the labeled images; state new ones in a second call")
+    if forget_all and dry_run:
+        raise typer.BadParameter("expected either --forget or --dry-run")
     with Gallery.open(gallery, background=False) as opened:
         if forget_all:
             forget(opened, author=author_or_user(author), **({"note": note} if note else {}))
-            print_note(f"{gallery}: revision {opened.revision}, calibrated by its own items alone")
+            if as_json:
+                print_json({"gallery": gallery, "revision": opened.revision})
+            else:
+                print_line(f"{gallery}: revision {opened.revision}, calibrated by its own items alone")
             return
         bundle = open_bundle(models)
         asked = None
         if queries is not None:
             asked = _embedded(queries, opened, models, engine, precision, threads, crop)
-        calibrator = _calibrator(opened, bundle, asked)
+        chosen_precision = precision.value if precision else bundle.manifest.extractor.network.default_precision
+        used = chosen_precision if asked is None else asked.precision
+        calibrator = _calibrator(opened, bundle, used, asked)
         target = _target(calibrator, bundle, max_false_accept, max_wrong, unknown_share, confidence)
         chosen = (target if stated else None, asked)
         if stated:
@@ -101,6 +108,7 @@ def calibrate(
         if any(chosen) and not dry_run:
             store(opened, *chosen, author=author_or_user(author), note=note or _note(*chosen))
             print_note(f"{gallery}: kept as revision {opened.revision}")
+            calibrator = _calibrator(opened, bundle, used)  # shows what is kept, and leaves its scores in the cache
         _report(gallery, opened, calibrator, [target] if stated else _targets(target), as_json)
 
 
@@ -118,14 +126,17 @@ def _embedded(
         found, skipped = embed_queries(recognizer, photos, crop=crop, progress=report)
     for line in summary(skipped):
         print_note(line)
-    return found
+    return sampled(found)
 
 
-def _calibrator(gallery: Gallery, bundle: Bundle, queries: Queries | None) -> Calibrator:
-    """Return a calibrator; with the bundle's foreign products, if the gallery was made with it."""
+def _calibrator(gallery: Gallery, bundle: Bundle, precision: str, queries: Queries | None = None) -> Calibrator:
+    """Return a calibrator; with the bundle's foreign products, if the gallery was made with it.
+
+    Labeled images that the gallery keeps are used if they were embedded in this precision.
+    """
     extractor = bundle.manifest.extractor
     cohort = bundle.cohort() if extractor.fingerprint == gallery.meta.fingerprint else None
-    return Calibrator(gallery, None if queries else cache_folder(None), cohort, queries=queries)
+    return Calibrator(gallery, None if queries else cache_folder(None), cohort, precision, queries)
 
 
 def _target(
@@ -139,7 +150,7 @@ def _target(
     """Return the target: what is stated, the rest as the gallery, else the bundle, states it, or 1 % false accepts."""
     target = calibrator.stored().target or bundle.manifest.policy.target or Target(max_false_accept=_RATES[0])
     if max_false_accept is not None or max_wrong is not None:
-        target = replace(target, max_false_accept=max_false_accept, max_wrong=max_wrong)
+        target = replace(target, max_false_accept=max_false_accept, max_wrong=max_wrong, confidence=None)
     given = {"unknown_share": unknown_share, "confidence": confidence}
     return replace(target, **{name: value for name, value in given.items() if value is not None})
 
@@ -153,7 +164,7 @@ def _targets(target: Target) -> list[Target]:
 def _note(target: Target | None, queries: Queries | None) -> str:
     parts = [] if target is None else [_stated(target)]
     return ", ".join(
-        ["calibrated", *parts, *([] if queries is None else [count(len(queries.labels), "labeled query")])]
+        ["calibrated", *parts, *([] if queries is None else [count(len(queries.labels), "labeled image")])]
     )
 
 
@@ -170,13 +181,13 @@ def _report(path: Path, gallery: Gallery, calibrator: Calibrator, targets: list[
     if as_json:
         for target, one in zip(targets, found, strict=True):
             refused = {**asdict(target), "error": str(one)}
-            print_json(refused if isinstance(one, PromiseError) else asdict(one))
+            print_json(refused if isinstance(one, OptionError) else asdict(one))
         return
     known = next((one for one in found if isinstance(one, Calibration)), None)
     products = calibrator.at(Target(max_false_accept=_RATES[-1])).products
     facts = {"gallery": f"{path}, revision {gallery.revision}", "items": len(gallery), "products": products}
     if known is not None and known.queries:
-        facts["labeled queries"] = known.queries
+        facts["labeled images"] = known.queries
     if known is not None and known.foreign:
         facts["foreign products"] = f"{known.foreign} of the bundle, as the gallery's are fewer than {FEWEST_PRODUCTS}"
     print_facts(facts)
@@ -191,31 +202,34 @@ def _report(path: Path, gallery: Gallery, calibrator: Calibrator, targets: list[
         for target, one, promise in zip(targets, found, sure, strict=True)
     ]
     print_table(["keeps", "score from", "state", "named right", "misnamed", f"{_SURE:.0%} sure from"], rows)
+    for one in found:
+        if isinstance(one, OptionError):
+            print_note(f"warning: {one}")
 
 
 def _share(target: Target) -> str:
-    sure = "" if target.confidence is None else "*"
+    sure = "" if target.confidence is None else f", {percent(target.confidence)} sure"
     return f"{percent(target.rate)} {'wrong' if target.max_false_accept is None else 'accepts'}{sure}"
 
 
-def _at(calibrator: Calibrator, target: Target) -> Calibration | PromiseError:
-    """Return the calibration, or why the products cannot promise the rate."""
+def _at(calibrator: Calibrator, target: Target) -> Calibration | OptionError:
+    """Return the calibration, or why the products cannot keep the rate."""
     try:
         return calibrator.at(target, wait=True)
-    except PromiseError as error:
+    except OptionError as error:
         return error
 
 
-def _score(found: Calibration | PromiseError) -> str:
-    if isinstance(found, PromiseError):
-        return f"{found.missing} more needed"
+def _score(found: Calibration | OptionError) -> str:
+    if isinstance(found, OptionError):
+        return f"{found.missing} more needed" if isinstance(found, PromiseError) and found.missing else "refused"
     return "" if found.threshold is None else f"{found.threshold:.3f}"
 
 
-def _state(found: Calibration | PromiseError) -> str:
-    return "refused" if isinstance(found, PromiseError) else found.state
+def _state(found: Calibration | OptionError) -> str:
+    return "refused" if isinstance(found, OptionError) else found.state
 
 
-def _effect(calibrator: Calibrator, found: Calibration | PromiseError) -> tuple[str, str]:
-    effect = None if isinstance(found, PromiseError) else calibrator.effect(found)
+def _effect(calibrator: Calibrator, found: Calibration | OptionError) -> tuple[str, str]:
+    effect = None if isinstance(found, OptionError) else calibrator.effect(found)
     return ("", "") if effect is None else (f"{effect[0]:.1%}", f"{effect[1]:.1%}")

@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..bundle.networks import cache_folder, open_bundle
-from ..calibration import FEWEST_PRODUCTS, Calibrator, Stored
-from ..errors import OptionError
+from ..calibration import Calibrator, Stored, products_needed
+from ..errors import BundleError, OptionError
 from ..gallery import Gallery
+from ..gallery.labels import NEGATIVE
 from ..results import Calibration
 from ..results.explanation import kept, threshold_line
 from .printing import count
@@ -17,12 +18,23 @@ from .printing import count
 
 @dataclass(frozen=True, slots=True)
 class CalibrationFacts:
-    """A gallery's calibration with a bundle, or why there is none; what the gallery keeps; the similarity threshold."""
+    """A gallery's calibration with a bundle, or why there is none.
+
+    Attributes:
+        calibration: None without a target, or if it is refused.
+        refusal: why there is no calibration, empty if there is one.
+        stored: what the gallery keeps.
+        similarity_threshold: the bundle's.
+        precision: of the bundle's extractor.
+        products: labels of the gallery.
+    """
 
     calibration: Calibration | None
     refusal: str
     stored: Stored
     similarity_threshold: float
+    precision: str
+    products: int
 
     def record(self) -> dict[str, Any] | None:
         """Return the calibration for JSON."""
@@ -35,8 +47,7 @@ class CalibrationFacts:
         }
         queries, groups = self.stored.queries, {*self.stored.look_alikes.values()}
         if queries is not None:
-            used = self.calibration is not None and self.calibration.queries > 0
-            note = "" if used else f", not used: embedded in {queries.precision}"
+            note = "" if queries.precision == self.precision else f", not used: embedded in {queries.precision}"
             lines["labeled images"] = f"{len(queries.labels)}{note}"
         if groups:
             lines["look-alikes"] = count(len(groups), "group")
@@ -49,27 +60,44 @@ class CalibrationFacts:
             return [self.refusal]
         if found is None or found.state in ("calibrated", "stale"):
             return []
+        if not self.products:
+            return ["no product is enrolled yet: start with `shitu-edge gallery build`"]
         if not found.products:
             return ["the gallery is not calibrated yet: `shitu-edge calibrate` does it now"]
-        needed = f"{count(found.products, 'product')} are too few to tell {kept(found)}"
-        return [f"{needed}: enroll further products, {FEWEST_PRODUCTS} at least, or allow a larger share"]
+        few = f"{count(found.products, 'product')} are too few to tell {kept(found)}"
+        return [f"{few}: enroll {_needed(found)} or more, or allow a larger share"]
+
+
+def _needed(found: Calibration) -> str:
+    """Return how many products tell the share."""
+    if found.max_false_accept is None:
+        return f"{products_needed(found.max_wrong or 0)} with two photos each"
+    return str(products_needed(found.max_false_accept))
 
 
 def calibration_of(gallery: Gallery, models: str | None) -> CalibrationFacts:
     """Return how a gallery is calibrated with a bundle; one with many items as far as the cache knows."""
-    bundle = open_bundle(models)
+    try:
+        bundle = open_bundle(models)
+    except BundleError as error:
+        if models:
+            raise
+        products = len(gallery.label_counts().keys() - {NEGATIVE})
+        return CalibrationFacts(None, str(error), Stored(), 0.0, "", products)
     extractor, policy = bundle.manifest.extractor, bundle.manifest.policy
     fits = extractor.fingerprint == gallery.meta.fingerprint
     precision = extractor.network.default_precision
     calibrator = Calibrator(gallery, cache_folder(None), bundle.cohort() if fits else None, precision)
     with closing(calibrator):
         stored = calibrator.stored()
+        products = len(gallery.label_counts().keys() - {NEGATIVE})
+        rest = stored, policy.similarity_threshold, precision, products
         target = stored.target or policy.target
         if not fits:
             refusal = f"made with the extractor {gallery.meta.extractor}: name its bundle with --models"
-            return CalibrationFacts(None, refusal, stored, policy.similarity_threshold)
+            return CalibrationFacts(None, refusal, *rest)
         try:
             found = None if target is None else calibrator.at(target)
         except OptionError as error:
-            return CalibrationFacts(None, str(error), stored, policy.similarity_threshold)
-    return CalibrationFacts(found, "", stored, policy.similarity_threshold)
+            return CalibrationFacts(None, str(error), *rest)
+    return CalibrationFacts(found, "", *rest)

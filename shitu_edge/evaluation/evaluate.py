@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..calibration import LOWEST_SCORE, Calibrator
+from ..calibration.stored import read_stored
 from ..errors import GalleryError, ImageError, OptionError
 from ..gallery import Gallery, GalleryItem
 from ..gallery.labels import NEGATIVE
@@ -284,7 +285,7 @@ def _threshold(recognizer: Recognizer, gallery: Gallery) -> Threshold:
     else:
         calibrator = Calibrator(gallery, None, recognizer.bundle.cohort(), recognizer.extractor_info.precision)
         target = calibrator.stored().target or policy.target
-        found = None if target is None else calibrator.at(target, wait=True)
+        found = None if target is None else calibrator.kept_at(target, wait=True)
     if found is not None and found.threshold is not None:
         return Threshold(found.threshold, calibrated=True)
     return Threshold(policy.similarity_threshold, calibrated=False)
@@ -432,11 +433,7 @@ def _evaluation(
         retrieval=ranks.retrieval(),
         threshold=threshold,
         working=answers.at(threshold.value),
-        lists=pick_lists(
-            own.scores[ranks.known], ranks.listed[ranks.known], ranks.own_listed[ranks.known], threshold.value
-        )
-        if threshold.calibrated
-        else None,
+        lists=_pick_lists(gallery, ranks, own, items, names, threshold) if threshold.calibrated else None,
         targets=tuple((target, answers.at_false_accepts(target)) for target in TARGETS),
         curve=answers.curve(),
         spread=spread(of_known, names[ranks.known], threshold.value),
@@ -447,6 +444,26 @@ def _evaluation(
         baskets=baskets,
         skipped=skipped,
     )
+
+
+def _pick_lists(
+    gallery: Gallery,
+    ranks: Ranks,
+    own: Answers,
+    items: Sequence[GalleryItem],
+    names: NDArray[np.str_],
+    threshold: Threshold,
+) -> PickLists:
+    """Return what answers leave possible; a person is always asked about look-alikes."""
+    listed, own_listed = ranks.listed.copy(), ranks.own_listed.copy()
+    look_alikes = read_stored(gallery.settings(), gallery.meta.dim).look_alikes
+    for place, nearest in enumerate(ranks.nearest) if look_alikes else ():
+        group = look_alikes.get(items[nearest].label, frozenset()) if nearest >= 0 else frozenset()
+        if group:
+            listed[place] = max(2, listed[place])
+            own_listed[place] |= str(names[place]) in group
+    of = ranks.known
+    return pick_lists(own.scores[of], listed[of], own_listed[of], threshold.value)
 
 
 def _query(asked: _Asked, ranks: Ranks, place: int, items: Sequence[GalleryItem]) -> Query:

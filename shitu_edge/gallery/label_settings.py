@@ -7,11 +7,13 @@ Both are JSON: the groups of labels that images cannot tell apart, and the label
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from ..errors import GalleryError
+
+Groups = tuple[tuple[str, ...], ...]
 
 LOOK_ALIKES = "look_alikes"
 QUERY_LABELS = "queries/labels"
@@ -22,24 +24,37 @@ def relabeled(settings: Mapping[str, bytes], label: str, new_label: str) -> dict
     changed = {}
     with suppress(GalleryError):
         before = read_groups(settings.get(LOOK_ALIKES))
-        after = tuple(tuple(dict.fromkeys(_renamed(group, label, new_label))) for group in before)
-        if after != before:
+        if any(label in group for group in before):
+            after = joined(_renamed(group, label, new_label) for group in before)
             changed[LOOK_ALIKES] = encoded([group for group in after if len(group) > 1])
     with suppress(GalleryError):
         facts = _parsed(settings.get(QUERY_LABELS, b"{}"), QUERY_LABELS)
-        if isinstance(facts, dict) and label in facts.get("labels", ()):
-            changed[QUERY_LABELS] = encoded({**facts, "labels": _renamed(facts["labels"], label, new_label)})
+        labels = facts.get("labels") if isinstance(facts, dict) else None
+        if isinstance(labels, list) and label in labels:
+            changed[QUERY_LABELS] = encoded({**facts, "labels": _renamed(labels, label, new_label)})
     return changed
 
 
-def read_groups(value: bytes | None) -> tuple[tuple[str, ...], ...]:
+def joined(groups: Iterable[Sequence[str]]) -> Groups:
+    """Return groups of labels, those that share a label as one, sorted."""
+    found: list[set[str]] = []
+    for group in groups:
+        together = set(group)
+        for other in [one for one in found if one & together]:
+            found.remove(other)
+            together |= other
+        found.append(together)
+    return tuple(sorted(tuple(sorted(group)) for group in found))
+
+
+def read_groups(value: bytes | None) -> Groups:
     """Return groups of labels. Raises `GalleryError` for content of another form."""
     groups = _parsed(value, LOOK_ALIKES) if value else []
     sound = isinstance(groups, list) and all(
         isinstance(group, list) and all(isinstance(label, str) for label in group) for group in groups
     )
     if not sound:
-        raise GalleryError(f"the gallery's setting {LOOK_ALIKES} is damaged; run `shitu-edge gallery verify`")
+        raise GalleryError(f"{_not_understood(LOOK_ALIKES)}: expected groups of labels")
     return tuple(tuple(group) for group in groups if len(group) > 1)
 
 
@@ -51,10 +66,12 @@ def encoded(value: Any) -> bytes:
 def _parsed(value: bytes, name: str) -> Any:
     try:
         return json.loads(value)
-    except ValueError as error:
-        raise GalleryError(
-            f"the gallery's setting {name} is damaged ({error}); run `shitu-edge gallery verify`"
-        ) from error
+    except (ValueError, RecursionError) as error:
+        raise GalleryError(f"{_not_understood(name)}: {error}") from error
+
+
+def _not_understood(name: str) -> str:
+    return f"the gallery's setting {name} is not understood (`shitu-edge gallery log` lists what set it)"
 
 
 def _renamed(labels: Iterable[Any], label: str, new_label: str) -> list[Any]:

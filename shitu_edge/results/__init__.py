@@ -71,7 +71,7 @@ class LabelCandidate:
     Attributes:
         label, item_id, similarity: as in `Match`.
         share: of this label among those that compete, 0..1 (softmax of similarity / 0.05): the probability that an
-            enrolled object has it. The shares of an unknown object sum to 1, too.
+            enrolled object has it. Those of an unknown object also sum to 1.
         possible: the label is not ruled out: it is the answer, or one of those to ask about. No label of an unknown
             object is possible.
         probability: that the object has this label, 0..1, an unknown object allowed for; None unless the gallery
@@ -149,7 +149,7 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """Whether an object has a given label.
+    """Answer to the question if an object has a given label.
 
     Attributes:
         label: the claimed one.

@@ -46,7 +46,7 @@ def threshold_line(found: Calibration | None, threshold: float | None) -> str:
         if found is not None and found.products:
             why = f", because the gallery is not calibrated ({_counted(found.products, 'product')})"
         elif found is not None:
-            why = ", until the gallery is calibrated"
+            why = ", because the gallery is empty or not calibrated yet"
         return f"An object gets a label from a similarity of {threshold:.3f}{why}."
     return f"An object gets a label from a score of {found.threshold:.3f}, for {kept(found)} ({_basis(found)})."
 

@@ -12,13 +12,17 @@ import numpy as np
 import pytest
 
 from shitu_edge.bundle import Target
+from shitu_edge.bundle.cohort import MOST_PRODUCTS
 from shitu_edge.calibration import (
     Calibrator,
+    Queries,
     cache,
     calibrator,
+    derive,
     estimated_threshold,
     gallery_samples,
     leave_out,
+    store,
 )
 from shitu_edge.errors import OptionError
 from shitu_edge.gallery import Gallery, NewGalleryItem
@@ -133,7 +137,7 @@ def test_few_changes_of_a_large_gallery_leave_the_calibration(
     gallery: Gallery, keeper: Calibrator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = keeper.at(accepts(0.1))
-    monkeypatch.setattr(calibrator, "_AT_ONCE", 0)  # as if it were large
+    monkeypatch.setattr(derive, "AT_ONCE", 0)  # as if it were large
     gallery.remove([1])
     assert keeper.at(accepts(0.1), wait=True) == first
     gallery.rename("label 3", "other")
@@ -154,7 +158,7 @@ def test_rollback_and_a_copy_have_the_same_calibration_without_work(
     def at_work(*_: object) -> None:
         raise AssertionError("derived again")
 
-    monkeypatch.setattr(calibrator, "gallery_samples", at_work)
+    monkeypatch.setattr(derive, "gallery_samples", at_work)
     assert keeper.at(accepts(0.1), wait=True).threshold == first.threshold
     with Gallery.open(tmp_path / "copy.gallery") as copy:
         assert Calibrator(copy, tmp_path / "cache").at(accepts(0.1)).threshold == first.threshold
@@ -191,7 +195,7 @@ def test_cache_is_bounded(gallery: Gallery, tmp_path: Path, monkeypatch: pytest.
 def test_large_gallery_is_calibrated_in_the_background(
     gallery: Gallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(calibrator, "_AT_ONCE", 100)
+    monkeypatch.setattr(derive, "AT_ONCE", 100)
     opened = Calibrator(gallery, None)
     try:
         assert opened.at(accepts(0.1)).state == "uncalibrated"
@@ -204,7 +208,7 @@ def test_large_gallery_is_calibrated_in_the_background(
 def test_closing_does_not_wait_for_the_end_of_a_calibration(
     gallery: Gallery, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(calibrator, "_AT_ONCE", 0)
+    monkeypatch.setattr(derive, "AT_ONCE", 0)
     monkeypatch.setattr(gallery_samples, "_ROWS", 1)
     monkeypatch.setattr(Gallery, "embeddings", _slow(Gallery.embeddings))
     opened = Calibrator(gallery, None)
@@ -227,7 +231,7 @@ def _slow(embeddings: Callable[..., object]) -> Callable[..., object]:
 def test_failure_in_the_background_is_a_warning_and_no_endless_try(
     gallery: Gallery, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, failure: Exception
 ) -> None:
-    monkeypatch.setattr(calibrator, "_AT_ONCE", 0)
+    monkeypatch.setattr(derive, "AT_ONCE", 0)
     opened = Calibrator(gallery, None)
     calls = []
 
@@ -249,7 +253,7 @@ def test_failure_in_the_background_is_a_warning_and_no_endless_try(
 def test_closed_gallery_ends_the_thread_without_a_word(
     gallery: Gallery, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(calibrator, "_AT_ONCE", 0)
+    monkeypatch.setattr(derive, "AT_ONCE", 0)
     opened = Calibrator(gallery, None)
     opened._closing.set()
     gallery.close()
@@ -328,3 +332,85 @@ def test_refusals_are_remembered(keeper: Calibrator, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(calibrator, "threshold_for", lambda *_: 1 / 0)
     with pytest.raises(OptionError, match="from 60 products"):
         keeper.at(accepts(0.001, 0.9))
+
+
+@pytest.mark.parametrize("count", [1, 19])
+def test_verification_without_enough_products_is_undecided_whatever_the_confidence(tmp_path: Path, count: int) -> None:
+    with create(tmp_path / "shop.gallery", DIM) as few:
+        few.add(photos(count))
+        found = Calibrator(few, None).at_verification(accepts(0.05, 0.9))
+        assert (found.state, found.threshold, found.products) == ("uncalibrated", None, count)
+
+
+def test_wrong_labels_of_which_few_products_tell_are_thin(tmp_path: Path) -> None:
+    with create(tmp_path / "shop.gallery", DIM) as single:
+        single.add(photos(200, each=1))
+        single.add(photos(1, seed=1, label="twice", each=2))
+        keeper = Calibrator(single, None)
+        assert keeper.at(accepts(0.05)).state == "calibrated"
+        assert keeper.at(Target(max_wrong=0.05)).state == "thin", "one product tells how often labels are mixed up"
+
+
+def test_cache_holds_the_largest_cohort(gallery: Gallery, tmp_path: Path) -> None:
+    gallery.remove(range(1, PHOTOS * 50 + 1))
+    cohort = unit(np.random.default_rng(0).normal(size=(MOST_PRODUCTS, DIM)))
+    assert Calibrator(gallery, tmp_path, cohort).at(accepts(0.1), wait=True).foreign == MOST_PRODUCTS
+    [file] = (tmp_path / "calibration").iterdir()
+    assert cache.read_samples(file.parent, file.stem, derive._MOST_SCORES) is not None
+
+
+def test_restart_after_few_changes_finds_the_scores(
+    gallery: Gallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(derive, "AT_ONCE", 0)
+    found = Calibrator(gallery, tmp_path).at(accepts(0.1), wait=True)
+    gallery.add(photos(1, seed=1, label="new"))
+    store(gallery, accepts(0.2))
+    assert Calibrator(gallery, tmp_path).at(accepts(0.1)) == found
+    asked = Queries(gallery.embeddings([1]), (None,), "fp32")
+    store(gallery, queries=asked)
+    assert Calibrator(gallery, tmp_path, precision="int8").at(accepts(0.1)) == found, "not used in this precision"
+    keeper = Calibrator(gallery, tmp_path)
+    assert keeper.at(accepts(0.1)).threshold is None, "derived with the labeled image in the background"
+    keeper.close()
+    gallery.add(photos(6, seed=2, label="newer"))
+    keeper = Calibrator(gallery, tmp_path, precision="int8")
+    assert keeper.at(accepts(0.1)).threshold is None, "a tenth has changed"
+    keeper.close()
+
+
+def test_kept_promise_that_fewer_products_cannot_keep_is_an_estimate(
+    gallery: Gallery, keeper: Calibrator, caplog: pytest.LogCaptureFixture
+) -> None:
+    promise = accepts(0.1, 0.9)
+    assert keeper.kept_at(promise) == keeper.at(promise)
+    gallery.remove(range(1, 5 * 38 + 1))
+    found = keeper.kept_at(promise, wait=True)
+    assert (found.state, found.confidence, found.products) == ("thin", None, 22)
+    assert found.threshold == keeper.at(accepts(0.1)).threshold
+    keeper.kept_at(promise)
+    assert len(caplog.messages) == 1
+    assert "cannot be promised from 22 products" in caplog.text
+    with pytest.raises(OptionError):
+        keeper.at(promise)
+
+
+def test_kept_share_of_wrong_labels_is_estimated_without_second_photos(gallery: Gallery, keeper: Calibrator) -> None:
+    gallery.remove([item.id for item in gallery.items() if item.id % PHOTOS])
+    found = keeper.kept_at(Target(max_wrong=0.05), wait=True)
+    assert (found.state, found.max_false_accept) == ("thin", 0.05)
+
+
+def test_items_that_are_pruned_while_scores_are_derived_do_not_matter(
+    gallery: Gallery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embeddings = Gallery.embeddings
+
+    def pruned(self: Gallery, ids: list[int]) -> object:
+        monkeypatch.setattr(Gallery, "embeddings", embeddings)
+        self.remove(range(1, 6))
+        self.history.prune(0)
+        return embeddings(self, ids)
+
+    monkeypatch.setattr(Gallery, "embeddings", pruned)
+    assert Calibrator(gallery, None).at(accepts(0.1), wait=True).products == 59

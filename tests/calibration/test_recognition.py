@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shitu_edge import NewGalleryItem, Recognizer
+from shitu_edge import Gallery, NewGalleryItem, Recognizer
+from shitu_edge.bundle import Target
+from shitu_edge.calibration import Queries, derive, store
 from shitu_edge.errors import OptionError
 from tests.gallery.rows import unit
 from tests.networks import DIM
@@ -118,6 +120,62 @@ def test_command(shell: Shell, path: Path) -> None:
         assert shell("calibrate", path, "--confidence", share).code == 2
 
 
+def test_command_leaves_its_scores_for_the_revision_that_it_makes(
+    shell: Shell, tiny_bundle: Path, path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SHITU_EDGE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(derive, "AT_ONCE", 0)  # as of a gallery that is calibrated in the background
+    made = json.loads(shell("calibrate", path, "--max-false-accept", "0.1", "-m", tiny_bundle, "--json").out)
+    facts = json.loads(shell("gallery", "info", path, "-m", tiny_bundle, "--json").out)
+    assert facts["calibration"] == {key: value for key, value in made.items() if key != "schema_version"}
+
+
+def test_command_uses_labeled_images_of_its_precision_alone(shell: Shell, tiny_bundle: Path, path: Path) -> None:
+    with Gallery.open(path) as gallery:
+        rows = gallery.embeddings([item.id for item in gallery.items()])
+        store(gallery, queries=Queries(rows, (None,) * len(rows), "bf16"))
+    for options, queries in (((), 0), (("--precision", "bf16"), 42)):
+        done = shell("calibrate", path, "--json", "-m", tiny_bundle, *options)
+        assert json.loads(done.out.splitlines()[0])["queries"] == queries
+
+
+def test_command_does_not_forget_in_a_dry_run(shell: Shell, path: Path) -> None:
+    shell("calibrate", path, "--max-false-accept", "0.1")
+    done = shell("calibrate", path, "--forget", "--dry-run")
+    assert done.code == 2
+    assert "either --forget or --dry-run" in done.err
+    assert json.loads(shell("calibrate", path, "--json").out.splitlines()[-1])["max_false_accept"] == 0.1
+    with Gallery.open(path) as gallery:
+        assert set(gallery.settings()) == {"target"}
+
+
+def test_command_shows_a_kept_target_that_products_cannot_keep_any_more(shell: Shell, path: Path) -> None:
+    assert "can be told only with labels of two photos" in shell("calibrate", path, "--max-wrong", "0.1").err
+    with Gallery.open(path) as gallery:
+        store(gallery, Target(max_wrong=0.1))
+    done = shell("calibrate", path)
+    assert done.code == 0
+    assert "10% wrong" in done.out
+    assert "refused" in done.out
+    assert done.err.startswith("warning: max_wrong: ")
+
+
+def test_doctor_says_how_many_products_tell_a_share(
+    shell: Shell, tiny_bundle: Path, path: Path, tmp_path: Path
+) -> None:
+    def problems(gallery: Path) -> str:
+        found = json.loads(shell("doctor", "--gallery", gallery, "-m", tiny_bundle, "--json").out)
+        return str(found["problems"][-1])
+
+    shell("calibrate", path, "--max-false-accept", "0.01", "-m", tiny_bundle)
+    assert problems(path).endswith(
+        "42 products are too few to tell 1% false accepts: enroll 299 or more, or allow a larger share"
+    )
+    with Recognizer.open(tiny_bundle) as embedder, embedder.create_gallery(tmp_path / "empty.gallery") as empty:
+        store(empty, Target(max_false_accept=0.01))
+    assert "no product is enrolled yet" in problems(tmp_path / "empty.gallery")
+
+
 def test_command_with_too_few_products(shell: Shell, path: Path, recognizer: Recognizer) -> None:
     recognizer.gallery.remove(range(1, 31))
     done = shell("calibrate", path)
@@ -152,3 +210,29 @@ def test_recognize_says_if_products_are_too_few_for_a_rate(
     assert done.code == 0
     assert done.err.startswith("warning: 12 labels, too few to limit false accepts, which needs 20: ")
     assert shell("recognize", path, "scene.png", "-m", tiny_bundle).err == ""
+
+
+def test_removed_products_do_not_stop_a_till(shell: Shell, tiny_bundle: Path, path: Path) -> None:
+    kept = shell("calibrate", path, "--max-false-accept", "0.12", "--confidence", "0.8", "-m", tiny_bundle)
+    assert kept.code == 0, kept.err
+    with Recognizer.open(tiny_bundle, path) as till:
+        found = till.recognize(IMAGE).calibration
+        assert found is not None
+        assert (found.state, found.confidence) == ("calibrated", 0.8)
+        till.gallery.remove(range(1, 21))
+        till.calibration(wait=True)
+        found = till.recognize(IMAGE).calibration
+        assert found is not None
+        assert (found.state, found.max_false_accept, found.confidence) == ("thin", 0.12, None)
+        with pytest.raises(OptionError):
+            till.recognize(IMAGE, max_false_accept=0.01, confidence=0.9)
+
+
+def test_new_share_drops_the_confidence_of_the_old_one(shell: Shell, tiny_bundle: Path, path: Path) -> None:
+    shell("calibrate", path, "--max-false-accept", "0.2", "--confidence", "0.8", "-m", tiny_bundle)
+    again = json.loads(shell("calibrate", path, "--max-false-accept", "0.3", "-m", tiny_bundle, "--json").out)
+    assert (again["max_false_accept"], again["confidence"]) == (0.3, None)
+    more = json.loads(shell("calibrate", path, "--confidence", "0.7", "-m", tiny_bundle, "--json").out)
+    assert (more["max_false_accept"], more["confidence"]) == (0.3, 0.7)
+    done = shell("calibrate", path, "--forget", "--json")
+    assert json.loads(done.out)["revision"] == json.loads(shell("gallery", "info", path, "--json").out)["revision"]

@@ -14,6 +14,7 @@ from shitu_edge.calibration import (
     UnknownScores,
     estimated_threshold,
     foreign_threshold,
+    products_needed,
     promised_threshold,
     threshold,
     threshold_for_wrong,
@@ -92,6 +93,11 @@ def test_promised_threshold_suggests_lowest_rate_that_holds(products: int, confi
     promised_threshold(normal(products), lowest, confidence)
     with pytest.raises(OptionError):
         promised_threshold(normal(products), lowest - 0.002, confidence)
+
+
+@pytest.mark.parametrize(("rate", "products"), [(0.01, 299), (0.05, 59), (0.5, 20)])
+def test_needed_products_tell_the_rate(rate: float, products: int) -> None:
+    assert products_needed(rate) == products
 
 
 def test_supported_rate_is_the_rule_of_three() -> None:

@@ -78,7 +78,7 @@ def test_images_that_were_not_cropped_are_counted(shell: Shell, tmp_path: Path, 
 
 
 def test_samples_are_named_after_the_first_commands_of_the_readme(shell: Shell, tmp_path: Path) -> None:
-    """As `shitu-edge demo` does; without cropping it is 26 of 29."""
+    """As `shitu-edge demo` does; without cropping it is 24 of 29."""
     photos = find_photos(SAMPLES)
     assert shell("gallery", "build", tmp_path / "x.gallery", SAMPLES / "gallery").code == 0
     with Recognizer.open(gallery=tmp_path / "x.gallery") as recognizer:

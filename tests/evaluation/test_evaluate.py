@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shitu_edge import NEGATIVE, Gallery, Recognizer
+from shitu_edge import NEGATIVE, Gallery, NewGalleryItem, Recognizer
 from shitu_edge.errors import FingerprintError, GalleryError
 from shitu_edge.evaluation import LabeledBox, LabeledPhoto, evaluate, leave_one_out
 from shitu_edge.evaluation.report import facts, page, tables
-from tests.gallery.rows import clustered_rows, create, new_items
+from shitu_edge.gallery.care.look_alikes import confirm_look_alikes
+from tests.gallery.rows import clustered_rows, create, new_items, unit
 from tests.networks import DIM
 from tests.shell import Shell
 from tests.test_recognizer import BLUE, GREEN, RED, product, scene
@@ -195,3 +196,21 @@ def test_command(recognizer: Recognizer, gallery: Gallery, shell: Shell) -> None
     assert shell("evaluate", gallery.path, "-m", models, "--crop").code == 2
     other_format = shell("evaluate", gallery.path, "-m", models, "--draw", "w.gif")
     assert (other_format.code, "ends in .png or .jpg, found w.gif" in other_format.err) == (2, True)
+
+
+def test_look_alikes_count_as_asked_about(recognizer: Recognizer, gallery: Gallery) -> None:
+    gallery.add(new_items(clustered_rows(120, DIM)))
+    axes = np.eye(DIM, dtype=np.float32)
+    for axis, label in enumerate(("tea", "milk")):
+        rows = [axes[axis], unit((axes[axis] + 0.1 * axes[axis + 5])[None])[0]]
+        gallery.add(NewGalleryItem(label, "", row) for row in rows)
+    with gallery.change() as change:
+        change.set("target", b'{"max_false_accept": 0.3}')
+    recognizer.calibration(wait=True)
+    before = leave_one_out(recognizer, gallery).lists
+    confirm_look_alikes(gallery, ["tea", "milk"])
+    after = leave_one_out(recognizer, gallery).lists
+    assert before is not None
+    assert after is not None
+    assert after.ambiguous > before.ambiguous
+    assert after.coverage >= before.coverage

@@ -27,7 +27,7 @@ from shitu_edge.gallery import Gallery, GraphParameters, NewGalleryItem
 from shitu_edge.gallery.live import live as live_module
 from shitu_edge.results import Match
 
-from .operations import Content, content_digest, row
+from .operations import Content, content_digest, origin, row
 from .rows import DIM, Rows, clustered_rows, create, new_items, run_python, unit_rows
 
 _SECONDS = 8.0
@@ -73,7 +73,7 @@ def _write(gallery: Gallery, chance: random.Random, name: str, note: str) -> tup
     if kind == "add" or len(own) < 10:
         seeds = [chance.randrange(5000) for _ in range(3)]
         new = [(f"{name} {chance.randrange(20)}", f"{seed}.jpg", seed) for seed in seeds]
-        items = [NewGalleryItem(label, source, row(seed)) for label, source, seed in new]
+        items = [NewGalleryItem(label, source, row(seed), origin(seed)) for label, source, seed in new]
         return ["add", new], lambda: gallery.add(items, note=note)
     label = chance.choice(own).label
     if kind == "rename":
@@ -152,7 +152,7 @@ def test_searches_beside_writers_and_builds(tmp_path: Path, capsys: pytest.Captu
     path = tmp_path / "shop.gallery"
     base = [(f"base {seed % 300}", f"{seed}.jpg", seed) for seed in range(_BASE)]
     with create(path) as gallery:
-        gallery.add(NewGalleryItem(label, source, row(seed)) for label, source, seed in base)
+        gallery.add(NewGalleryItem(label, source, row(seed), origin(seed)) for label, source, seed in base)
         gallery.index.rebuild(_PARAMETERS)
     seconds = float(os.environ.get(_SECONDS_VARIABLE) or _SECONDS)
     queries = unit_rows(64, DIM, seed=99)

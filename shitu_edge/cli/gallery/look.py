@@ -19,12 +19,16 @@ def search(
     image: Annotated[str, typer.Argument(metavar="IMAGE", help="Image of one product.")],
     models: Models = None,
     neighbors: Annotated[int, typer.Option("--neighbors", "-k", min=1, help="Number of gallery items to show.")] = 5,
+    crop: Annotated[
+        bool,
+        typer.Option("--crop/--no-crop", help="Search for the product that the detector finds, or the whole image."),
+    ] = True,
     as_json: AsJson = False,
     engine: EngineOption = Engine.auto,
     precision: PrecisionOption = None,
     threads: Threads = None,
 ) -> None:
-    """Show the items most similar to an image. The image is embedded as a whole.
+    """Show the items most similar to an image. The image is cropped as in `gallery add`.
 
     Example: shitu-edge gallery search shop.gallery crop.jpg -k 10 --models models/ppshitu-v2
     """
@@ -32,7 +36,7 @@ def search(
         Gallery.open(gallery, background=False) as opened,
         open_recognizer(models, opened, engine, precision, threads) as recognizer,
     ):
-        matches = opened.search(recognizer.embed(image), neighbors)[0]
+        matches = opened.search(recognizer.embed_product(image, crop=crop)[None], neighbors)[0]
     if as_json:
         for match in matches:
             print_json(asdict(match))

@@ -9,8 +9,8 @@ from statistics import fmean
 
 from ...results import Match
 from ..index import Progress, Rows
+from ..label_settings import joined
 from ..store import GalleryItem
-from .look_alikes import joined
 
 _Near = list[tuple[float, GalleryItem]]
 _QUERIES_AT_ONCE = 256

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from ...errors import GalleryError
 from ..gallery import Gallery
-from ..label_settings import LOOK_ALIKES, encoded, read_groups
-
-Groups = tuple[tuple[str, ...], ...]
+from ..label_settings import LOOK_ALIKES, Groups, encoded, joined, read_groups
+from ..labels import NEGATIVE, spellings
 
 
 def look_alikes(gallery: Gallery) -> Groups:
@@ -29,12 +28,12 @@ def confirm_look_alikes(gallery: Gallery, labels: Sequence[str], *, author: str 
         GalleryError: there are fewer than two labels, the gallery lacks one, or it cannot be written.
     """
     with gallery.change(author=author, note=note or f"look-alikes: {', '.join(labels)}") as change:
-        for label in labels:
-            if not change.find(label=label):
-                raise GalleryError(f"no item has the label {label!r}; `gallery list` lists the labels")
-        if len(set(labels)) < 2:
+        group = {_label_of_items(gallery, label) for label in labels}
+        if NEGATIVE in group:
+            raise GalleryError(f"{NEGATIVE} marks items that are not products: expected labels of products")
+        if len(group) < 2:
             raise GalleryError("expected two labels or more that images cannot tell apart")
-        groups = joined([*read_groups(change.settings().get(LOOK_ALIKES)), tuple(labels)])
+        groups = joined([*read_groups(change.settings().get(LOOK_ALIKES)), tuple(group)])
         change.set(LOOK_ALIKES, encoded(groups))
     return groups
 
@@ -48,21 +47,18 @@ def separate_look_alikes(gallery: Gallery, labels: Sequence[str], *, author: str
     with gallery.change(author=author, note=note or f"no longer look-alikes: {', '.join(labels)}") as change:
         before = read_groups(change.settings().get(LOOK_ALIKES))
         for label in labels:
-            if not any(label in group for group in before):
+            if not any(spelling in group for group in before for spelling in spellings(label)):
                 raise GalleryError(f"{label!r} is in no group of look-alikes")
-        left = (tuple(label for label in group if label not in labels) for group in before)
+        separate = {spelling for label in labels for spelling in spellings(label)}
+        left = (tuple(label for label in group if label not in separate) for group in before)
         groups = tuple(group for group in left if len(group) > 1)
         change.set(LOOK_ALIKES, encoded(groups) if groups else None)
     return groups
 
 
-def joined(groups: Iterable[Sequence[str]]) -> Groups:
-    """Return groups of labels, those that share a label as one, sorted."""
-    found: list[set[str]] = []
-    for group in groups:
-        together = set(group)
-        for other in [one for one in found if one & together]:
-            found.remove(other)
-            together |= other
-        found.append(together)
-    return tuple(sorted(tuple(sorted(group)) for group in found))
+def _label_of_items(gallery: Gallery, label: str) -> str:
+    """Return a label as its items spell it."""
+    items = gallery.items(label)
+    if not items:
+        raise GalleryError(f"no item has the label {label!r}; `gallery list` lists the labels")
+    return items[0].label

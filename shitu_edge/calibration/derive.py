@@ -1,0 +1,119 @@
+"""Scores of a gallery: from the cache, if it has those of this content, or derived from the items."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..bundle.cohort import MOST_PRODUCTS
+from ..errors import GalleryError
+from ..gallery import Gallery, GalleryItem, Revision
+from .cache import read_samples, write_samples
+from .gallery_samples import gallery_samples
+from .leave_out import MOST_QUERIES, Rows
+from .samples import Samples
+from .score import NEIGHBORS
+from .stored import Queries
+
+AT_ONCE = 1000
+"""Items up to which a gallery is calibrated in a tenth of a second, so that nobody has to wait for a thread."""
+CHANGED = 0.1
+"""Share of the items whose change makes scores stale."""
+_METHOD = f"score 5, {NEIGHBORS} neighbors, {MOST_QUERIES} queries"
+"""Whatever changes the scores of the same gallery changes this, so that none are taken from the cache."""
+_MOST_SCORES = max(2 * MOST_QUERIES, MOST_PRODUCTS)
+_MOST_REVISIONS = 100
+"""Of which scores are looked for in the cache."""
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """Scores, the revision and number of items that they are of, and the labeled queries that they include."""
+
+    revision: int
+    items: int
+    queries: Queries | None
+    samples: Samples
+
+
+class GalleryScores:
+    """The scores of an open gallery. Safe from several threads."""
+
+    def __init__(self, gallery: Gallery, folder: Path | None, cohort: Rows | None) -> None:
+        """Take the folder of the cache, None for no cache, and foreign products (C, D)."""
+        self._gallery = gallery
+        self._folder = folder
+        self._cohort = np.zeros((0, gallery.meta.dim), np.float32) if cohort is None else cohort
+
+    def are_cached(self, queries: Queries | None) -> bool:
+        """Return whether the cache has scores that serve the gallery as it is."""
+        if self._folder is None:
+            return False
+        basis = self._basis(queries)
+        return any((self._folder / f"{_name(entry, basis)}.npz").is_file() for entry in self._alike_revisions())
+
+    def read(self, queries_now: Callable[[], Queries | None], pause: Callable[[], None]) -> Derived:
+        """Return scores that serve the gallery as it is.
+
+        Args:
+            queries_now: returns the labeled queries of the present revision.
+            pause: called between parts of the work.
+
+        Raises:
+            GalleryError: the gallery cannot be read.
+        """
+        if self._folder is not None:
+            queries = queries_now()
+            basis = self._basis(queries)
+            for entry in self._alike_revisions():
+                stored = read_samples(self._folder, _name(entry, basis), _MOST_SCORES)
+                if stored is not None:
+                    return Derived(entry.id, len(self._gallery), queries, stored)
+        while True:
+            newest, items, queries = self._content(queries_now, pause)
+            try:
+                samples = gallery_samples(self._gallery, items, queries, self._cohort, pause)
+                break
+            except GalleryError:  # an item was removed and pruned meanwhile, perhaps
+                if self._gallery.history.log()[0].id == newest.id:
+                    raise
+        if self._folder is not None:
+            write_samples(self._folder, _name(newest, self._basis(queries)), samples)
+        return Derived(newest.id, len(items), queries, samples)
+
+    def _alike_revisions(self) -> Iterator[Revision]:
+        """Yield the newest revision and, if it takes long to derive its scores, earlier ones that they may be of."""
+        changes, items = 0, len(self._gallery)
+        for entry in self._gallery.history.log()[:_MOST_REVISIONS]:
+            yield entry
+            changes += entry.added + entry.removed
+            if items <= AT_ONCE or changes >= CHANGED * items:
+                return
+
+    def _basis(self, queries: Queries | None) -> str:
+        """Return a checksum of what scores are derived from, the items left aside."""
+        content = hashlib.sha256(f"{_METHOD} {self._gallery.meta.fingerprint} ".encode())
+        content.update(self._cohort.tobytes())
+        if queries is not None:
+            content.update(repr(queries.labels).encode())
+            content.update(queries.rows.tobytes())
+        return content.hexdigest()
+
+    def _content(
+        self, queries_now: Callable[[], Queries | None], pause: Callable[[], None]
+    ) -> tuple[Revision, list[GalleryItem], Queries | None]:
+        """Return the newest revision, its items and queries, although others may commit meanwhile."""
+        while True:
+            newest, items, queries = self._gallery.history.log()[0], self._gallery.items(), queries_now()
+            if self._gallery.history.log()[0].id == newest.id:
+                return newest, items, queries
+            pause()
+
+
+def _name(revision: Revision, basis: str) -> str:
+    """Return the name of a revision's scores in the cache."""
+    return hashlib.sha256(f"{revision.digest} {basis}".encode()).hexdigest()[:32]
