@@ -1,7 +1,8 @@
 """How well a gallery and a bundle recognize: metrics on labeled images, or on the gallery's own items."""
 
 from .embed_queries import embed_queries
-from .evaluate import Evaluation, evaluate, leave_one_out
+from .evaluate import evaluate, leave_one_out
+from .evaluation import Evaluation
 from .paddleclas import pipeline_recall
 from .queries import LabeledBox, LabeledPhoto, read_queries
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,147 +16,19 @@ from ..errors import GalleryError, ImageError, OptionError
 from ..gallery import Gallery, GalleryItem
 from ..gallery.labels import NEGATIVE
 from ..gallery.protocol import require_extractor
-from ..imaging.geometry import pair_boxes
 from ..inputs.skipped import Skipped
 from ..recognizer import Recognizer
-from ..results import Detections, RecognizedItem
 from ..system.progress import StepProgress
 from .baskets import Baskets, compare_baskets
-from .boxes import COCO_IOUS, ProductCounts, average_precision
-from .open_set import TARGETS, Answers, OperatingPoint, PickLists, Spread, pick_lists, spread
+from .evaluation import Attractor, BoxReport, Confusion, Evaluation, Query, Threshold
+from .open_set import TARGETS, Answers, PickLists, pick_lists, spread
+from .photos import Seen, basket, box_report, look
 from .queries import LabeledPhoto
-from .retrieval import Ids, Ranks, Retrieval, Rows, rank
+from .retrieval import Ids, Ranks, Rows, rank
 
-SCHEMA_VERSION = 1
 MOST_OF_A_GALLERY = 5000
 """Queries of leave-one-out."""
 _LISTED = 20
-_LEAST_SCORE, _MOST_BOXES = 0.01, 100
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """A query and its answer.
-
-    Attributes:
-        source: the image, with the number of the box if it has several.
-        label: its true label, None for an unknown object without one.
-        nearest, item, item_source: label, id and source of the nearest gallery item.
-        similarity: cosine to it.
-        own_rank: rank of the nearest item with the query's label, from 1; 0 if the gallery has none.
-    """
-
-    source: str
-    label: str | None
-    nearest: str | None
-    item: int | None
-    item_source: str
-    similarity: float
-    own_rank: int
-
-
-@dataclass(frozen=True, slots=True)
-class Confusion:
-    """How often queries of a label have an item of another one as their nearest."""
-
-    label: str
-    nearest: str
-    count: int
-
-
-@dataclass(frozen=True, slots=True)
-class Attractor:
-    """A gallery item that is the nearest of queries with another label: how many, and of its own label."""
-
-    item: int
-    label: str
-    source: str
-    wrong: int
-    right: int
-
-
-@dataclass(frozen=True, slots=True)
-class BoxReport:
-    """What detector and answers did to the boxes of labeled photos, at the recognizer's own settings but for AP.
-
-    Attributes:
-        photos, things: how many.
-        ap50, ap: average precision of the detector at an IoU of 0.5, and over 0.5 to 0.95, as COCO.
-        found: share of things that an answer boxes.
-        doubles: boxes of the answers on a thing that another one boxes already, per photo.
-        background: other boxes of the answers that are on no labeled thing, per photo.
-        products: per label of the gallery, worst recall first.
-    """
-
-    photos: int
-    things: int
-    ap50: float
-    ap: float
-    found: float
-    doubles: float
-    background: float
-    products: tuple[ProductCounts, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Threshold:
-    """The value, and whether it is a calibrated one, on the score, or the bundle's, on the similarity."""
-
-    value: float
-    calibrated: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """All metrics.
-
-    Attributes:
-        kind: `queries`, or `leave_one_out`: each gallery item asks the others; known if its label has another item, and
-            asks once more without its label, as an unknown object.
-        threshold: that the recognizer names products by, as do `targets` and `curve`.
-        working: what this threshold does to the queries' nearest items.
-        lists: the labels that its answers leave possible; None by the similarity, which rules out all but one.
-        targets: the operating points at 1, 2, 5 and 10 % false accepts.
-        attractors: gallery items that draw queries of other labels, worst first.
-        worst: known queries that the nearest item misnames, most similar first.
-        boxes, baskets: only of labeled boxes.
-    """
-
-    kind: str
-    gallery: str
-    revision: int
-    bundle: str
-    precision: str
-    items: int
-    labels: int
-    known: int
-    unknown: int
-    sampled: bool
-    retrieval: Retrieval
-    threshold: Threshold
-    working: OperatingPoint
-    lists: PickLists | None
-    targets: tuple[tuple[float, OperatingPoint], ...]
-    curve: tuple[OperatingPoint, ...]
-    spread: Spread
-    confusions: tuple[Confusion, ...]
-    attractors: tuple[Attractor, ...]
-    worst: tuple[Query, ...]
-    boxes: BoxReport | None
-    baskets: Baskets | None
-    skipped: tuple[Skipped, ...]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the record as values for `json.dumps`; NaN becomes None."""
-        return {"schema_version": SCHEMA_VERSION, **_plain(asdict(self))}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(one) for one in value]
-    return None if isinstance(value, float) and value != value else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,11 +59,11 @@ def evaluate(
     """
     items, rows, numbers = _content(recognizer, gallery)
     threshold = _threshold(recognizer, gallery)
-    seen: list[_Seen] = []
+    seen: list[Seen] = []
     skipped: list[Skipped] = []
     for done, photo in enumerate(photos, 1):
         try:
-            seen.append(_look(recognizer, photo, crop))
+            seen.append(look(recognizer, photo, crop))
         except (ImageError, OptionError) as error:  # or a box outside of the image
             skipped.append(Skipped(photo.source, str(error).removeprefix(f"{photo.path}: ")))
         progress("images", done, len(photos))
@@ -217,8 +88,8 @@ def evaluate(
     boxed = [one for one in seen if one.photo.boxes is not None]
     return _evaluation(
         recognizer, gallery, "queries", False, items, asked, ranks, _answers(ranks, threshold, items), threshold,
-        boxes=_box_report(boxed, set(numbers)) if boxed else None,
-        baskets=compare_baskets([_basket(one, set(numbers)) for one in boxed]) if boxed else None,
+        boxes=box_report(boxed, set(numbers)) if boxed else None,
+        baskets=compare_baskets([basket(one, set(numbers)) for one in boxed]) if boxed else None,
         skipped=tuple(skipped),
     )  # fmt: skip
 
@@ -318,84 +189,6 @@ def _answers(ranks: Ranks, threshold: Threshold, items: Sequence[GalleryItem]) -
     scores = ranks.score if threshold.calibrated else np.nan_to_num(ranks.similarity, nan=-1.0)
     negative = np.array([item.label == NEGATIVE for item in items] + [False])[ranks.nearest]
     return Answers(np.where(negative, LOWEST_SCORE, scores), ranks.own_rank == 1, ranks.known)
-
-
-# -- labeled photos
-
-
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """A photo, its queries, and, if it has boxes, these in pixels, what the detector found and what was answered."""
-
-    photo: LabeledPhoto
-    rows: Rows
-    sources: Sequence[str]
-    labels: Sequence[str | None]
-    truth: NDArray[np.float32]
-    found: Detections | None
-    items: tuple[RecognizedItem, ...]
-
-
-def _look(recognizer: Recognizer, photo: LabeledPhoto, crop: bool) -> _Seen:
-    nothing = np.zeros((0, 4), np.float32)
-    if photo.boxes is None:
-        return _Seen(photo, recognizer.embed(photo.path, crop=crop), [photo.source], [photo.label], nothing, None, ())
-    answer = recognizer.recognize(photo.path)
-    truth = photo.boxes_xyxy(answer.width, answer.height)
-    found = recognizer.detect(photo.path, detection_threshold=_LEAST_SCORE, max_boxes=_MOST_BOXES)
-    if len(truth):
-        rows = recognizer.embed(photo.path, truth)
-    else:
-        rows = np.zeros((0, recognizer.bundle.manifest.extractor.dim), np.float32)
-    sources = [f"{photo.source} #{number}" for number in range(1, len(truth) + 1)]
-    return _Seen(photo, rows, sources, [thing.label for thing in photo.boxes], truth, found, answer.items)
-
-
-def _boxes_of(items: Iterable[RecognizedItem]) -> NDArray[np.float32]:
-    return np.array([item.box_xyxy for item in items], np.float32).reshape(-1, 4)
-
-
-def _box_report(seen: Sequence[_Seen], enrolled: set[str]) -> BoxReport:
-    shown: Counter[str] = Counter()
-    boxed: Counter[str] = Counter()
-    right: Counter[str] = Counter()
-    wrong: Counter[str] = Counter()
-    things = found = doubles = background = 0
-    for one in seen:
-        labels = [label if label in enrolled else None for label in one.labels]
-        pairs = dict(pair_boxes(_boxes_of(one.items), one.truth))
-        things, found = things + len(labels), found + len(pairs)
-        shown.update(label for label in labels if label is not None)
-        for number, item in enumerate(one.items):
-            truth = labels[pairs[number]] if number in pairs else None
-            if truth is not None:
-                boxed[truth] += 1
-            if item.decision == "accepted" and item.label is not None:
-                (right if item.label == truth else wrong)[item.label] += 1
-        spare = [box for number, box in enumerate(_boxes_of(one.items)) if number not in pairs]
-        on_a_thing = sum(bool(pair_boxes(box[None], one.truth)) for box in spare)
-        doubles, background = doubles + on_a_thing, background + len(spare) - on_a_thing
-    detections = [(one.truth, one.found) for one in seen if one.found is not None]
-    products = [ProductCounts(name, shown[name], boxed[name], right[name], wrong[name]) for name in {*shown, *wrong}]
-    products.sort(key=lambda product: (product.recall if product.shown else 1.0, -product.wrong, product.label))
-    return BoxReport(
-        len(seen),
-        things,
-        average_precision(detections, 0.5),
-        float(np.mean([average_precision(detections, share) for share in COCO_IOUS])),
-        found / things if things else float("nan"),
-        doubles / len(seen),
-        background / len(seen),
-        tuple(products),
-    )
-
-
-def _basket(one: _Seen, enrolled: set[str]) -> tuple[Counter[str], Counter[str]]:
-    found = Counter(item.label for item in one.items if item.decision == "accepted" and item.label is not None)
-    return found, Counter(label for label in one.labels if label is not None and label in enrolled)
-
-
-# -- the record
 
 
 def _evaluation(

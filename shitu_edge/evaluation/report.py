@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ..drawing import plots
 from ..drawing.page import Table, document, facts_html, table_html
-from .evaluate import Evaluation
+from .evaluation import Evaluation
 from .open_set import OperatingPoint
 
 _PRODUCTS = 20
