@@ -18,6 +18,7 @@ import numpy as np
 from ..bundle import Target
 from ..errors import DamagedError, OptionError
 from ..gallery import Gallery
+from ..gallery.layers import Layers
 from ..ranges import percent
 from ..results import Calibration, CalibrationState
 from . import derive
@@ -41,13 +42,13 @@ _NICEST = 19
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """Scores of a revision, and results computed from them.
+    """Scores of a state of the layers, and results computed from them.
 
     `supported_rate` is the lowest rate of false accepts that the products can tell; `supported_wrong` that of wrong
     labels, which products with another photo have to tell as well.
     """
 
-    revision: int
+    revisions: tuple[int, ...]
     items: int
     queries: Queries | None
     samples: Samples
@@ -83,7 +84,7 @@ class Calibrator:
 
     def __init__(
         self,
-        gallery: Gallery,
+        gallery: Gallery | Layers,
         cache: Path | None,
         cohort: Rows | None = None,
         precision: str | None = None,
@@ -92,28 +93,30 @@ class Calibrator:
         """Begin without scores.
 
         Args:
-            gallery: stays the caller's to close, after this.
+            gallery: alone or with a local layer; stays the caller's to close, after this. Both layers' items count,
+                and the settings of the central one.
             cache: folder; None for no cache.
             cohort: unit rows (C, D) of foreign products, embedded by the gallery's extractor.
             precision: of the extractor that embeds what is recognized; labeled queries of another one are not used.
                 None: those of any.
             queries: in place of those that the gallery keeps.
         """
-        self._gallery = gallery
-        self._scores = GalleryScores(gallery, None if cache is None else cache / "calibration", cohort)
+        self._gallery = Layers(gallery) if isinstance(gallery, Gallery) else gallery
+        self._scores = GalleryScores(self._gallery, None if cache is None else cache / "calibration", cohort)
         self._precision = precision
         self._queries = queries
         self._starting = threading.Lock()
         self._updating = threading.Lock()
         self._known: _Known | None = None
-        self._seen = self._failed = self._looked = 0
-        """Revisions: the newest that `_known` serves, one that could not be calibrated, one looked for in the cache."""
-        self._changed = 0, False
-        """A revision, and whether a tenth has changed up to it."""
-        self._refused: tuple[int, Target] | None = None
-        """A revision and a target that was refused, which was said."""
-        self._stored = 0, Stored()
-        """A revision, and what the gallery keeps in it."""
+        nothing: tuple[int, ...] = ()
+        self._seen = self._failed = self._looked = nothing
+        """Revisions that `_known` serves, that could not be calibrated, that were looked for in the cache."""
+        self._changed = nothing, False
+        """Revisions, and whether a tenth has changed up to them."""
+        self._refused: tuple[tuple[int, ...], Target] | None = None
+        """Revisions and a target that was refused, which was said."""
+        self._stored = nothing, Stored()
+        """Revisions, and what the gallery keeps in them."""
         self._thread: threading.Thread | None = None
         self._closing = threading.Event()
 
@@ -123,17 +126,17 @@ class Calibrator:
         What another version has written, and is not understood, is left out with a warning. So are labels that the
         gallery no longer has: nobody is asked about them.
         """
-        revision = self._gallery.revision
-        if self._stored[0] != revision:
+        revisions = self._gallery.revisions
+        if self._stored[0] != revisions:
             try:
                 found = read_stored(self._gallery.settings(), self._gallery.meta.dim)
             except DamagedError as error:
                 found = Stored(faults=(str(error),))
             for fault in found.faults:
-                _log.warning("%s: %s", self._gallery.path, fault)
+                _log.warning("%s: %s", self._gallery, fault)
             if found.look_alikes:
-                found = replace(found, look_alikes=_among(found.look_alikes, self._gallery.label_counts()))
-            self._stored = revision, found
+                found = replace(found, look_alikes=_among(found.look_alikes, self._gallery.labels()))
+            self._stored = revisions, found
         return self._stored[1]
 
     def at(self, target: Target, *, wait: bool = False) -> Calibration:
@@ -159,7 +162,7 @@ class Calibrator:
         except OptionError as error:
             if self._refused != (self._seen, target):
                 self._refused = self._seen, target
-                _log.warning("%s: %s; until then it is estimated", self._gallery.path, error)
+                _log.warning("%s: %s; until then it is estimated", self._gallery, error)
             estimate = Target(max_false_accept=target.rate, unknown_share=target.unknown_share)
             return replace(self.at(estimate), state="thin")
 
@@ -189,23 +192,23 @@ class Calibrator:
         return Naming(calibration.threshold, self._probability(calibration.unknown_share), look_alikes)
 
     def _judged(self, target: Target, kind: Kind, wait: bool) -> Calibration:
-        revision = self._gallery.revision
-        self._follow(revision, wait)
+        revisions = self._gallery.revisions
+        self._follow(revisions, wait)
         known = self._known
         none = Calibration(
-            "uncalibrated", target.max_false_accept, target.confidence, None, 0, revision,
+            "uncalibrated", target.max_false_accept, target.confidence, None, 0, revisions[0],
             target.max_wrong, target.unknown_share,
         )  # fmt: skip
         if known is None:
             return none
-        basis = replace(none, products=known.products, revision=known.revision, queries=known.query_count)
+        basis = replace(none, products=known.products, revision=known.revisions[0], queries=known.query_count)
         few = known.impostors if kind == "impostors" else known.products
         if not known.products or (kind == "impostors" and few < FEWEST_PRODUCTS):
             return basis
         if few < FEWEST_PRODUCTS and target.confidence is None:
             return self._fallback(basis, known.samples)
         threshold = self._threshold(known, target, kind)
-        stale = revision != self._seen and self._is_changed(known, revision)
+        stale = revisions != self._seen and self._is_changed(known, revisions)
         supported = known.supported_rate if target.max_wrong is None else known.supported_wrong
         thin = target.confidence is None and target.rate < supported
         state: CalibrationState = "stale" if stale else "thin" if thin else "calibrated"
@@ -250,9 +253,9 @@ class Calibrator:
         known.probabilities[unknown_share] = found
         return found
 
-    def _is_changed(self, known: _Known, revision: int) -> bool:
-        if self._changed[0] != revision:
-            self._changed = revision, self._has_changed(known)
+    def _is_changed(self, known: _Known, revisions: tuple[int, ...]) -> bool:
+        if self._changed[0] != revisions:
+            self._changed = revisions, self._has_changed(known)
         return self._changed[1]
 
     def _warn_of(self, threshold: float, samples: Samples, target: Target) -> None:
@@ -260,7 +263,7 @@ class Calibrator:
             _log.warning(
                 "%s: nearly every object will be unknown: %s false accepts need a score of %.3f, and scores end "
                 "at 1; merge what `gallery audit` shows under two labels, or allow more false accepts",
-                self._gallery.path,
+                self._gallery,
                 percent(target.rate),
                 threshold,
             )
@@ -273,20 +276,20 @@ class Calibrator:
         if thread is not None:
             thread.join()
 
-    def _follow(self, revision: int, wait: bool) -> None:
+    def _follow(self, revisions: tuple[int, ...], wait: bool) -> None:
         """Have the scores follow the gallery: at once if that is quick or waited for, else in the background."""
-        if revision == self._seen:
+        if revisions == self._seen:
             return
-        if wait or (self._known is None and (len(self._gallery) <= derive.AT_ONCE or self._is_cached(revision))):
+        if wait or (self._known is None and (len(self._gallery) <= derive.AT_ONCE or self._is_cached(revisions))):
             self._update(lambda: None)
-        elif revision != self._failed:
+        elif revisions != self._failed:
             self._begin()
 
-    def _is_cached(self, revision: int) -> bool:
-        """Return whether the cache has scores that serve a revision; looks once."""
-        if self._looked == revision:
+    def _is_cached(self, revisions: tuple[int, ...]) -> bool:
+        """Return whether the cache has scores that serve these revisions; looks once."""
+        if self._looked == revisions:
             return False
-        self._looked = revision
+        self._looked = revisions
         return self._scores.are_cached(self._usable_queries())
 
     def _begin(self) -> None:
@@ -307,34 +310,33 @@ class Calibrator:
                 raise _ClosedError
             begun = time.perf_counter()
 
-        revision = 0
+        revisions: tuple[int, ...] = ()
         try:
-            revision = self._gallery.revision
+            revisions = self._gallery.revisions
             self._update(pause)
         except _ClosedError:
             pass
         except Exception as error:  # in a thread, nobody else would see it
             if not self._closing.is_set():
-                _log.warning("%s: cannot be calibrated: %s", self._gallery.path, error)
-            self._failed = revision  # or every image would try again
+                _log.warning("%s: cannot be calibrated: %s", self._gallery, error)
+            self._failed = revisions  # or every image would try again
 
     def _update(self, pause: Callable[[], None]) -> None:
         with self._updating:
-            if self._gallery.revision == self._seen:  # by another thread, while this one waited
+            if self._gallery.revisions == self._seen:  # by another thread, while this one waited
                 return
             known = self._known
-            newest = self._gallery.history.log()[0].id
+            newest = self._gallery.state().revisions
             if known is None or len(self._gallery) <= derive.AT_ONCE or self._has_changed(known):
                 found = self._scores.read(self._usable_queries, pause)
-                known = _Known(found.revision, found.items, found.queries, found.samples)
-                newest = known.revision
-                _log.info("%s: calibrated with %d products", self._gallery.path, known.samples.unknown.count)
+                known = _Known(found.revisions, found.items, found.queries, found.samples)
+                newest = known.revisions
+                _log.info("%s: calibrated with %d products", self._gallery, known.samples.unknown.count)
             self._known, self._seen = known, newest
 
     def _has_changed(self, known: _Known) -> bool:
-        since = [entry for entry in self._gallery.history.log() if entry.id > known.revision]
-        changes = sum(entry.added + entry.removed for entry in since)
-        return changes >= CHANGED * max(1, known.items) or self._queries_changed(known)
+        changed = self._gallery.changed_since(known.revisions)
+        return changed >= CHANGED * max(1, known.items) or self._queries_changed(known)
 
     def _queries_changed(self, known: _Known) -> bool:
         before, now = known.queries, self._usable_queries()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,8 @@ import numpy as np
 
 from ..bundle.cohort import MOST_PRODUCTS
 from ..errors import GalleryError
-from ..gallery import Gallery, GalleryItem, Revision
+from ..gallery import GalleryItem
+from ..gallery.layers import Layers, LayerState
 from .cache import read_samples, write_samples
 from .gallery_samples import gallery_samples
 from .leave_out import MOST_QUERIES, Rows
@@ -26,24 +27,22 @@ CHANGED = 0.1
 _METHOD = f"score 5, {NEIGHBORS} neighbors, {MOST_QUERIES} queries"
 """Whatever changes the scores of the same gallery changes this, so that none are taken from the cache."""
 _MOST_SCORES = max(2 * MOST_QUERIES, MOST_PRODUCTS)
-_MOST_REVISIONS = 100
-"""Of which scores are looked for in the cache."""
 
 
 @dataclass(frozen=True, slots=True)
 class Derived:
-    """Scores, the revision and number of items that they are of, and the labeled queries that they include."""
+    """Scores, the revisions and number of items that they are of, and the labeled queries that they include."""
 
-    revision: int
+    revisions: tuple[int, ...]
     items: int
     queries: Queries | None
     samples: Samples
 
 
 class GalleryScores:
-    """The scores of an open gallery. Safe from several threads."""
+    """The scores of an open gallery and its local layer. Safe from several threads."""
 
-    def __init__(self, gallery: Gallery, folder: Path | None, cohort: Rows | None) -> None:
+    def __init__(self, gallery: Layers, folder: Path | None, cohort: Rows | None) -> None:
         """Take the folder of the cache, None for no cache, and foreign products (C, D)."""
         self._gallery = gallery
         self._folder = folder
@@ -54,13 +53,13 @@ class GalleryScores:
         if self._folder is None:
             return False
         basis = self._basis(queries)
-        return any((self._folder / f"{_name(entry, basis)}.npz").is_file() for entry in self._alike_revisions())
+        return any((self._folder / f"{_name(state, basis)}.npz").is_file() for state in self._alike_states())
 
     def read(self, queries_now: Callable[[], Queries | None], pause: Callable[[], None]) -> Derived:
         """Return scores that serve the gallery as it is.
 
         Args:
-            queries_now: returns the labeled queries of the present revision.
+            queries_now: returns the labeled queries of the present state.
             pause: called between parts of the work.
 
         Raises:
@@ -69,30 +68,26 @@ class GalleryScores:
         if self._folder is not None:
             queries = queries_now()
             basis = self._basis(queries)
-            for entry in self._alike_revisions():
-                stored = read_samples(self._folder, _name(entry, basis), _MOST_SCORES)
+            for state in self._alike_states():
+                stored = read_samples(self._folder, _name(state, basis), _MOST_SCORES)
                 if stored is not None:
-                    return Derived(entry.id, len(self._gallery), queries, stored)
+                    return Derived(state.revisions, len(self._gallery), queries, stored)
         while True:
             newest, items, queries = self._content(queries_now, pause)
             try:
                 samples = gallery_samples(self._gallery, items, queries, self._cohort, pause)
                 break
             except GalleryError:  # an item was removed and pruned meanwhile, perhaps
-                if self._gallery.history.log()[0].id == newest.id:
+                if self._gallery.state().revisions == newest.revisions:
                     raise
         if self._folder is not None:
             write_samples(self._folder, _name(newest, self._basis(queries)), samples)
-        return Derived(newest.id, len(items), queries, samples)
+        return Derived(newest.revisions, len(items), queries, samples)
 
-    def _alike_revisions(self) -> Iterator[Revision]:
-        """Yield the newest revision and, if it takes long to derive its scores, earlier ones that they may be of."""
-        changes, items = 0, len(self._gallery)
-        for entry in self._gallery.history.log()[:_MOST_REVISIONS]:
-            yield entry
-            changes += entry.added + entry.removed
-            if items <= AT_ONCE or changes >= CHANGED * items:
-                return
+    def _alike_states(self) -> list[LayerState]:
+        """Return the present state and, if it takes long to derive its scores, earlier ones that they may be of."""
+        items = len(self._gallery)
+        return self._gallery.states(0 if items <= AT_ONCE else CHANGED * items)
 
     def _basis(self, queries: Queries | None) -> str:
         """Return a checksum of what scores are derived from, the items left aside."""
@@ -105,15 +100,15 @@ class GalleryScores:
 
     def _content(
         self, queries_now: Callable[[], Queries | None], pause: Callable[[], None]
-    ) -> tuple[Revision, list[GalleryItem], Queries | None]:
-        """Return the newest revision, its items and queries, although others may commit meanwhile."""
+    ) -> tuple[LayerState, list[GalleryItem], Queries | None]:
+        """Return the newest state, its items and queries, although others may commit meanwhile."""
         while True:
-            newest, items, queries = self._gallery.history.log()[0], self._gallery.items(), queries_now()
-            if self._gallery.history.log()[0].id == newest.id:
+            newest, items, queries = self._gallery.state(), self._gallery.items(), queries_now()
+            if self._gallery.state().revisions == newest.revisions:
                 return newest, items, queries
             pause()
 
 
-def _name(revision: Revision, basis: str) -> str:
-    """Return the name of a revision's scores in the cache."""
-    return hashlib.sha256(f"{revision.digest} {basis}".encode()).hexdigest()[:32]
+def _name(state: LayerState, basis: str) -> str:
+    """Return the name of a state's scores in the cache."""
+    return hashlib.sha256(f"{state.digest} {basis}".encode()).hexdigest()[:32]

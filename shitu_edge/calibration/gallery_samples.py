@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..gallery import Gallery, GalleryItem
+from ..gallery import GalleryItem
 from ..gallery.labels import NEGATIVE
+from ..gallery.layers import Layers
 from .leave_out import Ids, Rows, chosen_queries, foreign_scores, leave_out, random_claims
 from .samples import Samples
 from .stored import Queries
@@ -18,13 +19,13 @@ _ROWS = 512
 
 
 def gallery_samples(
-    gallery: Gallery, items: Sequence[GalleryItem], queries: Queries | None, cohort: Rows, pause: Callable[[], None]
+    gallery: Layers, items: Sequence[GalleryItem], queries: Queries | None, cohort: Rows, pause: Callable[[], None]
 ) -> Samples:
     """Return the scores that a gallery's items and labeled queries get, and those of foreign products if it has few.
 
     Args:
         gallery: where the embeddings are.
-        items: of one revision.
+        items: of one state.
         queries: labeled images; None without any.
         cohort: unit rows (C, D) of foreign products.
         pause: called between parts of the work.

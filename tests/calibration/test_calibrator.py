@@ -242,7 +242,7 @@ def test_failure_in_the_background_is_a_warning_and_no_endless_try(
     with monkeypatch.context() as patch, caplog.at_level(logging.WARNING):
         patch.setattr(Gallery, "items", fails)
         opened.at(accepts(0.1))
-        until(lambda: opened._failed == gallery.revision)
+        until(lambda: opened._failed == (gallery.revision,))
         assert [opened.at(accepts(0.1)).state for _ in range(5)] == ["uncalibrated"] * 5
         assert len(calls) == 1
         assert "disk on fire" in caplog.text
