@@ -74,6 +74,7 @@ KEYS = (
     ("gallery copy", f"{_CHANGE}, `copied_from`"),
     ("gallery patch", "`gallery`, `out`, `base`, `head`, `removed`, `added`, `bytes`"),
     ("gallery apply", f"{_CHANGE}, `applied`, `added`, `removed`"),
+    ("gallery merge", f"{_CHANGE}, `local`, `added`, `known`, `left`, `dropped`, `ids`"),
     ("gallery export", "`gallery`, `out`, `items`, `images`, `pictures`"),
     ("gallery import", f"{_CHANGE}, `added`"),
     ("gallery import-paddleclas", f"{_CHANGE}, `added`, `checked`"),

@@ -15,7 +15,9 @@ from .bundle.networks import cache_folder, open_bundle, open_network
 from .bundle.profile import Profile
 from .calibration import BY_SIMILARITY, Calibrator, Naming
 from .engines import EngineName, Resources
-from .gallery import Gallery, GallerySearch
+from .errors import GalleryError
+from .gallery import Gallery, GallerySearch, Meta
+from .gallery.layers import LayerMatches, Layers, open_local
 from .gallery.protocol import require_extractor
 from .imaging.opencv import opencv, opencv_version
 from .imaging.resample import resizer
@@ -41,12 +43,17 @@ _ONE_PERCENT = Target(max_false_accept=0.01)
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Opened and warm parts. `wave_ms` are the milliseconds of a wave of crops; `resources` closes what was opened."""
+    """Opened and warm parts.
+
+    `layers` are the gallery, if it is a file, and what lies on it; `wave_ms` the milliseconds of a wave of crops;
+    `resources` closes what was opened.
+    """
 
     bundle: Bundle
     detector: Detector
     extractor: Extractor
     gallery: GallerySearch | None
+    layers: Layers | None
     calibrator: Calibrator | None
     threads: int
     wave_ms: float
@@ -81,16 +88,23 @@ class Parts:
         """Return how objects get their names by a calibration."""
         return BY_SIMILARITY if self.calibrator is None else self.calibrator.naming(calibration)
 
-    def provenance(self, gallery_revision: int, decoder: str | None) -> Provenance:
+    def search(self, gallery: GallerySearch, rows: NDArray[np.float32], k: int) -> LayerMatches:
+        """Return the `k` nearest items of the gallery and its local layer to each row (Q, D)."""
+        if self.layers is not None:
+            return self.layers.search(rows, k, self.extractor.workers)
+        return LayerMatches.of(gallery, rows, k, self.extractor.workers)
+
+    def provenance(self, found: LayerMatches, decoder: str | None) -> Provenance:
         """Return what makes an answer."""
         networks = self.detector.engine, self.extractor.engine
         name, digest = self.bundle.manifest.name, self.bundle.digest
-        return Provenance(name, digest, *networks, gallery_revision, decoder, resizer())
+        return Provenance(name, digest, *networks, found.revision, decoder, resizer(), found.local_revision)
 
 
 def open_parts(
     bundle: str | os.PathLike[str] | None,
     gallery: GallerySearch | str | os.PathLike[str] | None,
+    local: Gallery | str | os.PathLike[str] | None,
     engine: EngineName,
     precision: str | tuple[str, str] | None,
     threads: int | None,
@@ -118,19 +132,23 @@ def open_parts(
         stack.callback(extractor.close)
         session = open_network(opened, manifest.detector.network, engine, of_detector, Resources(threads, 1, folder))
         detector = Detector(session, manifest.detector, extractor.workers)
-        found = opening.result()
+        found, spec = opening.result(), manifest.extractor
+        meta, named = (
+            Meta(spec.network.name, spec.fingerprint, spec.dim),
+            os.fspath(bundle) if bundle else manifest.name,
+        )
         if found is not None:
-            named = os.fspath(bundle) if bundle else manifest.name
-            require_extractor(found, manifest.extractor.network.name, manifest.extractor.fingerprint, named)
+            require_extractor(found, meta.extractor, meta.fingerprint, named)
+        layers = _layers(found, local, meta, named, stack)
         wave_ms = _warm_up(opened, detector, extractor)
         release_freed_memory()
         calibrator = None
-        if isinstance(found, Gallery):
-            calibrator = Calibrator(found, folder, opened.cohort(), extractor.engine.precision)
+        if layers is not None:
+            calibrator = Calibrator(layers, folder, opened.cohort(), extractor.engine.precision)
             stack.callback(calibrator.close)
-        parts = Parts(opened, detector, extractor, found, calibrator, threads, wave_ms, stack)
+        parts = Parts(opened, detector, extractor, found, layers, calibrator, threads, wave_ms, stack)
         parts.naming(parts.calibration(parts.policy(), stated=False))
-        _log_opened(opened, detector, extractor, found)
+        _log_opened(opened, detector, extractor, found, layers)
         return replace(parts, resources=stack.pop_all())
 
 
@@ -145,6 +163,28 @@ def _opened(gallery: GallerySearch | str | os.PathLike[str] | None, stack: ExitS
     if isinstance(gallery, (str, os.PathLike)):
         return stack.enter_context(Gallery.open(gallery))
     return gallery
+
+
+def _layers(
+    gallery: GallerySearch | None,
+    local: Gallery | str | os.PathLike[str] | None,
+    meta: Meta,
+    bundle: str,
+    stack: ExitStack,
+) -> Layers | None:
+    """Return the gallery and its local layer, which is closed with the rest if it is named by its file.
+
+    None if the gallery is not a file.
+    """
+    if local is None:
+        return Layers(gallery) if isinstance(gallery, Gallery) else None
+    if not isinstance(gallery, Gallery):
+        found = "none" if gallery is None else f"{gallery}, which is not one"
+        raise GalleryError(f"{local}: a local layer lies on a gallery file; expected one as gallery, found {found}")
+    opened = open_local(local, gallery, meta, bundle)
+    if opened is not local:
+        stack.enter_context(opened)
+    return Layers(gallery, opened)
 
 
 def _warm_up(bundle: Bundle, detector: Detector, extractor: Extractor) -> float:
@@ -163,7 +203,9 @@ def _noise(spec: InputSpec) -> NDArray[np.uint8]:
     return np.random.default_rng(0).integers(0, 256, (spec.height, spec.width, 3), np.uint8)
 
 
-def _log_opened(bundle: Bundle, detector: Detector, extractor: Extractor, gallery: GallerySearch | None) -> None:
+def _log_opened(
+    bundle: Bundle, detector: Detector, extractor: Extractor, gallery: GallerySearch | None, layers: Layers | None
+) -> None:
     """Log what was opened, a line per part."""
     cv2 = opencv()
     _log.info("bundle %s (%s) from %s", bundle.manifest.name, bundle.digest[:12], bundle.folder)
@@ -173,8 +215,10 @@ def _log_opened(bundle: Bundle, detector: Detector, extractor: Extractor, galler
     _log.info("images are decoded by %s and resized by %s", decoders, resizer())
     if gallery is None:
         _log.info("no gallery: detects and embeds only")
-    elif isinstance(gallery, Gallery):
-        _log.info("gallery %s: revision %d, items: %d", gallery, gallery.revision, len(gallery))
+    elif layers is not None:
+        for what, file in (("gallery", layers.central), ("local layer", layers.local)):
+            if file is not None:
+                _log.info("%s %s: revision %d, items: %d", what, file, file.revision, len(file))
     else:
         _log.info("gallery %s", gallery)
 

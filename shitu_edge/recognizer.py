@@ -16,6 +16,7 @@ from .engines import EngineName
 from .errors import ClosedError, GalleryError
 from .gallery import Gallery, GallerySearch, NewGalleryItem
 from .gallery.labels import NEGATIVE
+from .gallery.layers import Layers
 from .imaging.texture import has_texture
 from .opening import Parts, enough_side, open_parts
 from .ranges import require_flag, require_instance, require_path
@@ -37,7 +38,8 @@ class Recognizer:
         bundle: what it was opened with.
         policy: the bundle's decision policy; a target that the gallery keeps takes the place of its own, and
             `recognize` overrides single values.
-        gallery_search: the gallery that is searched, a file or a backend such as `MilvusGallery`; None without one.
+        gallery_search: the gallery that is searched, a file or a backend such as `MilvusGallery`; None without one. A
+            local layer is searched with it.
         threads: for inference.
         extractor_info: engine, version and precision of the extractor.
         enough_side: pixels of the shorter side from which on recognition hardly gains (`benchmarks/decode.py`).
@@ -65,6 +67,7 @@ class Recognizer:
         bundle: str | os.PathLike[str] | None = None,
         gallery: GallerySearch | str | os.PathLike[str] | None = None,
         *,
+        local: Gallery | str | os.PathLike[str] | None = None,
         engine: EngineName = "auto",
         precision: str | tuple[str, str] | None = None,
         threads: int | None = None,
@@ -78,6 +81,8 @@ class Recognizer:
             bundle: folder or known name; `$SHITU_EDGE_BUNDLE` or the built-in bundle when None.
             gallery: file, or what is open already and stays the caller's to close (a `Gallery`, or another
                 `GallerySearch` such as a `MilvusGallery`); None to detect and embed only.
+            local: file of a local layer, created if missing, or the open `Gallery`: what is enrolled here goes into it,
+                and patches of the gallery's original still apply. The gallery must be a file then.
             engine: `auto` tries OpenVINO, then onnxruntime, and logs why; another name is a demand.
             precision: `fp32`, `fp16`, `int8` or `bf16` for both networks, or two: the detector's and the extractor's;
                 the bundle's defaults when None.
@@ -88,12 +93,13 @@ class Recognizer:
 
         Raises:
             BundleError, EngineError: the networks cannot be loaded.
-            GalleryError: the gallery cannot be opened; FingerprintError: another extractor made it.
+            GalleryError: the gallery or the local layer cannot be opened, or both are the same; FingerprintError:
+                another extractor made it.
             OptionError: an option is outside its range, or the profile cannot be read or is for another bundle.
         """
-        check_places(bundle, gallery, profile, cache)
+        check_places(bundle, gallery, local, profile, cache)
         check_running(engine, precision, threads, limits)
-        return cls(open_parts(bundle, gallery, engine, precision, threads, profile, cache), limits)
+        return cls(open_parts(bundle, gallery, local, engine, precision, threads, profile, cache), limits)
 
     def __enter__(self) -> Recognizer:
         return self
@@ -102,14 +108,14 @@ class Recognizer:
         self.close()
 
     def close(self) -> None:
-        """End worker threads and close the gallery, if `open` opened it."""
+        """End worker threads and close the gallery and the local layer, if `open` opened them."""
         if self._home.is_here:  # else the threads are those of the process that this one was forked off
             self._closed = True
             self._parts.resources.close()
 
     @property
     def gallery(self) -> Gallery:
-        """The gallery file, to be looked into and changed.
+        """The gallery file, to be looked into and changed; the central one if there is a local layer.
 
         Raises:
             GalleryError: none is open, or a backend is searched that is not a file; see `gallery_search`.
@@ -118,6 +124,17 @@ class Recognizer:
         if not isinstance(found, Gallery):
             raise GalleryError(f"{found}: is not a gallery file; change the file, then push it again")
         return found
+
+    @property
+    def local(self) -> Gallery:
+        """The local layer, which `enroll` adds to.
+
+        Raises:
+            GalleryError: it was opened without one.
+        """
+        if self._parts.layers is None or self._parts.layers.local is None:
+            raise GalleryError("no local layer is open: pass local= to Recognizer.open")
+        return self._parts.layers.local
 
     def recognize(
         self,
@@ -180,15 +197,15 @@ class Recognizer:
         with clock.stage("extract"):
             rows = self._in_time.embed(decoded.pixels_rgb, chosen.boxes_xyxy, clock, deadline_ms)
         with clock.stage("search"):
-            revision, matches = gallery.search_with_revision(rows, asked_neighbors(policy), self._extractor.workers)
+            nearest = self._parts.search(gallery, rows, asked_neighbors(policy))
         with clock.stage("decide"):
             boxes = in_original_pixels(chosen.boxes_xyxy, decoded)
-            seen = list(map(Candidate, boxes, chosen.scores, matches))
+            seen = list(map(Candidate, boxes, chosen.scores, nearest.matches))
             naming = self._parts.naming(calibration)
             required = policy.similarity_threshold if naming.least_score is None else naming.least_score
             items, dropped = decide(seen, policy, partial(has_texture, decoded.pixels_rgb), naming)
             dropped += late(chosen, boxes, len(rows)) + surplus(found, count, decoded)
-        made_by = self._parts.provenance(revision, decoded.decoder)
+        made_by = self._parts.provenance(nearest, decoded.decoder)
         size = decoded.width, decoded.height
         return Recognition(items, dropped, *size, clock.times(), made_by, calibration, required, original.crop)
 
@@ -224,7 +241,7 @@ class Recognizer:
         share is accepted; a best estimate.
 
         Args:
-            label: the claimed one, which the gallery has.
+            label: the claimed one, which the gallery or its local layer has.
             image: as in `recognize`.
             box_xyxy: the part of it that shows the product; what the detector finds when None, as in `enroll`.
             crop: without a box: False for the whole image.
@@ -236,14 +253,14 @@ class Recognizer:
             OptionError: the box lies outside of the image, or an argument is of the wrong kind.
         """
         require_instance("label", label, str, "text")
-        gallery = self.gallery
+        layers = self._require_layers()
         policy = overridden(self._parts.policy(), max_false_accept=max_false_accept)
         row = self.embed_product(image, box_xyxy, crop=crop)
-        items = gallery.items(label)
+        items = layers.items(label)
         if not items:
             raise GalleryError(f"no item has the label {label!r}; enroll the product first")
-        similarity = float((gallery.embeddings([item.id for item in items]) @ row).max())
-        matches = gallery.search(row[None], NEIGHBORS)[0]
+        similarity = float((layers.embeddings([item.id for item in items]) @ row).max())
+        [matches] = layers.search(row[None], NEIGHBORS).matches
         return check_claim(items[0].label, similarity, matches, self._parts.verification(policy))
 
     def detect(
@@ -318,7 +335,8 @@ class Recognizer:
     ) -> int:
         """Add a product to the gallery from an image, or the part of it inside a box; return the item's id.
 
-        The item counts from the next search on, in every process that has the gallery open.
+        With a local layer, it is added to that, and the id is that of the local gallery. The item counts from the next
+        search on, in every process that has the gallery open.
 
         Args:
             box_xyxy: the part of it that shows the product; what the detector finds when None (see `embed`).
@@ -333,7 +351,8 @@ class Recognizer:
             OptionError: the box lies outside of the image, or another argument is of the wrong kind.
         """
         check_enrolling(label, crop, picture, source, author, note)
-        gallery = self.gallery
+        layers = self._require_layers()
+        gallery = layers.central if layers.local is None else layers.local
         product = self.cut_product(image, box_xyxy, crop=crop and label != NEGATIVE)
         origin = product.origin(source_sha256(image), picture=picture)
         named = path_of(image) if source is None else source
@@ -348,6 +367,10 @@ class Recognizer:
         self._home.require("the recognizer")
         if self._closed:
             raise ClosedError("the recognizer is closed")
+
+    def _require_layers(self) -> Layers:
+        """Return the gallery file and its local layer; raises as `gallery`."""
+        return Layers(self.gallery) if self._parts.layers is None else self._parts.layers
 
     def _require_gallery(self) -> GallerySearch:
         if self.gallery_search is None:

@@ -74,6 +74,15 @@ def expect_new_gallery(path: Path) -> Path:
     return path
 
 
+def expect_local(path: Path | None) -> Path | None:
+    """Refuse a local layer that is missing: only a program that enrolls creates one."""
+    if path is not None:
+        expect_gallery(path)
+        if not os.path.lexists(path):
+            raise typer.BadParameter(f"there is no gallery {path}")
+    return path
+
+
 Models = Annotated[
     str | None,
     typer.Option(
@@ -96,6 +105,16 @@ NewGalleryArgument = Annotated[
         help="Gallery file; created if missing.",
         envvar=GALLERY_VARIABLE,
         callback=expect_new_gallery,
+    ),
+]
+LocalLayer = Annotated[
+    Path | None,
+    typer.Option(
+        "--local",
+        metavar="FILE",
+        callback=expect_local,
+        help="Local layer: another gallery file, whose items count too. [default: none]",
+        show_default=False,
     ),
 ]
 EngineOption = Annotated[
@@ -216,12 +235,14 @@ def open_recognizer(
     threads: int | None,
     profile: Path | None = None,
     max_megapixels: int | None = None,
+    local: Path | None = None,
 ) -> Recognizer:
     """Open a recognizer with the values of the options."""
     name: EngineName = engine.value
     return Recognizer.open(
         models,
         gallery,
+        local=local,
         engine=name,
         precision=precision.value if precision else None,
         threads=threads,

@@ -24,6 +24,7 @@ from .options import (
     Engine,
     EngineOption,
     GalleryArgument,
+    LocalLayer,
     MaxFalseAccept,
     MaxMegapixels,
     Models,
@@ -61,6 +62,7 @@ def recognize(
         list[str],
         typer.Argument(metavar="IMAGES", help="Images, folders of images, or - for one image on stdin."),
     ],
+    local: LocalLayer = None,
     models: Models = None,
     as_json: AsJson = False,
     draw_to: Annotated[
@@ -180,7 +182,7 @@ def recognize(
     failed, left_out = False, 0
     names, drawn_names = _listed(images)
     drawings = drawing_paths(draw_to, names, drawn_names) if draw_to else []
-    with open_recognizer(models, gallery, engine, precision, threads, profile, max_megapixels) as recognizer:
+    with open_recognizer(models, gallery, engine, precision, threads, profile, max_megapixels, local) as recognizer:
         if threshold is None:
             found = recognizer.calibration(max_false_accept, confidence, wait=True)
             if max_false_accept is not None or confidence is not None:

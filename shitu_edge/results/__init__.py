@@ -57,7 +57,10 @@ SIMILARITY_ROUNDING = 5e-6
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """One gallery item near a query: its id and label, and the cosine similarity in -1..1."""
+    """One gallery item near a query: its id and label, and the cosine similarity in -1..1.
+
+    Items of a local layer have negative ids: -7 is the item 7 of the local gallery.
+    """
 
     item_id: int
     label: str
@@ -128,7 +131,7 @@ class Calibration:
         confidence: that this is kept, 0..1; None for a best estimate.
         threshold: score from which a product is named; None if there is none.
         products: labels of the gallery, and of labeled queries, that it was derived from.
-        revision: of the gallery, that it was derived from.
+        revision: of the gallery, the central one if there is a local layer, that it was derived from.
         max_wrong: largest share of all objects that get a wrong name, 0..1; None if `max_false_accept` is stated.
         unknown_share: share of the objects that are not enrolled, 0..1, which `max_wrong` and probabilities assume.
         queries: number of labeled queries, kept in the gallery, that it was derived from too.
@@ -221,6 +224,7 @@ class Provenance:
         gallery_revision: the number of changes committed to the gallery.
         decoder: `Pillow` or `OpenCV` with its version; None for an array, which needs none.
         resizer: `OpenCV` with its version, or `shitu-edge`, whose own resizing is used without OpenCV.
+        local_revision: as `gallery_revision`, of the local layer; None without one.
     """
 
     bundle: str
@@ -230,6 +234,7 @@ class Provenance:
     gallery_revision: int
     decoder: str | None
     resizer: str
+    local_revision: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

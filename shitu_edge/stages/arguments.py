@@ -9,6 +9,7 @@ from ..bundle import DecisionPolicy, Precision, WholeImage
 from ..bundle.profile import Profile
 from ..engines import EngineName
 from ..errors import OptionError
+from ..gallery import Gallery
 from ..ranges import (
     require_flag,
     require_instance,
@@ -24,7 +25,7 @@ _SEARCHES = ("meta", "search_with_revision", "close")
 """Names of the protocol `GallerySearch`."""
 
 
-def check_places(bundle: object, gallery: object, profile: object, cache: object) -> None:
+def check_places(bundle: object, gallery: object, local: object, profile: object, cache: object) -> None:
     """Check that what lies on disk is named by a path, or is open already."""
     for name, value in (("bundle", bundle), ("cache", cache)):
         if value is not None:
@@ -32,6 +33,8 @@ def check_places(bundle: object, gallery: object, profile: object, cache: object
     is_open = not isinstance(gallery, type) and all(hasattr(gallery, name) for name in _SEARCHES)
     if gallery is not None and not is_open:
         require_path("gallery", gallery, " or an open gallery")
+    if local is not None and not isinstance(local, Gallery):
+        require_path("local", local, " or an open Gallery")
     if profile is not None and not isinstance(profile, Profile):
         require_path("profile", profile, " or a Profile")
 

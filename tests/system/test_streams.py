@@ -46,6 +46,7 @@ RUNS: dict[tuple[str, ...], tuple[str, ...]] = {
     ("gallery", "copy"): ("shop.gallery", "-o", "copy.gallery"),
     ("gallery", "patch"): ("shop.gallery", "2..3", "-o", "shop.patch"),
     ("gallery", "apply"): ("copy.gallery", "shop.patch"),
+    ("gallery", "merge"): ("shop.gallery", "copy.gallery"),
     ("gallery", "export"): ("shop.gallery", "-o", "exported"),
     ("gallery", "import"): ("imported.gallery", "exported"),
     ("gallery", "import-paddleclas"): ("none.gallery", "none"),

@@ -6,7 +6,7 @@ look.py       list, info, search
 history.py    log, diff, rollback, prune
 care.py       reindex, verify, repair, audit
 re_embed.py   re-embed
-move.py       copy, patch, apply, export, import, import-paddleclas, push
+move.py       copy, patch, apply, merge, export, import, import-paddleclas, push
 outcome.py    the result of a change, as a line or as JSON
 """
 
@@ -48,6 +48,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "copy": move.copy,
     "patch": move.patch,
     "apply": move.apply,
+    "merge": move.merge,
     "export": move.export,
     "import": move.import_,
     "import-paddleclas": move.import_paddleclas,

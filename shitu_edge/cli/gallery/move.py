@@ -1,4 +1,4 @@
-"""`shitu-edge gallery copy`, `patch`, `apply`, `export`, `import`, `import-paddleclas` and `push`."""
+"""`shitu-edge gallery copy`, `patch`, `apply`, `merge`, `export`, `import`, `import-paddleclas` and `push`."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from ...gallery import Gallery, NewGalleryItem
 from ...gallery.paddle_index import read_paddle_index
 from ...gallery.transfer.folder import export_folder, import_folder
 from ...gallery.transfer.intake import take_in
+from ...gallery.transfer.merge import merge_layer
 from ...gallery.transfer.patch import apply_patch, write_patch
 from ...system.cpu import read_cpu
 from ..options import (
@@ -28,6 +29,7 @@ from ..options import (
     NewGalleryArgument,
     Note,
     author_or_user,
+    expect_gallery,
     extractor_of,
     open_recognizer,
 )
@@ -91,6 +93,36 @@ def apply(
     what = f"{added} added, {removed} removed" if info else "already has this patch"
     with _up_to_date(gallery) as opened:
         print_outcome(as_json, gallery, opened, what, applied=info is not None, added=added, removed=removed)
+
+
+def merge(
+    gallery: GalleryArgument,
+    local: Annotated[
+        Path, typer.Argument(metavar="LOCAL", help="Gallery file of a local layer.", callback=expect_gallery)
+    ],
+    drop: Annotated[
+        bool, typer.Option("--drop", help="Then remove from LOCAL the items that the gallery has.")
+    ] = False,
+    no_add: Annotated[
+        bool,
+        typer.Option("--no-add", help="Add nothing: on a kiosk, whose copy of the gallery must not differ from it."),
+    ] = False,
+    note: Note = "",
+    author: Author = None,
+    as_json: AsJson = False,
+) -> None:
+    """Add the items of a kiosk's local layer to the central gallery. Items that it already has are skipped.
+
+    Example: shitu-edge gallery merge shop.gallery till.gallery --drop
+    """
+    with Gallery.open(gallery, background=False) as center, Gallery.open(local, background=False) as layer:
+        done = merge_layer(center, layer, add=not no_add, drop=drop, author=author_or_user(author), note=note)
+    parts = [f"{count(len(done.ids), 'item')} added from {local}", f"{done.known} already there"]
+    parts += [f"{done.left} missing"] if no_add else []
+    parts += [f"{done.dropped} dropped from {local}"] if drop else []
+    record = {"added": len(done.ids), "known": done.known, "left": done.left, "dropped": done.dropped}
+    with _up_to_date(gallery) as opened:
+        print_outcome(as_json, gallery, opened, ", ".join(parts), local=local, **record, ids=list(done.ids))
 
 
 def export(
