@@ -111,7 +111,7 @@ def merge(
     author: Author = None,
     as_json: AsJson = False,
 ) -> None:
-    """Add the items of a kiosk's local layer to the central gallery. Items that it already has are skipped.
+    """Add the items of a local layer to the central gallery. Items that it already has are skipped.
 
     Example: shitu-edge gallery merge shop.gallery till.gallery --drop
     """
