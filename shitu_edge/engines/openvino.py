@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import platform
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from ..errors import EngineError
 from ..results import EngineInfo
 from ..system.cpu import is_described
-from ..system.forked import keep_in_children
+from ..system.forked import Home, keep_in_children
 from ..system.workers import require_threads
 from . import Model, ModelFiles, Resources, Tensors, choose_format, reason, require_inputs
 from .cache import BlobCache
@@ -65,6 +66,11 @@ def open_session(model: Model, resources: Resources, fallback: str | None) -> Op
     if not is_described():
         raise EngineError("cannot start: neither /proc/cpuinfo nor /sys/devices/system/cpu can be read; mount /proc")
     require_threads(2 * resources.threads + 2)  # twice, as the trial's threads may still be ending
+    if not _first_home().is_here:  # it would hand out its parent's executors, whose threads are not here
+        raise EngineError(
+            "was in use before this process was forked, and may hang in it; start new processes (multiprocessing: "
+            "spawn), or open recognizers only after the fork"
+        )
     try:
         core = ov.Core()
         capabilities = core.get_property(_CPU, "OPTIMIZATION_CAPABILITIES")
@@ -86,6 +92,12 @@ def open_session(model: Model, resources: Resources, fallback: str | None) -> Op
         raise EngineError(f"refuses {files.paths[0].name}: {reason(error, _LAST)}") from error
     info = EngineInfo("openvino", ov.__version__.split("-")[0], model.precision, resources.threads, fallback)
     return OpenVinoSession(info, requests, outputs, dict(model.shapes))
+
+
+@cache
+def _first_home() -> Home:
+    """Return the process of the first call."""
+    return Home()
 
 
 def _compile(core: Any, model: Model, files: ModelFiles, resources: Resources) -> Any:
