@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 
@@ -13,19 +14,25 @@ from numpy.typing import NDArray
 from .bundle import Bundle, DecisionPolicy, InputSpec, Manifest, Target
 from .bundle.networks import cache_folder, open_bundle, open_network
 from .bundle.profile import Profile
-from .calibration import BY_SIMILARITY, Calibrator, Naming
+from .calibration import BY_SIMILARITY, Calibrator, Naming, score_of
 from .engines import EngineName, Resources
 from .errors import GalleryError
 from .gallery import Gallery, GallerySearch, Meta
 from .gallery.layers import LayerMatches, Layers, open_local
 from .gallery.protocol import require_extractor
+from .imaging.local_features import can_find_features
 from .imaging.opencv import opencv, opencv_version
 from .imaging.resample import resizer
 from .imaging.rgb import PILLOW
-from .results import Calibration, EngineInfo, Provenance
+from .results import Calibration, EngineInfo, LookState, Provenance, SecondLook
 from .stages.deadline import Clock
+from .stages.decide import Candidate, is_doubtful
+from .stages.decode import DecodedImage
 from .stages.detect import Detector
 from .stages.extract import Extractor
+from .stages.photo_features import photos_of
+from .stages.regions import Regions
+from .stages.second_look import LookMode, Looks, SecondLooks
 from .system.cpu import read_cpu
 from .system.memory import release_freed_memory
 from .system.workers import Workers
@@ -45,8 +52,8 @@ _ONE_PERCENT = Target(max_false_accept=0.01)
 class Parts:
     """Opened and warm parts.
 
-    `layers` are the gallery, if it is a file, and what lies on it; `wave_ms` the milliseconds of a wave of crops;
-    `resources` closes what was opened.
+    `layers` are the gallery, if it is a file, and what lies on it; `looks` is None if no second look can or is to be
+    taken; `wave_ms` the milliseconds of a wave of crops; `resources` closes what was opened.
     """
 
     bundle: Bundle
@@ -55,6 +62,8 @@ class Parts:
     gallery: GallerySearch | None
     layers: Layers | None
     calibrator: Calibrator | None
+    looks: SecondLooks | None
+    look_mode: LookMode
     threads: int
     wave_ms: float
     resources: ExitStack
@@ -88,6 +97,48 @@ class Parts:
         """Return how objects get their names by a calibration."""
         return BY_SIMILARITY if self.calibrator is None else self.calibrator.naming(calibration)
 
+    def look_state(self, naming: Naming) -> LookState:
+        """Return whether a second look is taken, and if not, why."""
+        if self.look_mode == "off":
+            return "off"
+        if not can_find_features():
+            return "no_opencv"
+        if self.calibrator is None:
+            return "no_file"
+        if naming.least_score is None:
+            return "by_similarity"
+        if self.calibrator.has_looked:
+            return "ready"
+        return "preparing" if self.calibrator.is_looking else "few_pictures"
+
+    def look_again(
+        self,
+        gallery: GallerySearch,
+        seen: Sequence[Candidate],
+        chosen: Regions,
+        decoded: DecodedImage,
+        policy: DecisionPolicy,
+        naming: Naming,
+        clock: Clock,
+        deadline_ms: float | None,
+    ) -> Looks:
+        """Return the objects of an image after a second look at those whose score leaves a doubt."""
+        state = self.look_state(naming)
+        if state != "ready" or self.looks is None:
+            return Looks(seen, SecondLook(state))
+        always = self.look_mode == "always"
+        doubts = [number for number, one in enumerate(seen) if is_doubtful(one.matches, policy, naming, always=always)]
+        doubts.sort(key=lambda number: -score_of(seen[number].matches))
+        return self.looks.look(
+            seen,
+            chosen.boxes_xyxy,
+            doubts,
+            decoded,
+            lambda rows, k: self.search(gallery, rows, k).matches,
+            clock,
+            deadline_ms,
+        )
+
     def search(self, gallery: GallerySearch, rows: NDArray[np.float32], k: int) -> LayerMatches:
         """Return the `k` nearest items of the gallery and its local layer to each row (Q, D)."""
         if self.layers is not None:
@@ -110,6 +161,7 @@ def open_parts(
     threads: int | None,
     profile: Profile | str | os.PathLike[str] | None,
     cache: str | os.PathLike[str] | None,
+    second_look: LookMode,
 ) -> Parts:
     """Open a bundle's networks and, at the same time, a gallery; see `Recognizer.open`."""
     opened = open_bundle(bundle)
@@ -142,11 +194,17 @@ def open_parts(
         layers = _layers(found, local, meta, named, stack)
         wave_ms = _warm_up(opened, detector, extractor)
         release_freed_memory()
-        calibrator = None
+        calibrator = looks = None
         if layers is not None:
-            calibrator = Calibrator(layers, folder, opened.cohort(), extractor.engine.precision)
+            photos = None if second_look == "off" else photos_of(layers)
+            if photos is not None:
+                stack.callback(photos.close)
+                looks = SecondLooks(photos, extractor)
+            calibrator = Calibrator(layers, folder, opened.cohort(), extractor.engine.precision, photos=photos)
             stack.callback(calibrator.close)
-        parts = Parts(opened, detector, extractor, found, layers, calibrator, threads, wave_ms, stack)
+        parts = Parts(
+            opened, detector, extractor, found, layers, calibrator, looks, second_look, threads, wave_ms, stack
+        )
         parts.naming(parts.calibration(parts.policy(), stated=False))
         _log_opened(opened, detector, extractor, found, layers)
         return replace(parts, resources=stack.pop_all())

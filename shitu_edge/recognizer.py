@@ -28,6 +28,7 @@ from .stages.decide import Candidate, asked_neighbors, decide
 from .stages.decode import DEFAULT_LIMITS, DecodedImage, DecodeLimits, DecodeMode, Source, decode
 from .stages.original import Original, path_of, source_sha256
 from .stages.regions import Product, boxes_to_embed, cut_product, in_original_pixels, late, regions, surplus
+from .stages.second_look import LookMode
 from .system.forked import Home
 
 
@@ -74,6 +75,7 @@ class Recognizer:
         profile: Profile | str | os.PathLike[str] | None = None,
         cache: str | os.PathLike[str] | None = None,
         limits: DecodeLimits = DEFAULT_LIMITS,
+        second_look: LookMode = "auto",
     ) -> Recognizer:
         """Load the networks of a bundle, warm them up and open a gallery.
 
@@ -90,6 +92,8 @@ class Recognizer:
             profile: file that `shitu-edge tune` wrote on this machine; it decides what the three above leave open.
             cache: folder for compiled models; the user's cache folder when None, and none at all when empty.
             limits: images that are larger are refused.
+            second_look: compare local features with the gallery's photos: `auto` where the score leaves a doubt, if
+                OpenCV is installed (extra `opencv`); `always` for every box; `off`. See `Recognition.second_look`.
 
         Raises:
             BundleError, EngineError: the networks cannot be loaded.
@@ -98,8 +102,9 @@ class Recognizer:
             OptionError: an option is outside its range, or the profile cannot be read or is for another bundle.
         """
         check_places(bundle, gallery, local, profile, cache)
-        check_running(engine, precision, threads, limits)
-        return cls(open_parts(bundle, gallery, local, engine, precision, threads, profile, cache), limits)
+        check_running(engine, precision, threads, limits, second_look)
+        parts = open_parts(bundle, gallery, local, engine, precision, threads, profile, cache, second_look)
+        return cls(parts, limits)
 
     def __enter__(self) -> Recognizer:
         return self
@@ -198,16 +203,20 @@ class Recognizer:
             rows = self._in_time.embed(decoded.pixels_rgb, chosen.boxes_xyxy, clock, deadline_ms)
         with clock.stage("search"):
             nearest = self._parts.search(gallery, rows, asked_neighbors(policy))
-        with clock.stage("decide"):
+        naming = self._parts.naming(calibration)
+        with clock.stage("verify"):
             boxes = in_original_pixels(chosen.boxes_xyxy, decoded)
             seen = list(map(Candidate, boxes, chosen.scores, nearest.matches))
-            naming = self._parts.naming(calibration)
+            looks = self._parts.look_again(gallery, seen, chosen, decoded, policy, naming, clock, deadline_ms)
+        with clock.stage("decide"):
             required = policy.similarity_threshold if naming.least_score is None else naming.least_score
-            items, dropped = decide(seen, policy, partial(has_texture, decoded.pixels_rgb), naming)
+            items, dropped = decide(looks.candidates, policy, partial(has_texture, decoded.pixels_rgb), naming)
             dropped += late(chosen, boxes, len(rows)) + surplus(found, count, decoded)
         made_by = self._parts.provenance(nearest, decoded.decoder)
         size = decoded.width, decoded.height
-        return Recognition(items, dropped, *size, clock.times(), made_by, calibration, required, original.crop)
+        return Recognition(
+            items, dropped, *size, clock.times(), made_by, calibration, required, looks.done, original.crop
+        )
 
     def calibration(
         self, max_false_accept: float | None = None, confidence: float | None = None, *, wait: bool = False
@@ -357,7 +366,10 @@ class Recognizer:
         origin = product.origin(source_sha256(image), picture=picture)
         named = path_of(image) if source is None else source
         item = NewGalleryItem(label, named, self.embed(product.pixels_rgb)[0], origin)
-        return gallery.add([item], author=author, note=note or f"enrolled {label}")[0]
+        [number] = gallery.add([item], author=author, note=note or f"enrolled {label}")
+        if self._parts.looks is not None and picture:
+            self._parts.looks.prepare(number if layers.local is None else -number)
+        return number
 
     def _decode(self, image: Source, mode: DecodeMode) -> DecodedImage:
         self._require_open()

@@ -22,8 +22,9 @@ from ..gallery.layers import Layers
 from ..ranges import percent
 from ..results import Calibration, CalibrationState
 from . import derive
-from .derive import CHANGED, GalleryScores
+from .derive import CHANGED, Derived, GalleryScores
 from .leave_out import Rows
+from .looks import Photos
 from .naming import Naming
 from .probability import Probability, fit_probability
 from .samples import Samples
@@ -45,13 +46,17 @@ class _Known:
     """Scores of a state of the layers, and results computed from them.
 
     `supported_rate` is the lowest rate of false accepts that the products can tell; `supported_wrong` that of wrong
-    labels, which products with another photo have to tell as well.
+    labels, which products with another photo have to tell as well. `looked`: the scores are those after a second look,
+    without those of the labeled queries, which have no pictures; `alone` are the scores of both without one, and a
+    threshold keeps the target for them too.
     """
 
     revisions: tuple[int, ...]
     items: int
     queries: Queries | None
     samples: Samples
+    looked: bool = False
+    alone: Samples | None = None
     thresholds: dict[tuple[Target, Kind], float | OptionError] = field(default_factory=dict)
     probabilities: dict[float, Probability | None] = field(default_factory=dict)
     products: int = field(init=False)
@@ -89,6 +94,7 @@ class Calibrator:
         cohort: Rows | None = None,
         precision: str | None = None,
         queries: Queries | None = None,
+        photos: Photos | None = None,
     ) -> None:
         """Begin without scores.
 
@@ -100,11 +106,16 @@ class Calibrator:
             precision: of the extractor that embeds what is recognized; labeled queries of another one are not used.
                 None: those of any.
             queries: in place of those that the gallery keeps.
+            photos: for scores after a second look; None: it is not taken.
         """
         self._gallery = Layers(gallery) if isinstance(gallery, Gallery) else gallery
         self._scores = GalleryScores(self._gallery, None if cache is None else cache / "calibration", cohort)
         self._precision = precision
         self._queries = queries
+        self._photos = photos
+        self._looks: Derived | None = None
+        self._tried: tuple[int, ...] = ()
+        """Revisions whose scores after a second look were derived, or could not be."""
         self._starting = threading.Lock()
         self._updating = threading.Lock()
         self._known: _Known | None = None
@@ -184,6 +195,16 @@ class Calibrator:
         named = known.scores >= calibration.threshold
         return float(known.weights[named & known.right].sum()), misnamed_share(known, calibration.threshold)
 
+    @property
+    def has_looked(self) -> bool:
+        """Whether the thresholds are for scores after a second look."""
+        return self._known is not None and self._known.looked
+
+    @property
+    def is_looking(self) -> bool:
+        """Whether scores after a second look are still to be derived."""
+        return self._photos is not None and not self.has_looked and self._tried != self._gallery.revisions
+
     def naming(self, calibration: Calibration | None) -> Naming:
         """Return how objects get their names by a calibration; by the similarity without one."""
         look_alikes = self.stored().look_alikes
@@ -229,6 +250,8 @@ class Calibrator:
         if found is None:
             try:
                 found = threshold_for(known.samples, target, kind)
+                if known.alone is not None:
+                    found = max(found, threshold_for(known.alone, target, kind))
                 if kind == "unknown":
                     self._warn_of(found, known.samples, target)
             except OptionError as error:
@@ -279,9 +302,15 @@ class Calibrator:
     def _follow(self, revisions: tuple[int, ...], wait: bool) -> None:
         """Have the scores follow the gallery: at once if that is quick or waited for, else in the background."""
         if revisions == self._seen:
+            if self.is_looking and wait:
+                self._look(lambda: None)
+            elif self.is_looking:
+                self._begin()
             return
         if wait or (self._known is None and (len(self._gallery) <= derive.AT_ONCE or self._is_cached(revisions))):
             self._update(lambda: None)
+            if wait and self.is_looking:
+                self._look(lambda: None)
         elif revisions != self._failed:
             self._begin()
 
@@ -314,12 +343,14 @@ class Calibrator:
         try:
             revisions = self._gallery.revisions
             self._update(pause)
+            if self.is_looking:
+                self._look(pause)
         except _ClosedError:
             pass
         except Exception as error:  # in a thread, nobody else would see it
             if not self._closing.is_set():
                 _log.warning("%s: cannot be calibrated: %s", self._gallery, error)
-            self._failed = revisions  # or every image would try again
+            self._failed = self._tried = revisions  # or every image would try again
 
     def _update(self, pause: Callable[[], None]) -> None:
         with self._updating:
@@ -331,8 +362,34 @@ class Calibrator:
                 found = self._scores.read(self._usable_queries, pause)
                 known = _Known(found.revisions, found.items, found.queries, found.samples)
                 newest = known.revisions
+                known = self._with_looks(known)
                 _log.info("%s: calibrated with %d products", self._gallery, known.samples.unknown.count)
             self._known, self._seen = known, newest
+
+    def _look(self, pause: Callable[[], None]) -> None:
+        """Derive the scores after a second look."""
+        assert self._photos is not None
+        with self._updating:
+            revisions = self._gallery.revisions
+            if self._known is None or not self.is_looking:  # or another thread has done it
+                return
+            self._looks = self._scores.read_looks(self._photos, pause, derive=True)
+            self._known = self._with_looks(self._known)
+            self._tried = revisions
+            _log.info("%s: second look %s", self._gallery, "calibrated" if self._known.looked else "not possible")
+
+    def _with_looks(self, known: _Known) -> _Known:
+        """Return scores with those after a second look in their place, if there are any of about this content."""
+        if self._photos is None:
+            return known
+        if self._looks is None:
+            self._looks = self._scores.read_looks(self._photos, lambda: None, derive=False)
+        looks = self._looks
+        if looks is None or self._gallery.changed_since(looks.revisions) > CHANGED * max(1, looks.items):
+            return known
+        samples = replace(known.samples, unknown=looks.samples.unknown, known=looks.samples.known)
+        alone = None if known.queries is None else known.samples
+        return _Known(known.revisions, known.items, known.queries, samples, looked=True, alone=alone)
 
     def _has_changed(self, known: _Known) -> bool:
         changed = self._gallery.changed_since(known.revisions)

@@ -16,9 +16,11 @@ from ..gallery.layers import Layers, LayerState
 from .cache import read_samples, write_samples
 from .gallery_samples import gallery_samples
 from .leave_out import MOST_QUERIES, Rows
+from .looks import MOST_LOOKED, Photos, look_samples
 from .samples import Samples
 from .score import NEIGHBORS
 from .stored import Queries
+from .support import MOST_PHOTOS
 
 AT_ONCE = 1000
 """Items up to which a gallery is calibrated in a tenth of a second, so that nobody has to wait for a thread."""
@@ -26,6 +28,7 @@ CHANGED = 0.1
 """Share of the items whose change makes scores stale."""
 _METHOD = f"score 5, {NEIGHBORS} neighbors, {MOST_QUERIES} queries"
 """Whatever changes the scores of the same gallery changes this, so that none are taken from the cache."""
+_LOOK_METHOD = f"look 1, {NEIGHBORS} neighbors, {MOST_PHOTOS} photos, {MOST_LOOKED} queries"
 _MOST_SCORES = max(2 * MOST_QUERIES, MOST_PRODUCTS)
 
 
@@ -84,14 +87,43 @@ class GalleryScores:
             write_samples(self._folder, _name(newest, self._basis(queries)), samples)
         return Derived(newest.revisions, len(items), queries, samples)
 
+    def read_looks(self, photos: Photos, pause: Callable[[], None], *, derive: bool) -> Derived | None:
+        """Return the scores after a second look; None if too few products have a picture, or the cache has none.
+
+        Args:
+            photos: the gallery's.
+            pause: called between parts of the work.
+            derive: compare the photos if the cache has no scores of about this content.
+
+        Raises:
+            GalleryError: the gallery cannot be read.
+        """
+        basis = self._basis(None, f"{_LOOK_METHOD}, {photos.method}")
+        count = len(self._gallery)
+        for state in self._gallery.states(CHANGED * count) if self._folder is not None else ():
+            assert self._folder is not None
+            stored = read_samples(self._folder, _name(state, basis), _MOST_SCORES)
+            if stored is not None:
+                return Derived(state.revisions, count, None, stored)
+        if not derive:
+            return None
+        photos.complete(pause)
+        newest, items, _ = self._content(lambda: None, pause)
+        samples = look_samples(self._gallery, items, photos, pause)
+        if samples is None:
+            return None
+        if self._folder is not None:
+            write_samples(self._folder, _name(newest, basis), samples)
+        return Derived(newest.revisions, len(items), None, samples)
+
     def _alike_states(self) -> list[LayerState]:
         """Return the present state and, if it takes long to derive its scores, earlier ones that they may be of."""
         items = len(self._gallery)
         return self._gallery.states(0 if items <= AT_ONCE else CHANGED * items)
 
-    def _basis(self, queries: Queries | None) -> str:
+    def _basis(self, queries: Queries | None, method: str = _METHOD) -> str:
         """Return a checksum of what scores are derived from, the items left aside."""
-        content = hashlib.sha256(f"{_METHOD} {self._gallery.meta.fingerprint} ".encode())
+        content = hashlib.sha256(f"{method} {self._gallery.meta.fingerprint} ".encode())
         content.update(self._cohort.tobytes())
         if queries is not None:
             content.update(repr(queries.labels).encode())

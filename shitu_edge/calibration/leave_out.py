@@ -19,7 +19,7 @@ MOST_QUERIES = 2000
 LOWEST_SCORE = -3.0
 """Below any score: a similarity of -1 among 50 equal ones scores -2.2."""
 _BLOCK = 4096
-_SAME_IMAGE = 0.999
+SAME_IMAGE = 0.999
 """Cosine from which two rows are of one image."""
 
 
@@ -148,7 +148,7 @@ def _neighbors(
             part = slice(start, start + _BLOCK)
             similarities = queries @ rows[part].T
             same = query_labels[:, None] == row_labels[None, part]
-            own = _highest(own, similarities, same & (similarities < _SAME_IMAGE))
+            own = _highest(own, similarities, same & (similarities < SAME_IMAGE))
             claimed = _highest(claimed, similarities, claims[:, None] == row_labels[None, part])
             similarities[same] = -np.inf
             best, labels = _nearest(best, labels, similarities, row_labels[part])
@@ -183,7 +183,7 @@ def _renumbered(labels: Ids, joined: Ids) -> Ids:
 
 def _joined(best: Rows, labels: Ids, query_labels: Ids, negative: int) -> Ids | None:
     """Return for each label number that of the product it belongs to; None if no two labels share an image."""
-    places, columns = np.nonzero(best >= _SAME_IMAGE)
+    places, columns = np.nonzero(best >= SAME_IMAGE)
     pairs = np.unique(np.stack([query_labels[places], labels[places, columns]], axis=1), axis=0)
     pairs = pairs[(pairs != negative).all(axis=1)]
     if not len(pairs):

@@ -8,7 +8,8 @@ similarity because alone it forgets how near the nearest item is. An unknown obj
 equally; an enrolled one resembles its own.
 
 The share of a label, of an object that is enrolled, is the same softmax at 0.05: at that temperature it is about as
-often right as it says. `benchmarks.calibration` compares the score with the plain similarity, and measures the shares.
+often right as it says. After a second look, similarities are those that it supports (`Match.support`), and the formula
+is the same. `benchmarks.calibration` compares the score with the plain similarity, and measures the shares.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ def candidates_of(matches: Sequence[Match]) -> tuple[LabelCandidate, ...]:
     competing = _competing(matches, _SHARE_TEMPERATURE)
     total = sum(weight for _, weight in competing)
     return tuple(
-        LabelCandidate(match.label, match.item_id, match.similarity, weight / total) for match, weight in competing
+        LabelCandidate(match.label, match.item_id, match.similarity, weight / total, inliers=match.inliers)
+        for match, weight in competing
     )
 
 
@@ -51,12 +53,12 @@ def not_ruled_out(candidates: Sequence[LabelCandidate]) -> int:
 
 def score_of(matches: Sequence[Match]) -> float:
     """Return the score of a query's nearest label from its neighbors, best first, of which there is at least one."""
-    return matches[0].similarity - _WEIGHT * math.log(sum(weight for _, weight in _competing(matches, _TEMPERATURE)))
+    return matches[0].support - _WEIGHT * math.log(sum(weight for _, weight in _competing(matches, _TEMPERATURE)))
 
 
 def label_score(matches: Sequence[Match], label: str, similarity: float) -> float:
     """Return the score of a given label, whose nearest item has this similarity, among a query's neighbors."""
-    others = [match.similarity for match, _ in _competing(matches, _TEMPERATURE) if match.label != label]
+    others = [match.support for match, _ in _competing(matches, _TEMPERATURE) if match.label != label]
     return similarity - _WEIGHT * math.log(1 + sum(math.exp((one - similarity) / _TEMPERATURE) for one in others))
 
 
@@ -65,8 +67,8 @@ def _competing(matches: Sequence[Match], temperature: float) -> list[tuple[Match
     best: dict[str, Match] = {}
     for match in matches[:NEIGHBORS]:
         best.setdefault(match.label, match)
-    first = matches[0].similarity if matches else 0.0
-    return [(match, math.exp((match.similarity - first) / temperature)) for match in best.values()]
+    first = matches[0].support if matches else 0.0
+    return [(match, math.exp((match.support - first) / temperature)) for match in best.values()]
 
 
 def similarity_needed(first: float, score: float, least_score: float) -> float:

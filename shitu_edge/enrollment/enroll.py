@@ -258,7 +258,15 @@ def _judged(gallery: Gallery, made: Sequence[Embedded], replaced: str | None = N
 
 
 def bring_up_to_date(gallery: Gallery, threads: int, progress: StepProgress | None = None) -> None:
-    """Build or extend the graph where it pays; what was changed is in the gallery, whatever becomes of it."""
+    """Find local features, and build or extend the graph where it pays.
+
+    What was changed is in the gallery, whatever becomes of it.
+    """
+    photos = photos_of(Layers(gallery))
+    if photos is not None:
+        report = partial(progress, "features") if progress else lambda *_: None
+        with closing(photos), Workers(threads) as workers:
+            photos.complete(progress=report, workers=workers)
     if gallery.index.is_due():
         report = partial(progress, "index") if progress else None
         try:

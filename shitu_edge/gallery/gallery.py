@@ -282,6 +282,11 @@ class Gallery:
         with self._store.snapshot() as snapshot:
             return snapshot.origins(np.unique(id_array(ids)))
 
+    def picture_keys(self, ids: Sequence[int]) -> dict[int, bytes]:
+        """Return what tells the kept pictures of items apart, by id; items without a picture are left out."""
+        with self._store.snapshot() as snapshot:
+            return snapshot.picture_keys(id_array(ids).tolist())
+
     def label_counts(self) -> dict[str, int]:
         """Return how many items each label has."""
         with self._store.snapshot() as snapshot:

@@ -7,12 +7,13 @@ goes to the local file, whose items have negative ids here.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from heapq import merge
 from itertools import islice, product
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -21,9 +22,10 @@ from ..results import Match
 from .gallery import Gallery
 from .index import Rows
 from .protocol import GallerySearch, require_extractor
-from .store import GalleryItem, Meta, Revision
+from .store import GalleryItem, Meta, Origin, Revision
 
 _MOST_STATES = 100
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,26 @@ class Layers:
         rows[~own] = self.central.embeddings(numbers[~own].tolist())
         rows[own] = self.local.embeddings((-numbers[own]).tolist())
         return rows
+
+    def picture_keys(self, ids: Sequence[int]) -> dict[int, bytes]:
+        """Return what tells the kept pictures of items apart, by id; items without a picture are left out."""
+        return self._of_each(ids, Gallery.picture_keys)
+
+    def origins(self, ids: Sequence[int]) -> dict[int, Origin]:
+        """Return how items were made, with their pictures, by id; see `Gallery.origins`."""
+        return self._of_each(ids, Gallery.origins)
+
+    def files(self) -> tuple[Path, ...]:
+        """Return the files of the layers, the central one first."""
+        return tuple(layer.path for layer in self._layers)
+
+    def _of_each(self, ids: Sequence[int], read: Callable[[Gallery, Sequence[int]], dict[int, _T]]) -> dict[int, _T]:
+        """Return what each layer has of its items, by id."""
+        found = read(self.central, [number for number in ids if number >= 0])
+        if self.local is not None:
+            own = read(self.local, [-number for number in ids if number < 0])
+            found.update((-number, value) for number, value in own.items())
+        return found
 
     def labels(self) -> set[str]:
         """Return the labels of either layer."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
@@ -55,16 +56,37 @@ SIMILARITY_ROUNDING = 5e-6
 """How far a similarity may be off, of rows of up to 4096 numbers: a query alone and among others differ by as much."""
 
 
+LEAST_INLIERS = 5
+"""Points in common that mean nothing: so few agree by chance."""
+_INLIERS = 16.0
+"""Further ones that take away 63 % of what a similarity lacks (`benchmarks/second_look.py`)."""
+
+
+def support(similarity: float, inliers: int) -> float:
+    """Return a similarity raised by points in common: 1 - (1 - similarity) · exp(-max(0, inliers - 5) / 16)."""
+    if inliers <= LEAST_INLIERS:
+        return similarity
+    return 1 - (1 - similarity) * math.exp(-(inliers - LEAST_INLIERS) / _INLIERS)
+
+
 @dataclass(frozen=True, slots=True)
 class Match:
     """One gallery item near a query: its id and label, and the cosine similarity in -1..1.
 
-    Items of a local layer have negative ids: -7 is the item 7 of the local gallery.
+    Items of a local layer have negative ids: -7 is the item 7 of the local gallery. `inliers` are the points that a
+    second look has found in common with its photo, 0 without one; `similarity` is then that of the object turned as it
+    fits the photo best.
     """
 
     item_id: int
     label: str
     similarity: float
+    inliers: int = 0
+
+    @property
+    def support(self) -> float:
+        """What labels are judged by: the similarity, raised by what agrees."""
+        return support(self.similarity, self.inliers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +101,7 @@ class LabelCandidate:
             object is possible.
         probability: that the object has this label, 0..1, an unknown object allowed for; None unless the gallery
             supports it (see `Calibration`).
+        inliers: as in `Match`.
     """
 
     label: str
@@ -87,6 +110,27 @@ class LabelCandidate:
     share: float
     possible: bool = False
     probability: float | None = None
+    inliers: int = 0
+
+    @property
+    def support(self) -> float:
+        """As in `Match`."""
+        return support(self.similarity, self.inliers)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What an object and the photo of a gallery item have in common.
+
+    Attributes:
+        item_id: the item.
+        object_xy: points (N, 2) float32 of the object, x and y in pixels of the image.
+        photo_xy: the same points (N, 2) float32 of the photo, in pixels of the product in its kept picture.
+    """
+
+    item_id: int
+    object_xy: NDArray[np.float32]
+    photo_xy: NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +144,9 @@ class RecognizedItem:
     what a calibrated threshold is compared with (`shitu_edge.calibration.score`), None if none was. `candidates` are
     the nearest labels, one item each, those that are possible first: at least five, if there are so many. `negative`
     says that the object is unknown because it resembles an item that was enrolled as not a product. `probability` is
-    that of the label, None unless the gallery supports it.
+    that of the label, None unless the gallery supports it. `verified_by` is `local_features` if they were compared in a
+    second look, `inliers` how many points agree with the label's best photo, of an unknown object with that of what it
+    resembles most, and `evidence` which.
     """
 
     box_xyxy: Box
@@ -113,6 +159,30 @@ class RecognizedItem:
     candidates: tuple[LabelCandidate, ...] = ()
     negative: bool = False
     probability: float | None = None
+    verified_by: Literal["local_features"] | None = None
+    inliers: int = 0
+    evidence: Evidence | None = field(default=None, repr=False, compare=False)
+
+
+LookState = Literal["ready", "off", "preparing", "no_opencv", "no_file", "few_pictures", "by_similarity"]
+
+
+@dataclass(frozen=True, slots=True)
+class SecondLook:
+    """Whether local features were compared where the vectors leave a doubt.
+
+    Attributes:
+        state: `ready`; `off`: by choice; `preparing`: features of the gallery's photos, and scores with them, are being
+            derived in the background; `no_opencv`: the extra `opencv` is not installed; `no_file`: there is no gallery
+            file; `few_pictures`: fewer than 20 products have one, too few to derive a threshold from; `by_similarity`:
+            no score is calibrated, or the call has stated a similarity threshold.
+        looked: objects that were looked at twice.
+        left_out: those that the deadline left no time for.
+    """
+
+    state: LookState
+    looked: int = 0
+    left_out: int = 0
 
 
 CalibrationState = Literal["calibrated", "thin", "stale", "uncalibrated"]
@@ -199,6 +269,7 @@ class StageTimes:
     detect: float
     extract: float
     search: float
+    verify: float
     decide: float
     total: float
 
@@ -256,11 +327,12 @@ class Recognition:
     made_by: Provenance
     calibration: Calibration | None = None
     threshold: float | None = None
+    second_look: SecondLook = SecondLook("off")
     _cut: Callable[[Box], NDArray[np.uint8]] | None = field(default=None, repr=False, compare=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
         parts = self.items, self.dropped, self.width, self.height, self.stage_ms, self.made_by
-        return Recognition, (*parts, self.calibration, self.threshold)
+        return Recognition, (*parts, self.calibration, self.threshold, self.second_look)
 
     def crop(self, item: RecognizedItem | Dropped | Box) -> NDArray[np.uint8]:
         """Return the pixels (h, w, 3) uint8 RGB of the image inside a box, at full resolution.
@@ -286,7 +358,10 @@ class Recognition:
         return explain(self)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the answer as values that `json.dumps` takes."""
-        values = asdict(replace(self, _cut=None))
+        """Return the answer as values that `json.dumps` takes, without the points of its evidence."""
+        items = tuple(replace(item, evidence=None) for item in self.items)
+        values = asdict(replace(self, items=items, _cut=None))
         del values["_cut"]
+        for item in values["items"]:
+            del item["evidence"]
         return values

@@ -20,6 +20,7 @@ from ..ranges import (
     require_whole,
 )
 from .decode import DecodeLimits, DecodeMode
+from .second_look import LookMode
 
 _SEARCHES = ("meta", "search_with_revision", "close")
 """Names of the protocol `GallerySearch`."""
@@ -39,14 +40,15 @@ def check_places(bundle: object, gallery: object, local: object, profile: object
         require_path("profile", profile, " or a Profile")
 
 
-def check_running(engine: object, precision: object, threads: object, limits: object) -> None:
-    """Check how networks are to be run, and how large images may be."""
+def check_running(engine: object, precision: object, threads: object, limits: object, second_look: object) -> None:
+    """Check how networks are to be run, how large images may be, and when a second look is taken."""
     require_one_of("engine", engine, get_args(EngineName))
     of_each = precision if isinstance(precision, tuple) and len(precision) == 2 else (precision,)
     for one in of_each if precision is not None else ():
         require_one_of("precision", one, get_args(Precision))
     require_threads(threads)
     require_instance("limits", limits, DecodeLimits, "DecodeLimits")
+    require_one_of("second_look", second_look, get_args(LookMode))
 
 
 def check_call(

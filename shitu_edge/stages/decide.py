@@ -17,6 +17,7 @@ from ..results import (
     Decision,
     Dropped,
     DropReason,
+    Evidence,
     LabelCandidate,
     Match,
     RecognizedItem,
@@ -32,12 +33,14 @@ _WHOLE_PIXELS = 1.0
 class Candidate:
     """A box with its gallery neighbors, best first. `detection_score` is None for the whole image.
 
-    The first `policy.neighbors` decide; further ones only give the runner-up label.
+    The first `policy.neighbors` decide; further ones only give the runner-up label. After a second look, the best
+    supported ones come first, and `evidence` returns what agrees with an item's photo.
     """
 
     box_xyxy: Box
     detection_score: float | None
     matches: tuple[Match, ...]
+    evidence: Callable[[int], Evidence | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,19 @@ def asked_neighbors(policy: DecisionPolicy) -> int:
     """Return how many neighbors to ask for: if other labels count, enough to meet them behind many of the first."""
     others_count = policy.margin > 0 or policy.target is not None
     return max(policy.neighbors, NEIGHBORS) if others_count else policy.neighbors
+
+
+def is_doubtful(matches: tuple[Match, ...], policy: DecisionPolicy, naming: Naming, *, always: bool = False) -> bool:
+    """Return whether a second look may change the answer: the score leaves no label possible, or more than one.
+
+    It changes nothing for what resembles an item that is not a product, or has look-alikes that nobody can tell apart.
+    With `always`, a single label is in doubt as well.
+    """
+    verdict = _judge(matches, policy, naming)
+    if not matches or verdict.negative or verdict.decision == "accepted":
+        return always and verdict.label is not None
+    possible = {one.label for one in verdict.candidates if one.possible}
+    return verdict.label is None or not possible <= naming.look_alikes.get(verdict.label, frozenset())
 
 
 def decide(
@@ -105,7 +121,7 @@ def _judge(matches: tuple[Match, ...], policy: DecisionPolicy, naming: Naming) -
         shown = _shown([], candidates, None if label else score, naming)
         return _Verdict("unknown", None, matches[0].similarity, score, label == NEGATIVE, shown)
     possible = _possible(matches, label, candidates, policy, naming)
-    lead = possible[0].similarity - max((match.similarity for match in matches if match.label != label), default=-1.0)
+    lead = possible[0].support - max((match.support for match in matches if match.label != label), default=-1.0)
     several = len(possible) > 1 or (policy.margin > 0 and lead < policy.margin) or label in naming.look_alikes
     shown = _shown(possible, candidates, score, naming)
     return _Verdict("ambiguous" if several else "accepted", label, possible[0].similarity, score, False, shown)
@@ -117,15 +133,15 @@ def _similarity_needed(
     """Return from which similarity a label may be named."""
     if score is None or naming.least_score is None:
         return min(policy.similarity_threshold, 1 - SIMILARITY_ROUNDING)  # a copy's similarity is 1 up to rounding
-    return similarity_needed(matches[0].similarity, score, naming.least_score) - _ROUNDING
+    return similarity_needed(matches[0].support, score, naming.least_score) - _ROUNDING
 
 
 def _named(matches: tuple[Match, ...], policy: DecisionPolicy, threshold: float) -> str | None:
     """Return the label of the nearest item, or the one that most similarity speaks for; None below the threshold."""
     votes: dict[str, float] = {}
     for match in matches[: policy.neighbors]:
-        if match.similarity >= threshold:
-            votes[match.label] = votes.get(match.label, 0.0) + match.similarity
+        if match.support >= threshold:
+            votes[match.label] = votes.get(match.label, 0.0) + match.support
     if not votes:
         return None
     return max(votes, key=votes.__getitem__) if policy.vote else matches[0].label
@@ -142,14 +158,14 @@ def _possible(
     own = next((one for one in candidates if one.label == label), None)
     if own is None:  # a vote of more neighbors than compete
         match = next(match for match in matches if match.label == label)
-        own = LabelCandidate(label, match.item_id, match.similarity, 0.0)
-    near = own.similarity - policy.margin if policy.margin > 0 else own.similarity + 1
+        own = LabelCandidate(label, match.item_id, match.similarity, 0.0, inliers=match.inliers)
+    near = own.support - policy.margin if policy.margin > 0 else own.support + 1
     alike = naming.look_alikes.get(label, frozenset())
     asked = not_ruled_out(candidates) if naming.least_score is not None else 0
     others = [
         one
         for place, one in enumerate(candidates)
-        if one is not own and (place < asked or one.similarity > near or one.label in alike)
+        if one is not own and (place < asked or one.support > near or one.label in alike)
     ]
     return [own, *others]
 
@@ -179,10 +195,13 @@ def _why_not_standing(verdict: _Verdict) -> DropReason:
 def _rank(candidate: Candidate, verdict: _Verdict) -> tuple[bool, float]:
     if verdict.decision == "unknown":
         return False, candidate.detection_score or 0.0
-    return True, verdict.similarity or 0.0
+    best = next((match for match in candidate.matches if match.label == verdict.label), None)
+    return True, best.support if best else 0.0
 
 
 def _item(candidate: Candidate, verdict: _Verdict, policy: DecisionPolicy) -> RecognizedItem:
+    best = next((match for match in candidate.matches if verdict.label in (None, match.label)), None)
+    evidence = candidate.evidence(best.item_id) if candidate.evidence and best and best.inliers else None
     return RecognizedItem(
         candidate.box_xyxy,
         verdict.decision,
@@ -194,4 +213,7 @@ def _item(candidate: Candidate, verdict: _Verdict, policy: DecisionPolicy) -> Re
         verdict.candidates,
         verdict.negative,
         verdict.candidates[0].probability if verdict.label is not None else None,
+        "local_features" if candidate.evidence else None,
+        best.inliers if best else 0,
+        evidence,
     )

@@ -27,6 +27,7 @@ AND EXISTS (SELECT 1 FROM entries INDEXED BY entries_by_item WHERE item = origin
 """
 _AT_ONCE = 50
 """Rows read at once, of up to 128 KiB each."""
+_KEYS_AT_ONCE = 500
 
 
 def has_table(connection: sqlite3.Connection) -> bool:
@@ -86,6 +87,16 @@ def of(connection: sqlite3.Connection, ids: Sequence[int]) -> dict[int, Origin]:
         if room < 0:
             raise ValueError("its pictures need more bytes than the file has")
     return found
+
+
+def picture_keys(connection: sqlite3.Connection, ids: Sequence[int]) -> dict[int, bytes]:
+    """Return the digest of each item's origin, for the items that have a picture, without reading the pictures."""
+    found: dict[int, bytes] = {}
+    for start in range(0, len(ids) if has_table(connection) else 0, _KEYS_AT_ONCE):
+        some = ids[start : start + _KEYS_AT_ONCE]
+        query = f"SELECT item, digest FROM origins WHERE picture_bytes > 0 AND item IN ({','.join('?' * len(some))})"
+        found.update(bounded(connection, query, some, by_id=False))
+    return {item: digest for item, digest in found.items() if isinstance(digest, bytes)}
 
 
 def pictures(connection: sqlite3.Connection) -> int:

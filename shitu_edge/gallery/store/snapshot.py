@@ -142,6 +142,11 @@ class Snapshot:
         return origins.of(self._connection, ids.tolist())
 
     @_sound
+    def picture_keys(self, ids: Sequence[int]) -> dict[int, bytes]:
+        """Return a checksum of each item's picture and origin, by id; only of those that have a picture."""
+        return origins.picture_keys(self._connection, ids)
+
+    @_sound
     def pictures(self) -> int:
         """Return the number of items with a picture; no picture is read."""
         return origins.pictures(self._connection)

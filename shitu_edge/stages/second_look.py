@@ -1,0 +1,123 @@
+"""The second look at an image: boxes are looked at again, as many as there is time for; see `verify` for how."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..calibration.support import MOST_PHOTOS
+from ..imaging.geometry import Boxes, Pixels
+from ..imaging.local_features import LocalFeatures
+from ..results import Match, SecondLook
+from .deadline import Clock
+from .decide import Candidate
+from .decode import DecodedImage
+from .extract import Extractor, crop
+from .photo_features import PhotoFeatures
+from .verify import MOST_TURNED, Looked, compare, evidence_of, features_of_crop, photos_to_compare, turned
+
+_FOLLOW = 0.2
+"""How fast the expected time of a wave of crops follows the measured one."""
+_WARM_MS = 40.0
+_MOST_NEW = 8
+"""Photos whose features may have to be found first, of 10 ms each."""
+
+LookMode = Literal["auto", "off", "always"]
+"""`auto` looks again where the score leaves a doubt, `always` at every box."""
+
+Search = Callable[[NDArray[np.float32], int], Sequence[tuple[Match, ...]]]
+"""Returns the `k` nearest items of each row (Q, D)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """The objects of an image as `decide` takes them, with what a second look has found, and what was done."""
+
+    candidates: Sequence[Candidate]
+    done: SecondLook
+
+
+class SecondLooks:
+    """Looks at boxes again in waves, as many at once as there are workers. Safe from several threads."""
+
+    def __init__(self, photos: PhotoFeatures, extractor: Extractor) -> None:
+        self.expected_ms = _WARM_MS
+        self._photos = photos
+        self._extractor = extractor
+
+    def look(
+        self,
+        seen: Sequence[Candidate],
+        boxes_xyxy: Boxes,
+        doubts: Sequence[int],
+        decoded: DecodedImage,
+        search: Search,
+        clock: Clock,
+        deadline_ms: float | None,
+    ) -> Looks:
+        """Look again at some objects of an image; those that the deadline leaves no time for stay as they are.
+
+        Args:
+            seen: all objects.
+            boxes_xyxy: their boxes (N, 4) in decoded pixels.
+            doubts: numbers of those to look at, the ones that matter most first.
+            decoded: the image.
+            search: finds the nearest items.
+            clock: of this call.
+            deadline_ms: by when to be done, on the clock; None for no limit.
+
+        Raises:
+            GalleryError: the gallery cannot be read.
+        """
+        candidates = list(seen)
+        looked = 0
+        wave = self._extractor.workers.count
+        for start in range(0, len(doubts), wave):
+            before = clock.elapsed_ms()
+            if deadline_ms is not None and before + self.expected_ms > deadline_ms:
+                self.expected_ms += _FOLLOW * (_WARM_MS - self.expected_ms)
+                break
+            some = doubts[start : start + wave]
+            crops = [crop(decoded.pixels_rgb, boxes_xyxy[number]) for number in some]
+            for number, look in zip(
+                some, self._wave(crops, [seen[number].matches for number in some], search), strict=True
+            ):
+                evidence = partial(evidence_of, look, boxes_xyxy[number], decoded.scale)
+                candidates[number] = replace(seen[number], matches=look.matches, evidence=evidence)
+            looked += len(some)
+            self.expected_ms += _FOLLOW * (clock.elapsed_ms() - before - self.expected_ms)
+        return Looks(candidates, SecondLook("ready", looked, len(doubts) - looked))
+
+    def prepare(self, item: int) -> None:
+        """Find the features of an item that was just enrolled, so that no customer waits for it."""
+        self._photos.of([item])
+
+    def _wave(self, crops: list[Pixels], matches: Sequence[tuple[Match, ...]], search: Search) -> list[Looked]:
+        features = list(self._extractor.workers.map(features_of_crop, crops))
+        looks = self._compared(features, [Looked(near, {}) for near in matches], matches, MOST_PHOTOS)
+        unclear = [place for place, look in enumerate(looks) if len(features[place]) and not look.is_clear]
+        rows = self._extractor.embed_crops([view for place in unclear for view in turned(crops[place])])
+        near = iter(search(rows, MOST_TURNED) if len(rows) else ())
+        views = [[*next(near), *next(near), *next(near)] for _ in unclear]
+        for one in views:
+            one.sort(key=lambda match: -match.similarity)
+        again = self._compared(
+            [features[place] for place in unclear], [looks[place] for place in unclear], views, 3 * MOST_TURNED
+        )
+        for place, look in zip(unclear, again, strict=True):
+            looks[place] = look
+        return looks
+
+    def _compared(
+        self, features: Sequence[LocalFeatures], looks: Sequence[Looked], near: Sequence[Sequence[Match]], most: int
+    ) -> list[Looked]:
+        """Compare each object with the photos of the items near it, in parallel."""
+        wanted = [photos_to_compare(some, look.agreements, most) for some, look in zip(near, looks, strict=True)]
+        photos = self._photos.of(list(dict.fromkeys(item for some in wanted for item in some)), _MOST_NEW)
+        theirs = [{item: photos[item] for item in some if item in photos} for some in wanted]
+        return list(self._extractor.workers.map(compare, features, looks, theirs, near))
