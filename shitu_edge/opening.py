@@ -30,7 +30,7 @@ from .stages.decide import Candidate, is_doubtful
 from .stages.decode import DecodedImage
 from .stages.detect import Detector
 from .stages.extract import Extractor
-from .stages.photo_features import photos_of
+from .stages.photo_features import opened_photos
 from .stages.regions import Regions
 from .stages.second_look import LookMode, Looks, SecondLooks
 from .system.cpu import read_cpu
@@ -196,9 +196,8 @@ def open_parts(
         release_freed_memory()
         calibrator = looks = None
         if layers is not None:
-            photos = None if second_look == "off" else photos_of(layers)
+            photos = None if second_look == "off" else stack.enter_context(opened_photos(layers))
             if photos is not None:
-                stack.callback(photos.close)
                 looks = SecondLooks(photos, extractor)
             calibrator = Calibrator(layers, folder, opened.cohort(), extractor.engine.precision, photos=photos)
             stack.callback(calibrator.close)

@@ -27,6 +27,7 @@ from .stages.deadline import Clock, DeadlineExtractor
 from .stages.decide import Candidate, asked_neighbors, decide
 from .stages.decode import DEFAULT_LIMITS, DecodedImage, DecodeLimits, DecodeMode, Source, decode
 from .stages.original import Original, path_of, source_sha256
+from .stages.photo_features import product_pixels
 from .stages.regions import Product, boxes_to_embed, cut_product, in_original_pixels, late, regions, surplus
 from .stages.second_look import LookMode
 from .system.forked import Home
@@ -317,6 +318,15 @@ class Recognizer:
         require_flag("crop", crop)
         detector, name = self._detector if crop else None, path_of(image) or "the image"
         return cut_product(self._decode(image, "exact"), box_xyxy, detector, name)
+
+    def photo(self, item_id: int) -> NDArray[np.uint8] | None:
+        """Return the kept picture of an item without its margin, (h, w, 3) uint8 RGB; None if it has none.
+
+        Raises:
+            GalleryError: no gallery file is open, or it cannot be read.
+        """
+        origin = self._require_layers().origins([item_id]).get(item_id)
+        return None if origin is None or not origin.picture else product_pixels(origin)
 
     def create_gallery(self, path: str | os.PathLike[str], *, background: bool = True) -> Gallery:
         """Make an empty gallery file for this recognizer's embeddings, and open it; see `Gallery.open`.

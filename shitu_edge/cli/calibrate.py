@@ -14,9 +14,11 @@ from ..calibration import FEWEST_PRODUCTS, Calibrator, Queries, forget, sampled,
 from ..errors import OptionError, PromiseError
 from ..evaluation import embed_queries, read_queries
 from ..gallery import Gallery
+from ..gallery.layers import Layers
 from ..inputs.skipped import summary
 from ..ranges import percent
 from ..results import Calibration
+from ..stages.photo_features import PhotoFeatures, opened_photos
 from .options import (
     AsJson,
     Author,
@@ -86,7 +88,7 @@ def calibrate(
         raise typer.BadParameter("--forget removes the target and the labeled images; state new ones in a second call")
     if forget_all and dry_run:
         raise typer.BadParameter("expected either --forget or --dry-run")
-    with Gallery.open(gallery, background=False) as opened:
+    with Gallery.open(gallery, background=False) as opened, opened_photos(Layers(opened)) as photos:
         if forget_all:
             forget(opened, author=author_or_user(author), **({"note": note} if note else {}))
             if as_json:
@@ -100,7 +102,7 @@ def calibrate(
             asked = _embedded(queries, opened, models, engine, precision, threads, crop)
         chosen_precision = precision.value if precision else bundle.manifest.extractor.network.default_precision
         used = chosen_precision if asked is None else asked.precision
-        calibrator = _calibrator(opened, bundle, used, asked)
+        calibrator = _calibrator(opened, bundle, used, photos, asked)
         target = _target(calibrator, bundle, max_false_accept, max_wrong, unknown_share, confidence)
         chosen = (target if stated else None, asked)
         if stated:
@@ -108,7 +110,9 @@ def calibrate(
         if any(chosen) and not dry_run:
             store(opened, *chosen, author=author_or_user(author), note=note or _note(*chosen))
             print_note(f"{gallery}: kept as revision {opened.revision}")
-            calibrator = _calibrator(opened, bundle, used)  # shows what is kept, and leaves its scores in the cache
+            calibrator = _calibrator(
+                opened, bundle, used, photos
+            )
         _report(gallery, opened, calibrator, [target] if stated else _targets(target), as_json)
 
 
@@ -122,21 +126,26 @@ def _embedded(
     crop: bool,
 ) -> Queries:
     photos = read_queries(queries)
-    with open_recognizer(models, gallery, engine, precision, threads) as recognizer, progress_bar() as report:
+    with (
+        open_recognizer(models, gallery, engine, precision, threads, second_look="off") as recognizer,
+        progress_bar() as report,
+    ):
         found, skipped = embed_queries(recognizer, photos, crop=crop, progress=report)
     for line in summary(skipped):
         print_note(line)
     return sampled(found)
 
 
-def _calibrator(gallery: Gallery, bundle: Bundle, precision: str, queries: Queries | None = None) -> Calibrator:
+def _calibrator(
+    gallery: Gallery, bundle: Bundle, precision: str, photos: PhotoFeatures | None, queries: Queries | None = None
+) -> Calibrator:
     """Return a calibrator; with the bundle's foreign products, if the gallery was made with it.
 
     Labeled images that the gallery keeps are used if they were embedded in this precision.
     """
     extractor = bundle.manifest.extractor
     cohort = bundle.cohort() if extractor.fingerprint == gallery.meta.fingerprint else None
-    return Calibrator(gallery, None if queries else cache_folder(None), cohort, precision, queries)
+    return Calibrator(gallery, None if queries else cache_folder(None), cohort, precision, queries, photos)
 
 
 def _target(

@@ -11,8 +11,10 @@ from ..calibration import Calibrator, Stored, products_needed
 from ..errors import BundleError, OptionError
 from ..gallery import Gallery
 from ..gallery.labels import NEGATIVE
+from ..gallery.layers import Layers
 from ..results import Calibration
 from ..results.explanation import kept, threshold_line
+from ..stages.photo_features import opened_photos
 from .printing import count
 
 
@@ -87,8 +89,12 @@ def calibration_of(gallery: Gallery, models: str | None) -> CalibrationFacts:
     extractor, policy = bundle.manifest.extractor, bundle.manifest.policy
     fits = extractor.fingerprint == gallery.meta.fingerprint
     precision = extractor.network.default_precision
-    calibrator = Calibrator(gallery, cache_folder(None), bundle.cohort() if fits else None, precision)
-    with closing(calibrator):
+    layers = Layers(gallery)
+    cohort = bundle.cohort() if fits else None
+    with (
+        opened_photos(layers) as photos,
+        closing(Calibrator(layers, cache_folder(None), cohort, precision, photos=photos)) as calibrator,
+    ):
         stored = calibrator.stored()
         products = len(gallery.label_counts().keys() - {NEGATIVE})
         rest = stored, policy.similarity_threshold, precision, products

@@ -88,7 +88,7 @@ def evaluate_gallery(
         raise typer.BadParameter("expected QUERIES with --crop: the gallery's own items are embedded already")
     with (
         Gallery.open(gallery, background=False) as opened,
-        open_recognizer(models, opened, engine, precision, threads) as recognizer,
+        open_recognizer(models, opened, engine, precision, threads, second_look="off") as recognizer,
         progress_bar() as report,
     ):
         if style is Style.paddleclas:

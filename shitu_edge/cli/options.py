@@ -19,9 +19,18 @@ from ..imaging.formats import image_format
 from ..ranges import MOST_THREADS
 from ..recognizer import Recognizer
 from ..stages.decode import DEFAULT_LIMITS, DecodeLimits
+from ..stages.second_look import LookMode
 from .command import GALLERY_VARIABLE, head_of, is_gallery
 
 PROFILE_VARIABLE = "SHITU_EDGE_PROFILE"
+
+
+class Look(str, Enum):
+    """Values of --second-look."""
+
+    auto = "auto"
+    off = "off"
+    always = "always"
 
 
 class Engine(str, Enum):
@@ -198,6 +207,14 @@ UnknownShare = Annotated[
         show_default=False,
     ),
 ]
+SecondLookOption = Annotated[
+    Look,
+    typer.Option(
+        "--second-look",
+        help="Compare local features with the gallery's photos: where the score leaves a doubt, if OpenCV is installed "
+        "(extra opencv); never; or for every box.",
+    ),
+]
 Note = Annotated[str, typer.Option(help="Reason for the change, for the gallery's log.", show_default=False)]
 Author = Annotated[
     str | None,
@@ -236,6 +253,7 @@ def open_recognizer(
     profile: Path | None = None,
     max_megapixels: int | None = None,
     local: Path | None = None,
+    second_look: LookMode = "auto",
 ) -> Recognizer:
     """Open a recognizer with the values of the options."""
     name: EngineName = engine.value
@@ -248,4 +266,5 @@ def open_recognizer(
         threads=threads,
         profile=profile,
         limits=decode_limits(max_megapixels),
+        second_look=second_look,
     )

@@ -9,12 +9,14 @@ from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
 
 from ..calibration import FEWEST_PRODUCTS
 from ..errors import ImageError
 from ..gallery.labels import NEGATIVE
 from ..inputs.folders import images_in
+from ..recognizer import Recognizer
 from ..results import Calibration, Recognition, RecognizedItem
 from ..stages.decode import DEFAULT_LIMITS, DecodeLimits, DecodeMode
 from .drawings import drawing_paths
@@ -25,11 +27,13 @@ from .options import (
     EngineOption,
     GalleryArgument,
     LocalLayer,
+    Look,
     MaxFalseAccept,
     MaxMegapixels,
     Models,
     PrecisionOption,
     ProfileOption,
+    SecondLookOption,
     Threads,
     decode_limits,
     finite,
@@ -151,6 +155,7 @@ def recognize(
     ] = None,
     max_false_accept: MaxFalseAccept = None,
     confidence: Confidence = None,
+    second_look: SecondLookOption = Look.auto,
     deadline_ms: Annotated[
         float | None,
         typer.Option(
@@ -182,7 +187,9 @@ def recognize(
     failed, left_out = False, 0
     names, drawn_names = _listed(images)
     drawings = drawing_paths(draw_to, names, drawn_names) if draw_to else []
-    with open_recognizer(models, gallery, engine, precision, threads, profile, max_megapixels, local) as recognizer:
+    with open_recognizer(
+        models, gallery, engine, precision, threads, profile, max_megapixels, local, second_look.value
+    ) as recognizer:
         if threshold is None:
             found = recognizer.calibration(max_false_accept, confidence, wait=True)
             if max_false_accept is not None or confidence is not None:
@@ -215,6 +222,8 @@ def recognize(
             drawn = drawings[number] if drawings else None
             if drawn:
                 _draw(image, answer, drawn, decode_limits(max_megapixels))
+                if explain:
+                    _draw_evidence(recognizer, answer, drawn)
             if as_json:
                 explained = {"explanation": answer.explain()} if explain else {}
                 print_json({"image": name, **({"drawn": drawn} if drawn else {}), **answer.as_dict(), **explained})
@@ -280,7 +289,7 @@ def _print_answer(name: str, answer: Recognition) -> None:
     ms = answer.stage_ms
     print_line(
         f"{name}: {count(len(answer.items), 'item')} in {ms.total:.0f} ms (decode {ms.decode:.0f}, "
-        f"detect {ms.detect:.0f}, extract {ms.extract:.0f}, search {ms.search:.1f})"
+        f"detect {ms.detect:.0f}, extract {ms.extract:.0f}, search {ms.search:.1f}{_looked(answer)})"
     )
     threshold = None if answer.calibration is None else answer.calibration.threshold
     rows = [
@@ -304,6 +313,11 @@ def _print_answer(name: str, answer: Recognition) -> None:
         print_note(f"{count(late, 'detection')} dropped: --deadline-ms had passed")
 
 
+def _looked(answer: Recognition) -> str:
+    looked = answer.second_look.looked
+    return f", second look at {looked} {answer.stage_ms.verify:.0f}" if looked else ""
+
+
 def _label(item: RecognizedItem) -> str:
     """Return the label or, of an unknown object, what it resembles."""
     if item.label is not None:
@@ -320,3 +334,22 @@ def _draw(image: str | bytes, answer: Recognition, target: Path, limits: DecodeL
     target.parent.mkdir(parents=True, exist_ok=True)
     save(draw(image, answer, limits=limits), target)
     print_note(f"drawn: {target}")
+
+
+def _draw_evidence(recognizer: Recognizer, answer: Recognition, drawn: Path) -> None:
+    """Draw the points that a second look has compared, if there are any, next to the drawing."""
+    from ..drawing.draw import save
+    from ..drawing.evidence import Panel, draw_evidence
+
+    panels = []
+    for number, item in enumerate(answer.items, start=1):
+        photo = None if item.evidence is None else recognizer.photo(item.evidence.item_id)
+        if photo is not None and item.evidence is not None:
+            crop, corner = answer.crop(item), np.trunc(np.array(item.box_xyxy[:2], np.float32))
+            what = item.label or _label(item)
+            heading = f"{number}: {what}, {count(item.inliers, 'point')} agree with item {item.evidence.item_id}"
+            panels.append(Panel(heading, crop, photo, item.evidence.object_xy - corner, item.evidence.photo_xy))
+    if panels:
+        target = drawn.with_name(f"{drawn.stem}.evidence{drawn.suffix}")
+        save(draw_evidence(panels), target)
+        print_note(f"drawn: {target}")

@@ -26,6 +26,7 @@ _NARROW = 16
 _STEPS = {
     "images": "Embedding images",
     "scenes": "Recognizing scenes",
+    "features": "Finding local features",
     "index": "Building the index",
     "entries": "Checking items",
     "recall": "Comparing with exact search",

@@ -15,15 +15,18 @@ from pathlib import Path
 from ..errors import GalleryError
 from ..gallery import Gallery
 from ..gallery.labels import NEGATIVE
+from ..gallery.layers import Layers
 from ..gallery.protocol import require_extractor
 from ..gallery.store.connection import refuse_open
 from ..inputs.found import LabeledImage
 from ..inputs.skipped import Skipped, summary
 from ..ranges import require_flag, require_instance, require_path
 from ..recognizer import Recognizer
+from ..stages.photo_features import opened_photos
 from ..system.progress import StepProgress
 from ..system.unfinished import publish, unfinished
 from ..system.unfinished import replace as replace_file
+from ..system.workers import Workers
 from .embed import Embedded, OnProduct, embedded
 from .likeness import identical_images, resemblances, spelled_alike
 from .quality import EnrollmentQuality
@@ -262,17 +265,18 @@ def bring_up_to_date(gallery: Gallery, threads: int, progress: StepProgress | No
 
     What was changed is in the gallery, whatever becomes of it.
     """
-    photos = photos_of(Layers(gallery))
-    if photos is not None:
-        report = partial(progress, "features") if progress else lambda *_: None
-        with closing(photos), Workers(threads) as workers:
-            photos.complete(progress=report, workers=workers)
+    with opened_photos(Layers(gallery)) as photos, Workers(threads) as workers:
+        if photos is not None:
+            photos.complete(progress=partial(progress or _silent, "features"), workers=workers)
     if gallery.index.is_due():
-        report = partial(progress, "index") if progress else None
         try:
-            gallery.index.rebuild(extend=True, threads=threads, progress=report)
+            gallery.index.rebuild(extend=True, threads=threads, progress=partial(progress or _silent, "index"))
         except GalleryError as error:
             _log.warning("no index was built, so searches take longer: %s", error)
+
+
+def _silent(step: str, done: int, total: int) -> None:
+    """Report nothing."""
 
 
 def _require_writable(path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..ranges import percent
-from . import Box, Calibration, LabelCandidate, Recognition, RecognizedItem
+from . import Box, Calibration, LabelCandidate, Recognition, RecognizedItem, SecondLook
 
 _SMALL = 48
 """Pixels of a crop's shorter side below which detail is missing whatever the network."""
@@ -26,6 +26,7 @@ def explain(answer: Recognition) -> tuple[str, ...]:
 
 def _lines(answer: Recognition) -> Iterator[str]:
     yield threshold_line(answer.calibration, answer.threshold)
+    yield look_line(answer.second_look)
     for number, item in enumerate(answer.items, 1):
         yield f"{number}: {_decision(item)}, box {_shown(item.box_xyxy)}"
         yield from (f"   {line}" for line in _reasons(item, answer))
@@ -49,6 +50,24 @@ def threshold_line(found: Calibration | None, threshold: float | None) -> str:
             why = ", because the gallery is empty or not calibrated yet"
         return f"An object gets a label from a similarity of {threshold:.3f}{why}."
     return f"An object gets a label from a score of {found.threshold:.3f}, for {kept(found)} ({_basis(found)})."
+
+
+_NO_LOOK = {
+    "off": "it is off",
+    "preparing": "the gallery's photos are being compared in the background",
+    "no_opencv": "OpenCV is not installed: pip install shitu-edge[opencv]",
+    "no_file": "the gallery is not a file",
+    "few_pictures": "fewer than 20 products have a picture in the gallery",
+    "by_similarity": "no score is calibrated, or a similarity threshold was stated",
+}
+
+
+def look_line(look: SecondLook) -> str:
+    """Return whether a second look was taken, and if not, why."""
+    if look.state != "ready":
+        return f"No second look: {_NO_LOOK[look.state]}."
+    late = f", and no time for {look.left_out}" if look.left_out else ""
+    return f"Second look at {_counted(look.looked, 'object')} that the score left in doubt{late}."
 
 
 def kept(found: Calibration) -> str:
@@ -84,6 +103,9 @@ def _reasons(item: RecognizedItem, answer: Recognition) -> Iterator[str]:
         return
     if item.candidates:
         yield f"resembles {', '.join(map(_candidate, item.candidates))}"
+    if item.verified_by:
+        points = f"{_counted(item.inliers, 'point')} agree with the photo of {item.candidates[0].label}"
+        yield f"second look: {points if item.inliers else 'no photo agrees'}"
     if item.probability is not None:
         yield f"is {item.label} with a probability of {item.probability:.0%}"
     reached = item.similarity if item.score is None else item.score

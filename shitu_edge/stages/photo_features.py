@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
+from contextlib import closing, contextmanager
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from ..gallery import Origin
 from ..gallery.layers import Layers
 from ..gallery.store.feature_file import FeatureFile
 from ..imaging.agreement import agreements
+from ..imaging.geometry import Pixels
 from ..imaging.local_features import METHOD, NO_FEATURES, STORED_POINTS, LocalFeatures, can_find_features, find_features
 from .decode import DEFAULT_LIMITS, decode
 from .extract import crop
@@ -135,9 +137,14 @@ class PhotoFeatures:
                 self._latest.popitem(last=False)
 
 
-def photos_of(layers: Layers) -> PhotoFeatures | None:
-    """Return the features of a gallery's photos; None without OpenCV."""
-    return PhotoFeatures(layers) if can_find_features() else None
+@contextmanager
+def opened_photos(layers: Layers) -> Iterator[PhotoFeatures | None]:
+    """Give the features of a gallery's photos, and close their files at the end; None without OpenCV."""
+    if not can_find_features():
+        yield None
+        return
+    with closing(PhotoFeatures(layers)) as photos:
+        yield photos
 
 
 def _by_layer(values: dict[int, bytes]) -> tuple[dict[int, bytes], dict[int, bytes]]:
@@ -146,12 +153,18 @@ def _by_layer(values: dict[int, bytes]) -> tuple[dict[int, bytes], dict[int, byt
     return {item: value for item, value in values.items() if item >= 0}, local
 
 
-def _of_picture(origin: Origin) -> LocalFeatures:
-    """Return the features of the product in a kept picture, without its margin; none if it cannot be decoded."""
+def product_pixels(origin: Origin) -> Pixels | None:
+    """Return the product (h, w, 3) uint8 RGB in a kept picture, without its margin; None if it cannot be decoded."""
     try:
         pixels_rgb = decode(origin.picture, enough_side=_EVERY_PIXEL, limits=DEFAULT_LIMITS).pixels_rgb
     except ImageError:
-        return NO_FEATURES
-    if origin.product_xyxy is not None:
-        pixels_rgb = crop(pixels_rgb, np.rint(np.array(origin.product_xyxy, np.float32)))
-    return find_features(pixels_rgb, STORED_POINTS, max(pixels_rgb.shape))
+        return None
+    if origin.product_xyxy is None:
+        return pixels_rgb
+    return crop(pixels_rgb, np.rint(np.array(origin.product_xyxy, np.float32)))
+
+
+def _of_picture(origin: Origin) -> LocalFeatures:
+    """Return the features of the product in a kept picture; none if it cannot be decoded."""
+    pixels_rgb = product_pixels(origin) if origin.picture else None
+    return NO_FEATURES if pixels_rgb is None else find_features(pixels_rgb, STORED_POINTS, max(pixels_rgb.shape))
