@@ -20,11 +20,12 @@ from .errors import GalleryError
 from .gallery import Gallery, GallerySearch, Meta
 from .gallery.layers import LayerMatches, Layers, open_local
 from .gallery.protocol import require_extractor
+from .imaging.geometry import Boxes
 from .imaging.local_features import can_find_features
 from .imaging.opencv import opencv, opencv_version
 from .imaging.resample import resizer
 from .imaging.rgb import PILLOW
-from .results import Calibration, EngineInfo, LookState, Provenance, SecondLook
+from .results import Calibration, EngineInfo, LookState, Match, Provenance, SecondLook
 from .stages.deadline import Clock
 from .stages.decide import Candidate, is_doubtful
 from .stages.decode import DecodedImage
@@ -129,15 +130,25 @@ class Parts:
         always = self.look_mode == "always"
         doubts = [number for number, one in enumerate(seen) if is_doubtful(one.matches, policy, naming, always=always)]
         doubts.sort(key=lambda number: -score_of(seen[number].matches))
-        return self.looks.look(
-            seen,
-            chosen.boxes_xyxy,
-            doubts,
-            decoded,
-            lambda rows, k: self.search(gallery, rows, k).matches,
-            clock,
-            deadline_ms,
-        )
+        return self.look_at(gallery, seen, chosen.boxes_xyxy, doubts, decoded, clock, deadline_ms)
+
+    def look_at(
+        self,
+        gallery: GallerySearch,
+        seen: Sequence[Candidate],
+        boxes_xyxy: Boxes,
+        numbers: Sequence[int],
+        decoded: DecodedImage,
+        clock: Clock,
+        deadline_ms: float | None,
+    ) -> Looks:
+        """Return the objects of an image after a second look at those with these numbers; see `SecondLooks.look`."""
+        assert self.looks is not None, "ask `look_state` first"
+
+        def search(rows: NDArray[np.float32], k: int) -> Sequence[tuple[Match, ...]]:
+            return self.search(gallery, rows, k).matches
+
+        return self.looks.look(seen, boxes_xyxy, numbers, decoded, search, clock, deadline_ms)
 
     def search(self, gallery: GallerySearch, rows: NDArray[np.float32], k: int) -> LayerMatches:
         """Return the `k` nearest items of the gallery and its local layer to each row (Q, D)."""

@@ -20,7 +20,7 @@ from .gallery.layers import Layers
 from .imaging.texture import has_texture
 from .opening import Parts, enough_side, open_parts
 from .ranges import require_flag, require_instance, require_path
-from .results import Box, Calibration, Detections, Recognition, Verification
+from .results import Box, Calibration, Detections, LookState, Match, Recognition, Verification
 from .stages.arguments import check_call, check_enrolling, check_places, check_running, overridden
 from .stages.claim import check_claim
 from .stages.deadline import Clock, DeadlineExtractor
@@ -302,6 +302,34 @@ class Recognizer:
         """Return the unit row (D,) float32 of `cut_product`: what a gallery item is made of; raises as it does."""
         row: NDArray[np.float32] = self.embed(self.cut_product(image, box_xyxy, crop=crop).pixels_rgb)[0]
         return row
+
+    def nearest(
+        self, image: Source, boxes_xyxy: ArrayLike | None = None, *, crop: bool = False, k: int = NEIGHBORS
+    ) -> list[tuple[Match, ...]]:
+        """Return the `k` nearest gallery items of boxes (N, 4), or of what `embed` takes without any, best first.
+
+        If a second look can be taken (`look_state`), it is taken at each box, and what it supports best comes first: the
+        list is then longer, by what agrees with the object turned.
+
+        Raises:
+            GalleryError: no gallery is open, or it cannot be read.
+            ImageError, OptionError: as by `embed`.
+        """
+        require_flag("crop", crop)
+        gallery, clock = self._require_gallery(), Clock()
+        decoded = self._decode(image, "exact")
+        boxes = boxes_to_embed(decoded, boxes_xyxy, self._detector if crop else None)
+        found = self._parts.search(gallery, self._extractor.embed(decoded.pixels_rgb, boxes), k)
+        seen = list(map(Candidate, in_original_pixels(boxes, decoded), [None] * len(boxes), found.matches))
+        if self.look_state == "ready":
+            seen = list(self._parts.look_at(gallery, seen, boxes, range(len(seen)), decoded, clock, None).candidates)
+        return [one.matches for one in seen]
+
+    @property
+    def look_state(self) -> LookState:
+        """Whether a second look is taken at present; see `SecondLook`."""
+        calibration = self._parts.calibration(self._parts.policy(), stated=False)
+        return self._parts.look_state(self._parts.naming(calibration))
 
     def cut_product(self, image: Source, box_xyxy: Box | None = None, *, crop: bool = True) -> Product:
         """Return the part of an image that a gallery item is made of.

@@ -110,9 +110,7 @@ def calibrate(
         if any(chosen) and not dry_run:
             store(opened, *chosen, author=author_or_user(author), note=note or _note(*chosen))
             print_note(f"{gallery}: kept as revision {opened.revision}")
-            calibrator = _calibrator(
-                opened, bundle, used, photos
-            )
+            calibrator = _calibrator(opened, bundle, used, photos)
         _report(gallery, opened, calibrator, [target] if stated else _targets(target), as_json)
 
 

@@ -16,7 +16,18 @@ from ..evaluation.report import facts, page, tables
 from ..gallery import Gallery
 from ..system.files import check_writable, file_inside, write_aside
 from .drawings import is_drawing
-from .options import AsJson, Engine, EngineOption, GalleryArgument, Models, PrecisionOption, Threads, open_recognizer
+from .options import (
+    AsJson,
+    Engine,
+    EngineOption,
+    GalleryArgument,
+    Look,
+    Models,
+    PrecisionOption,
+    SecondLookOption,
+    Threads,
+    open_recognizer,
+)
 from .printing import print_line, print_message
 from .tables import print_facts, print_json, print_table, progress_bar
 
@@ -40,6 +51,7 @@ def evaluate_gallery(
         ),
     ] = None,
     models: Models = None,
+    second_look: SecondLookOption = Look.auto,
     crop: Annotated[
         bool, typer.Option("--crop", help="Crop each image with one label to the product that it shows.")
     ] = False,
@@ -88,7 +100,7 @@ def evaluate_gallery(
         raise typer.BadParameter("expected QUERIES with --crop: the gallery's own items are embedded already")
     with (
         Gallery.open(gallery, background=False) as opened,
-        open_recognizer(models, opened, engine, precision, threads, second_look="off") as recognizer,
+        open_recognizer(models, opened, engine, precision, threads, second_look=second_look.value) as recognizer,
         progress_bar() as report,
     ):
         if style is Style.paddleclas:

@@ -20,11 +20,12 @@ from ..inputs.skipped import Skipped
 from ..recognizer import Recognizer
 from ..system.progress import StepProgress
 from .baskets import Baskets, compare_baskets
-from .evaluation import Attractor, BoxReport, Confusion, Evaluation, Query, Threshold
+from .evaluation import Attractor, BoxReport, Confusion, Evaluation, LookReport, Query, Threshold
 from .open_set import TARGETS, Answers, PickLists, pick_lists, spread
 from .photos import Seen, basket, box_report, look
 from .queries import LabeledPhoto
 from .retrieval import Ids, Ranks, Rows, rank
+from .second_look import after_second_look
 
 MOST_OF_A_GALLERY = 5000
 """Queries of leave-one-out."""
@@ -59,6 +60,7 @@ def evaluate(
     """
     items, rows, numbers = _content(recognizer, gallery)
     threshold = _threshold(recognizer, gallery)
+    target = recognizer.calibration(wait=True) if recognizer.gallery_search is gallery else None
     seen: list[Seen] = []
     skipped: list[Skipped] = []
     for done, photo in enumerate(photos, 1):
@@ -86,11 +88,15 @@ def evaluate(
         progress=_step(progress, "ranks"),
     )
     boxed = [one for one in seen if one.photo.boxes is not None]
+    looked = [matches for one in seen for matches in one.looked]
+    report = None
+    if target is not None and target.threshold is not None and len(looked) == len(asked.labels):
+        report = after_second_look(asked.labels, looked, ranks, target.threshold)
     return _evaluation(
         recognizer, gallery, "queries", False, items, asked, ranks, _answers(ranks, threshold, items), threshold,
         boxes=box_report(boxed, set(numbers)) if boxed else None,
         baskets=compare_baskets([basket(one, set(numbers)) for one in boxed]) if boxed else None,
-        skipped=tuple(skipped),
+        skipped=tuple(skipped), second_look=report,
     )  # fmt: skip
 
 
@@ -149,14 +155,11 @@ def leave_one_out(
 
 
 def _threshold(recognizer: Recognizer, gallery: Gallery) -> Threshold:
-    """Return what a recognizer with this gallery names products by, and have it do so from the first image."""
+    """Return what a recognizer with this gallery names products by without a second look."""
     policy = recognizer.policy
-    if recognizer.gallery_search is gallery:
-        found = recognizer.calibration(wait=True)
-    else:
-        calibrator = Calibrator(gallery, None, recognizer.bundle.cohort(), recognizer.extractor_info.precision)
-        target = calibrator.stored().target or policy.target
-        found = None if target is None else calibrator.kept_at(target, wait=True)
+    calibrator = Calibrator(gallery, None, recognizer.bundle.cohort(), recognizer.extractor_info.precision)
+    target = calibrator.stored().target or policy.target
+    found = None if target is None else calibrator.kept_at(target, wait=True)
     if found is not None and found.threshold is not None:
         return Threshold(found.threshold, calibrated=True)
     return Threshold(policy.similarity_threshold, calibrated=False)
@@ -205,6 +208,7 @@ def _evaluation(
     boxes: BoxReport | None = None,
     baskets: Baskets | None = None,
     skipped: tuple[Skipped, ...] = (),
+    second_look: LookReport | None = None,
 ) -> Evaluation:
     names = np.array([label or "" for label in asked.labels])
     own = _answers(ranks, threshold, items)
@@ -236,6 +240,7 @@ def _evaluation(
         boxes=boxes,
         baskets=baskets,
         skipped=skipped,
+        second_look=second_look,
     )
 
 

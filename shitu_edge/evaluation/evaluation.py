@@ -87,6 +87,21 @@ class Threshold:
 
 
 @dataclass(frozen=True, slots=True)
+class LookReport:
+    """What the queries' answers are after a second look.
+
+    Attributes:
+        recall_at_1: share of the known queries whose own label is the best supported one.
+        working: what the recognizer's threshold does.
+        targets: the operating points at 1, 2, 5 and 10 % false accepts.
+    """
+
+    recall_at_1: float
+    working: OperatingPoint
+    targets: tuple[tuple[float, OperatingPoint], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Evaluation:
     """All metrics.
 
@@ -100,6 +115,7 @@ class Evaluation:
         attractors: gallery items that draw queries of other labels, worst first.
         worst: known queries that the nearest item misnames, most similar first.
         boxes, baskets: only of labeled boxes.
+        second_look: None if the recognizer takes none; the others are then of the answers without one.
     """
 
     kind: str
@@ -125,6 +141,7 @@ class Evaluation:
     boxes: BoxReport | None
     baskets: Baskets | None
     skipped: tuple[Skipped, ...]
+    second_look: LookReport | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the record as values for `json.dumps`; NaN becomes None."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..imaging.geometry import pair_boxes
 from ..recognizer import Recognizer
-from ..results import Detections, RecognizedItem
+from ..results import Detections, Match, RecognizedItem
 from .boxes import COCO_IOUS, ProductCounts, average_precision
 from .evaluation import BoxReport
 from .queries import LabeledPhoto
@@ -22,7 +22,10 @@ _LEAST_SCORE, _MOST_BOXES = 0.01, 100
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A photo, its queries, and, if it has boxes, these in pixels, what the detector found and what was answered."""
+    """A photo, its queries and what resembles them, best supported first, if the recognizer takes a second look.
+
+    If the photo has boxes, also these in pixels, what the detector found and what was answered.
+    """
 
     photo: LabeledPhoto
     rows: Rows
@@ -31,6 +34,7 @@ class Seen:
     truth: NDArray[np.float32]
     found: Detections | None
     items: tuple[RecognizedItem, ...]
+    looked: Sequence[tuple[Match, ...]]
 
 
 def look(recognizer: Recognizer, photo: LabeledPhoto, crop: bool) -> Seen:
@@ -41,8 +45,11 @@ def look(recognizer: Recognizer, photo: LabeledPhoto, crop: bool) -> Seen:
         OptionError: a box is outside of it.
     """
     nothing = np.zeros((0, 4), np.float32)
+    looks = recognizer.look_state == "ready"
     if photo.boxes is None:
-        return Seen(photo, recognizer.embed(photo.path, crop=crop), [photo.source], [photo.label], nothing, None, ())
+        rows = recognizer.embed(photo.path, crop=crop)
+        looked = recognizer.nearest(photo.path, crop=crop) if looks else ()
+        return Seen(photo, rows, [photo.source], [photo.label], nothing, None, (), looked)
     answer = recognizer.recognize(photo.path)
     truth = photo.boxes_xyxy(answer.width, answer.height)
     found = recognizer.detect(photo.path, detection_threshold=_LEAST_SCORE, max_boxes=_MOST_BOXES)
@@ -51,7 +58,8 @@ def look(recognizer: Recognizer, photo: LabeledPhoto, crop: bool) -> Seen:
     else:
         rows = np.zeros((0, recognizer.bundle.manifest.extractor.dim), np.float32)
     sources = [f"{photo.source} #{number}" for number in range(1, len(truth) + 1)]
-    return Seen(photo, rows, sources, [thing.label for thing in photo.boxes], truth, found, answer.items)
+    looked = recognizer.nearest(photo.path, truth) if looks and len(truth) else ()
+    return Seen(photo, rows, sources, [thing.label for thing in photo.boxes], truth, found, answer.items, looked)
 
 
 def _boxes_of(items: Iterable[RecognizedItem]) -> NDArray[np.float32]:

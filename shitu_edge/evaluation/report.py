@@ -47,6 +47,11 @@ def tables(evaluation: Evaluation) -> Iterator[Table]:
     rows += [_point(f"at most {target:.0%} false accepts", point) for target, point in evaluation.targets]
     scale = "score from" if evaluation.threshold.calibrated else "similarity from"
     yield Table("Names", ("", scale, "right", "wrong", "false accepts"), tuple(rows))
+    if look := evaluation.second_look:
+        title = f"With the second look, recall@1 {_percent(look.recall_at_1)}"
+        rows = [_point("threshold in use", look.working)]
+        rows += [_point(f"at most {target:.0%} false accepts", point) for target, point in look.targets]
+        yield Table(title, ("", "score from", "right", "wrong", "false accepts"), tuple(rows))
     if lists := evaluation.lists:
         cells = _percent(lists.coverage), f"{lists.mean_length:.2f}", _percent(lists.ambiguous)
         yield Table("Possible labels", ("the right one among them", "labels", "asked about (ambiguous)"), (cells,))
