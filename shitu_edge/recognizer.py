@@ -308,7 +308,7 @@ class Recognizer:
     ) -> list[tuple[Match, ...]]:
         """Return the `k` nearest gallery items of boxes (N, 4), or of what `embed` takes without any, best first.
 
-        If a second look can be taken (`look_state`), it is taken at each box, and what it supports best comes first: the
+        If a second look can be taken (`look_state`), it is taken at each box, and what it supports comes first: the
         list is then longer, by what agrees with the object turned.
 
         Raises:
