@@ -85,7 +85,7 @@ def compare(recognizer: Recognizer, photos: list[bytes], rounds: int) -> None:
     )
     stages = {
         stage: np.array([getattr(answer.stage_ms, stage) for answer in answers[-rounds:]])
-        for stage in ("decode", "detect", "extract", "search", "decide")
+        for stage in ("decode", "detect", "extract", "search", "verify", "decide")
     }
     print(describe_machine())
     print(

@@ -58,7 +58,7 @@ KEYS = (
     ("gallery look-alikes", "`gallery`, `revision`, `look_alikes`"),
     ("gallery list", "per label `label`, `items`; with `--label` per item `id`, `label`, `source`"),
     ("gallery info", "as the table"),
-    ("gallery search", "per match `item_id`, `label`, `similarity`"),
+    ("gallery search", "per match `item_id`, `label`, `similarity`, and `inliers`, which is 0"),
     ("gallery log", "per revision `revision`, `created_at`, `author`, `note`, `added`, `removed`, `digest`"),
     ("gallery diff", "per item `change` (`removed` or `added`), `id`, `label`, `source`"),
     ("gallery rollback", f"{_CHANGE}, `restored`, `added`, `removed`, `added_ids`, `removed_ids`"),

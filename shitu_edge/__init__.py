@@ -73,16 +73,20 @@ if TYPE_CHECKING:
         Dropped,
         DropReason,
         EngineInfo,
+        Evidence,
         LabelCandidate,
+        LookState,
         Match,
         Provenance,
         Recognition,
         RecognizedItem,
+        SecondLook,
         StageTimes,
         Verification,
     )
     from .stages.decode import DecodeLimits, DecodeMode, Source
     from .stages.regions import Product
+    from .stages.second_look import LookMode
 
 __version__ = "0.1.0"
 
@@ -112,6 +116,7 @@ __all__ = [
     "EngineName",
     "Enrollment",
     "EnrollmentQuality",
+    "Evidence",
     "FingerprintError",
     "ForkError",
     "FoundImages",
@@ -127,6 +132,8 @@ __all__ = [
     "LabelCandidate",
     "LabelFrom",
     "LabeledImage",
+    "LookMode",
+    "LookState",
     "Manifest",
     "Match",
     "Meta",
@@ -147,6 +154,7 @@ __all__ = [
     "Replay",
     "Resemblance",
     "Revision",
+    "SecondLook",
     "SettingChange",
     "ShituError",
     "Skipped",
@@ -176,6 +184,7 @@ _HOMES = (
     "enrollment",
     "recognizer",
     "stages.regions",
+    "stages.second_look",
 )
 """Modules of the public names, searched in this order when a name is first used.
 

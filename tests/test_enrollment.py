@@ -88,8 +88,8 @@ def _images(folder: Path) -> list[LabeledImage]:
 
 
 def _names(path: Path) -> list[str]:
-    """What lies in the gallery's folder."""
-    return sorted(file.name for file in path.parent.iterdir())
+    """What lies in the gallery's folder, besides what is derived from its pictures."""
+    return sorted(file.name for file in path.parent.iterdir() if file.suffix != ".features")
 
 
 def _old_gallery(recognizer: Recognizer, path: Path, folder: Path) -> bytes:
@@ -104,7 +104,7 @@ def test_built_gallery_recognizes_its_images(recognizer: Recognizer, folder: Pat
     done = build_gallery(recognizer, path, images, crop=False, progress=lambda *step: steps.append(step))
 
     assert (done.added, done.unreadable) == (6, ())
-    assert steps == [("images", i, 6) for i in range(1, 7)]
+    assert [step for step in steps if step[0] == "images"] == [("images", i, 6) for i in range(1, 7)]
     assert _names(path) == ["shop.gallery"]
     with Gallery.open(path) as gallery:
         assert gallery.label_counts() == dict.fromkeys(COLORS, 2)
@@ -311,7 +311,7 @@ def test_a_large_gallery_gets_a_graph(
     monkeypatch.setattr(live_module, "GRAPH_FROM", 5)
     steps: list[str] = []
     build_gallery(recognizer, path, _images(folder), progress=lambda step, *_: steps.append(step))
-    assert steps == ["images"] * 6 + ["index"]
+    assert [step for step in steps if step != "features"] == ["images"] * 6 + ["index"]
     with Gallery.open(path) as gallery:
         assert gallery.info().search == "graph"
         assert len(gallery) == 6

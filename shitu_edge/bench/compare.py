@@ -42,9 +42,9 @@ def load_result(path: Path) -> dict[str, Any]:
         raise OptionError(f"{path}: is not a result of `shitu-edge bench -o FILE.json`: {error}") from error
     try:
         if stored["schema_version"] == 1:
-            stored |= {"schema_version": SCHEMA_VERSION, "images": stored.pop("pictures")}
-        known = stored["schema_version"] == SCHEMA_VERSION and bool(_conditions(stored))
-        known = known and all(_are_times(_samples(stored, name)) for name in (*STAGES, "total"))
+            stored |= {"schema_version": 2, "images": stored.pop("pictures")}
+        known = stored["schema_version"] in (2, SCHEMA_VERSION) and bool(_conditions(stored))
+        known = known and all(_are_times(_samples(stored, name)) for name in _measured(stored))
     except (AttributeError, LookupError, TypeError, ValueError):
         known = False
     if not known:
@@ -62,7 +62,7 @@ def _are_times(samples: object) -> bool:
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Difference]:
     """Compare the stages' and the totals' medians of two stored results."""
     found = []
-    for name in (*STAGES, "total"):
+    for name in (name for name in _measured(before) if name in _measured(after)):
         first, second = _samples(before, name), _samples(after, name)
         found.append(Difference(name, median(first), median(second), compare(first, second)))
     return found
@@ -73,6 +73,11 @@ def conditions(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str,
     first, second = _conditions(before), _conditions(after)
     both = {name: (first.get(name, "none"), second.get(name, "none")) for name in first | second}
     return {name: pair for name, pair in both.items() if pair[0] != pair[1]}
+
+
+def _measured(result: Mapping[str, Any]) -> list[str]:
+    """Return the stages of a stored result, and the total; before version 3 there was no second look to verify by."""
+    return [name for name in (*STAGES, "total") if name != "verify" or result["schema_version"] >= SCHEMA_VERSION]
 
 
 def _samples(result: Mapping[str, Any], name: str) -> list[float]:

@@ -28,8 +28,8 @@ from .galleries import Rows, further_images, prepared_gallery
 from .measure import Recording, as_many_as_possible, at_a_rate, idle_cpu, one_by_one
 from .statistics import Summary, summarize
 
-SCHEMA_VERSION = 2
-STAGES = ("decode", "detect", "extract", "search", "decide")
+SCHEMA_VERSION = 3
+STAGES = ("decode", "detect", "extract", "search", "verify", "decide")
 _QUERIES, _NEAREST, _PART = 200, 10, 20_000
 _IDLE_S = 2.0
 _LOAD = 0.7
@@ -200,6 +200,7 @@ def opened(setup: Setup, report: StepProgress) -> Iterator[Recognizer]:
             setup.keep, setup.gallery_size, extractor, seed=setup.seed, threads=threads, progress=report
         )
     with Recognizer.open(setup.bundle, path, **setup.inference) as recognizer:
+        recognizer.calibration(wait=True)  # or it would be derived beside what is measured
         yield recognizer
 
 

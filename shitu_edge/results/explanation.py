@@ -55,7 +55,7 @@ def threshold_line(found: Calibration | None, threshold: float | None) -> str:
 _NO_LOOK = {
     "off": "it is off",
     "preparing": "the gallery's photos are being compared in the background",
-    "no_opencv": "OpenCV is not installed: pip install shitu-edge[opencv]",
+    "no_opencv": "OpenCV is not installed (extra opencv)",
     "no_file": "the gallery is not a file",
     "few_pictures": "fewer than 20 products have a picture in the gallery",
     "by_similarity": "no score is calibrated, or a similarity threshold was stated",

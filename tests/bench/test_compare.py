@@ -50,12 +50,18 @@ def test_what_else_is_different_is_named(stored: dict[str, Any]) -> None:
     assert found["hnswlib"][1] == "none"
 
 
-def test_result_of_version_1_is_read(stored: dict[str, Any], tmp_path: Path) -> None:
-    """It says "pictures" where one of today says "images"."""
-    old = {"pictures" if key == "images" else key: value for key, value in stored.items()} | {"schema_version": 1}
-    path = tmp_path / "old.json"
-    path.write_text(json.dumps(old), encoding="utf-8")
-    assert load_result(path) == stored
+def test_results_of_earlier_versions_are_read(stored: dict[str, Any], tmp_path: Path) -> None:
+    """Version 1 says "pictures" where one of today says "images"; neither it nor 2 knows the stage `verify`."""
+    second = json.loads(json.dumps(stored)) | {"schema_version": 2}
+    del second["latency"]["stages"]["verify"]
+    first = {"pictures" if key == "images" else key: value for key, value in second.items()} | {"schema_version": 1}
+    for old in (first, second):
+        path = tmp_path / "old.json"
+        path.write_text(json.dumps(old), encoding="utf-8")
+        assert load_result(path) == second
+    assert [one.name for one in differences(second, stored)] == [
+        name for name in [*STAGES, "total"] if name != "verify"
+    ]
 
 
 def test_the_command(stored: dict[str, Any], shell: Shell) -> None:
@@ -94,7 +100,7 @@ def test_values_that_no_result_has(stored: dict[str, Any], tmp_path: Path, place
         part = part[name]
     part[last] = value
     (tmp_path / "x.json").write_text(json.dumps(stored), encoding="utf-8")
-    with pytest.raises(OptionError, match=r"x\.json: is not a result of `shitu-edge bench -o FILE\.json`, version 2"):
+    with pytest.raises(OptionError, match=r"x\.json: is not a result of `shitu-edge bench -o FILE\.json`, version 3"):
         load_result(tmp_path / "x.json")
 
 

@@ -42,7 +42,7 @@ def test_what_was_measured_adds_up(result: Result) -> None:
 
 def test_all_of_it_is_json(result: Result) -> None:
     stored = json.loads(json.dumps(result.as_dict(), default=str))
-    assert stored["schema_version"] == 2
+    assert stored["schema_version"] == 3
     assert stored["latency"]["total_ms"] == pytest.approx(result.latency.total_ms)
     assert set(stored["summaries_ms"]) == {*STAGES, "total"}
     assert stored["environment"]["versions"]["openvino"]

@@ -100,7 +100,7 @@ def test_prints_json(shell: Shell, strict_bundle: Path, photos: Path, tmp_path: 
     assert answer["overview"] == str(Path("shitu-edge-demo/overview.jpg"))
     (only,) = answer["scenes"]
     assert {item["label"] for item in only["items"]} == {"Red thing", "绿色 的东西", None}
-    assert set(answer["median_ms"]) == {"decode", "detect", "extract", "search", "decide", "total"}
+    assert set(answer["median_ms"]) == {"decode", "detect", "extract", "search", "verify", "decide", "total"}
 
 
 def test_unreadable_images_are_told_and_skipped(shell: Shell, strict_bundle: Path, photos: Path) -> None:

@@ -170,6 +170,7 @@ def test_as_dict_is_without_the_image(recognizer: Recognizer) -> None:
     assert set(answer.as_dict()) == {"items", "dropped", "width", "height", "stage_ms", "made_by"} | {
         "calibration",
         "threshold",
+        "second_look",
     }
     assert "_cut" not in repr(answer)
 
