@@ -83,7 +83,7 @@ KEYS = (
         "evaluate",
         "`kind`, `gallery`, `revision`, `bundle`, `precision`, `items`, `labels`, `known`, `unknown`, `sampled`, "
         "`retrieval`, `threshold`, `working`, `lists`, `targets`, `curve`, `spread`, `confusions`, `attractors`, "
-        "`worst`, `boxes`, `baskets`, `skipped`",
+        "`worst`, `boxes`, `baskets`, `skipped`, `second_look`",
     ),
     (
         "calibrate",

@@ -40,7 +40,7 @@ def test_json_is_one_object_per_line_with_its_version_first(shell: Shell, shop: 
         records = [json.loads(line) for line in done.out.splitlines()]
         assert bool(records) is not failing, command
         versions = [(next(iter(record)), record["schema_version"]) for record in records]
-        assert versions == [("schema_version", 2 if command == ("bench",) else 1)] * len(records), command
+        assert versions == [("schema_version", 3 if command == ("bench",) else 1)] * len(records), command
         if command == ("gallery", "add"):
             assert [(record["gallery"], record["revision"], record["ids"]) for record in records] == [
                 ("shop.gallery", 3, [3])
