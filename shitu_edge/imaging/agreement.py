@@ -19,6 +19,8 @@ _FEWEST = 6
 """Matches. An affine map is defined by three, so fewer agree by chance."""
 _TRIALS, _SURE = 1000, 0.99
 """Of RANSAC: at most, and how sure it is to have met three right matches among as many as it has found."""
+_ROWS, _COLUMNS = 50, 40
+"""Of the blocks that are multiplied: with 128 numbers each, below `SMALL_PRODUCT`."""
 
 Points = NDArray[np.float32]
 
@@ -50,13 +52,27 @@ def agreements(points_xy: Points, rows: NDArray[np.float32], photos: Sequence[Lo
     """
     if len(points_xy) < _FEWEST or not photos:
         return [NOTHING] * len(photos)
-    together = np.concatenate([photo.rows() for photo in photos])
-    similarities = rows @ together.T
-    ends = np.cumsum([len(photo) for photo in photos]).tolist()
-    return [
-        _agreement(points_xy, photo.points_xy, similarities[:, end - len(photo) : end])
-        for photo, end in zip(photos, ends, strict=True)
-    ]
+    mine = _blocks([rows], _ROWS)[:, None]
+    theirs = _blocks([photo.rows() for photo in photos], _COLUMNS)
+    products = np.matmul(mine, theirs.transpose(0, 2, 1))  # (blocks of mine, blocks of theirs, rows, columns)
+    found, start = [], 0
+    for photo in photos:
+        end = start + -(-len(photo) // _COLUMNS)
+        table = products[:, start:end].transpose(0, 2, 1, 3).reshape(len(mine) * _ROWS, -1)
+        found.append(_agreement(points_xy, photo.points_xy, table[: len(rows), : len(photo)]))
+        start = end
+    return found
+
+
+def _blocks(parts: Sequence[NDArray[np.float32]], size: int) -> NDArray[np.float32]:
+    """Return rows (N, 128) of several arrays in blocks (B, size, 128), the last of each array filled up with zeros."""
+    counts = [-(-len(part) // size) for part in parts]
+    blocks = np.zeros((sum(counts), size, parts[0].shape[1]), np.float32)
+    start = 0
+    for part, count in zip(parts, counts, strict=True):
+        blocks[start : start + count].reshape(-1, blocks.shape[2])[: len(part)] = part
+        start += count
+    return blocks
 
 
 def _agreement(object_xy: Points, photo_xy: Points, similarities: NDArray[np.float32]) -> Agreement:
