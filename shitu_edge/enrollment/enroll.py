@@ -87,6 +87,7 @@ def build_gallery(
     replace: bool = False,
     crop: bool = True,
     pictures: bool = True,
+    picture_limit: int | None = None,
     author: str = "",
     note: str = "",
     on_product: OnProduct | None = None,
@@ -105,10 +106,12 @@ def build_gallery(
         crop: False to enroll images without a box whole, as those with the label `NEGATIVE` always are.
         pictures: keep a small picture of each item in the gallery, about 15 kB, by which it can be shown and embedded
             again.
+        picture_limit: bytes of pictures from which on further items keep none, now and later; see
+            `Gallery.limit_pictures`.
         author, note: of the revision.
         on_product: called with each image and the pixels (h, w, 3) uint8 RGB of it that are enrolled, by several
             threads.
-        progress: called with `images` or `index`, the number done and the total.
+        progress: called with `images`, `features` or `index`, the number done and the total.
 
     Raises:
         NothingReadableError: no image can be read.
@@ -126,6 +129,8 @@ def build_gallery(
         with recognizer.create_gallery(partial_path, background=False) as gallery:
             made, unreadable = _read(recognizer, gallery, images, crop, pictures, on_product, progress)
             quality = _judged(gallery, made)
+            if picture_limit is not None:
+                gallery.limit_pictures(picture_limit, author=author)
             ids = gallery.add([one.item for one in made], author=author, note=note or "built")
             gallery.history.compact()
         refuse_in_use(path)  # again, minutes later: a log applied to another file would spoil it

@@ -22,6 +22,7 @@ from .labels import normal_label
 from .live.live import Live
 from .store import Change, GalleryItem, Meta, NewGalleryItem, Origin, Store
 from .store.given import each, file_path, id_array, instance, text, truth, whole
+from .store.origins import PICTURE_LIMIT
 from .store.records import ROUNDING, UNIT_TOLERANCE
 from .store.rescue import assess
 
@@ -249,6 +250,18 @@ class Gallery:
         with self.change(author=author, note=note) as change:
             change.remove(_found(change, label))
             return [change.add(item) for item in each(items, "items in a list")]
+
+    def limit_pictures(self, most_bytes: int | None, *, author: str = "", note: str = "") -> None:
+        """Have further items keep no picture from so many bytes of pictures on, None for no limit. It is a revision.
+
+        Pictures of removed items count until they are pruned; what was kept stays.
+
+        Raises:
+            GalleryError: the number is negative, or the file cannot be written.
+        """
+        limit = None if most_bytes is None else b"%d" % whole(most_bytes, "a number of bytes", 0)
+        with self.change(author=author, note=note or "limited the pictures") as change:
+            change.set(PICTURE_LIMIT, limit)
 
     # -- looking into it
 

@@ -498,3 +498,38 @@ def test_facts_that_nobody_could_store_are_refused_though_their_checksum_fits(ma
             with pytest.raises(DamagedError, match=r"item 6: its origin is invalid: [^\n]*$"):
                 gallery.origins([6])
             assert "item 6: its origin is invalid" in verify(made).faults[0]
+
+
+def test_a_limit_keeps_further_pictures_out(path: Path, tmp_path: Path) -> None:
+    """Items are added all the same, in one change or several, and copies keep the limit."""
+    picture = replace(SMALL, picture=JPEG + bytes(1000 - len(JPEG)))
+    with Gallery.open(path, background=False) as gallery:
+        gallery.limit_pictures(2500)
+        gallery.add(_items(picture, picture, picture))
+        gallery.add(_items(picture, None, seed=2))
+        found = gallery.origins(range(1, 9))
+        assert [len(one.picture) for one in found.values()] == [1000, 1000, 0, 0]
+        assert found[6].box_xyxy == picture.box_xyxy
+        gallery.remove([4])
+        gallery.history.prune(keep=0)
+        [number] = gallery.add(_items(picture, seed=3))
+        assert gallery.origins([number])[number].picture
+        gallery.copy(tmp_path / "copy.gallery")
+    with Gallery.open(tmp_path / "copy.gallery", background=False) as copy:
+        [number] = copy.add(_items(picture, seed=4))
+        assert not copy.origins([number])[number].picture
+        copy.limit_pictures(None)
+        [number] = copy.add(_items(picture, seed=5))
+        assert copy.origins([number])[number].picture
+        with pytest.raises(GalleryError, match="bytes"):
+            copy.limit_pictures(-1)
+
+
+def test_a_limit_that_is_no_number_is_one_line(path: Path) -> None:
+    with Gallery.open(path, background=False) as gallery:
+        with gallery.change() as change:
+            change.set("pictures/most_bytes", b"many")
+        with pytest.raises(GalleryError, match="unexpected content"):
+            gallery.add(_items(SMALL))
+        gallery.limit_pictures(None)
+        assert gallery.add(_items(SMALL))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import cast
 
@@ -16,7 +17,7 @@ from ..labels import normal_label, spellings
 from . import history, origins, settings
 from .failures import WRONG_TYPE
 from .given import instance, item_ids, setting_name, setting_value, text, unicode_text, whole
-from .records import GalleryItem, NewGalleryItem, item_of
+from .records import GalleryItem, NewGalleryItem, Origin, item_of
 from .schema import (
     MOST_ITEMS,
     MOST_REVISIONS,
@@ -64,6 +65,8 @@ class Change:
         self._content = ContentDigest(row[1])
         self._history_hash: bytes = row[2]
         self._added = self._removed = 0
+        self._room: float | None = None
+        """Bytes that pictures may still take, once they were counted."""
         self._settings: dict[str, bytes | None] = {}  # stored at the end, as only the last value counts
 
     def add(self, item: NewGalleryItem) -> int:
@@ -78,9 +81,19 @@ class Change:
         cursor = self._connection.execute("INSERT INTO embeddings (vector) VALUES (?)", (vector,))
         number = cast(int, cursor.lastrowid)
         if item.origin:
-            origins.store(self._connection, number, item.origin)
+            origins.store(self._connection, number, self._within_limit(item.origin))
         self._enter(number, item.label, item.source, vector)
         return number
+
+    def _within_limit(self, origin: Origin) -> Origin:
+        """Return an origin, without its picture if the gallery's pictures would exceed their limit."""
+        if self._room is None:
+            with _reading_rows():
+                self._room = origins.room(self._connection)
+        if len(origin.picture) > self._room:
+            return replace(origin, picture=b"", product_xyxy=None)
+        self._room -= len(origin.picture)
+        return origin
 
     def remove(self, ids: Iterable[int]) -> list[GalleryItem]:
         """Remove items and return them. Raises `GalleryError` if an id is not in the gallery."""

@@ -6,6 +6,7 @@ Each function also takes files of formats 2 and 3, which have no table of origin
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
@@ -25,6 +26,9 @@ _WITH_PICTURE = """
 SELECT count(*) FROM origins INDEXED BY origins_by_picture_bytes WHERE picture_bytes > 0
 AND EXISTS (SELECT 1 FROM entries INDEXED BY entries_by_item WHERE item = origins.item AND removed_in IS NULL)
 """
+_KEPT = "SELECT total(picture_bytes) FROM origins INDEXED BY origins_by_picture_bytes WHERE picture_bytes > 0"
+PICTURE_LIMIT = "pictures/most_bytes"
+"""Setting: a decimal number; further items keep no picture."""
 _AT_ONCE = 50
 """Rows read at once, of up to 128 KiB each."""
 _KEYS_AT_ONCE = 500
@@ -102,6 +106,19 @@ def picture_keys(connection: sqlite3.Connection, ids: Sequence[int]) -> dict[int
 def pictures(connection: sqlite3.Connection) -> int:
     """Return the number of current items with a picture, from indexes alone."""
     return int(connection.execute(_WITH_PICTURE).fetchone()[0]) if has_table(connection) else 0
+
+
+def room(connection: sqlite3.Connection) -> float:
+    """Return the bytes that may still be added to the kept pictures, past ones included; infinite without a limit.
+
+    Raises:
+        ValueError: the limit is damaged.
+    """
+    limit = settings.value(connection, PICTURE_LIMIT)
+    if limit is None:
+        return math.inf
+    [kept] = connection.execute(_KEPT).fetchone() if has_table(connection) else [0]
+    return int(limit) - kept
 
 
 def picture_bytes(connection: sqlite3.Connection, ids: Iterable[int]) -> int:

@@ -55,6 +55,16 @@ def present(connection: sqlite3.Connection, revision: int | None = None) -> dict
     return {name: value for name, value, _ in found}
 
 
+def value(connection: sqlite3.Connection, name: str) -> bytes | None:
+    """Return one current setting, None without it; raises `ValueError` if it is damaged."""
+    query = f"SELECT name, value, digest FROM settings WHERE name = ? AND {_IS_CURRENT}"
+    row = connection.execute(query, (name,)).fetchone() if has_table(connection) else None
+    if row is None:
+        return None
+    _require_sound(*row)
+    return bytes(row[1])
+
+
 def names(connection: sqlite3.Connection) -> list[str]:
     """Return the names of the current settings; raises `ValueError` if one is damaged."""
     query = f"SELECT name FROM settings WHERE {_IS_CURRENT} ORDER BY name"
