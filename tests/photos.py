@@ -1,9 +1,11 @@
-"""A photo to enroll: a plain one would be refused."""
+"""Photos to enroll: a plain one would be refused."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 
@@ -13,3 +15,9 @@ def write_photo(path: Path) -> Path:
     photo.paste((120, 60, 40), (0, 0, 64, 32))
     photo.save(path)
     return path
+
+
+def patches(seed: int, side: int = 200, cells: int = 25) -> NDArray[np.uint8]:
+    """Return a picture (side, side, 3) of smooth patches of color, which local features tell apart."""
+    colors = np.random.default_rng(seed).integers(0, 256, (cells, cells, 3), np.uint8)
+    return np.asarray(Image.fromarray(colors).resize((side, side), Image.Resampling.BICUBIC))
