@@ -72,7 +72,7 @@ def open_live(path: Path) -> Connection | None:
         return None
 
 
-def connect(path: Path, mode: str = LIVE) -> Connection:
+def connect(path: Path, mode: str = LIVE, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Connection:
     """Open a connection, and read something, since SQLite opens the file only then."""
     close_inherited(path)
     connection = sqlite3.connect(
@@ -80,7 +80,7 @@ def connect(path: Path, mode: str = LIVE) -> Connection:
         uri=True,
         isolation_level=None,
         check_same_thread=False,
-        timeout=BUSY_TIMEOUT_S,
+        timeout=busy_timeout_s,
         factory=Connection,
     )
     try:

@@ -11,12 +11,12 @@ import hashlib
 import logging
 import sqlite3
 import threading
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ...errors import GalleryError
-from .connection import connect, transaction
+from ...errors import ShituError
+from .connection import LIVE, connect, transaction
 from .inherited import Connection
 
 _log = logging.getLogger(__name__)
@@ -24,10 +24,17 @@ _log = logging.getLogger(__name__)
 _MOST_BYTES = 1 << 16
 """Of a row."""
 _AT_ONCE = 200
-_BUSY_MS = 1000
-_TABLE = "CREATE TABLE features (key BLOB PRIMARY KEY, digest BLOB NOT NULL, content BLOB NOT NULL) WITHOUT ROWID"
+_BUSY_S = 1.0
+_TABLE = "features (key BLOB PRIMARY KEY, digest BLOB NOT NULL, content BLOB NOT NULL) WITHOUT ROWID"
 _SAME = "SELECT sql FROM sqlite_master"
-_READ = "SELECT key, digest, content FROM features WHERE length(content) <= ? AND key IN ({})"
+_READ = """
+SELECT key, digest, content FROM features
+WHERE typeof(digest) = 'blob' AND typeof(content) = 'blob' AND length(content) <= ? AND key IN ({})
+"""
+_UNABLE = sqlite3.OperationalError, OSError, ShituError
+"""The file is locked or read-only, the disk is full, or this process was forked in a bad moment."""
+_DAMAGED = sqlite3.DatabaseError, UnicodeDecodeError
+"""It is not what was written; SQLite's message of that may hold any bytes."""
 
 
 class FeatureFile:
@@ -39,12 +46,12 @@ class FeatureFile:
         self._method = method.encode()
         self._lock = threading.Lock()
         self._connection: Connection | None = None
-        self._usable = True
+        self._usable = self._writable = True
 
     def read(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         """Return what is stored under keys; damaged rows are left out."""
         found: dict[bytes, bytes] = {}
-        with self._lock, suppress(sqlite3.Error, OSError, GalleryError):
+        with self._lock, suppress(*_UNABLE), self._without_damage():
             connection = self._open(create=False)
             for start in range(0, len(keys) if connection else 0, _AT_ONCE):
                 some = keys[start : start + _AT_ONCE]
@@ -57,23 +64,20 @@ class FeatureFile:
         """Store rows; they are lost if the disk is full or the folder is read-only."""
         with self._lock:
             try:
-                connection = self._open(create=True)
-                if connection is not None:
-                    with transaction(connection):
-                        for key, content in rows.items():
-                            connection.execute(
-                                "INSERT OR REPLACE INTO features VALUES (?, ?, ?)",
-                                (key, self._digest(key, content), content),
-                            )
-            except (sqlite3.Error, OSError, GalleryError) as error:
+                for _ in range(2 if self._writable else 0):  # again, after a damaged file was removed
+                    with self._without_damage():
+                        self._insert(rows)
+                        return
+            except _UNABLE as error:
                 _log.info("%s: local features are not kept: %s", self._path, error)
-                self._give_up()
+                self._close()  # a transaction that cannot be rolled back, perhaps
+                self._writable = False
 
     def keep_only(self, keys: Collection[bytes]) -> None:
         """Delete the rows of pictures that the gallery no longer has."""
-        with self._lock, suppress(sqlite3.Error, OSError, GalleryError):
+        with self._lock, suppress(*_UNABLE), self._without_damage():
             connection = self._open(create=False)
-            if connection is None:
+            if connection is None or not self._writable:
                 return
             wanted = frozenset(keys)
             gone = [key for (key,) in connection.execute("SELECT key FROM features") if key not in wanted]
@@ -90,36 +94,54 @@ class FeatureFile:
     def _digest(self, key: bytes, content: bytes) -> bytes:
         return hashlib.sha256(b"%b %b %b" % (self._method, key, content)).digest()[:16]
 
+    def _insert(self, rows: Mapping[bytes, bytes]) -> None:
+        connection = self._open(create=True)
+        if connection is not None:
+            with transaction(connection):
+                for key, content in rows.items():
+                    row = key, self._digest(key, content), content
+                    connection.execute("INSERT OR REPLACE INTO features VALUES (?, ?, ?)", row)
+
     def _open(self, *, create: bool) -> Connection | None:
-        """Return the open file, None if it is not there or cannot be used; one that is something else is replaced."""
+        """Return the open file; None if it is not there, is being created, or cannot be used.
+
+        Raises:
+            sqlite3.DatabaseError: it is something else.
+        """
         if self._connection is not None or not self._usable:
             return self._connection
         if not create and not self._path.exists():
             return None
-        for last in (False, True):
-            try:
-                self._connection = connect(self._path, "mode=rwc")
-                self._connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
-                self._connection.execute("PRAGMA synchronous = OFF")
-                structure = self._connection.execute(_SAME).fetchmany(2)
-                if not structure and create:
-                    self._connection.execute(_TABLE)
-                elif structure != [(_TABLE,)]:
-                    raise sqlite3.DatabaseError("is not a file of local features")
-                return self._connection
-            except sqlite3.OperationalError:  # locked, full, or read-only: another time, perhaps
-                self._give_up()
-                return None
-            except sqlite3.Error:
-                self._close()
-                if last:
-                    raise
-                self._path.unlink(missing_ok=True)
-        return None
+        try:
+            connection = self._connection = connect(self._path, "mode=rwc" if create else LIVE, _BUSY_S)
+            connection.lock, connection.is_logged = self._lock, False
+            connection.execute("PRAGMA synchronous = OFF")
+            if create and not connection.execute(_SAME).fetchall():
+                connection.execute(f"CREATE TABLE IF NOT EXISTS {_TABLE}")  # another process may have, by now
+            structure = connection.execute(_SAME).fetchmany(2)
+        except sqlite3.OperationalError:  # who waits for it once does not wait at every image
+            self._close()
+            self._usable = False
+            raise
+        if not structure:
+            self._close()
+            return None
+        if structure != [(f"CREATE TABLE {_TABLE}",)]:
+            raise sqlite3.DatabaseError("is not a file of local features")
+        return connection
 
-    def _give_up(self) -> None:
-        self._close()
-        self._usable = False
+    @contextmanager
+    def _without_damage(self) -> Iterator[None]:
+        """Remove the file if it turns out to be damaged or something else: the next write makes another one."""
+        try:
+            yield
+        except sqlite3.OperationalError:
+            raise
+        except _DAMAGED as error:
+            _log.info("%s: local features are found again: %s", self._path, error)
+            self._close()
+            for suffix in ("-journal", ""):
+                self._path.with_name(f"{self._path.name}{suffix}").unlink(missing_ok=True)
 
     def _close(self) -> None:
         connection, self._connection = self._connection, None

@@ -26,11 +26,13 @@ _SHARED_FIRST, _SHARED_SIZE = 0x40000002, 510
 class Connection(Guarded):
     """A guarded connection that knows its file and process.
 
-    `lock` is held during each use; None means that its opener is using it.
+    `lock` is held during each use; None means that its opener is using it. `is_logged` says that the file has a
+    write-ahead log, so that there are locks while it is not used, too.
     """
 
     file: FileId
     lock: threading.Lock | None = None
+    is_logged = True
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -63,7 +65,8 @@ def close_inherited(path: Path) -> None:
         return
     file = file_id(path)
     inherited = [connection for connection in inherited if connection.file == file]
-    if inherited and (any(map(_is_in_use, inherited)) or _may_lock(path)):
+    logged = any(connection.is_logged for connection in inherited)
+    if any(map(_is_in_use, inherited)) or (logged and _may_lock(path)):
         raise ForkError(
             f"{path}: was open before this process was forked off, so it cannot be opened here; start a new process "
             "(multiprocessing: spawn), or open it only after the fork"
