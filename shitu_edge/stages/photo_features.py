@@ -6,11 +6,11 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 
 import numpy as np
 
-from ..errors import ImageError
+from ..errors import DamagedError, ImageError
 from ..gallery import Origin
 from ..gallery.layers import Layers
 from ..gallery.store.feature_file import FeatureFile
@@ -61,7 +61,7 @@ class PhotoFeatures:
                     found[key] = self._latest[key]
         for file, some in zip(self._files, _by_layer(keys), strict=False):
             stored = file.read([key for key in some.values() if key not in found])
-            found.update((key, LocalFeatures.from_bytes(content)) for key, content in stored.items())
+            found.update(_sound(stored))
         new = [item for item in ids if item in keys and keys[item] not in found][:most_new]
         found.update((keys[item], features) for item, features in self._find(new, keys))
         self._remember(found)
@@ -119,7 +119,7 @@ class PhotoFeatures:
         """Find features in pictures, and keep them on disk."""
         if not items:
             return
-        origins = self._layers.origins(items)
+        origins = self._origins(items)
         mine = [item for item in items if item in origins]
         rows: dict[int, bytes] = {}
         found = (workers.map if workers else map)(_of_picture, [origins[item] for item in mine])
@@ -129,6 +129,18 @@ class PhotoFeatures:
         for file, some in zip(self._files, _by_layer(rows), strict=False):
             if some:
                 file.write({keys[item]: content for item, content in some.items()})
+
+    def _origins(self, items: Sequence[int]) -> dict[int, Origin]:
+        """Return how items were made, without damaged ones: recognition needs no pictures, and `gallery verify` tells.
+
+        Raises:
+            GalleryError: the gallery cannot be read.
+        """
+        try:
+            return self._layers.origins(items)
+        except DamagedError:
+            half = len(items) // 2
+            return {**self._origins(items[:half]), **self._origins(items[half:])} if half else {}
 
     def _remember(self, found: dict[bytes, LocalFeatures]) -> None:
         with self._lock:
@@ -145,6 +157,13 @@ def opened_photos(layers: Layers) -> Iterator[PhotoFeatures | None]:
         return
     with closing(PhotoFeatures(layers)) as photos:
         yield photos
+
+
+def _sound(stored: dict[bytes, bytes]) -> Iterator[tuple[bytes, LocalFeatures]]:
+    """Yield stored features, without those that none are."""
+    for key, content in stored.items():
+        with suppress(ValueError):
+            yield key, LocalFeatures.from_bytes(content)
 
 
 def _by_layer(values: dict[int, bytes]) -> tuple[dict[int, bytes], dict[int, bytes]]:
