@@ -116,8 +116,11 @@ class SecondLooks:
     def _compared(
         self, features: Sequence[LocalFeatures], looks: Sequence[Looked], near: Sequence[Sequence[Match]], most: int
     ) -> list[Looked]:
-        """Compare each object with the photos of the items near it, in parallel."""
-        wanted = [photos_to_compare(some, look.agreements, most) for some, look in zip(near, looks, strict=True)]
+        """Compare each object that has features with the photos of the items near it, in parallel."""
+        wanted = [
+            photos_to_compare(some, look.agreements, most) if len(found) else []
+            for found, some, look in zip(features, near, looks, strict=True)
+        ]
         photos = self._photos.of(list(dict.fromkeys(item for some in wanted for item in some)), _MOST_NEW)
         theirs = [{item: photos[item] for item in some if item in photos} for some in wanted]
         return list(self._extractor.workers.map(compare, features, looks, theirs, near))
