@@ -104,8 +104,7 @@ def _reasons(item: RecognizedItem, answer: Recognition) -> Iterator[str]:
     if item.candidates:
         yield f"resembles {', '.join(map(_candidate, item.candidates))}"
     if item.verified_by:
-        points = f"{_counted(item.inliers, 'point')} agree with the photo of {item.candidates[0].label}"
-        yield f"second look: {points if item.inliers else 'no photo agrees'}"
+        yield f"second look: {_agreement(item) if item.inliers else 'no photo agrees'}"
     if item.probability is not None:
         yield f"is {item.label} with a probability of {item.probability:.0%}"
     reached = item.similarity if item.score is None else item.score
@@ -124,6 +123,14 @@ def _reasons(item: RecognizedItem, answer: Recognition) -> Iterator[str]:
     if min(right - left, bottom - top) < _SMALL:
         size = f"{right - left:.0f} × {bottom - top:.0f}"
         yield f"the crop is {size} pixels: move the camera nearer, or use a larger image"
+
+
+def _agreement(item: RecognizedItem) -> str:
+    """Return how many points agree with which photo: of an unknown object, with that of what it resembles most."""
+    first = item.candidates[:1]
+    is_product = item.label is not None or [one.item_id for one in first] == [item.matches[0].item_id]
+    whose = first[0].label if is_product else "an item that is not a product"
+    return f"{item.inliers} {'point agrees' if item.inliers == 1 else 'points agree'} with the photo of {whose}"
 
 
 def _candidate(candidate: LabelCandidate) -> str:
