@@ -290,7 +290,13 @@ def test_locked_file_is_left_alone_soon(gallery: Path, written: Path) -> None:
         other.execute("BEGIN EXCLUSIVE")
         with closing(FeatureFile(gallery, "one")) as file:
             done = threading.Event()
-            thread = threading.Thread(target=lambda: (file.read(list(ROWS)), file.write(NEW), done.set()), daemon=True)
+
+            def use() -> None:
+                file.read(list(ROWS))
+                file.write(NEW)
+                done.set()
+
+            thread = threading.Thread(target=use, daemon=True)
             thread.start()
             in_time = done.wait(15)
             other.execute("ROLLBACK")

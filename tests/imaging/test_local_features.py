@@ -37,7 +37,8 @@ def test_bytes_give_back_what_was_stored(points_xy: np.ndarray, descriptors: np.
     assert len(content) == 132 * len(points_xy)
     np.testing.assert_allclose(read.points_xy, points_xy, atol=1 / 128)
     np.testing.assert_array_equal(read.descriptors, descriptors)
-    assert (read.points_xy.dtype, read.scale, read.to_bytes()) == (np.float32, 1.0, content)
+    assert (read.scale, read.to_bytes()) == (1.0, content)
+    assert read.points_xy.dtype == np.float32
 
 
 @pytest.mark.parametrize("size", [1, 131, 133, 132 * 3 - 1, 132 * (STORED_POINTS + 1)])
