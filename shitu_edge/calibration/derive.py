@@ -108,8 +108,14 @@ class GalleryScores:
         if not derive:
             return None
         photos.complete(pause)
-        newest, items, _ = self._content(lambda: None, pause)
-        samples = look_samples(self._gallery, items, photos, pause)
+        while True:
+            newest, items, _ = self._content(lambda: None, pause)
+            try:
+                samples = look_samples(self._gallery, items, photos, pause)
+                break
+            except GalleryError:  # as in `read`
+                if self._gallery.state().revisions == newest.revisions:
+                    raise
         if samples is None:
             return None
         if self._folder is not None:
