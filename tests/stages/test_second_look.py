@@ -241,7 +241,7 @@ def test_deadline_leaves_out_the_last_ones_and_says_so(
     scene = np.concatenate(objects, axis=1)
     boxes = [(160.0 * place, 0.0, 160.0 * place + 160, 160.0) for place in range(6)]
     near = gallery.search(np.stack([row(pixels) for pixels in objects]), 50)
-    seen = [Candidate(box, 0.9, found) for box, found in zip(boxes, near, strict=True)]  # type: ignore[arg-type]
+    seen = [Candidate(box, 0.9, found) for box, found in zip(boxes, near, strict=True)]
     decoded = DecodedImage(scene, scene.shape[1], scene.shape[0], None)
     found = looks.look(seen, np.array(boxes, np.float32), [5, 1, 3, 0, 2], decoded, gallery.search, Late(), 100.0)
     assert (found.done.looked, found.done.left_out) == (2, 3)
