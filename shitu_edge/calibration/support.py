@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from ..gallery.labels import NEGATIVE
 from ..results import LEAST_INLIERS, Match
+from .score import score_of
 
 MOST_PHOTOS = 20
 """Nearest photos that are compared: with 20, 30 and 50 the same products are named (`benchmarks/second_look.py`)."""
@@ -29,3 +31,14 @@ def supported(
             nearest[match.item_id] = match
     judged = [replace(match, inliers=inliers(item)) for item, match in nearest.items()]
     return tuple(sorted(judged, key=lambda match: -match.support))
+
+
+def judged(first: tuple[Match, ...], looked: tuple[Match, ...]) -> tuple[Match, ...]:
+    """Return the matches by which an object gets its name: those after a look, unless they lower its score.
+
+    Other products of a brand have points in common too, and raise their similarities, when one near 1 hardly rises.
+    The calibrated scores are the higher ones as well (`looks`).
+    """
+    if not first or looked[0].label == NEGATIVE:
+        return looked
+    return looked if score_of(looked) >= score_of(first) else first

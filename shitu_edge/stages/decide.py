@@ -201,7 +201,8 @@ def _rank(candidate: Candidate, verdict: _Verdict) -> tuple[bool, float]:
 
 def _item(candidate: Candidate, verdict: _Verdict, policy: DecisionPolicy) -> RecognizedItem:
     best = next((match for match in candidate.matches if verdict.label in (None, match.label)), None)
-    evidence = candidate.evidence(best.item_id) if candidate.evidence and best and best.inliers else None
+    evidence = candidate.evidence(best.item_id) if candidate.evidence and best else None
+    inliers = 0 if evidence is None else len(evidence.object_xy)
     return RecognizedItem(
         candidate.box_xyxy,
         verdict.decision,
@@ -214,6 +215,6 @@ def _item(candidate: Candidate, verdict: _Verdict, policy: DecisionPolicy) -> Re
         verdict.negative,
         verdict.candidates[0].probability if verdict.label is not None else None,
         "local_features" if candidate.evidence else None,
-        best.inliers if best else 0,
-        evidence,
+        inliers,
+        evidence if inliers else None,
     )

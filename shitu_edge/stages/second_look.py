@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..calibration.support import MOST_PHOTOS
+from ..calibration.support import MOST_PHOTOS, judged
 from ..imaging.geometry import Boxes, Pixels
 from ..imaging.local_features import LocalFeatures
 from ..results import Match, SecondLook
@@ -88,7 +88,8 @@ class SecondLooks:
                 some, self._wave(crops, [seen[number].matches for number in some], search), strict=True
             ):
                 evidence = partial(evidence_of, look, boxes_xyxy[number], decoded.scale)
-                candidates[number] = replace(seen[number], matches=look.matches, evidence=evidence)
+                matches = judged(seen[number].matches, look.matches)
+                candidates[number] = replace(seen[number], matches=matches, evidence=evidence)
             looked += len(some)
             self.expected_ms += _FOLLOW * (clock.elapsed_ms() - before - self.expected_ms)
         return Looks(candidates, SecondLook("ready", looked, len(doubts) - looked))

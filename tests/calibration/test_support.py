@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shitu_edge.calibration.score import score_of
-from shitu_edge.calibration.support import supported
+from shitu_edge.calibration.support import judged, supported
+from shitu_edge.gallery.labels import NEGATIVE
 from shitu_edge.results import LEAST_INLIERS, LabelCandidate, Match, support
 
 similarities = st.floats(-1, 1)
@@ -86,3 +87,16 @@ def test_supported_holds_each_item_once_in_order(
         seen = [similarity for item, similarity in [*near, *turned] if item == one.item_id]
         own = dict(near).get(one.item_id)
         assert one.similarity == (max(seen) if one.inliers > LEAST_INLIERS else own)
+
+
+def test_look_that_lowers_the_score_takes_no_name_away() -> None:
+    """A similarity near 1 cannot rise, and those of other products of the brand do."""
+    first = (match(1, 1.0), match(2, 0.83), match(3, 0.82))
+    lower = supported(first, lambda item: {1: 180, 2: 13, 3: 12}[item])
+    assert score_of(lower) < score_of(first)
+    assert judged(first, lower) == first
+    clear = supported(first, lambda item: {2: 180}.get(item, 0))
+    assert judged(first[1:], clear[:2]) == clear[:2]
+    assert judged((), ()) == ()
+    negative = (match(4, 0.2, NEGATIVE), *first)
+    assert judged(first, negative) == negative, "what is not a product gets no name"

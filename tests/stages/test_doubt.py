@@ -61,7 +61,8 @@ def test_doubtful_follows_the_margin_of_the_policy() -> None:
 
 def decided(*found: Match, naming: Naming = BY_SCORE, looked: bool = True) -> RecognizedItem:
     def evidence(item: int) -> Evidence:
-        return Evidence(item, np.zeros((3, 2), np.float32), np.zeros((3, 2), np.float32))
+        inliers = next(match.inliers for match in found if match.item_id == item)
+        return Evidence(item, *np.zeros((2, inliers, 2), np.float32))
 
     candidate = Candidate((0, 0, 90, 90), 0.9, found, evidence if looked else None)
     (item,), _ = decide([candidate], DecisionPolicy(), naming=naming)
