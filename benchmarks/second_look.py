@@ -29,9 +29,9 @@ from shitu_edge.calibration.support import MOST_PHOTOS, supported
 from shitu_edge.imaging.agreement import agreements
 from shitu_edge.imaging.geometry import Pixels
 from shitu_edge.imaging.kept_picture import keep_picture
-from shitu_edge.imaging.local_features import STORED_POINTS, LocalFeatures, find_features
+from shitu_edge.imaging.local_features import LocalFeatures, find_features
 from shitu_edge.results import Match
-from shitu_edge.stages.verify import MOST_TURNED, features_of_crop, turned
+from shitu_edge.stages.verify import MOST_TURNED, turned
 
 Rows = NDArray[np.float32]
 _RATES = (0.01, 0.05, 0.1)
@@ -134,11 +134,11 @@ def read_photos(recognizer: Recognizer, paths: Sequence[Path], labels: Sequence[
         pixels_rgb: Pixels = np.ascontiguousarray(product.pixels_rgb)
         rows.append(recognizer.embed(pixels_rgb)[0])
         turned_rows.append(np.concatenate([recognizer.embed(view) for view in turned(pixels_rgb)]))
-        asked.append(features_of_crop(pixels_rgb))
+        asked.append(find_features(pixels_rgb))
         picture, box = keep_picture(product.image_rgb, product.inside_xyxy)
         x1, y1, x2, y2 = (round(side) for side in box)
         kept = np.asarray(Image.open(io.BytesIO(picture)))[y1:y2, x1:x2]
-        stored.append(find_features(kept, STORED_POINTS, max(kept.shape)))
+        stored.append(find_features(kept))
     return Photos(np.array(rows), np.array(turned_rows), labels, asked, stored)
 
 

@@ -16,10 +16,11 @@ from .opencv import opencv
 
 METHOD = "rootsift-1"
 """Changes with whatever changes the features of a picture, so that stored ones of another method are not read."""
-STORED_POINTS = 200
-"""Key points that are kept of a gallery's picture, the strongest ones."""
-ASKED_POINTS, ASKED_SIDE = 400, 384
-"""Key points of an object's crop, and the pixels of its longer side for them."""
+MOST_POINTS, LONGEST_SIDE = 200, 320
+"""Key points of a picture, the strongest ones, and the pixels of its longer side for them. More of them name more
+products, and more unknown objects. They are the same for objects and photos, or the thresholds that a
+gallery's photos say would not be those of objects.
+"""
 _NUMBERS = 128
 _UNIT = 512
 """A square root of 0.5 is stored as 255, the highest; larger ones hardly occur."""
@@ -59,10 +60,8 @@ class LocalFeatures:
     def from_bytes(cls, content: bytes) -> LocalFeatures:
         """Return what `to_bytes` made. Raises `ValueError` if that is impossible."""
         count, rest = divmod(len(content), _ROW_BYTES)
-        if rest or count > STORED_POINTS:
-            raise ValueError(
-                f"expected {_ROW_BYTES} bytes per key point, at most {STORED_POINTS}, found {len(content)}"
-            )
+        if rest or count > MOST_POINTS:
+            raise ValueError(f"expected {_ROW_BYTES} bytes per key point, at most {MOST_POINTS}, found {len(content)}")
         points = np.frombuffer(content, _POINT, 2 * count).reshape(count, 2) / np.float32(_PER_PIXEL)
         descriptors = np.frombuffer(content, np.uint8, offset=2 * count * _POINT.itemsize).reshape(count, _NUMBERS)
         return cls(points, descriptors)
@@ -76,7 +75,7 @@ def can_find_features() -> bool:
     return hasattr(opencv(), "SIFT_create")
 
 
-def find_features(pixels_rgb: Pixels, most: int, longest_side: int) -> LocalFeatures:
+def find_features(pixels_rgb: Pixels, most: int = MOST_POINTS, longest_side: int = LONGEST_SIDE) -> LocalFeatures:
     """Return the strongest `most` features of a picture (h, w, 3) uint8 RGB, reduced to a longest side in pixels.
 
     A tiny picture, and one without texture, has none.

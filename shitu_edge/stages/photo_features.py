@@ -16,7 +16,7 @@ from ..gallery.layers import Layers
 from ..gallery.store.feature_file import FeatureFile
 from ..imaging.agreement import agreements
 from ..imaging.geometry import Pixels
-from ..imaging.local_features import METHOD, NO_FEATURES, STORED_POINTS, LocalFeatures, can_find_features, find_features
+from ..imaging.local_features import METHOD, NO_FEATURES, LocalFeatures, can_find_features, find_features
 from .decode import DEFAULT_LIMITS, decode
 from .extract import crop
 
@@ -186,4 +186,4 @@ def product_pixels(origin: Origin) -> Pixels | None:
 def _of_picture(origin: Origin) -> LocalFeatures:
     """Return the features of the product in a kept picture; none if it cannot be decoded."""
     pixels_rgb = product_pixels(origin) if origin.picture else None
-    return NO_FEATURES if pixels_rgb is None else find_features(pixels_rgb, STORED_POINTS, max(pixels_rgb.shape))
+    return NO_FEATURES if pixels_rgb is None else find_features(pixels_rgb)

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 from ..calibration.support import MOST_PHOTOS, judged
 from ..imaging.geometry import Boxes, Pixels
-from ..imaging.local_features import LocalFeatures
+from ..imaging.local_features import LocalFeatures, find_features
 from ..results import Match, SecondLook
 from .deadline import Clock
 from .decide import Candidate
 from .decode import DecodedImage
 from .extract import Extractor, crop
 from .photo_features import PhotoFeatures
-from .verify import MOST_TURNED, Looked, compare, evidence_of, features_of_crop, photos_to_compare, turned
+from .verify import MOST_TURNED, Looked, compare, evidence_of, photos_to_compare, turned
 
 _FOLLOW = 0.2
 """How fast the expected time of a wave of crops follows the measured one."""
@@ -99,7 +99,7 @@ class SecondLooks:
         self._photos.of([item])
 
     def _wave(self, crops: list[Pixels], matches: Sequence[tuple[Match, ...]], search: Search) -> list[Looked]:
-        features = list(self._extractor.workers.map(features_of_crop, crops))
+        features = list(self._extractor.workers.map(find_features, crops))
         looks = self._compared(features, [Looked(near, {}) for near in matches], matches, MOST_PHOTOS)
         unclear = [place for place, look in enumerate(looks) if len(features[place]) and not look.is_clear]
         rows = self._extractor.embed_crops([view for place in unclear for view in turned(crops[place])])

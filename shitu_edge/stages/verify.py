@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..calibration.support import supported
 from ..imaging.agreement import NOTHING, Agreement, agreements
 from ..imaging.geometry import Pixels
-from ..imaging.local_features import ASKED_POINTS, ASKED_SIDE, LocalFeatures, find_features
+from ..imaging.local_features import LocalFeatures
 from ..results import Evidence, Match
 
 MOST_TURNED = 10
@@ -44,11 +44,6 @@ class Looked:
             best[match.label] = max(best.get(match.label, 0), match.inliers)
         first, second, *_ = [*sorted(best.values(), reverse=True), 0, 0]
         return first >= _CLEAR_INLIERS and first >= _CLEAR_LEAD * second
-
-
-def features_of_crop(pixels_rgb: Pixels) -> LocalFeatures:
-    """Return the local features of an object's crop (h, w, 3) uint8 RGB."""
-    return find_features(pixels_rgb, ASKED_POINTS, ASKED_SIDE)
 
 
 def turned(pixels_rgb: Pixels) -> list[Pixels]:

@@ -13,9 +13,8 @@ from PIL import Image
 
 from shitu_edge.imaging import local_features
 from shitu_edge.imaging.local_features import (
-    ASKED_POINTS,
+    MOST_POINTS,
     NO_FEATURES,
-    STORED_POINTS,
     LocalFeatures,
     can_find_features,
     find_features,
@@ -24,7 +23,7 @@ from tests.photos import patches
 
 pytest.importorskip("cv2", reason="local features need shitu-edge[opencv]")
 
-counts = st.shared(st.integers(0, STORED_POINTS), key="count")
+counts = st.shared(st.integers(0, MOST_POINTS), key="count")
 points = counts.flatmap(lambda count: arrays.arrays(np.float32, (count, 2), elements=st.floats(0, 1023, width=32)))
 rows = counts.flatmap(lambda count: arrays.arrays(np.uint8, (count, 128)))
 
@@ -41,7 +40,7 @@ def test_bytes_give_back_what_was_stored(points_xy: np.ndarray, descriptors: np.
     assert read.points_xy.dtype == np.float32
 
 
-@pytest.mark.parametrize("size", [1, 131, 133, 132 * 3 - 1, 132 * (STORED_POINTS + 1)])
+@pytest.mark.parametrize("size", [1, 131, 133, 132 * 3 - 1, 132 * (MOST_POINTS + 1)])
 def test_bytes_of_another_length_are_refused(size: int) -> None:
     with pytest.raises(ValueError, match=rf"expected 132 bytes per key point, at most 200, found {size}"):
         LocalFeatures.from_bytes(bytes(size))
@@ -58,16 +57,16 @@ def test_rows_have_length_1_also_of_nothing() -> None:
 def test_tiny_pictures_have_none(shape: tuple[int, int]) -> None:
     """The last one has 16 pixels, and 12 when it is reduced."""
     noise = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
-    assert len(find_features(noise, ASKED_POINTS, 384)) == 0
+    assert len(find_features(noise, MOST_POINTS, 384)) == 0
 
 
 @pytest.mark.parametrize("color", [(0, 0, 0), (255, 255, 255), (200, 30, 90)])
 def test_pictures_of_one_color_have_none(color: tuple[int, int, int]) -> None:
-    found = find_features(np.full((200, 300, 3), color, np.uint8), ASKED_POINTS, 384)
+    found = find_features(np.full((200, 300, 3), color, np.uint8), MOST_POINTS, 384)
     assert (found.points_xy.shape, found.descriptors.shape) == ((0, 2), (0, 128))
 
 
-@pytest.mark.parametrize("most", [1, 20, STORED_POINTS])
+@pytest.mark.parametrize("most", [1, 20, MOST_POINTS])
 def test_number_of_points_is_bounded_and_the_strongest_come_first(most: int) -> None:
     some, all_of_them = (find_features(patches(3), count, 384) for count in (most, 5000))
     assert len(some) == most < len(all_of_them)

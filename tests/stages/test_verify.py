@@ -9,7 +9,7 @@ from shitu_edge.imaging.agreement import Agreement
 from shitu_edge.imaging.local_features import NO_FEATURES, find_features
 from shitu_edge.results import Match
 from shitu_edge.stages.extract import crop
-from shitu_edge.stages.verify import Looked, compare, evidence_of, features_of_crop, photos_to_compare, turned
+from shitu_edge.stages.verify import Looked, compare, evidence_of, photos_to_compare, turned
 from tests.photos import patches
 
 pytest.importorskip("cv2", reason="local features need shitu-edge[opencv]")
@@ -42,7 +42,7 @@ def test_look_is_clear_from_25_points_and_twice_those_of_another_label(
 
 
 def test_compare_puts_the_photo_first_that_agrees() -> None:
-    found = compare(features_of_crop(np.rot90(patches(2))), Looked(NEAR, {}), PHOTOS)
+    found = compare(find_features(np.rot90(patches(2))), Looked(NEAR, {}), PHOTOS)
     assert [match.item_id for match in found.matches] == [2, 0, 1, 3]
     assert found.matches[0].inliers == len(found.agreements[2]) > 100
     assert found.is_clear
@@ -51,7 +51,7 @@ def test_compare_puts_the_photo_first_that_agrees() -> None:
 
 def test_compare_goes_on_where_it_was() -> None:
     """In two parts as at once; what is missing stays as it was."""
-    features = features_of_crop(patches(2))
+    features = find_features(patches(2))
     first = compare(features, Looked(NEAR, {}), {0: PHOTOS[0]})
     assert first.matches == NEAR
     assert photos_to_compare(NEAR, first.agreements, 3) == [1, 2]
@@ -71,7 +71,7 @@ def test_compare_of_nothing_changes_nothing(photos: dict[int, object]) -> None:
 def test_compare_counts_turned_matches_that_agree() -> None:
     views = (Match(9, "product 9", 0.7), Match(2, "product 2", 0.99), Match(8, "product 8", 0.98))
     photos = {2: PHOTOS[2], 9: PHOTOS[3]}
-    found = compare(features_of_crop(patches(2)), Looked(NEAR, {}), photos, views)
+    found = compare(find_features(patches(2)), Looked(NEAR, {}), photos, views)
     assert (found.matches[0].item_id, found.matches[0].similarity) == (2, 0.99)
     assert {match.item_id for match in found.matches} == {0, 1, 2, 3}, "9 and 8 do not agree"
 
@@ -90,7 +90,7 @@ def test_evidence_lies_in_the_box_where_the_photo_shows_the_same() -> None:
     scene = np.full((700, 900, 3), 230, np.uint8)
     scene[150:650, 300:800] = np.kron(patches(2, 250), np.ones((2, 2, 1), np.uint8))
     box = np.array([299.6, 149.4, 800.9, 650.2], np.float32)
-    features = features_of_crop(crop(scene, box))
+    features = find_features(crop(scene, box))
     assert features.scale > 1
     found = compare(features, Looked(NEAR, {}), {2: find_features(patches(2, 250), 200, 384)})
     evidence = evidence_of(found, box, (2.0, 2.5), 2)
