@@ -88,7 +88,7 @@ KEYS = (
     (
         "calibrate",
         "per target `state`, `max_false_accept`, `max_wrong`, `unknown_share`, `confidence`, `threshold`, `products`, "
-        "`queries`, `foreign`, `revision`",
+        "`queries`, `foreign`, `looked`, `revision`",
     ),
     ("models list", "per bundle `name`, `folder`, `description`"),
     ("models show", "`folder`, `digest`, `manifest` (the content of `bundle.json`)"),

@@ -108,7 +108,7 @@ class Parts:
             return "no_file"
         if naming.least_score is None:
             return "by_similarity"
-        if self.calibrator.has_looked:
+        if naming.looked:
             return "ready"
         return "preparing" if self.calibrator.is_looking else "few_pictures"
 

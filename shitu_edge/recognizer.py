@@ -19,7 +19,7 @@ from .gallery.labels import NEGATIVE
 from .gallery.layers import Layers
 from .imaging.texture import has_texture
 from .opening import Parts, enough_side, open_parts
-from .ranges import require_flag, require_instance, require_path
+from .ranges import require_flag, require_instance, require_path, require_whole
 from .results import Box, Calibration, Detections, LookState, Match, Recognition, Verification
 from .stages.arguments import check_call, check_enrolling, check_places, check_running, overridden
 from .stages.claim import check_claim
@@ -31,6 +31,9 @@ from .stages.photo_features import product_pixels
 from .stages.regions import Product, boxes_to_embed, cut_product, in_original_pixels, late, regions, surplus
 from .stages.second_look import LookMode
 from .system.forked import Home
+
+_MOST_ID = (1 << 63) - 1
+"""As SQLite's integers."""
 
 
 class Recognizer:
@@ -353,6 +356,7 @@ class Recognizer:
         Raises:
             GalleryError: no gallery file is open, or it cannot be read.
         """
+        require_whole("item_id", item_id, -_MOST_ID, _MOST_ID)
         origin = self._require_layers().origins([item_id]).get(item_id)
         return None if origin is None or not origin.picture else product_pixels(origin)
 

@@ -288,7 +288,7 @@ def test_without_opencv_answers_are_those_without_a_look(open_shop: Callable[...
             assert comparable(answer) == comparable(expected)
             assert (answer.second_look.state, expected.second_look.state) == ("no_opencv", "off")
             assert answer.items == expected.items
-    assert "pip install shitu-edge[opencv]" in answer.explain()[1]
+    assert "OpenCV is not installed (extra opencv)" in answer.explain()[1]
     assert auto.enroll("new", product(50), crop=False) == PRODUCTS + 1
 
 

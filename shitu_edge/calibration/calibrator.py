@@ -210,7 +210,9 @@ class Calibrator:
         look_alikes = self.stored().look_alikes
         if calibration is None or calibration.threshold is None:
             return Naming(None, None, look_alikes)
-        return Naming(calibration.threshold, self._probability(calibration.unknown_share), look_alikes)
+        return Naming(
+            calibration.threshold, self._probability(calibration.unknown_share), look_alikes, calibration.looked
+        )
 
     def _judged(self, target: Target, kind: Kind, wait: bool) -> Calibration:
         revisions = self._gallery.revisions
@@ -233,7 +235,7 @@ class Calibrator:
         supported = known.supported_rate if target.max_wrong is None else known.supported_wrong
         thin = target.confidence is None and target.rate < supported
         state: CalibrationState = "stale" if stale else "thin" if thin else "calibrated"
-        return replace(basis, state=state, threshold=threshold)
+        return replace(basis, state=state, threshold=threshold, looked=known.looked and kind == "unknown")
 
     def _fallback(self, basis: Calibration, samples: Samples) -> Calibration:
         """Return the calibration of a gallery with few products: by the bundle's foreign ones, if it has any."""

@@ -24,8 +24,10 @@ from .threshold import FEWEST_PRODUCTS
 
 MOST_LOOKED = 1000
 """Items that ask, of 10 ms each."""
+PICTURED = 0.8
+"""Share of the products with a picture from which on these speak for all."""
 _ROWS = 512
-_OTHERS, _OWN = 2 * NEIGHBORS, 10
+_OTHERS, _OWN = 2 * NEIGHBORS, MOST_PHOTOS
 
 
 class Photos(Protocol):
@@ -48,13 +50,17 @@ class Photos(Protocol):
 def look_samples(
     layers: Layers, items: Sequence[GalleryItem], photos: Photos, pause: Callable[[], None]
 ) -> Samples | None:
-    """Return the scores that items with a picture get after a second look; None if they are of too few products."""
+    """Return the scores that items with a picture get after a second look.
+
+    None if fewer than 20 products have one, or fewer than four in five: they could not speak for the others.
+    """
     numbers: dict[str, int] = {}
     labels = np.array([numbers.setdefault(item.label, len(numbers)) for item in items], np.int64)
     ids = [item.id for item in items]
     pictured = set(photos.with_picture(ids))
     products = np.array([item.id in pictured and item.label != NEGATIVE for item in items], bool).nonzero()[0]
-    if len(np.unique(labels[products])) < FEWEST_PRODUCTS:
+    pictured_labels, all_labels = len(np.unique(labels[products])), len(numbers.keys() - {NEGATIVE})
+    if pictured_labels < max(FEWEST_PRODUCTS, PICTURED * all_labels):
         return None
     chosen = products[chosen_queries(labels[products], MOST_LOOKED)]
     unknown: list[tuple[float, int]] = []

@@ -16,11 +16,13 @@ class Naming:
         least_score: score from which an object gets a label; None: the policy's similarity threshold decides.
         probability: that an object is enrolled, by its score; None if the gallery does not support one.
         look_alikes: per label of a group that images cannot tell apart, all labels of the group: always asked about.
+        looked: the score is one after a second look.
     """
 
     least_score: float | None = None
     probability: Probability | None = None
     look_alikes: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    looked: bool = False
 
 
 BY_SIMILARITY = Naming()

@@ -17,6 +17,8 @@ _PIXELS = 8.0
 """How far a point may be from where the affine map of the others puts it."""
 _FEWEST = 6
 """Matches. An affine map is defined by three, so fewer agree by chance."""
+_SCALES, _STRETCH = (0.1, 10.0), 4.0
+"""Of a map from a photo to an object that a camera can have made. What no print has in common fits others as well."""
 _TRIALS, _SURE = 1000, 0.99
 """Of RANSAC: at most, and how sure it is to have met three right matches among as many as it has found."""
 _ROWS, _COLUMNS = 50, 40
@@ -92,10 +94,19 @@ def _agreement(object_xy: Points, photo_xy: Points, similarities: NDArray[np.flo
     cv2 = opencv()
     assert cv2 is not None, "features were found by it"
     here, there = object_xy[places], photo_xy[nearest]
-    _, kept = cv2.estimateAffine2D(
+    affine, kept = cv2.estimateAffine2D(
         there, here, method=cv2.RANSAC, ransacReprojThreshold=_PIXELS, maxIters=_TRIALS, confidence=_SURE, refineIters=0
     )
-    if kept is None:
+    if affine is None or not _is_possible(affine[:, :2]):
         return NOTHING
     inside = kept.ravel().astype(bool)
     return Agreement(here[inside], there[inside])
+
+
+def _is_possible(linear: NDArray[np.float64]) -> bool:
+    """Return whether a camera can have made a map (2, 2): it does not mirror, nor squeeze to a line."""
+    least, most = _SCALES
+    if np.linalg.det(linear) <= 0:
+        return False
+    long, short = np.linalg.svd(linear, compute_uv=False)
+    return bool(least < short and long < most and long < _STRETCH * short)

@@ -15,7 +15,7 @@ from .geometry import Pixels
 from .opencv import opencv
 
 METHOD = "rootsift-1"
-"""Changes with whatever changes the features of a picture, so that stored ones of another method are not read."""
+"""Changes with what changes the features of a picture, or how they are compared: stored ones are not read then."""
 MOST_POINTS, LONGEST_SIDE = 200, 320
 """Key points of a picture, the strongest ones, and the pixels of its longer side for them. More of them name more
 products, and more unknown objects. They are the same for objects and photos, or the thresholds that a

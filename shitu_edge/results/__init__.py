@@ -174,8 +174,8 @@ class SecondLook:
     Attributes:
         state: `ready`; `off`: by choice; `preparing`: features of the gallery's photos, and scores with them, are being
             derived in the background; `no_opencv`: the extra `opencv` is not installed; `no_file`: there is no gallery
-            file; `few_pictures`: fewer than 20 products have one, too few to derive a threshold from; `by_similarity`:
-            no score is calibrated, or the call has stated a similarity threshold.
+            file; `few_pictures`: fewer than 20 products, or than four in five, have one, too few to derive a threshold
+            from; `by_similarity`: no score is calibrated, or the call has stated a similarity threshold.
         looked: objects that were looked at twice.
         left_out: those that the deadline left no time for.
     """
@@ -206,6 +206,7 @@ class Calibration:
         unknown_share: share of the objects that are not enrolled, 0..1, which `max_wrong` and probabilities assume.
         queries: number of labeled queries, kept in the gallery, that it was derived from too.
         foreign: number of foreign products of the bundle that it was derived from, because the gallery's are too few.
+        looked: the threshold is for scores after a second look.
     """
 
     state: CalibrationState
@@ -218,6 +219,7 @@ class Calibration:
     unknown_share: float = 0.1
     queries: int = 0
     foreign: int = 0
+    looked: bool = False
 
 
 @dataclass(frozen=True, slots=True)

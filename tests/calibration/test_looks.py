@@ -489,3 +489,12 @@ def test_scores_without_a_cache_folder_and_with_one_are_the_same(gallery: Galler
     for one in (without, stored):
         np.testing.assert_array_equal(one.samples.unknown.scores, with_cache.samples.unknown.scores)
         assert one.revisions == with_cache.revisions
+
+
+@pytest.mark.parametrize(("pictured", "looks_again"), [(47, False), (48, True)])
+def test_few_pictures_do_not_speak_for_a_large_gallery(gallery: Gallery, pictured: int, looks_again: bool) -> None:
+    """With pictures of fewer than 48 of 60 products, the threshold stays that of all."""
+    keeper = Calibrator(gallery, None, photos=Photos(bare=range(5 * pictured + 1, 301)))
+    found = keeper.at(accepts(0.1), wait=True)
+    assert (found.looked, found.products) == (looks_again, pictured if looks_again else 60)
+    keeper.close()

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from shitu_edge.imaging import agreement
 from shitu_edge.imaging.agreement import Agreement, agreements
 from shitu_edge.imaging.geometry import Pixels
 from shitu_edge.imaging.local_features import NO_FEATURES, LocalFeatures, find_features
@@ -112,3 +113,19 @@ def test_several_threads_find_the_same() -> None:
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda picture: [one.object_xy.tolist() for one in asked(picture, photos)], pictures))
     assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("linear", "possible"),
+    [
+        ([[0.5, 0.1], [-0.1, 0.5]], True),
+        ([[0.0, -2.0], [2.0, 0.0]], True),
+        ([[1.0, 0.0], [0.0, -1.0]], False),
+        ([[1.3, 0.0], [0.0, 0.06]], False),
+        ([[4.5, 0.0], [0.0, 1.0]], False),
+        ([[0.05, 0.0], [0.0, 0.05]], False),
+        ([[0.0, 0.0], [0.0, 0.0]], False),
+    ],
+)
+def test_maps_that_no_camera_makes_are_refused(linear: list[list[float]], possible: bool) -> None:
+    assert agreement._is_possible(np.array(linear)) is possible

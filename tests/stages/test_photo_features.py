@@ -34,9 +34,9 @@ def looked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Grows by one with each picture that is looked at."""
     calls: list[int] = []
 
-    def counted(pixels_rgb: Pixels, most: int, longest_side: int) -> LocalFeatures:
+    def counted(pixels_rgb: Pixels) -> LocalFeatures:
         calls.append(len(pixels_rgb))
-        return find_features(pixels_rgb, most, longest_side)
+        return find_features(pixels_rgb)
 
     monkeypatch.setattr(photo_features, "find_features", counted)
     return calls

@@ -284,9 +284,9 @@ def test_photos_to_look_at_first_are_bounded(
     """Without anything prepared, as of a gallery just copied here."""
     calls: list[int] = []
 
-    def counted(pixels_rgb: Pixels, most: int, longest_side: int) -> LocalFeatures:
-        calls.append(most)
-        return find_features(pixels_rgb, most, longest_side)
+    def counted(pixels_rgb: Pixels) -> LocalFeatures:
+        calls.append(len(pixels_rgb))
+        return find_features(pixels_rgb)
 
     monkeypatch.setattr(photo_features, "find_features", counted)
     with closing(PhotoFeatures(Layers(gallery))) as photos:
