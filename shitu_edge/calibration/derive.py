@@ -28,7 +28,7 @@ CHANGED = 0.1
 """Share of the items whose change makes scores stale."""
 _METHOD = f"score 5, {NEIGHBORS} neighbors, {MOST_QUERIES} queries"
 """Whatever changes the scores of the same gallery changes this, so that none are taken from the cache."""
-_LOOK_METHOD = f"look 2, {NEIGHBORS} neighbors, {MOST_PHOTOS} photos, {MOST_LOOKED} queries"
+_LOOK_METHOD = f"look 3, {NEIGHBORS} neighbors, {MOST_PHOTOS} photos, {MOST_LOOKED} queries"
 _MOST_SCORES = max(2 * MOST_QUERIES, MOST_PRODUCTS)
 
 
