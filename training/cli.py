@@ -21,7 +21,7 @@ from .extractor.distil import distil
 from .extractor.evaluate import evaluate
 from .extractor.options import DistilOptions, ExtractorOptions
 from .extractor.packs import Pack, pack_images
-from .extractor.refit import refit
+from .extractor.refit import TURNED, refit
 from .extractor.teaching import Focus, find_focus, teach
 from .extractor.train import CHECKPOINT, load_extractor, train_extractor
 from .options import Seed, Share, Threads, shares
@@ -131,6 +131,13 @@ def refit_extractor(
             min=1, help="Number of the backbone's last stages that the embedding uses.", show_default="as before"
         ),
     ] = None,
+    varied: Annotated[
+        list[Share] | None,
+        shares("Packs in which each image is its own product; they count between products, not within."),
+    ] = None,
+    turned: Annotated[
+        float, typer.Option(min=0, help="Weight of images turned by 90, 180 and 270 degrees; 0: upright alone.")
+    ] = TURNED,
     threads: Threads = None,
 ) -> None:
     """Fit the last layer of a trained extractor to the products of some packs, in closed form, without training.
@@ -140,10 +147,12 @@ def refit_extractor(
     if threads:
         torch.set_num_threads(threads)
     state = load_checkpoint(checkpoint, "extractor")
-    packs = [(Pack.open(path), share) for path, share in products]
+    packs, others = ([(Pack.open(path), share) for path, share in some] for some in (products, varied or ()))
     with bar("Looking at products") as progress:
-        made = refit(load_extractor(checkpoint), packs, side, views, progress, stages)
-    facts = {"products": [[str(path), share] for path, share in products], "side": side, "views": views}
+        made = refit(load_extractor(checkpoint), packs, side, views, progress, stages, others, turned)
+    named = {"products": products, "varied": varied or ()}
+    listed = {name: [[str(path), share] for path, share in some] for name, some in named.items()}
+    facts = {**listed, "side": side, "views": views, "turned": turned}
     out.mkdir(parents=True, exist_ok=True)
     options = state["options"] | made.facts | {"refit": facts}
     save_checkpoint(out / CHECKPOINT, {"kind": "extractor", "options": options, "network": made.state_dict()})

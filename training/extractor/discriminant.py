@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Features = NDArray[np.float64]
+_LITTLE = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,30 +21,36 @@ class Scatter:
     mean: Features
 
     @classmethod
-    def of(cls, features: Features, labels: NDArray[np.int32]) -> Scatter:
-        """Measure features (N, C) of labels (N,)."""
+    def of(cls, features: Features, labels: NDArray[np.int32], weights: Features | None = None) -> Scatter:
+        """Measure features (N, C) of labels (N,), which count by weights (N,); None: all alike."""
+        weights = np.ones(len(features)) if weights is None else weights
         _, product = np.unique(labels, return_inverse=True)
-        counts = np.bincount(product)
-        means = np.zeros((len(counts), features.shape[1]))
-        np.add.at(means, product, features)
-        means /= counts[:, None]
+        totals = np.bincount(product, weights)
+        means = np.zeros((len(totals), features.shape[1]))
+        np.add.at(means, product, features * weights[:, None])
+        means /= totals[:, None]
         rest = features - means[product]
-        within = rest.T @ rest / max(1, len(features) - len(counts))
-        return cls(within, np.cov(means, rowvar=False), features.mean(0))
+        freedom = weights.sum() - (np.bincount(product, weights**2) / totals).sum()
+        within = (rest * weights[:, None]).T @ rest / (freedom if freedom > _LITTLE else 1)
+        return cls(within, np.cov(means, rowvar=False), np.average(features, 0, weights))
 
     @classmethod
-    def mix(cls, scatters: Sequence[Scatter], shares: Sequence[float]) -> Scatter:
-        """Return the mean of several, by shares of any sum."""
-        parts = (np.stack([getattr(one, part) for one in scatters]) for part in ("within", "between", "mean"))
-        return cls(*(np.tensordot(np.divide(shares, sum(shares)), part, 1) for part in parts))
+    def mix(
+        cls, scatters: Sequence[Scatter], shares: Sequence[float], shares_within: Sequence[float] | None = None
+    ) -> Scatter:
+        """Return the mean of several, by shares of any sum; `shares_within` are those of `within` if they differ."""
+        by_part = {"within": shares if shares_within is None else shares_within, "between": shares, "mean": shares}
+        stacks = {part: np.stack([getattr(one, part) for one in scatters]) for part in by_part}
+        return cls(**{part: np.tensordot(np.divide(by, sum(by)), stacks[part], 1) for part, by in by_part.items()})
 
 
 def discriminant(scatter: Scatter, dim: int, shrinkage: float) -> tuple[Features, Features]:
     """Return the linear map (dim, C) and offset (dim,) whose outputs' inner products tell products apart.
 
-    Directions in which the variance within is 1 and that between is e weigh sqrt(e / (1 + e)): inner products are then
-    those of the products' means that are to be expected (Ioffe, "Probabilistic Linear Discriminant Analysis", 2006) but
-    for a factor, which gives outputs a mean square length of about 1.
+    The directions are those in which the variance between products is largest against that within (Fisher, "The Use of
+    Multiple Measurements in Taxonomic Problems", 1936). All count alike: the variance within is the same in each. To
+    weigh them by the products of the fit, as probabilistic discriminant analysis does, helps those products and hurts
+    others (`shitu_small/README.md`). A factor gives outputs a mean square length of about 1.
 
     Args:
         scatter: of features with C numbers.
@@ -56,6 +63,5 @@ def discriminant(scatter: Scatter, dim: int, shrinkage: float) -> tuple[Features
     variances, axes = np.linalg.eigh(within)
     whiten = axes / np.sqrt(variances)
     between, turn = np.linalg.eigh(whiten.T @ scatter.between @ whiten)
-    between, turn = np.maximum(between[-dim:], 0), turn[:, -dim:]
-    matrix = (whiten @ turn * np.sqrt(between / (1 + between) / between.sum())).T
+    matrix = (whiten @ turn[:, -dim:]).T / np.sqrt((1 + np.maximum(between[-dim:], 0)).sum())
     return matrix, -matrix @ scatter.mean

@@ -13,7 +13,10 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
+
+from shitu_edge.imaging.geometry import Pixels
 
 from ..networks.extractor import Extractor
 from ..progress import Progress
@@ -22,7 +25,9 @@ from .packs import Pack
 from .views import as_input, cut, part_of
 
 SHRINKAGE = 0.01
-"""See `discriminant`. Of products left out, 0.001 to 0.1 find the same to half a point (`shitu_small/README.md`)."""
+"""See `discriminant`. Best for products left out; 0.003 and 0.03 are half a point worse (`shitu_small/README.md`)."""
+TURNED = 0.2
+"""Weight of an image turned by 90, 180 or 270 degrees, against 1 of the upright image; see there."""
 _ROWS = 64
 
 
@@ -33,6 +38,8 @@ def refit(
     views: int,
     progress: Progress,
     stages: int | None = None,
+    varied: Sequence[tuple[Pack, float]] = (),
+    turned: float = TURNED,
 ) -> Extractor:
     """Return an extractor with the same backbone and another last layer.
 
@@ -43,6 +50,9 @@ def refit(
         views: of each image (`views.part_of`), besides the whole.
         progress: called with the images done and in all.
         stages: how many of the backbone's last stages the new layer looks at; None keeps the number.
+        varied: images that each show another object, and each pack's share in the covariance between products alone.
+        turned: weight of each image of `packs` turned by 90, 180 and 270 degrees, against 1 of the upright image; 0
+            looks at upright images alone.
 
     Raises:
         ValueError: the extractor's embeddings have more numbers than its backbone's features.
@@ -51,17 +61,23 @@ def refit(
     channels, dim = extractor.last_conv.in_channels, extractor.last_conv.out_channels
     if dim > channels:
         raise ValueError(f"refit: {dim} numbers an embedding are more than the {channels} of the backbone's features")
-    total = sum(len(pack) for pack, _ in packs)
-    done, scatters = 0, []
-    for pack, _ in packs:
-        rows = []
+    total = sum(len(pack) for pack, _ in (*packs, *varied))
+    done = 0
+
+    def measure(pack: Pack, labels: NDArray[np.int32], views: int, turned: float) -> Scatter:
+        nonlocal done
+        weights, rows = [1.0, *[1.0] * views, *[turned] * (3 if turned else 0)], []
         for start in range(0, len(pack), _ROWS):
             chosen = range(start, min(start + _ROWS, len(pack)))
-            rows.append(_features(extractor, pack, chosen, side, views))
+            rows.append(_features(extractor, pack, chosen, side, views, turned > 0))
             done += len(chosen)
             progress(done, total)
-        scatters.append(Scatter.of(np.concatenate(rows), np.repeat(pack.labels, 1 + views)))
-    scatter = Scatter.mix(scatters, [share for _, share in packs])
+        return Scatter.of(np.concatenate(rows), np.repeat(labels, len(weights)), np.tile(weights, len(pack)))
+
+    scatters = [measure(pack, pack.labels, views, turned) for pack, _ in packs]
+    scatters += [measure(pack, np.arange(len(pack), dtype=np.int32), 0, 0.0) for pack, _ in varied]
+    own, others = ([share for _, share in some] for some in (packs, varied))
+    scatter = Scatter.mix(scatters, [*own, *others], [*own, *[0.0] * len(others)])
     return _with_last_layer(extractor, *discriminant(scatter, dim, SHRINKAGE))
 
 
@@ -73,14 +89,15 @@ def _rebuilt(extractor: Extractor, stages: int) -> Extractor:
 
 
 @torch.no_grad()
-def _features(extractor: Extractor, pack: Pack, rows: Sequence[int], side: int, views: int) -> Features:
-    """Return an image's averaged features, of the whole and its views, one after the other."""
+def _features(extractor: Extractor, pack: Pack, rows: Sequence[int], side: int, views: int, turned: bool) -> Features:
+    """Return an image's averaged features, of the whole, its views and the whole turned, one after the other."""
     extractor.eval()
-    pixels = []
+    pixels: list[Pixels] = []
     for row in rows:
         image = pack.pixels_rgb[row]
-        pixels.append(cv2.resize(image, (side, side)))
-        pixels += [cut(image, part_of(row, view), side) for view in range(views)]
+        whole = cv2.resize(image, (side, side))
+        pixels += [whole, *(cut(image, part_of(row, view), side) for view in range(views))]
+        pixels += [np.rot90(whole, quarters) for quarters in (1, 2, 3)] if turned else []
     return extractor.average(extractor.backbone(as_input(pixels))).flatten(1).double().numpy()
 
 
