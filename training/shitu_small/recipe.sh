@@ -25,6 +25,10 @@ step $work/caltech101/labels.npy $train pack "$data/caltech101" --out $work/calt
 step $work/gallery/labels.npy $train pack "$grocery/train" --out $work/gallery --side 224
 step $work/queries/labels.npy $train pack "$grocery/test" --out $work/queries --side 224
 step $work/drawn/labels.npy $train draw-crops --out $work/drawn --surfaces "$data/textures" "${at_once[@]}"
+# Larger ones for the last layer, which sees 224 px.
+step $work/grocery-large/labels.npy $train pack "$grocery/train" "$grocery/val" --out $work/grocery-large --side 256
+step $work/drawn-large/labels.npy $train draw-crops --out $work/drawn-large --views 6 --size 256 --surfaces "$data/textures" \
+    "${at_once[@]}"
 
 # A teacher's answers: of its maps, the directions that tell products apart.
 teacher=(--model "$shared/models/mobilenet_v1_embedding.tflite")
@@ -66,8 +70,8 @@ else
     echo "no GPU: without distillation from three teachers, expect 10 points less on groceries" >&2
 fi
 # A last layer in closed form, on all stages.
-step $work/refit/extractor.pt $train refit $taught/extractor.pt --products $work/grocery --products $work/drawn \
-    --side 192 --views 0 --stages 5 --out $work/refit
+step $work/refit/extractor.pt $train refit $taught/extractor.pt --products $work/grocery-large --products $work/drawn-large \
+    --varied $work/caltech101=0.2 --side 224 --views 0 --stages 5 --out $work/refit
 detector=(--scale 0.75 --photos "$data/beverage=0.45" --photos $work/scenes=0.28 --photos $work/pasted=0.15 --photos $work/labeled=0.12)
 further() { # further RUN BEFORE OPTIONS...: continues from the weights of an earlier run
     learn detector --out "$work/detector-$1" "${detector[@]}" --initial "$work/detector-$2/detector.pt" "${@:3}"
@@ -80,14 +84,15 @@ further j i --side 352 --steps 1400 --learning-rate 0.001 --seed 5
 further k j --side 384 --steps 800 --learning-rate 0.0008 --seed 6
 
 # Paddle inference models, equal to PyTorch's, and the bundle made of them.
-step $work/parcels/extractor $train export-weights extractor $work/refit/extractor.pt --out $work/parcels/extractor --side 192
+step $work/parcels/extractor $train export-weights extractor $work/refit/extractor.pt --out $work/parcels/extractor --side 224
 step $work/parcels/detector $train export-weights detector $work/detector-k/detector.pt --out $work/parcels/detector --side 288 \
     --width 448
 paddle=$work/paddle
 step $paddle/extractor build/export/bin/python -m training.paddle extractor $work/parcels/extractor --out $paddle/extractor
 step $paddle/detector build/export/bin/python -m training.paddle detector $work/parcels/detector --out $paddle/detector
 rm -rf training/shitu_small/paddle && cp -r $paddle training/shitu_small/paddle  # what the bundle is compared with
+find "$(realpath "$grocery/train")" -name '*.jpg' | sort | awk -F/ '{ print $0 "\t" $(NF - 1) }' > $work/products.txt
 build/export/bin/shitu-edge-export bundle --out models/shitu-small --compact --license Apache-2.0 --notes training/shitu_small/card.md \
     --detector $paddle/detector --extractor $paddle/extractor --images "$data/beverage/images" \
-    --calibrate "$data/beverage" --calibrate "$grocery/train" --products "$grocery/train" \
+    --calibrate "$data/beverage" --calibrate "$grocery/train" --products $work/products.txt \
     --detection-threshold 0.5 --max-boxes 20 --suppression-iou 0.2 --cohort "$data/beverage/images" --max-false-accept 0.01 --whole-image fallback
