@@ -4,7 +4,7 @@
 
 GALLERY and QUERIES are folders per label or label files. Without QUERIES each gallery photo asks the others. Queries
 are whole photos, and photos cropped to the surest box. The last lines are the shares of photos whose crop is small,
-touches the edge, or is blurred, and the percentiles of their sharpness.
+touches the edge, or is blurred, the percentiles of their sharpness, and how many are called blurred once they are.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageFilter
 
 from shitu_edge import ImageError, LabeledImage, Recognizer, find_images
-from shitu_edge.enrollment.quality import Look, look_of, sharpness
+from shitu_edge.enrollment.quality import BLURRED, Look, look_of, sharpness
 from shitu_edge.stages import regions
 
 SHARES = (("whole", (2.0, 2.0)), ("any box", (0.0, 1.0)), ("5 to 80 %", (0.05, 0.8)), ("5 to 100 %", (0.05, 1.0)))
@@ -34,6 +35,8 @@ class Photos:
     cropped: int
     looks: Sequence[Look]
     sharpness: Sequence[float]
+    blurred: Sequence[float]
+    """Sharpness after a Gaussian of 2 % of the shorter side."""
 
 
 def main() -> None:
@@ -56,25 +59,28 @@ def main() -> None:
     for fault in ("small", "cut", "blurred"):
         print(f"{fault:<12}{np.mean([getattr(look, fault) for look in used.looks]):.2%}")
     print("sharpness   1, 2, 3, 5, 50 %:", np.percentile(used.sharpness, [1, 2, 3, 5, 50]).round(1).tolist())
+    print(f"{np.mean(np.array(used.blurred) < BLURRED):.2%} if blurred by 2 % of the shorter side")
 
 
 def _embed(recognizer: Recognizer, images: Sequence[LabeledImage], shares: tuple[float, float]) -> Photos:
     regions._PRODUCT_SHARES = shares
     spec = recognizer.bundle.manifest.extractor.network.input
 
-    def embed(image: LabeledImage) -> tuple[NDArray[np.float32], bool, Look, float] | None:
+    def embed(image: LabeledImage) -> tuple[NDArray[np.float32], bool, Look, float, float] | None:
         try:
             product = recognizer.cut_product(image.path)
         except ImageError:
             return None
         pixels = product.pixels_rgb
         row = recognizer.embed(pixels)[0]
-        return row, product.box_xyxy is not None, look_of(product, spec), sharpness(pixels, spec)
+        blurred = np.asarray(Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(0.02 * min(pixels.shape[:2]))))
+        sharp = sharpness(pixels, spec), sharpness(blurred, spec)
+        return row, product.box_xyxy is not None, look_of(product, spec), *sharp
 
     with ThreadPoolExecutor(recognizer.threads) as pool:
         made = [(one, image.label) for one, image in zip(pool.map(embed, images), images, strict=True) if one]
-    rows, cropped, looks, sharp = zip(*(one for one, _ in made), strict=True)
-    return Photos(np.stack(rows), np.array([label for _, label in made]), sum(cropped), looks, sharp)
+    rows, cropped, looks, sharp, blurred = zip(*(one for one, _ in made), strict=True)
+    return Photos(np.stack(rows), np.array([label for _, label in made]), sum(cropped), looks, sharp, blurred)
 
 
 def _recall(gallery: Photos, queries: Photos, leave_one_out: bool) -> float:
