@@ -4,8 +4,9 @@
 
 Of half of the labels `k` photos each are enrolled, their other photos ask, and all photos of the other half are unknown
 objects. The threshold is the gallery's own, derived from its items alone, once by the vectors and once with a second
-look. Sets: the drinks by the built-in bundle, cropped as they are enrolled, and by the official V1 vectors of the whole
-photos; groceries by the built-in bundle. Lying: the object is turned by 90 degrees, its gallery photos are upright.
+look, which is taken if the gallery's own photos get their names as often with it. Sets: the drinks by the built-in
+bundle, cropped as they are enrolled, and by the official V1 vectors of the whole photos; groceries by the built-in
+bundle. Lying: the object is turned by 90 degrees, its gallery photos are upright.
 
 A second table asks with the last photo of each drink for the first one, in a gallery of all of them: recall@1.
 """
@@ -24,7 +25,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from shitu_edge import Recognizer
-from shitu_edge.calibration import NEIGHBORS, UnknownScores, estimated_threshold, score_of
+from shitu_edge.calibration import NEIGHBORS, KnownScores, UnknownScores, estimated_threshold, score_of
+from shitu_edge.calibration.looks import look_pays
 from shitu_edge.calibration.support import MOST_PHOTOS, supported
 from shitu_edge.imaging.agreement import agreements
 from shitu_edge.imaging.geometry import Pixels
@@ -89,6 +91,10 @@ class Answer:
     score: float
 
 
+Asked = tuple[str, tuple[Answer, Answer]]
+"""The label of a photo, and the answers without and with a second look."""
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -146,41 +152,72 @@ def split_lines(photos: Photos, k: int, splits: int) -> Iterator[str]:
     """Yield a line per rate: means over the splits, without and with a second look."""
     labels = np.array(photos.labels)
     rng = np.random.default_rng(k)
-    measured: list[list[float]] = []
+    measured = []
     lies = photos.similarities.shape[0] == 4
     for _ in range(splits):
         enrolled = rng.permutation(np.unique(labels))[: len(np.unique(labels)) // 2]
         gallery = np.concatenate([rng.permutation(np.flatnonzero(labels == label))[:k] for label in enrolled])
         known = np.setdiff1d(np.flatnonzero(np.isin(labels, enrolled)), gallery)
         unknown = np.flatnonzero(~np.isin(labels, enrolled))
-        own = [photos.ask(item, gallery[labels[gallery] != labels[item]], turn=False) for item in gallery.tolist()]
-        strange = [photos.ask(query, gallery, turn=lies) for query in unknown.tolist()]
+        own = Own.of(photos, gallery)
+        strange = [("", photos.ask(query, gallery, turn=lies)) for query in unknown.tolist()]
         asked = [(labels[query], photos.ask(query, gallery, turn=lies)) for query in known.tolist()]
         lying = [(labels[query], photos.ask(query, gallery, 1)) for query in known.tolist()] if lies else []
-        numbers = np.unique(labels[gallery], return_inverse=True)[1]
-        row: list[float] = []
+        rows = []
         for rate in _RATES:
-            for which in (0, 1):
-                own_scores = UnknownScores(np.array([answers[which].score for answers in own]), numbers)
-                threshold = estimated_threshold(own_scores, rate)
-                row.append(float(np.mean([answers[which].score >= threshold for answers in strange])))
-                for some in (asked, lying):
-                    row.append(
-                        float(
-                            np.mean(
-                                [
-                                    answers[which].score >= threshold and answers[which].label == label
-                                    for label, answers in some
-                                ]
-                                or [np.nan]
-                            )
-                        )
-                    )
-        measured.append(row)
+            for which, threshold in own.thresholds(rate):
+                accepts = np.mean([answers[which].score >= threshold for _, answers in strange])
+                rows.append((float(accepts), right(asked, which, threshold), right(lying, which, threshold)))
+        measured.append(rows)
     means = np.mean(measured, axis=0).reshape(len(_RATES), 2, 3)
-    for rate, ((accepts, right, lie), (accepts_2, right_2, lie_2)) in zip(_RATES, means.tolist(), strict=True):
-        shares = accepts, accepts_2, right, right_2, lie, lie_2
+    for rate, (without, looked) in zip(_RATES, means.tolist(), strict=True):
+        shares = [share for pair in zip(without, looked, strict=True) for share in pair]
         yield f"{rate:.0%} | " + " | ".join("" if np.isnan(share) else f"{share:.1%}" for share in shares)
+
+
+def right(asked: Sequence[Asked], which: int, threshold: float) -> float:
+    """Return the share that gets its label from a threshold, without (0) or with (1) a second look."""
+    named = [answers[which].score >= threshold and answers[which].label == label for label, answers in asked]
+    return float(np.mean(named)) if named else float("nan")
+
+
+@dataclass(frozen=True)
+class Own:
+    """What a gallery knows of itself: its photos as unknown objects, and as known ones if their label has another."""
+
+    unknown: Sequence[Asked]
+    known: Sequence[Asked]
+
+    @classmethod
+    def of(cls, photos: Photos, gallery: NDArray[np.intp]) -> Own:
+        """Ask the gallery for each of its photos."""
+        labels = np.array(photos.labels)[gallery]
+        unknown, known = [], []
+        for item, label in zip(gallery.tolist(), labels.tolist(), strict=True):
+            unknown.append((label, photos.ask(item, gallery[labels != label], turn=False)))
+            if (labels == label).sum() > 1:
+                known.append((label, photos.ask(item, gallery[gallery != item], turn=False)))
+        return cls(unknown, known)
+
+    def thresholds(self, rate: float) -> Iterator[tuple[int, float]]:
+        """Yield the thresholds without and with a second look, or twice the first if the look does not pay."""
+        alone, looked = (
+            estimated_threshold(UnknownScores(*self._scores(self.unknown, which)), rate) for which in (0, 1)
+        )
+        yield 0, alone
+        known = [
+            KnownScores(
+                scores, np.array([answers[which].label == label for label, answers in self.known], bool), products
+            )
+            for which in (0, 1)
+            for scores, products in [self._scores(self.known, which)]
+        ]
+        yield (1, looked) if look_pays(known[0], alone, known[1], looked) else (0, alone)
+
+    @staticmethod
+    def _scores(asked: Sequence[Asked], which: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        scores = np.array([answers[which].score for _, answers in asked], np.float64)
+        return scores, np.unique([label for label, _ in asked], return_inverse=True)[1].astype(np.int64)
 
 
 def one_shot(photos: Photos) -> str:

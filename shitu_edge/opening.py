@@ -110,6 +110,8 @@ class Parts:
             return "by_similarity"
         if naming.looked:
             return "ready"
+        if self.calibrator.has_looked:
+            return "no_gain"
         return "preparing" if self.calibrator.is_looking else "few_pictures"
 
     def look_again(

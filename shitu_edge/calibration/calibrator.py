@@ -24,7 +24,7 @@ from ..results import Calibration, CalibrationState
 from . import derive
 from .derive import CHANGED, Derived, GalleryScores
 from .leave_out import Rows
-from .looks import Photos
+from .looks import Photos, look_pays
 from .naming import Naming
 from .probability import Probability, fit_probability
 from .samples import Samples
@@ -42,23 +42,29 @@ _NICEST = 19
 
 
 @dataclass(frozen=True, slots=True)
+class _Threshold:
+    """A threshold, and whether it is for scores after a second look."""
+
+    score: float
+    looked: bool
+
+
+@dataclass(frozen=True, slots=True)
 class _Known:
     """Scores of a state of the layers, and results computed from them.
 
     `supported_rate` is the lowest rate of false accepts that the products can tell; `supported_wrong` that of wrong
-    labels, which products with another photo have to tell as well. `looked`: the scores are those after a second look,
-    without those of the labeled queries, which have no pictures; `alone` are the scores of both without one, and a
-    threshold keeps the target for them too.
+    labels, which products with another photo have to tell as well. `looks` are the scores after a second look, if they
+    were derived: without those of the labeled queries, which have no pictures.
     """
 
     revisions: tuple[int, ...]
     items: int
     queries: Queries | None
     samples: Samples
-    looked: bool = False
-    alone: Samples | None = None
-    thresholds: dict[tuple[Target, Kind], float | OptionError] = field(default_factory=dict)
-    probabilities: dict[float, Probability | None] = field(default_factory=dict)
+    looks: Samples | None = None
+    thresholds: dict[tuple[Target, Kind], _Threshold | OptionError] = field(default_factory=dict)
+    probabilities: dict[tuple[float, bool], Probability | None] = field(default_factory=dict)
     products: int = field(init=False)
     impostors: int = field(init=False)
     supported_rate: float = field(init=False)
@@ -66,11 +72,16 @@ class _Known:
 
     def __post_init__(self) -> None:
         """Count once what each image asks for."""
-        unknown, known = self.samples.unknown, self.samples.known
+        samples = self.scores(looked=self.looks is not None)
+        unknown, known = samples.unknown, samples.known
         object.__setattr__(self, "products", unknown.count)
         object.__setattr__(self, "impostors", self.samples.impostors.count)
         object.__setattr__(self, "supported_rate", unknown.supported_rate)
         object.__setattr__(self, "supported_wrong", max(unknown.supported_rate, known.supported_rate))
+
+    def scores(self, *, looked: bool) -> Samples:
+        """Return the scores after a second look, or without one."""
+        return self.looks if looked and self.looks is not None else self.samples
 
     @property
     def query_count(self) -> int:
@@ -189,16 +200,17 @@ class Calibrator:
 
         None without a threshold, or if no label has a second photo.
         """
-        known = None if self._known is None else self._known.samples.known
-        if known is None or not known.count or calibration.threshold is None:
+        if self._known is None or calibration.threshold is None:
             return None
-        named = known.scores >= calibration.threshold
-        return float(known.weights[named & known.right].sum()), misnamed_share(known, calibration.threshold)
+        known = self._known.scores(looked=calibration.looked).known
+        if not known.count:
+            return None
+        return known.named_right(calibration.threshold), misnamed_share(known, calibration.threshold)
 
     @property
     def has_looked(self) -> bool:
-        """Whether the thresholds are for scores after a second look."""
-        return self._known is not None and self._known.looked
+        """Whether scores after a second look are there. A threshold is for them if they name more of the products."""
+        return self._known is not None and self._known.looks is not None
 
     @property
     def is_looking(self) -> bool:
@@ -210,9 +222,8 @@ class Calibrator:
         look_alikes = self.stored().look_alikes
         if calibration is None or calibration.threshold is None:
             return Naming(None, None, look_alikes)
-        return Naming(
-            calibration.threshold, self._probability(calibration.unknown_share), look_alikes, calibration.looked
-        )
+        probability = self._probability(calibration.unknown_share, calibration.looked)
+        return Naming(calibration.threshold, probability, look_alikes, calibration.looked)
 
     def _judged(self, target: Target, kind: Kind, wait: bool) -> Calibration:
         revisions = self._gallery.revisions
@@ -235,7 +246,7 @@ class Calibrator:
         supported = known.supported_rate if target.max_wrong is None else known.supported_wrong
         thin = target.confidence is None and target.rate < supported
         state: CalibrationState = "stale" if stale else "thin" if thin else "calibrated"
-        return replace(basis, state=state, threshold=threshold, looked=known.looked and kind == "unknown")
+        return replace(basis, state=state, threshold=threshold.score, looked=threshold.looked)
 
     def _fallback(self, basis: Calibration, samples: Samples) -> Calibration:
         """Return the calibration of a gallery with few products: by the bundle's foreign ones, if it has any."""
@@ -247,15 +258,13 @@ class Calibrator:
         assert rate is not None
         return replace(basis, state=state, threshold=foreign_threshold(foreign, rate), foreign=len(foreign))
 
-    def _threshold(self, known: _Known, target: Target, kind: Kind) -> float:
+    def _threshold(self, known: _Known, target: Target, kind: Kind) -> _Threshold:
         found = known.thresholds.get((target, kind))
         if found is None:
             try:
-                found = threshold_for(known.samples, target, kind)
-                if known.alone is not None:
-                    found = max(found, threshold_for(known.alone, target, kind))
+                found = _derived_threshold(known, target, kind)
                 if kind == "unknown":
-                    self._warn_of(found, known.samples, target)
+                    self._warn_of(found.score, target)
             except OptionError as error:
                 found = error
             if len(known.thresholds) >= _MOST_TARGETS:
@@ -265,17 +274,17 @@ class Calibrator:
             raise copy(found)  # one that is raised again and again would collect tracebacks
         return found
 
-    def _probability(self, unknown_share: float) -> Probability | None:
+    def _probability(self, unknown_share: float, looked: bool) -> Probability | None:
         known = self._known
         if known is None:
             return None
         try:
-            return known.probabilities[unknown_share]
+            return known.probabilities[unknown_share, looked]
         except KeyError:  # not asked for yet, or cleared by another thread
-            found = fit_probability(known.samples, unknown_share)
+            found = fit_probability(known.scores(looked=looked), unknown_share)
         if len(known.probabilities) >= _MOST_TARGETS:
             known.probabilities.clear()
-        known.probabilities[unknown_share] = found
+        known.probabilities[unknown_share, looked] = found
         return found
 
     def _is_changed(self, known: _Known, revisions: tuple[int, ...]) -> bool:
@@ -283,7 +292,7 @@ class Calibrator:
             self._changed = revisions, self._has_changed(known)
         return self._changed[1]
 
-    def _warn_of(self, threshold: float, samples: Samples, target: Target) -> None:
+    def _warn_of(self, threshold: float, target: Target) -> None:
         if threshold > _HIGHEST_USEFUL:
             _log.warning(
                 "%s: nearly every object will be unknown: %s false accepts need a score of %.3f, and scores end "
@@ -378,7 +387,7 @@ class Calibrator:
             self._looks = self._scores.read_looks(self._photos, pause, derive=True)
             self._known = self._with_looks(self._known)
             self._tried = revisions
-            _log.info("%s: second look %s", self._gallery, "calibrated" if self._known.looked else "not possible")
+            _log.info("%s: second look %s", self._gallery, "calibrated" if self.has_looked else "not possible")
 
     def _with_looks(self, known: _Known) -> _Known:
         """Return scores with those after a second look in their place, if there are any of about this content."""
@@ -390,8 +399,7 @@ class Calibrator:
         if looks is None or self._gallery.changed_since(looks.revisions) > CHANGED * max(1, looks.items):
             return known
         samples = replace(known.samples, unknown=looks.samples.unknown, known=looks.samples.known)
-        alone = None if known.queries is None else known.samples
-        return _Known(known.revisions, known.items, known.queries, samples, looked=True, alone=alone)
+        return _Known(known.revisions, known.items, known.queries, known.samples, samples)
 
     def _has_changed(self, known: _Known) -> bool:
         changed = self._gallery.changed_since(known.revisions)
@@ -408,6 +416,19 @@ class Calibrator:
         queries = self._queries or self.stored().queries
         fits = queries is not None and self._precision in (None, queries.precision)
         return queries if fits else None
+
+
+def _derived_threshold(known: _Known, target: Target, kind: Kind) -> _Threshold:
+    """Return the threshold for a target: after a second look, if that names more of the gallery's own products.
+
+    It keeps the target for objects that no second look is taken at, too. Raises `OptionError`: too few products.
+    """
+    alone = threshold_for(known.samples, target, kind)
+    if known.looks is None or kind == "impostors":
+        return _Threshold(alone, looked=False)
+    looked = max(alone, threshold_for(known.looks, target, kind))
+    pays = look_pays(known.samples.known, alone, known.looks.known, looked)
+    return _Threshold(looked, looked=True) if pays else _Threshold(alone, looked=False)
 
 
 def _among(look_alikes: Mapping[str, frozenset[str]], labels: Collection[str]) -> dict[str, frozenset[str]]:

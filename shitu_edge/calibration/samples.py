@@ -56,6 +56,10 @@ class KnownScores:
         """The lowest share of misnamed products that these can tell with 95 % confidence."""
         return supported_rate(self.count)
 
+    def named_right(self, threshold: float) -> float:
+        """Return the share of products that get their name from a threshold."""
+        return float(self.weights[(self.scores >= threshold) & self.right].sum())
+
     def misnamed(self, threshold: float) -> NDArray[np.bool_]:
         """Return which (N,) would get the name of another product."""
         return (self.scores >= threshold) & ~self.right

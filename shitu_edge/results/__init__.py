@@ -164,7 +164,7 @@ class RecognizedItem:
     evidence: Evidence | None = field(default=None, repr=False, compare=False)
 
 
-LookState = Literal["ready", "off", "preparing", "no_opencv", "no_file", "few_pictures", "by_similarity"]
+LookState = Literal["ready", "off", "preparing", "no_opencv", "no_file", "few_pictures", "no_gain", "by_similarity"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +175,8 @@ class SecondLook:
         state: `ready`; `off`: by choice; `preparing`: features of the gallery's photos, and scores with them, are being
             derived in the background; `no_opencv`: the extra `opencv` is not installed; `no_file`: there is no gallery
             file; `few_pictures`: fewer than 20 products, or than four in five, have one, too few to derive a threshold
-            from; `by_similarity`: no score is calibrated, or the call has stated a similarity threshold.
+            from; `no_gain`: it would name fewer of the gallery's own products; `by_similarity`: no score is calibrated,
+            or the call has stated a similarity threshold.
         looked: objects that were looked at twice.
         left_out: those that the deadline left no time for.
     """

@@ -58,6 +58,7 @@ _NO_LOOK = {
     "no_opencv": "OpenCV is not installed (extra opencv)",
     "no_file": "the gallery is not a file",
     "few_pictures": "fewer than 20 products have a picture in the gallery",
+    "no_gain": "with it, fewer of the gallery's own products would get their names",
     "by_similarity": "no score is calibrated, or a similarity threshold was stated",
 }
 

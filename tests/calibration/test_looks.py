@@ -28,14 +28,18 @@ SAME = 0.999
 
 
 class Photos:
-    """Points in common at random, the same ones each time; items of some ids have no picture."""
+    """Points in common at random, the same ones each time; items of some ids have no picture.
 
-    def __init__(self, bare: Sequence[int] = (), most: int = 40, method: str = "random") -> None:
+    Items of a label, each five that follow one another, have `own` more.
+    """
+
+    def __init__(self, bare: Sequence[int] = (), most: int = 20, method: str = "random", own: int = 60) -> None:
         self.method = method
         self.compared: list[tuple[int, int]] = []
         self.completed = 0
         self._bare = frozenset(bare)
         self._most = most
+        self._own = own
 
     def with_picture(self, ids: Sequence[int]) -> list[int]:
         return [item for item in ids if item not in self._bare]
@@ -43,7 +47,8 @@ class Photos:
     def points(self, asking: int, item: int) -> int:
         if asking in self._bare or item in self._bare or not self._most:
             return 0
-        return int(np.random.default_rng((asking + 1000, item + 1000)).integers(self._most)) // 2 * (item % 3)
+        chance = int(np.random.default_rng((asking + 1000, item + 1000)).integers(self._most)) // 2 * (item % 3)
+        return max(0, chance + (self._own if (asking - 1) // 5 == (item - 1) // 5 else 0))
 
     def inliers(self, asking: int, candidates: Sequence[int]) -> list[int]:
         assert asking not in candidates
@@ -54,6 +59,14 @@ class Photos:
     def complete(self, pause: Callable[[], None]) -> None:
         self.completed += 1
         pause()
+
+
+class Brands(Photos):
+    """Two products each share a print, and no photo has points in common with others of its own product."""
+
+    def points(self, asking: int, item: int) -> int:
+        mine, other = (asking - 1) // 5, (item - 1) // 5
+        return 60 if mine != other and mine // 2 == other // 2 else 0
 
 
 def nothing() -> None:
@@ -491,10 +504,38 @@ def test_scores_without_a_cache_folder_and_with_one_are_the_same(gallery: Galler
         assert one.revisions == with_cache.revisions
 
 
+def test_look_that_names_fewer_products_is_not_taken(gallery: Gallery) -> None:
+    alone = Calibrator(gallery, None)
+    misled = Calibrator(gallery, None, photos=Brands())
+    helped = Calibrator(gallery, None, photos=Photos())
+    for rate in (0.05, 0.1, 0.3):
+        without, found, other = (one.at(accepts(rate), wait=True) for one in (alone, misled, helped))
+        assert (without.looked, found.looked, other.looked) == (False, False, True)
+        assert found == without
+        assert misled.effect(found) == alone.effect(without)
+        assert misled.naming(found).looked is False
+    assert misled.has_looked
+    for one in (alone, misled, helped):
+        one.close()
+
+
+def test_look_is_taken_where_no_product_can_tell(tmp_path: Path) -> None:
+    """Of fewer than 20 products there is a second photo."""
+    with create(tmp_path / "one.gallery", DIM) as single:
+        single.add(photos(19, 7, "several"))
+        taken = []
+        for more in (photos(30, 8, "single", each=1), photos(1, 9, "several more", each=2)):
+            single.add(more)
+            keeper = Calibrator(single, None, photos=Brands())
+            taken.append(keeper.at(accepts(0.1), wait=True).looked)
+            keeper.close()
+    assert taken == [True, False]
+
+
 @pytest.mark.parametrize(("pictured", "looks_again"), [(47, False), (48, True)])
 def test_few_pictures_do_not_speak_for_a_large_gallery(gallery: Gallery, pictured: int, looks_again: bool) -> None:
     """With pictures of fewer than 48 of 60 products, the threshold stays that of all."""
-    keeper = Calibrator(gallery, None, photos=Photos(bare=range(5 * pictured + 1, 301)))
+    keeper = Calibrator(gallery, None, photos=Photos(bare=range(5 * pictured + 1, 301), most=2))
     found = keeper.at(accepts(0.1), wait=True)
     assert (found.looked, found.products) == (looks_again, pictured if looks_again else 60)
     keeper.close()
