@@ -922,5 +922,5 @@ def test_gallery_keeps_to_few_public_names(path: Path) -> None:
     with create(path) as gallery:
         names = {name for name in dir(gallery) if not name.startswith("_")}
         assert {"history", "index"} < names
-        assert len(names) <= 22, sorted(names)
+        assert len(names) <= 24, sorted(names)
         assert str(gallery) == str(gallery.path)
