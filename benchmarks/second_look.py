@@ -5,8 +5,8 @@
 Of half of the labels `k` photos each are enrolled, their other photos ask, and all photos of the other half are unknown
 objects. The threshold is the gallery's own, derived from its items alone, once by the vectors and once with a second
 look, which is taken if the gallery's own photos get their names as often with it. Sets: the drinks by the built-in
-bundle, cropped as they are enrolled, and by the official V1 vectors of the whole photos; groceries by the built-in
-bundle. Lying: the object is turned by 90 degrees, its gallery photos are upright.
+bundle, cropped as they are enrolled and whole, and by the official V1 vectors of the whole photos; groceries by the
+built-in bundle. Lying: the object is turned by 90 degrees, its gallery photos are upright.
 
 A second table asks with the last photo of each drink for the first one, in a gallery of all of them: recall@1.
 """
@@ -123,6 +123,7 @@ def read_sets(data: Path) -> Iterator[tuple[str, Photos]]:
     with Recognizer.open(second_look="off") as recognizer:
         yield "drinks, built-in", read_photos(recognizer, paths, labels, crop=True)
         whole = read_photos(recognizer, paths, labels, crop=False)
+        yield "drinks, built-in, whole", whole
         v1 = np.load(drinks / "embeddings_v1.npy")[there]
         yield (
             "drinks, V1",

@@ -43,7 +43,10 @@ class Looks:
 
 
 class SecondLooks:
-    """Looks at boxes again in waves, as many at once as there are workers. Safe from several threads."""
+    """Looks at boxes again, as many as the deadline leaves time for. Safe from several threads.
+
+    `expected_ms` is the time of a wave: as many boxes as there are workers.
+    """
 
     def __init__(self, photos: PhotoFeatures, extractor: Extractor) -> None:
         self.expected_ms = _WARM_MS
@@ -75,30 +78,37 @@ class SecondLooks:
             GalleryError: the gallery cannot be read.
         """
         candidates = list(seen)
-        looked = 0
-        wave = self._extractor.workers.count
-        for start in range(0, len(doubts), wave):
+        done = 0
+        while done < len(doubts):
             before = clock.elapsed_ms()
-            if deadline_ms is not None and before + self.expected_ms > deadline_ms:
+            count = self._how_many(len(doubts) - done, None if deadline_ms is None else deadline_ms - before)
+            if not count:
                 self.expected_ms += _FOLLOW * (_WARM_MS - self.expected_ms)
                 break
-            some = doubts[start : start + wave]
+            some = doubts[done : done + count]
             crops = [crop(decoded.pixels_rgb, boxes_xyxy[number]) for number in some]
-            for number, look in zip(
-                some, self._wave(crops, [seen[number].matches for number in some], search), strict=True
-            ):
+            looks = self._looks(crops, [seen[number].matches for number in some], search)
+            for number, look in zip(some, looks, strict=True):
                 evidence = partial(evidence_of, look, boxes_xyxy[number], decoded.scale)
                 matches = judged(seen[number].matches, look.matches)
                 candidates[number] = replace(seen[number], matches=matches, evidence=evidence)
-            looked += len(some)
-            self.expected_ms += _FOLLOW * (clock.elapsed_ms() - before - self.expected_ms)
-        return Looks(candidates, SecondLook("ready", looked, len(doubts) - looked))
+            done += len(some)
+            waves = -(-len(some) // self._extractor.workers.count)
+            self.expected_ms += _FOLLOW * ((clock.elapsed_ms() - before) / waves - self.expected_ms)
+        return Looks(candidates, SecondLook("ready", done, len(doubts) - done))
+
+    def _how_many(self, doubts: int, left_ms: float | None) -> int:
+        """Return how many objects to look at next: all if half of the time is enough, else a wave if there is time."""
+        wave = self._extractor.workers.count
+        if left_ms is None or -(-doubts // wave) * self.expected_ms <= left_ms / 2:
+            return doubts
+        return wave if self.expected_ms <= left_ms else 0
 
     def prepare(self, item: int) -> None:
         """Find the features of an item that was just enrolled, so that no customer waits for it."""
         self._photos.of([item])
 
-    def _wave(self, crops: list[Pixels], matches: Sequence[tuple[Match, ...]], search: Search) -> list[Looked]:
+    def _looks(self, crops: list[Pixels], matches: Sequence[tuple[Match, ...]], search: Search) -> list[Looked]:
         features = list(self._extractor.workers.map(find_features, crops))
         looks = self._compared(features, [Looked(near, {}) for near in matches], matches, MOST_PHOTOS)
         unclear = [place for place, look in enumerate(looks) if len(features[place]) and not look.is_clear]

@@ -40,11 +40,12 @@ class Extractor:
 
     def __init__(self, workers: Workers, seconds: float = 0.0) -> None:
         self.workers = workers
-        self.embedded = 0
+        self.embedded = self.calls = 0
         self._seconds = seconds
 
     def embed_crops(self, crops: list[Pixels]) -> NDArray[np.float32]:
         self.embedded += len(crops)
+        self.calls += 1
         time.sleep(self._seconds * len(crops))
         rows = [row(pixels) for pixels in crops]
         return np.stack(rows) if rows else np.zeros((0, DIM), np.float32)
@@ -247,6 +248,27 @@ def test_deadline_leaves_out_the_last_ones_and_says_so(
     assert (found.done.looked, found.done.left_out) == (2, 3)
     assert [one.evidence is not None for one in found.candidates] == [False, True, False, False, False, True]
     assert [found.candidates[place] is seen[place] for place in (0, 2, 3, 4)] == [True] * 4
+
+
+@pytest.mark.parametrize(("deadline_ms", "turns"), [(None, 1), (1e9, 1), (150.0, 2), (79.0, 3)])
+def test_all_are_looked_at_at_once_if_there_is_time(
+    gallery: Gallery, photos: PhotoFeatures, extractor: Extractor, deadline_ms: float | None, turns: int
+) -> None:
+    """Else one wave of two after the other. The clock stands still, so that a wave is expected to take ever less."""
+
+    class Still(Clock):
+        def elapsed_ms(self) -> float:
+            return 0.0
+
+    looks = SecondLooks(photos, extractor)  # type: ignore[arg-type]
+    scene = np.concatenate([patches(seed, SIDE) for seed in range(200, 205)], axis=1)
+    boxes = [(160.0 * place, 0.0, 160.0 * place + 160, 160.0) for place in range(5)]
+    near = gallery.search(np.stack([row(patches(seed, SIDE)) for seed in range(200, 205)]), 50)
+    seen = [Candidate(box, 0.9, found) for box, found in zip(boxes, near, strict=True)]
+    decoded = DecodedImage(scene, scene.shape[1], scene.shape[0], None)
+    found = looks.look(seen, np.array(boxes, np.float32), range(5), decoded, gallery.search, Still(), deadline_ms)
+    assert (found.done.looked, found.done.left_out) == (5, 0)
+    assert (extractor.calls, extractor.embedded) == (turns, 15), "all are unknown, and asked about turned"
 
 
 @pytest.mark.parametrize("deadline_ms", [0.0, -1e9, 39.0])
