@@ -24,6 +24,8 @@ from .verify import MOST_TURNED, Looked, compare, evidence_of, photos_to_compare
 _FOLLOW = 0.2
 """How fast the expected time of a wave of crops follows the measured one."""
 _WARM_MS = 40.0
+_CAUTION = 1.25
+"""Expected time of a wave that has to be left: it varies more than that of the network alone."""
 _MOST_NEW = 8
 """Photos whose features may have to be found first, of 10 ms each."""
 
@@ -102,7 +104,7 @@ class SecondLooks:
         wave = self._extractor.workers.count
         if left_ms is None or -(-doubts // wave) * self.expected_ms <= left_ms / 2:
             return doubts
-        return wave if self.expected_ms <= left_ms else 0
+        return wave if _CAUTION * self.expected_ms <= left_ms else 0
 
     def prepare(self, item: int) -> None:
         """Find the features of an item that was just enrolled, so that no customer waits for it."""
