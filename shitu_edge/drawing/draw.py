@@ -2,67 +2,76 @@
 
 from __future__ import annotations
 
-import logging
-import math
-import os
-import sys
-from bisect import bisect_right
-from collections.abc import Iterator, Sequence
-from functools import lru_cache
-from importlib.util import find_spec
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from zlib import crc32
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from ..imaging.geometry import Pixels
-from ..results import Decision, Recognition, RecognizedItem
+from ..results import Recognition, RecognizedItem
 from ..stages.decode import DEFAULT_LIMITS, DecodeLimits, Source, decode
 from ..system.files import write_aside
-from ..system.text import shown
-
-_log = logging.getLogger(__name__)
+from .fonts import readable
+from .places import Corners, corner_place, free_place, leader
 
 _COLORS = ("#0072b2", "#008f68", "#d55e00", "#7a3e9d", "#c2408f", "#8b4513", "#a67c00", "#c0392b")
 _UNKNOWN = "#262626"
+_PAPER, _FAINT = "#ffffff", "#6b6b6b"
 _SMALLEST_TEXT = 13
-_FONT_FOLDERS = {
-    "linux": ("/usr/share/fonts", "/usr/local/share/fonts", "~/.local/share/fonts", "~/.fonts"),
-    "darwin": ("/System/Library/Fonts", "/Library/Fonts", "~/Library/Fonts"),
-    "win32": ("C:/Windows/Fonts", "~/AppData/Local/Microsoft/Windows/Fonts"),
-}
-_FONT_PACKAGE = "noto_cjk_sans_otc"
-_PREFERRED = ("dejavusans.ttf", "notosans-regular", "arial.ttf", "segoeui.ttf", "helvetica")
-_MOST_LETTERS = 200
-_UNDRAWN = frozenset(" \u200c\u200d")
-"""Space and joiners, which need no glyph."""
-_NEVER_A_LETTER = "\U0010fffe"
-"""Fonts draw it as a missing glyph."""
+_TEXT_SHARE = 40
+"""Of the photo's shorter side, a line of text."""
+_WIDEST = 0.4
+"""Of the photo's width, a label."""
+_INDEX_WIDTH = 24
+"""Of a column of the index at most, in heights of a letter."""
 
-_Corners = tuple[int, int, int, int]
-"""Left, top, right, bottom in pixels, inclusive."""
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """An item on the drawing: its number, box in pixels, and color."""
+
+    item: RecognizedItem
+    number: int
+    box: Corners
+    color: str
+
+    @property
+    def is_named(self) -> bool:
+        """Whether it has a label, perhaps an ambiguous one."""
+        return self.item.decision != "unknown"
+
+    @property
+    def caption(self) -> str:
+        """What is written next to its number."""
+        similarity = "" if self.item.similarity is None else f"{self.item.similarity:.2f}"
+        name = {"accepted": self.item.label, "ambiguous": f"{self.item.label}?", "unknown": "unknown"}
+        return f"{name[self.item.decision]} {similarity}".rstrip() if self.is_named else "unknown"
 
 
 def draw(image: Source, answer: Recognition, *, limits: DecodeLimits = DEFAULT_LIMITS) -> Image.Image:
     """Return the photo with a box and a label per item; a JPEG over the pixel limit at reduced scale.
 
-    A label begins with the item's number in `answer.items`. Labeled items are in color, ambiguous ones dashed, unknown
-    objects dashed in black. Text is drawn with the first system font that has all its letters; without one the label is
-    left out, and a warning says what to install.
+    A label begins with the item's number in `answer.items`. It lies next to its box and covers no other; where there is
+    no room, only the number is in the photo, and all names are in an index to the right of it. Labeled items are in
+    color, ambiguous ones dashed, unknown objects thin and dashed in black, small ones with their number alone. Text is
+    drawn with the first system font that has all its letters; without one the label is left out, and a warning says
+    what to install.
     """
     every_pixel = min(answer.width, answer.height)
     photo = Image.fromarray(decode(image, enough_side=every_pixel, limits=limits).pixels_rgb)
     pen = ImageDraw.Draw(photo)
-    size = max(_SMALLEST_TEXT, min(photo.size) // 32)
+    size = max(_SMALLEST_TEXT, min(photo.size) // _TEXT_SHARE)
     colors = _colors(answer.items)
-    marked = [(item, _corners(item, photo.width / answer.width), colors[item.label]) for item in answer.items]
-    for item, corners, color in reversed(marked):  # best last, so that it is on top
-        _draw_box(pen, corners, item.decision, color, max(2, size // 6))
-    labels: list[_Corners] = []
-    for number, (item, corners, color) in enumerate(marked, start=1):
-        labels.append(_draw_label(pen, photo.size, corners, labels, item, number, color, size))
-    return photo
+    scale = photo.width / answer.width
+    marks = [
+        _Mark(item, number, _corners(item, scale), colors[item.label]) for number, item in enumerate(answer.items, 1)
+    ]
+    for mark in sorted(marks, key=lambda mark: (mark.is_named, -mark.number)):  # best last, so that it is on top
+        _draw_box(pen, mark, max(2, size // 8))
+    return photo if _draw_labels(pen, photo.size, marks, size) else _with_index(photo, marks, size)
 
 
 def save(image: Image.Image, target: Path) -> None:
@@ -80,7 +89,7 @@ def save_pixels(pixels_rgb: Pixels, target: Path) -> None:
     save(Image.fromarray(pixels_rgb), target)
 
 
-def _corners(item: RecognizedItem, scale: float) -> _Corners:
+def _corners(item: RecognizedItem, scale: float) -> Corners:
     x1, y1, x2, y2 = (round(side * scale) for side in item.box_xyxy)
     return x1, y1, max(x1, x2 - 1), max(y1, y2 - 1)
 
@@ -96,16 +105,17 @@ def _colors(items: Sequence[RecognizedItem]) -> dict[str | None, str]:
     return chosen
 
 
-def _draw_box(pen: ImageDraw.ImageDraw, corners: _Corners, decision: Decision, color: str, line: int) -> None:
-    x1, y1, x2, y2 = corners
-    pen.rectangle((x1 - 1, y1 - 1, x2 + 1, y2 + 1), outline="white", width=line + 2)  # visible on dark photos
-    if decision == "accepted":
-        pen.rectangle(corners, outline=color, width=line)
+def _draw_box(pen: ImageDraw.ImageDraw, mark: _Mark, line: int) -> None:
+    x1, y1, x2, y2 = mark.box
+    line = line if mark.is_named else max(1, line // 2)
+    pen.rectangle((x1 - 1, y1 - 1, x2 + 1, y2 + 1), outline=_PAPER, width=line + 2)  # visible on dark photos
+    if mark.item.decision == "accepted":
+        pen.rectangle(mark.box, outline=mark.color, width=line)
     else:
-        _dashed_rectangle(pen, corners, color, line)
+        _dashed_rectangle(pen, mark.box, mark.color, line)
 
 
-def _dashed_rectangle(pen: ImageDraw.ImageDraw, corners: _Corners, color: str, line: int) -> None:
+def _dashed_rectangle(pen: ImageDraw.ImageDraw, corners: Corners, color: str, line: int) -> None:
     x1, y1, x2, y2 = corners
     dash = 4 * line
     for x in range(x1, x2, 2 * dash):
@@ -116,118 +126,81 @@ def _dashed_rectangle(pen: ImageDraw.ImageDraw, corners: _Corners, color: str, l
             pen.rectangle((x, y, x + line - 1, min(y + dash, y2)), fill=color)
 
 
-def _draw_label(
-    pen: ImageDraw.ImageDraw,
-    limits: tuple[int, int],
-    box: _Corners,
-    labels: Sequence[_Corners],
-    item: RecognizedItem,
-    number: int,
-    color: str,
-    size: int,
-) -> _Corners:
-    """Write number and caption near a box, away from other labels if possible; return the place."""
-    margin = size // 4
-    numeral, numeral_font = readable(str(number), "", size)
-    chip = round(numeral_font.getlength(numeral)) + 2 * margin
-    text, font = readable(_caption(item), _similarity(item), size, limits[0] - chip - 2 * margin)
-    width, height = chip + round(font.getlength(text)) + 2 * margin, size + 2 * margin
-    x, y = _place_label(box, (width, height), limits, labels)
-    pen.rectangle((x, y, x + width, y + height), fill=color)
-    pen.rectangle((x + 1, y + 1, x + chip, y + height - 1), fill="white")
-    middle = y + height / 2
-    pen.text((x + margin, middle), numeral, font=numeral_font, fill=color, anchor="lm")
-    pen.text((x + chip + margin, middle), text, font=font, fill="white", anchor="lm")
-    return x, y, x + width, y + height
+def _draw_labels(pen: ImageDraw.ImageDraw, photo: tuple[int, int], marks: Sequence[_Mark], size: int) -> bool:
+    """Write a label to each box, or its number alone; return whether all names have found room."""
+    taken: list[Corners] = []
+    have_room = True
+    for mark in sorted(marks, key=lambda mark: (not mark.is_named, mark.number)):
+        others = [other.box for other in marks if other is not mark]
+        tag = _Tag.of(mark, size, _WIDEST * photo[0])
+        if not mark.is_named and tag.size[0] > mark.box[2] - mark.box[0]:
+            tag = tag.without_name()  # small ones are mostly background
+        place = free_place(mark.box, tag.size, photo, [*taken, *others], 3 if mark.is_named else 0)
+        if place is None:
+            have_room &= not mark.is_named
+            tag = tag.without_name()
+            place = corner_place(mark.box, tag.size, photo, taken)
+        elif (line := leader(mark.box, place)) is not None:
+            pen.line(line, fill=_PAPER, width=max(3, size // 6))
+            pen.line(line, fill=mark.color, width=max(1, size // 12))
+        tag.draw(pen, place)
+        taken.append(place)
+    return have_room
 
 
-def _place_label(
-    box: _Corners, size: tuple[int, int], limits: tuple[int, int], labels: Sequence[_Corners]
-) -> tuple[int, int]:
-    """Return the first free place in the image: above the box, in its top, below it, in its bottom."""
-    width, height = size
-    lowest = limits[1] - height - 1
-    x = max(0, min(box[0], limits[0] - width - 1))
-    free = [
-        y
-        for y in (box[1] - height, box[1], box[3], box[3] - height)
-        if 0 <= y <= lowest and not any(_overlap((x, y, x + width, y + height), label) for label in labels)
-    ]
-    return x, free[0] if free else max(0, min(box[1], lowest))
+@dataclass(frozen=True, slots=True)
+class _Tag:
+    """A label: a number on white, and a name on a color; unknown objects have both in gray on white."""
+
+    mark: _Mark
+    text_size: int
+    chip: int
+    name: str
+    size: tuple[int, int]
+
+    @classmethod
+    def of(cls, mark: _Mark, text_size: int, widest: float) -> _Tag:
+        """Return the label of an item, cut off at a width in pixels."""
+        margin = text_size // 4
+        numeral, font = readable(str(mark.number), "", text_size)
+        chip = round(font.getlength(numeral)) + 2 * margin
+        name, font = readable(mark.caption, mark.caption.rpartition(" ")[2], text_size, widest - chip - 2 * margin)
+        return cls(
+            mark, text_size, chip, name, (chip + round(font.getlength(name)) + 2 * margin, text_size + 2 * margin)
+        )
+
+    def without_name(self) -> _Tag:
+        """Return the number alone."""
+        return replace(self, name="", size=(self.chip, self.size[1]))
+
+    def draw(self, pen: ImageDraw.ImageDraw, place: Corners) -> None:
+        """Draw it."""
+        left, top, _, bottom = place
+        margin, middle = self.text_size // 4, (top + bottom) / 2
+        color, paper, ink = self.mark.color, self.mark.color, _PAPER
+        if not self.mark.is_named:
+            color, paper, ink = _FAINT, _PAPER, _FAINT
+        pen.rectangle(place, fill=paper, outline=color)
+        pen.rectangle((left + 1, top + 1, left + self.chip - 1, bottom - 1), fill=_PAPER)
+        for text, x, fill in ((str(self.mark.number), margin, color), (self.name, self.chip + margin, ink)):
+            letters, font = readable(text, "", self.text_size)
+            pen.text((left + x, middle), letters, font=font, fill=fill, anchor="lm")
 
 
-def _overlap(one: _Corners, other: _Corners) -> bool:
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
-
-
-def _caption(item: RecognizedItem) -> str:
-    name = {"accepted": item.label, "ambiguous": f"{item.label}?", "unknown": "unknown"}[item.decision]
-    return f"{name} {_similarity(item)}".rstrip()
-
-
-def _similarity(item: RecognizedItem) -> str:
-    return "" if item.similarity is None else f"{item.similarity:.2f}"
-
-
-def readable(
-    text: str, instead: str, size: int, width: float = math.inf
-) -> tuple[str, ImageFont.FreeTypeFont | ImageFont.ImageFont]:
-    """Return a text and a font that has all its letters; without such a font, the text `instead`.
-
-    The text is made safe by `shown`, and cut off at `width` pixels.
-    """
-    text = shown(text, _MOST_LETTERS)
-    path = _font_for("".join(sorted(set(text) - _UNDRAWN)))
-    if path is None:
-        return instead, ImageFont.load_default(size)
-    font = ImageFont.truetype(path, size)
-    if font.getlength(text) > width:
-        cuts = range(1, len(text))
-        text = text[: bisect_right(cuts, width, key=lambda cut: font.getlength(f"{text[:cut]}…"))] + "…"
-    return text, font
-
-
-@lru_cache(maxsize=256)
-def _font_for(letters: str) -> str | None:
-    """Return the first font file with all letters."""
-    for path in _font_files():
-        if _has_letters(path, letters):
-            return path
-    _warn_of_missing_font()
-    return None
-
-
-@lru_cache(maxsize=1)
-def _warn_of_missing_font() -> None:
-    _log.warning(
-        "no installed font has all letters of some labels, which are left out: pip install noto-cjk-sans-otc, "
-        "or install a Noto font of their script"
-    )
-
-
-def _has_letters(path: str, letters: str) -> bool:
-    try:
-        font = ImageFont.truetype(path, 16)
-        missing = bytes(font.getmask(_NEVER_A_LETTER))
-        return all(bytes(font.getmask(letter)) != missing for letter in letters)
-    except (OSError, ValueError):  # some font files cannot be scaled
-        return False
-
-
-@lru_cache(maxsize=1)
-def _font_files() -> tuple[str, ...]:
-    """Return the font files of this machine: plain text fonts first, then by name."""
-    files = sorted(
-        _all_font_files(), key=lambda path: (not path.name.lower().startswith(_PREFERRED), path.name.lower())
-    )
-    return tuple(str(path) for path in files)
-
-
-def _all_font_files() -> Iterator[Path]:
-    folders = [Path(os.path.expanduser(folder)) for folder in _FONT_FOLDERS.get(sys.platform, ())]
-    package = find_spec(_FONT_PACKAGE)
-    if package and package.submodule_search_locations:
-        folders += map(Path, package.submodule_search_locations)
-    for folder in folders:
-        if folder.is_dir():
-            yield from (path for path in folder.rglob("*") if path.suffix.lower() in (".ttf", ".otf", ".ttc"))
+def _with_index(photo: Image.Image, marks: Sequence[_Mark], size: int) -> Image.Image:
+    """Return a photo with the labels of its named items in columns to the right of it."""
+    margin, line = size // 2, 7 * size // 4
+    tags = [_Tag.of(mark, size, _INDEX_WIDTH * size) for mark in marks if mark.is_named]
+    rows = max(1, (photo.height - margin) // line)
+    columns = [tags[start : start + rows] for start in range(0, len(tags), rows)]
+    widths = [max(tag.size[0] for tag in column) + margin for column in columns]
+    sheet = Image.new("RGB", (photo.width + margin + sum(widths), photo.height), _PAPER)
+    sheet.paste(photo)
+    pen = ImageDraw.Draw(sheet)
+    left = photo.width + margin
+    for column, width in zip(columns, widths, strict=True):
+        for row, tag in enumerate(column):
+            top = margin + row * line
+            tag.draw(pen, (left, top, left + tag.size[0], top + tag.size[1]))
+        left += width
+    return sheet

@@ -9,7 +9,8 @@ from PIL import Image, ImageDraw
 from ..errors import ImageError
 from ..results import Recognition
 from ..stages.decode import decode
-from .draw import draw, readable
+from .draw import draw
+from .fonts import readable
 
 MARGIN = 16
 LINE = 22
@@ -38,9 +39,19 @@ def place(
         return
     photo.thumbnail((width - 2, height - 2))
     if answer is not None:
-        photo = draw(photo, answer)
+        photo = _drawn(photo, answer, width - 2)
     left = (frame[0] + frame[2] - photo.width) // 2
     sheet.paste(photo, (left, (frame[1] + frame[3] - photo.height) // 2))
+
+
+def _drawn(photo: Image.Image, answer: Recognition, width: int) -> Image.Image:
+    """Return the drawing of a photo, which is smaller if an index has to be beside it."""
+    drawn = draw(photo, answer)
+    if drawn.width > width:
+        photo.thumbnail((max(1, photo.width - (drawn.width - width)), photo.height))
+        drawn = draw(photo, answer)
+    drawn.thumbnail((width, drawn.height))
+    return drawn
 
 
 def write(sheet: Image.Image, at: tuple[int, int], text: str, width: int, color: str = INK, size: int = _TEXT) -> None:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFont
 
 from shitu_edge import RecognizedItem
-from shitu_edge.drawing.draw import draw, readable, save
+from shitu_edge.drawing.draw import draw, save
+from shitu_edge.drawing.fonts import readable
 from tests.answers import answer, item
 
 GRAY = np.full((300, 400, 3), 128, np.uint8)
@@ -65,13 +66,30 @@ def test_a_smaller_copy_has_its_boxes_in_place() -> None:
     assert not changed[60:100, 40:70].any()
 
 
-def test_labels_do_not_cover_each_other() -> None:
-    """Four boxes whose labels would lie in one place."""
-    boxes = [(100, 100, 300, 280), (102, 101, 300, 280), (104, 102, 300, 280), (101, 103, 300, 280)]
-    alone = [chips(drawn(item(box, "Oat drink 1 l"))) for box in boxes]
-    together = chips(drawn(*(item(box, "Oat drink 1 l") for box in boxes)))
-    assert alone == [1, 1, 1, 1]
-    assert together == 4
+def test_names_without_room_are_in_an_index() -> None:
+    """Boxes that fill the photo leave none."""
+    boxes = [(100 * x, 100 * y, 100 * x + 100, 100 * y + 100) for y in range(3) for x in range(4)]
+    things = [item(box, f"A drink of kind {place}") for place, box in enumerate(boxes)]
+    wide = drawn(*things)
+    assert wide.shape[0] == 300
+    assert wide.shape[1] > 500
+    photo, index = wide[:, :400], wide[:, 400:]
+    for place, (x1, y1, _, _) in enumerate(boxes):
+        color = photo[y1 + 60, x1 + 1]
+        assert (index == color).all(axis=2).any(), place
+
+
+def test_unknown_things_need_no_index() -> None:
+    boxes = [(100 * x, 100 * y, 100 * x + 100, 100 * y + 100) for y in range(3) for x in range(4)]
+    assert drawn(*(item(box, None) for box in boxes)).shape == GRAY.shape
+
+
+def test_labels_cover_no_other_thing() -> None:
+    """A label has the color of its box; those of its neighbors stay as they were."""
+    boxes = [(10, 150, 60, 290), (70, 150, 120, 290), (130, 150, 180, 290), (190, 150, 240, 290)]
+    pixels = drawn(*(item(box, f"Oat drink of kind {place}") for place, box in enumerate(boxes)))
+    for x1, y1, x2, y2 in boxes:
+        assert (pixels[y1 + 5 : y2 - 5, x1 + 5 : x2 - 5] == 128).all()
 
 
 def chips(pixels: Pixels) -> int:
