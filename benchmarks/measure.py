@@ -23,17 +23,27 @@ def describe_machine() -> str:
 
 
 def interleave(
-    tasks: Mapping[str, Callable[[], object]], rounds: int, warm_up: int = 3
+    tasks: Mapping[str, Callable[[], object]],
+    rounds: int,
+    warm_up: int = 3,
+    clock: Callable[[], int] = time.perf_counter_ns,
 ) -> dict[str, NDArray[np.float64]]:
     """Run all tasks in turn, `rounds` times after `warm_up` unmeasured ones; return milliseconds by task."""
     times: dict[str, list[float]] = {name: [] for name in tasks}
     for turn in range(warm_up + rounds):
         for name, task in tasks.items():
-            start = time.perf_counter_ns()
+            start = clock()
             task()
             if turn >= warm_up:
-                times[name].append((time.perf_counter_ns() - start) / 1e6)
+                times[name].append((clock() - start) / 1e6)
     return {name: np.array(values) for name, values in times.items()}
+
+
+def interleave_cpu(
+    tasks: Mapping[str, Callable[[], object]], rounds: int, warm_up: int = 3
+) -> dict[str, NDArray[np.float64]]:
+    """As `interleave`, but CPU milliseconds of the whole process, which other processes hardly change."""
+    return interleave(tasks, rounds, warm_up, clock=time.process_time_ns)
 
 
 def print_times(times: Mapping[str, NDArray[np.float64]]) -> None:

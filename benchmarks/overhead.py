@@ -66,14 +66,16 @@ def compare(recognizer: Recognizer, photos: list[bytes], rounds: int) -> None:
     crops = len(first.items) + len(first.dropped)
     detector, extractor = recognizer._detector, recognizer._extractor
     noise = np.random.default_rng(0)
-    scene = noise.standard_normal(detector._spec.network.input.shape(), np.float32)
+    image = recognizer.bundle.manifest.detector.network.input
+    scene = noise.standard_normal(image.shape(), np.float32)
+    session = detector._shapes.of(image.height, image.width)._session
     crop = noise.standard_normal(extractor._spec.network.input.shape(), np.float32)
     workers = ThreadPoolExecutor(extractor.workers.count)
     bare_ms: dict[str, list[float]] = {"bare detect": [], "bare extract": []}
 
     def bare() -> None:
         start = time.perf_counter()
-        detector._session.run({detector._spec.network.input.name: scene})
+        session.run({image.name: scene})
         between = time.perf_counter()
         list(workers.map(lambda _: extractor._session.run({extractor._spec.network.input.name: crop}), range(crops)))
         bare_ms["bare detect"].append((between - start) * 1000)

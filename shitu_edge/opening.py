@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from .bundle import Bundle, DecisionPolicy, InputSpec, Manifest, Target
 from .bundle.networks import cache_folder, open_bundle, open_network
 from .bundle.profile import Profile
 from .calibration import BY_SIMILARITY, Calibrator, Naming, score_of
-from .engines import EngineName, Resources
+from .engines import EngineName, Resources, Session
 from .errors import GalleryError
 from .gallery import Gallery, GallerySearch, Meta
 from .gallery.layers import LayerMatches, Layers, open_local
@@ -196,7 +197,8 @@ def open_parts(
         extractor = Extractor(session, manifest.extractor, streams)
         stack.callback(extractor.close)
         session = open_network(opened, manifest.detector.network, engine, of_detector, Resources(threads, 1, folder))
-        detector = Detector(session, manifest.detector, extractor.workers)
+        reopen = _in_other_shapes(opened, session.info, Resources(threads, 1, folder))
+        detector = Detector(session, manifest.detector, extractor.workers, reopen)
         found, spec = opening.result(), manifest.extractor
         meta, named = (
             Meta(spec.network.name, spec.fingerprint, spec.dim),
@@ -226,6 +228,16 @@ def enough_side(manifest: Manifest) -> int:
     """Return the pixels of an image's shorter side from which on recognition hardly gains."""
     image, crop = (max(part.network.input.shape()[1:]) for part in (manifest.detector, manifest.extractor))
     return max(_SHARPER_THAN_DETECTOR * image, _CROPS_PER_SIDE * crop)
+
+
+def _in_other_shapes(bundle: Bundle, info: EngineInfo, resources: Resources) -> Callable[[InputSpec], Session]:
+    """Return what opens the detector for another input, on the same engine and in the same precision."""
+    network, engine = bundle.manifest.detector.network, cast(EngineName, info.engine)
+
+    def reopen(image: InputSpec) -> Session:
+        return open_network(bundle, replace(network, input=image), engine, info.precision, resources)
+
+    return reopen
 
 
 def _opened(gallery: GallerySearch | str | os.PathLike[str] | None, stack: ExitStack) -> GallerySearch | None:

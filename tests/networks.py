@@ -42,7 +42,6 @@ def write_detector(path: Path) -> None:
     cells = SIDE // STRIDE
     bins = np.full((4, 8), -20, np.float32)
     bins[:, int(REACH)] = 20
-    distances = np.broadcast_to(bins.reshape(1, 1, 1, 32), (1, cells, cells, 32)).copy()
     nodes = [
         helper.make_node("AveragePool", ["image"], ["pooled"], kernel_shape=[STRIDE, STRIDE], strides=[STRIDE, STRIDE]),
         helper.make_node("ReduceMean", ["pooled"], ["bright"], axes=[1], keepdims=1),
@@ -53,7 +52,7 @@ def write_detector(path: Path) -> None:
         helper.make_node("Mul", ["scores", "zero"], ["zero_scores"]),
     ]
     order = [0, 1, 2, 3, 6, 5, 4]
-    constants = {"one": np.float32(1), "zero": np.float32(0), "fixed": distances}
+    constants = {"one": np.float32(1), "zero": np.float32(0), "fixed": bins.reshape(1, 1, 1, 32)}
     _save(
         path,
         [nodes[i] for i in order],

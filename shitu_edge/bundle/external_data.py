@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from mmap import mmap
+
+from ..system.protobuf import fields_of
 
 _TENSORS_AT = {
     "model": {7: "graph", 20: "training", 25: "function"},
@@ -21,10 +22,6 @@ _KEY, _VALUE = 1, 2
 _LOCATION = b"location"
 _MOST_FIELDS = 500_000
 
-_TAG_BITS = 0xFFFFFFFF  # readers ignore higher bits
-_VARINT, _COUNTED = 0, 2
-_SIZES = {1: 8, 5: 4}
-
 
 def external_files(model: bytes | mmap) -> set[str]:
     """Return the locations that a model names, relative to its folder, including unused ones.
@@ -40,7 +37,7 @@ def external_files(model: bytes | mmap) -> set[str]:
     while messages:
         kind, start, end = messages.pop()
         texts: dict[int, list[bytes]] = {_KEY: [], _VALUE: []}
-        for number, first, last in _fields(model, start, end):
+        for number, first, last in fields_of(model, start, end):
             fields += 1
             if fields > _MOST_FIELDS:
                 raise ValueError(f"is not an ONNX model, or one of more than {_MOST_FIELDS} fields")
@@ -51,34 +48,3 @@ def external_files(model: bytes | mmap) -> set[str]:
         if _LOCATION in texts[_KEY]:
             found.update(text.decode("utf-8", "surrogateescape") for text in texts[_VALUE] or [b""])
     return found
-
-
-def _fields(model: bytes | mmap, at: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """Yield number, start and end of each field of a message; number 0 for fields that are not text or message."""
-    while at < end:
-        tag, at = _varint(model, at, end)
-        number, wire = (tag & _TAG_BITS) >> 3, tag & 7
-        size = _SIZES.get(wire, 0)
-        if wire == _COUNTED:
-            size, at = _varint(model, at, end)
-        elif wire == _VARINT:
-            _, at = _varint(model, at, end)
-        elif wire not in _SIZES:
-            raise ValueError("is not an ONNX model: a field has an unknown type")
-        if size > end - at:
-            raise ValueError("is not an ONNX model: a field exceeds its message")
-        yield number if wire == _COUNTED else 0, at, at + size
-        at += size
-
-
-def _varint(model: bytes | mmap, at: int, end: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 70, 7):
-        if at >= end:
-            break
-        byte = model[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-    raise ValueError("is not an ONNX model: a number has no end")

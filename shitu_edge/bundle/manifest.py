@@ -18,8 +18,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import BundleError, os_errors_as
-from ..ranges import require_instance, require_number, require_whole
+from ..errors import BundleError, OptionError, os_errors_as
+from ..ranges import require_instance, require_number, require_whole, shown
 from ..schema import SchemaError, build
 from ..system.files import read_bounded
 from .built_in import BUNDLES
@@ -28,7 +28,7 @@ from .network_files import network_sha256, refuse_unlisted
 from .policy import DecisionPolicy
 
 MANIFEST = "bundle.json"
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 _RENAMED_IN_2 = (("", "licence", "license"), ("", "recognition", "policy"), ("policy", "neighbours", "neighbors"))
 """Keys of version 1: where they are, their name then, and now."""
 SEARCH_PATH_VARIABLE = "SHITU_EDGE_MODELS"
@@ -38,6 +38,8 @@ _SUFFIXES = {"openvino": ".xml", "onnx": ".onnx", "tflite": ".tflite"}
 """OpenVINO chooses a reader by suffix; other readers would open further files."""
 _MOST_PIXELS_A_SIDE = 4096
 _MOST_NUMBERS = 65536
+_SIDE_STEP = 32
+"""PicoDet's strides halve an input five times; its last level rounds up."""
 
 Precision = Literal["fp32", "fp16", "int8", "bf16"]
 """`fp16`: weights stored in half precision, computed in float32. `bf16`: computed in bfloat16, from the fp32 files."""
@@ -153,17 +155,29 @@ class Postprocessed:
 
 @dataclass(frozen=True, slots=True)
 class DetectorSpec:
-    """A detector: network, layout of its outputs, least score of a box, most boxes per image."""
+    """A detector: network, layout of its outputs, least score of a box, most boxes per image.
+
+    `shapes` are further sides (height, width) of its input at which it was measured, about as many pixels as its own;
+    an image is looked at in the shape that distorts it least. Only `picodet_levels` have some: the grids of other heads
+    are part of the network.
+    """
 
     network: Network
     head: PicoDetLevels | BoxesScores | Postprocessed
     score_threshold: float = 0.2
     max_boxes: int = 5
+    shapes: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
         """Check the ranges; raises `OptionError`."""
         require_number("score_threshold", self.score_threshold, 0, 1)
         require_whole("max_boxes", self.max_boxes, 1)
+        if self.shapes and not isinstance(self.head, PicoDetLevels):
+            raise OptionError(f"shapes: expected none with the layout {self.head.layout}, found {shown(self.shapes)}")
+        for side in (side for shape in self.shapes for side in shape):
+            require_whole("shapes", side, _SIDE_STEP, _MOST_PIXELS_A_SIDE)
+            if side % _SIDE_STEP:
+                raise OptionError(f"shapes: expected multiples of {_SIDE_STEP}, found {side}")
         if not isinstance(self.head, Postprocessed):
             require_number("head.nms_iou", self.head.nms_iou, 0, 1)
             for name in ("pre_nms_top_k", "nms_top_k", "keep_top_k"):
@@ -305,7 +319,7 @@ def parse_manifest(content: bytes, where: str) -> Manifest:
 
 
 def _upgrade(data: dict[str, Any], version: int) -> None:
-    """Convert the content of an older manifest; version 2 only lacks what is optional."""
+    """Convert the content of an older manifest; versions 2 and 3 only lack what is optional."""
     data["schema_version"] = SCHEMA_VERSION
     for place, old, new in _RENAMED_IN_2 if version == 1 else ():
         part = data.get(place) if place else data

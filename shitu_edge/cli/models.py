@@ -80,7 +80,9 @@ def show(bundle: BundleArgument, as_json: AsJson = False) -> None:
                 )
                 names = " ".join(file.path for file in files)
                 default = "*" if precision == network.default_precision else ""
-                sides = f"{network.input.height} × {network.input.width}"
+                shapes = [(network.input.height, network.input.width)]
+                shapes += manifest.detector.shapes if part == "detector" else ()
+                sides = ", ".join(f"{height} × {width}" for height, width in shapes)
                 rows.append(
                     (part, network.name, sides, precision + default, file_format, f"{size / 1e6:.1f} MB", names)
                 )

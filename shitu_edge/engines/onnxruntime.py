@@ -15,6 +15,7 @@ from ..system.cpu import is_described
 from ..system.forked import keep_in_children
 from ..system.workers import require_threads
 from . import Model, ModelFiles, Resources, Tensors, choose_format, reason, require_inputs
+from .onnx_input import with_input_shapes
 from .telemetry import turned_off
 
 
@@ -67,8 +68,9 @@ def open_session(model: Model, resources: Resources, fallback: str | None) -> On
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
     ort.disable_telemetry_events()  # on Windows, or if the program imported onnxruntime first
     try:
-        source = _source(files)
-        session = ort.InferenceSession(source, options, providers=["CPUExecutionProvider"], enable_fallback=0)
+        session = _load(_source(files), options)
+        if not _fits(session, model):
+            session = _load(_reshaped(files, model), options)
         keep_in_children(session)
         names = {value.name for value in session.get_inputs()}
         outputs = tuple(value.name for value in session.get_outputs())
@@ -80,6 +82,28 @@ def open_session(model: Model, resources: Resources, fallback: str | None) -> On
         raise EngineError(f"{files.paths[0].name} has the inputs {sorted(names)}, expected {sorted(model.shapes)}")
     info = EngineInfo("onnxruntime", ort.__version__, model.precision, resources.threads, fallback)
     return OnnxRuntimeSession(info, session, outputs, dict(model.shapes))
+
+
+def _load(source: str | bytes, options: Any) -> Any:
+    return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"], enable_fallback=0)
+
+
+def _fits(session: Any, model: Model) -> bool:
+    """Return whether the inputs are free, or fixed to the shapes that they are to have."""
+    fixed = {value.name: value.shape for value in session.get_inputs()}
+    return all(
+        not isinstance(side, int) or side == size
+        for name, shape in model.shapes.items()
+        for side, size in zip(fixed.get(name, shape), shape, strict=False)
+    )
+
+
+def _reshaped(files: ModelFiles, model: Model) -> bytes:
+    """Return the content of a model, for other shapes than it is fixed to."""
+    path, *others = files.paths
+    if others:
+        raise EngineError(f"{path.name} is fixed to its size, as its weights lie in other files")
+    return with_input_shapes(path.read_bytes(), model.shapes)
 
 
 def _source(files: ModelFiles) -> str | bytes:

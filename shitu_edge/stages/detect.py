@@ -1,20 +1,20 @@
-"""Detector: pixels → boxes. Preprocessing, the network, and the three head layouts of PicoDet exports."""
+"""Detector: pixels → boxes. The network's run, and the three head layouts of PicoDet exports."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bundle import BoxesScores, DetectorSpec, PicoDetLevels, Postprocessed
+from ..bundle import BoxesScores, DetectorSpec, InputSpec, PicoDetLevels, Postprocessed
 from ..engines import Session
 from ..errors import EngineError
 from ..imaging.geometry import Boxes, Pixels, clip_boxes, suppress
-from ..imaging.preprocess import InputBuilder
 from ..results import Detections
 from ..system.workers import Workers
+from .shapes import ShapedNetwork, Shapes
 
 Outputs = Mapping[str, NDArray[Any]]
 _Candidates = tuple[Boxes, NDArray[np.float32], NDArray[np.int32]]
@@ -24,14 +24,25 @@ _Candidates = tuple[Boxes, NDArray[np.float32], NDArray[np.int32]]
 class Detector:
     """Finds objects in an image. Thread-safe."""
 
-    def __init__(self, session: Session, spec: DetectorSpec, workers: Workers | None = None) -> None:
-        """`workers`: threads that share the resizing of images, if any."""
+    def __init__(
+        self,
+        session: Session,
+        spec: DetectorSpec,
+        workers: Workers | None = None,
+        reopen: Callable[[InputSpec], Session] | None = None,
+    ) -> None:
+        """Take a session of the network's own input.
+
+        Args:
+            session: open.
+            spec: the network, its head and its further shapes.
+            workers: threads that share the resizing of images, if any.
+            reopen: opens the network for another input, when the first image of a further shape comes; without it,
+                every image is looked at in the network's own shape.
+        """
         self.engine = session.info
         self.max_boxes = spec.max_boxes
-        self._session = session
-        self._spec = spec
-        self._input = InputBuilder(spec.network.input, workers)
-        self._constants = {name: np.array(value, np.float32) for name, value in spec.network.constants.items()}
+        self._shapes = Shapes(ShapedNetwork(session, spec, workers), reopen, workers)
 
     def detect(
         self, pixels_rgb: Pixels, *, score_threshold: float | None = None, max_boxes: int | None = None
@@ -48,13 +59,11 @@ class Detector:
         Returns:
             Boxes clipped to the pixels, best first. Boxes without area are left out.
         """
-        spec = self._spec
-        threshold = spec.score_threshold if score_threshold is None else score_threshold
-        tensor = self._input.tensor()
-        self._input.fill(tensor[0], pixels_rgb)
-        outputs = self._session.run({spec.network.input.name: tensor, **self._constants})
-        boxes, scores, classes = decode_head(spec, outputs, threshold)
         height, width = pixels_rgb.shape[:2]
+        network = self._shapes.of(height, width)
+        spec = network.spec
+        threshold = spec.score_threshold if score_threshold is None else score_threshold
+        boxes, scores, classes = decode_head(spec, network.run(pixels_rgb), threshold)
         # Divided by a float32 scale as in Paddle's graph: an edge at 599.99994 instead of 600 changes the crop.
         scale_x, scale_y = spec.network.input.width / width, spec.network.input.height / height
         scales: Boxes = np.array([scale_x, scale_y, scale_x, scale_y], np.float32)

@@ -35,7 +35,7 @@ from shitu_edge.bundle import (
     write_manifest,
 )
 from shitu_edge.bundle.built_in import BUNDLES
-from shitu_edge.errors import BundleError
+from shitu_edge.errors import BundleError, OptionError
 
 CONTENTS = {"detector.onnx": b"detector", "int8/detector.onnx": b"smaller", "x.xml": b"<net/>", "x.bin": b"\0\1\2"}
 HEADS = (
@@ -143,7 +143,7 @@ def test_bundle_of_version_1_is_read_as_one_of_today() -> None:
     assert asdict(manifest.policy) == {
         "neighbors" if key == "neighbours" else key: value for key, value in old["recognition"].items()
     } | {"max_false_accept": None, "max_wrong": None, "unknown_share": 0.1, "confidence": None}
-    assert json.loads(json.dumps(asdict(manifest.detector))) == old["detector"]
+    assert json.loads(json.dumps(asdict(manifest.detector))) == old["detector"] | {"shapes": []}
     assert json.loads(json.dumps(asdict(manifest.extractor))) == old["extractor"] | {"cohort": None}
 
 
@@ -151,6 +151,13 @@ def test_keys_of_version_1_are_unknown_in_version_2() -> None:
     old = json.loads(VERSION_1.read_text(encoding="utf-8")) | {"schema_version": 2}
     with pytest.raises(BundleError, match=r"where: .*licen[cs]e"):
         parse_manifest(json.dumps(old).encode(), "where")
+
+
+@pytest.mark.parametrize("head", HEADS[1:], ids=lambda head: str(head.layout))
+def test_only_a_raw_head_has_further_shapes(head: PicoDetLevels | BoxesScores | Postprocessed) -> None:
+    assert DetectorSpec(DETECTOR, HEADS[0], shapes=((64, 96),)).shapes == ((64, 96),)
+    with pytest.raises(OptionError, match=f"shapes: expected none with the layout {head.layout}, found"):
+        DetectorSpec(DETECTOR, head, shapes=((64, 96),))
 
 
 def test_verified_files(folder: Path) -> None:
@@ -258,13 +265,13 @@ def removing(place: str) -> Callable[[dict[str, Any]], None]:
 
 FILE = "detector.network.files.fp32.onnx.0.path"
 DAMAGES: list[tuple[Callable[[dict[str, Any]], None], str]] = [
-    (setting("schema_version", 4), "expected a schema_version up to 3, found 4"),
-    (setting("schema_version", 0), "expected a schema_version up to 3, found 0"),
-    (setting("schema_version", "1"), "expected a schema_version up to 3, found '1'"),
-    (setting("schema_version", "1\n2"), r"expected a schema_version up to 3, found '1\n2'"),
-    (setting("schema_version", True), "expected a schema_version up to 3, found True"),
-    (setting("schema_version", 1.0), "expected a schema_version up to 3, found 1.0"),
-    (removing("schema_version"), "expected a schema_version up to 3, found None"),
+    (setting("schema_version", 5), "expected a schema_version up to 4, found 5"),
+    (setting("schema_version", 0), "expected a schema_version up to 4, found 0"),
+    (setting("schema_version", "1"), "expected a schema_version up to 4, found '1'"),
+    (setting("schema_version", "1\n2"), r"expected a schema_version up to 4, found '1\n2'"),
+    (setting("schema_version", True), "expected a schema_version up to 4, found True"),
+    (setting("schema_version", 1.0), "expected a schema_version up to 4, found 1.0"),
+    (removing("schema_version"), "expected a schema_version up to 4, found None"),
     (removing("name"), "name: missing"),
     (removing("extractor"), "extractor: missing"),
     (removing("detector.network.input.resize"), "detector.network.input.resize: missing"),
@@ -313,6 +320,9 @@ DAMAGES: list[tuple[Callable[[dict[str, Any]], None], str]] = [
     (setting("detector.network.files.fp32", {}), "detector: no files of its default precision, fp32"),
     (setting("detector.network.files.fp32.onnx", []), "detector: no files of its default precision, fp32"),
     (setting("detector.score_threshold", 2), "detector.score_threshold: expected a number from 0 to 1, found 2"),
+    (setting("detector.shapes", [[64]]), "detector.shapes[0]: expected a list of 2, found [64]"),
+    (setting("detector.shapes", [[64, 48]]), "detector.shapes: expected multiples of 32, found 48"),
+    (setting("detector.shapes", [[64, 0]]), "detector.shapes: expected a whole number from 32 to 4096, found 0"),
     (setting("detector.max_boxes", 0), "detector.max_boxes: expected a whole number of at least 1, found 0"),
     (setting("detector.head.keep_top_k", -1), "detector.head.keep_top_k: expected a whole number of at least 1"),
     (setting("detector.head.nms_iou", 1.5), "detector.head.nms_iou: expected a number from 0 to 1, found 1.5"),
@@ -366,7 +376,7 @@ def test_not_json(content: bytes) -> None:
 
 @pytest.mark.parametrize("content", [b"null", b"[]", b"[1]", b'"text"', b"3", b"{}"])
 def test_json_but_no_object_with_a_version(content: bytes) -> None:
-    with pytest.raises(BundleError, match="where: expected a schema_version up to 3, found None"):
+    with pytest.raises(BundleError, match="where: expected a schema_version up to 4, found None"):
         parse_manifest(content, "where")
 
 
