@@ -25,7 +25,9 @@ from shitu_edge.bundle import (
     Precision,
     write_manifest,
 )
+from shitu_edge.errors import OptionError
 from shitu_edge.imaging.geometry import Pixels
+from shitu_edge.ranges import shown
 from shitu_edge.results import Detections
 
 from .calibration import Calibration
@@ -79,6 +81,15 @@ class Options:
     input_size: Annotated[
         int | None, Option(min=64, help="Side of the detector's input in pixels; smaller is faster.")
     ] = None
+    shapes: Annotated[
+        tuple[str, ...],
+        Option(
+            "--shape",
+            metavar="HEIGHTxWIDTH",
+            help="Further input size of the detector, such as 352x352, for images that it distorts less; may be "
+            "repeated. Measure it first (`benchmarks/shapes.py`).",
+        ),
+    ] = ()
     crop_size: Annotated[int | None, Option(min=32, help="Side of the extractor's input in pixels.")] = None
     half: Annotated[
         bool, Option("--half", help="Also store weights in half precision, which takes half the space.")
@@ -123,12 +134,14 @@ def export_bundle(detector: Path, extractor: Path, out: Path, options: Options, 
         ConversionError: no route converts it.
         ToleranceError: a converted network differs from its source by more than the tolerances.
         ExportError: `out` is in the way, or images are missing.
+        OptionError: a shape is not one.
     """
+    shapes = tuple(map(_sides, options.shapes))
     with appearing(out, MANIFEST) as folder, scratch_folder() as work:
         calibration = Calibration.load(options.calibrate, options.products) if options.calibrate else None
         images, origin = load_images(options.images or options.calibrate)
         boxes = convert_detector(detector, work / "detector", options.input_size, progress.of("Detector"))
-        spec = replace(boxes.spec, score_threshold=options.score_threshold, max_boxes=options.max_boxes)
+        spec = replace(boxes.spec, score_threshold=options.score_threshold, max_boxes=options.max_boxes, shapes=shapes)
         boxes = replace(boxes, spec=spec)
         rows = convert_extractor(extractor, work / "extractor", options.crop_size, progress.of("Extractor"))
         comparison, reference = compare_detector(boxes, images, options.tolerances, progress.of("Detector"))
@@ -166,6 +179,14 @@ def export_bundle(detector: Path, extractor: Path, out: Path, options: Options, 
         receipt.write(folder)
         write_card(folder, manifest, receipt, options.notes)
     return receipt
+
+
+def _sides(text: str) -> tuple[int, int]:
+    """Return the sides of a shape, `HEIGHTxWIDTH`; raises `OptionError`."""
+    height, _, width = text.partition("x")
+    if not (height.isdecimal() and width.isdecimal()):
+        raise OptionError(f"--shape: expected HEIGHTxWIDTH such as 352x352, found {shown(text)}")
+    return int(height), int(width)
 
 
 def load_images(folders: Sequence[Path]) -> tuple[list[Pixels], str]:

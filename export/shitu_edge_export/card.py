@@ -33,6 +33,9 @@ def _lines(manifest: Manifest, receipt: Receipt) -> Iterator[str]:
     yield f"Boxes count from a score of {detector.score_threshold}, at most {detector.max_boxes} per image. A product"
     yield f"is named from a cosine of {policy.similarity_threshold}; an item drops others that it overlaps by more than"
     yield f"{policy.suppression_iou:.0%}. (PP-ShiTu: 0.2, 5, 0.5, 5%.)"
+    if detector.shapes:
+        sizes = " or ".join(f"{height} × {width}" for height, width in detector.shapes)
+        yield f"An image that {sizes} pixels distort less is detected in that size."
     if policy.max_false_accept is not None:
         yield f"From {FEWEST_PRODUCTS} products, a threshold derived from the gallery names them, for"
         yield f"{policy.max_false_accept:.0%} false accepts."

@@ -17,7 +17,7 @@ import onnx
 from . import isolate
 from .errors import ConversionError, ModelError
 from .graph import Op
-from .onnx_model import mend_shared_norms, name_outputs, resize_input
+from .onnx_model import free_cells, mend_shared_norms, name_outputs, resize_input
 from .operators import find_unknown
 from .progress import Progress
 from .worker import OPSET
@@ -79,6 +79,8 @@ def _through_onnx(part: Part, folder: Path, progress: Progress) -> Route:
             mend_shared_norms(target)
         for input_name, shape in part.shapes.items():
             resize_input(target, target, input_name, shape)
+        if all(shape[0] == 1 for shape in part.shapes.values()):
+            free_cells(target)
         name_outputs(target, part.outputs)
         with progress.step("ONNX → OpenVINO IR"):
             versions |= _to_ir(part, target, ir, "OpenVINO's ONNX frontend")

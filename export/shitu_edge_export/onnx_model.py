@@ -107,6 +107,38 @@ def resize_input(source: Path, target: Path, name: str, shape: Sequence[int]) ->
     onnx.save(model, target)
 
 
+def free_cells(path: Path) -> None:
+    """Let a network for one image count the cells of its head, so that it runs in other sizes too.
+
+    Paddle stores the cells of the size that it was exported in: `[-1, C, 2016]`. `[1, C, -1]` computes the same.
+    """
+    model = _constants_as_initializers(onnx.load(path))
+    shapes = {name: tensor.shape for name, tensor in _graph(shape_inference.infer_shapes(model)).tensors.items()}
+    constants = {value.name: value for value in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type == "Reshape" and node.input[1] in constants:
+            target = numpy_helper.to_array(constants[node.input[1]]).tolist()
+            freed = _freed(shapes.get(node.input[0], ()), target)
+            if freed != target:
+                node.input[1] = f"{node.output[0]}.cells"
+                model.graph.initializer.append(numpy_helper.from_array(np.array(freed), node.input[1]))
+    read = {name for node in model.graph.node for name in node.input}
+    kept = [value for value in model.graph.initializer if value.name in read]
+    del model.graph.initializer[:], model.graph.value_info[:]
+    model.graph.initializer.extend(kept)
+    onnx.save(model, path)
+
+
+def _freed(source: tuple[int, ...], target: list[int]) -> list[int]:
+    """Return the target of a reshape from (1, C, H, W) to (1, C, H·W), or with C last, for any H and W."""
+    if len(source) == 4 and source[0] == 1 and len(target) == 3:
+        if target[1:] == [source[1], source[2] * source[3]]:
+            return [1, target[1], -1]
+        if target[1:] == [source[1] * source[2], source[3]]:
+            return [1, -1, target[2]]
+    return target
+
+
 def mend_shared_norms(path: Path) -> None:
     """Put right what paddle2onnx makes of batch norms that share their statistics.
 

@@ -73,12 +73,14 @@ class Shapes:
         network = self._own.spec.network
         image = replace(network.input, height=shape[0], width=shape[1])
         try:
-            session = self._reopen(image)
+            spec = replace(self._own.spec, network=replace(network, input=image))
+            opened = ShapedNetwork(self._reopen(image), spec, self._workers)
+            opened.run(np.zeros((*shape, 3), np.uint8))  # onnxruntime refuses some graphs only when they run
         except EngineError as error:
             own = f"{network.input.height} × {network.input.width}"
             _log.warning("%s keeps its own shape, %s, instead of %d × %d: %s", network.name, own, *shape, error)
             return self._own
-        return ShapedNetwork(session, replace(self._own.spec, network=replace(network, input=image)), self._workers)
+        return opened
 
 
 def distortion(one: tuple[int, int], other: tuple[int, int]) -> float:

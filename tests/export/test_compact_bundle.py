@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from shitu_edge_export.bundle import Options, export_bundle
 from shitu_edge_export.cli import app
+from shitu_edge_export.progress import Progress
 from typer.testing import CliRunner
 
-from shitu_edge import Bundle, DecisionPolicy, EngineError
+from shitu_edge import Bundle, DecisionPolicy, EngineError, OptionError
 from shitu_edge.bundle.networks import open_network
 from shitu_edge.engines import ENGINES, EngineName, Resources
+from shitu_edge.stages.detect import Detector
 
 from .programs import Pico, extractor, write
 
@@ -28,6 +33,10 @@ SETTINGS = [
     "0.1",
     "--whole-image",
     "fallback",
+    "--shape",
+    "96x96",
+    "--shape",
+    "32x96",
 ]
 
 
@@ -56,6 +65,8 @@ def test_settings_and_notes_of_the_maker(made: Path) -> None:
     card = (made / "README.md").read_text(encoding="utf-8")
     assert card.endswith("\n\n## Data\n\nNobody's.\n")
     assert "score of 0.25, at most 7" in card
+    assert manifest.detector.shapes == ((96, 96), (32, 96))
+    assert "An image that 96 × 96 or 32 × 96 pixels distort less is detected in that size.\n" in card
 
 
 def test_the_receipt_covers_every_form_on_every_engine_that_reads_it(made: Path) -> None:
@@ -69,6 +80,23 @@ def test_the_receipt_covers_every_form_on_every_engine_that_reads_it(made: Path)
         assert halves == [("fp16", "openvino", "openvino")]
     ways = [(one["precision"], one["engine"]) for one in receipt["agreement"]]
     assert ways == [("fp32", "openvino"), ("fp32", "onnxruntime"), ("fp16", "openvino")]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_its_detector_runs_in_further_shapes(made: Path, engine: EngineName) -> None:
+    spec = Bundle.open(made).manifest.detector
+    for height, width in spec.shapes:
+        network = replace(spec.network, input=replace(spec.network.input, height=height, width=width))
+        session = open_network(Bundle.open(made), network, engine, "fp32", Resources(1))
+        detector = Detector(session, replace(spec, network=network, shapes=()))
+        assert len(detector.detect(np.zeros((height, width, 3), np.uint8), score_threshold=0, max_boxes=9)) == 9
+
+
+@pytest.mark.parametrize(("shape", "found"), [("96", "'96'"), ("x96", "'x96'"), ("96x-2", "'96x-2'")])
+def test_a_shape_that_is_none(tmp_path: Path, shape: str, found: str) -> None:
+    with pytest.raises(OptionError, match=f"--shape: expected HEIGHTxWIDTH such as 352x352, found {found}"):
+        export_bundle(tmp_path, tmp_path, tmp_path / "out", Options(shapes=(shape,)), Progress())
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(("engine", "precision"), [("openvino", None), ("onnxruntime", None), ("openvino", "fp16")])

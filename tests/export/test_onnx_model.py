@@ -13,7 +13,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper, shape_inference
 from shitu_edge_export.errors import ModelError
 from shitu_edge_export.graph import Tensor
-from shitu_edge_export.onnx_model import name_outputs, read_onnx, resize_input
+from shitu_edge_export.onnx_model import free_cells, name_outputs, read_onnx, resize_input
 
 from .programs import Net, Pico, extractor, to_onnx, write, write_and_open
 
@@ -185,6 +185,51 @@ def test_a_size_that_stands_elsewhere_too(tmp_path: Path) -> None:
         resize_input(path, tmp_path / "resized.onnx", "x", (1, 3, 96, 96))
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "resized.onnx").exists()
+
+
+def head(path: Path, shape: Sequence[int], target: Sequence[int]) -> Path:
+    """Write a network that halves an image and reshapes it to a fixed size, as Paddle exports a detector's head."""
+    nodes = [helper.make_node("AveragePool", ["x"], ["cells"], kernel_shape=[2, 2], strides=[2, 2])]
+    nodes.append(helper.make_node("Reshape", ["cells", "target"], ["y"]))
+    return save(path, nodes, {"x": shape}, ["y"], {"target": np.array(target)})
+
+
+@pytest.mark.parametrize(
+    ("shape", "target", "freed", "other", "cells"),
+    [
+        ((1, 3, 32, 64), [-1, 3, 512], [1, 3, -1], (1, 3, 48, 48), (1, 3, 576)),
+        ((1, 3, 32, 64), [1, 3, 512], [1, 3, -1], (1, 3, 48, 48), (1, 3, 576)),
+        ((1, 16, 32, 6), [-1, 256, 3], [1, -1, 3], (1, 32, 32, 6), (1, 512, 3)),
+    ],
+)
+def test_free_cells_counts_cells(
+    tmp_path: Path,
+    shape: tuple[int, ...],
+    target: list[int],
+    freed: list[int],
+    other: tuple[int, ...],
+    cells: tuple[int, ...],
+) -> None:
+    path = head(tmp_path / "m.onnx", shape, target)
+    images = [np.random.default_rng(0).normal(size=size).astype(np.float32) for size in (shape, other)]
+    before = run(path, x=images[0])
+    free_cells(path)
+    [constant] = onnx.load(path).graph.initializer
+    assert numpy_helper.to_array(constant).tolist() == freed
+    assert np.array_equal(run(path, x=images[0]), before)
+    resize_input(path, path, "x", other)
+    assert run(path, x=images[1])[0].shape == cells
+
+
+@pytest.mark.parametrize(
+    ("shape", "target"),
+    [((2, 3, 32, 64), [-1, 3, 512]), ((1, 4, 32, 64), [-1, 2, 512]), ((1, 4, 32, 64), [2, 2, 512])],
+    ids=["several images", "split channels", "as several images"],
+)
+def test_free_cells_leaves_other_reshapes(tmp_path: Path, shape: tuple[int, ...], target: list[int]) -> None:
+    path = head(tmp_path / "m.onnx", shape, target)
+    free_cells(path)
+    assert numpy_helper.to_array(onnx.load(path).graph.initializer[0]).tolist() == target
 
 
 def test_outputs_get_names(tmp_path: Path) -> None:

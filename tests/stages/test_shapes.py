@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from numpy.typing import NDArray
 
@@ -77,20 +78,57 @@ def built_in(engine: EngineName, sides: tuple[int, int]) -> Session:
     return open_network(Bundle.open(DEFAULT_BUNDLE), there, engine, "fp32", Resources(1))
 
 
-def test_both_engines_agree_on_the_built_in_network_turned_to_portrait() -> None:
+def test_both_engines_agree_on_the_further_shapes_of_the_built_in_network() -> None:
     engines: tuple[EngineName, ...] = ("openvino", "onnxruntime")
     for engine in engines:
         pytest.importorskip(engine, exc_type=ImportError)
-    image = np.random.default_rng(0).normal(0, 1, (1, 3, 448, 288)).astype(np.float32)
-    ours, theirs = (built_in(name, (448, 288)).run({"image": image}) for name in engines)
-    for name in theirs:  # OpenVINO's outputs have further names
-        np.testing.assert_allclose(ours[name], theirs[name], atol=2e-3)
+    shapes = Bundle.open(DEFAULT_BUNDLE).manifest.detector.shapes
+    assert shapes == ((352, 352),)
+    for height, width in (*shapes, (448, 288)):
+        image = np.random.default_rng(0).normal(0, 1, (1, 3, height, width)).astype(np.float32)
+        ours, theirs = (built_in(name, (height, width)).run({"image": image}) for name in engines)
+        for name in theirs:  # OpenVINO's outputs have further names
+            np.testing.assert_allclose(ours[name], theirs[name], atol=2e-3)
 
 
-def test_a_graph_made_for_one_size_is_refused_in_another(engine: EngineName) -> None:
-    """The built-in network numbers its cells: a square of about as many pixels has other ones."""
-    with pytest.raises(EngineError, match="refuses"):
-        built_in(engine, (352, 352))
+@pytest.mark.parametrize(
+    ("size", "shape"),
+    [
+        ((720, 1280), (288, 448)),
+        ((480, 640), (288, 448)),
+        ((1024, 1280), (288, 448)),
+        ((600, 600), (352, 352)),
+        ((1280, 720), (352, 352)),
+    ],
+)
+def test_the_built_in_bundle_sees_landscape_as_before(size: tuple[int, int], shape: tuple[int, int]) -> None:
+    with Recognizer.open(DEFAULT_BUNDLE) as recognizer:
+        image = recognizer._detector._shapes.of(*size).spec.network.input
+    assert (image.height, image.width) == shape
+
+
+def number_cells(path: Path) -> None:
+    """Fix the number of cells in a detector, as exporters do."""
+    model = onnx.load(path)
+    for node in model.graph.node:
+        for names in (node.input, node.output):
+            names[:] = ["cells" if name == "scores" else name for name in names]
+    model.graph.node.append(onnx.helper.make_node("Reshape", ["cells", "fixed_cells"], ["scores"]))
+    cells = SIDE // STRIDE
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array([1, cells, cells, 1]), "fixed_cells"))
+    onnx.save(model, path)
+
+
+def test_a_graph_made_for_one_size_keeps_its_own_shape(
+    engine: EngineName, shaped: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    number_cells(shaped / "detector.onnx")
+    write_manifest(shaped, Bundle.open(shaped).manifest)
+    with Recognizer.open(shaped, engine=engine) as recognizer, caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            assert len(recognizer.detect(frame(3 * SIDE, SIDE, (32, 96, 48, 144)), detection_threshold=0.9)) == 1
+    [line] = caplog.messages
+    assert line.startswith("tiny detector keeps its own shape, 128 × 128, instead of 192 × 64: ")
 
 
 def opened(folder: Path, reopen: Callable[[InputSpec], Session] | None) -> Detector:

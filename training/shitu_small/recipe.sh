@@ -95,4 +95,4 @@ find "$(realpath "$grocery/train")" -name '*.jpg' | sort | awk -F/ '{ print $0 "
 build/export/bin/shitu-edge-export bundle --out models/shitu-small --compact --license Apache-2.0 --notes training/shitu_small/card.md \
     --detector $paddle/detector --extractor $paddle/extractor --images "$data/beverage/images" \
     --calibrate "$data/beverage" --calibrate "$grocery/train" --products $work/products.txt \
-    --detection-threshold 0.5 --max-boxes 20 --suppression-iou 0.2 --cohort "$data/beverage/images" --max-false-accept 0.01 --whole-image fallback
+    --shape 352x352 --detection-threshold 0.5 --max-boxes 20 --suppression-iou 0.2 --cohort "$data/beverage/images" --max-false-accept 0.01 --whole-image fallback
