@@ -87,6 +87,7 @@ if TYPE_CHECKING:
     from .stages.decode import DecodeLimits, DecodeMode, Source
     from .stages.regions import Product
     from .stages.second_look import LookMode
+    from .stages.view import TileCount, View, Zone
 
 __version__ = "0.1.0"
 
@@ -162,8 +163,11 @@ __all__ = [
     "StageTimes",
     "Step",
     "Target",
+    "TileCount",
     "Verification",
+    "View",
     "WholeImage",
+    "Zone",
     "add_images",
     "build_gallery",
     "find_images",
@@ -185,6 +189,7 @@ _HOMES = (
     "recognizer",
     "stages.regions",
     "stages.second_look",
+    "stages.view",
 )
 """Modules of the public names, searched in this order when a name is first used.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import replace
 from functools import partial
@@ -30,6 +31,8 @@ from .stages.original import Original, path_of, source_sha256
 from .stages.photo_features import product_pixels
 from .stages.regions import Product, boxes_to_embed, cut_product, in_original_pixels, late, regions, surplus
 from .stages.second_look import LookMode
+from .stages.survey import survey
+from .stages.view import WHOLE_IMAGE, View
 from .system.forked import Home
 
 _MOST_ID = (1 << 63) - 1
@@ -43,6 +46,7 @@ class Recognizer:
         bundle: what it was opened with.
         policy: the bundle's decision policy; a target that the gallery keeps takes the place of its own, and
             `recognize` overrides single values.
+        view: the part of an image that counts, unless a call says otherwise.
         gallery_search: the gallery that is searched, a file or a backend such as `MilvusGallery`; None without one. A
             local layer is searched with it.
         threads: for inference.
@@ -50,10 +54,11 @@ class Recognizer:
         enough_side: pixels of the shorter side from which on recognition hardly gains (`benchmarks/decode.py`).
     """
 
-    def __init__(self, parts: Parts, limits: DecodeLimits) -> None:
+    def __init__(self, parts: Parts, limits: DecodeLimits, view: View = WHOLE_IMAGE) -> None:
         """Put opened and warm parts together; most callers want `Recognizer.open`."""
         self.bundle = parts.bundle
         self.policy: DecisionPolicy = parts.bundle.manifest.policy
+        self.view = view
         self.gallery_search = parts.gallery
         self.threads = parts.threads
         self.extractor_info = parts.extractor.engine
@@ -80,6 +85,7 @@ class Recognizer:
         cache: str | os.PathLike[str] | None = None,
         limits: DecodeLimits = DEFAULT_LIMITS,
         second_look: LookMode = "auto",
+        view: View | None = None,
     ) -> Recognizer:
         """Load the networks of a bundle, warm them up and open a gallery.
 
@@ -98,6 +104,7 @@ class Recognizer:
             limits: images that are larger are refused.
             second_look: compare local features with the gallery's photos: `auto` where the score leaves a doubt, if
                 OpenCV is installed (extra `opencv`); `always` for every box; `off`. See `Recognition.second_look`.
+            view: the part of a mounted camera's images that counts, for `recognize` and `detect`; all of it when None.
 
         Raises:
             BundleError, EngineError: the networks cannot be loaded.
@@ -106,9 +113,9 @@ class Recognizer:
             OptionError: an option is outside its range, or the profile cannot be read or is for another bundle.
         """
         check_places(bundle, gallery, local, profile, cache)
-        check_running(engine, precision, threads, limits, second_look)
+        check_running(engine, precision, threads, limits, second_look, view)
         parts = open_parts(bundle, gallery, local, engine, precision, threads, profile, cache, second_look)
-        return cls(parts, limits)
+        return cls(parts, limits, view or WHOLE_IMAGE)
 
     def __enter__(self) -> Recognizer:
         return self
@@ -161,6 +168,7 @@ class Recognizer:
         max_false_accept: float | None = None,
         confidence: float | None = None,
         decode_mode: DecodeMode = "auto",
+        view: View | None = None,
     ) -> Recognition:
         """Say which products an image shows, where, how sure, and what it does not know.
 
@@ -173,6 +181,7 @@ class Recognizer:
                 single values of the bundle's policy, see `DecisionPolicy`; None keeps a value. `threshold` is its
                 `similarity_threshold`, and then decides instead of a calibrated one.
             decode_mode: `auto` may decode large JPEGs at reduced scale, `exact` decodes every pixel.
+            view: the part of the image that counts, instead of `Recognizer.view`.
 
         Raises:
             ImageError: the image cannot be used.
@@ -182,7 +191,8 @@ class Recognizer:
         """
         self._require_open()
         gallery, clock = self._require_gallery(), Clock()
-        check_call(deadline_ms, max_boxes, detection_threshold, decode_mode)
+        check_call(deadline_ms, max_boxes, detection_threshold, decode_mode, view)
+        view = view or self.view
         policy = overridden(
             self._parts.policy(),
             threshold,
@@ -198,11 +208,11 @@ class Recognizer:
         calibration = self._parts.calibration(policy, stated=stated)
         with clock.stage("decode"):
             original = Original.of(image, self._limits)
-            decoded = self._decode(image, decode_mode)
+            decoded = self._decode(image, decode_mode, view.zoom)
         with clock.stage("detect"):
-            found = self._detector.detect_all(decoded.pixels_rgb, detection_threshold)
+            seen = survey(self._detector, decoded, view, detection_threshold)
             count = self._detector.max_boxes if max_boxes is None else max_boxes
-            chosen = regions(found.best(count), decoded, policy)
+            chosen = regions(seen.found.best(count), seen.area_xyxy, policy, alone=not seen.others)
         with clock.stage("extract"):
             rows = self._in_time.embed(decoded.pixels_rgb, chosen.boxes_xyxy, clock, deadline_ms)
         with clock.stage("search"):
@@ -210,12 +220,12 @@ class Recognizer:
         naming = self._parts.naming(calibration)
         with clock.stage("verify"):
             boxes = in_original_pixels(chosen.boxes_xyxy, decoded)
-            seen = list(map(Candidate, boxes, chosen.scores, nearest.matches))
-            looks = self._parts.look_again(gallery, seen, chosen, decoded, policy, naming, clock, deadline_ms)
+            objects = list(map(Candidate, boxes, chosen.scores, nearest.matches))
+            looks = self._parts.look_again(gallery, objects, chosen, decoded, policy, naming, clock, deadline_ms)
         with clock.stage("decide"):
             required = policy.similarity_threshold if naming.least_score is None else naming.least_score
-            items, dropped = decide(looks.candidates, policy, partial(has_texture, decoded.pixels_rgb), naming)
-            dropped += late(chosen, boxes, len(rows)) + surplus(found, count, decoded)
+            items, dropped = decide(looks.candidates, policy, partial(has_texture, seen.pixels(decoded)), naming)
+            dropped += late(chosen, boxes, len(rows)) + surplus(seen.found, count, decoded) + seen.dropped(decoded)
         made_by = self._parts.provenance(nearest, decoded.decoder)
         size = decoded.width, decoded.height
         return Recognition(
@@ -277,12 +287,19 @@ class Recognizer:
         return check_claim(items[0].label, similarity, matches, self._parts.verification(policy))
 
     def detect(
-        self, image: Source, *, max_boxes: int | None = None, detection_threshold: float | None = None
+        self,
+        image: Source,
+        *,
+        max_boxes: int | None = None,
+        detection_threshold: float | None = None,
+        view: View | None = None,
     ) -> Detections:
         """Return what the detector finds alone, best first, in pixels of the image; see `recognize`."""
-        check_call(None, max_boxes, detection_threshold)
-        decoded = self._decode(image, "auto")
-        found = self._detector.detect(decoded.pixels_rgb, score_threshold=detection_threshold, max_boxes=max_boxes)
+        check_call(None, max_boxes, detection_threshold, view=view)
+        view = view or self.view
+        decoded = self._decode(image, "auto", view.zoom)
+        found = survey(self._detector, decoded, view, detection_threshold).found
+        found = found.best(self._detector.max_boxes if max_boxes is None else max_boxes)
         boxes = np.array(in_original_pixels(found.boxes_xyxy, decoded), np.float32).reshape(-1, 4)
         return replace(found, boxes_xyxy=boxes)
 
@@ -413,9 +430,10 @@ class Recognizer:
             self._parts.looks.prepare(number if layers.local is None else -number)
         return number
 
-    def _decode(self, image: Source, mode: DecodeMode) -> DecodedImage:
+    def _decode(self, image: Source, mode: DecodeMode, zoom: float = 1.0) -> DecodedImage:
         self._require_open()
-        return decode(image, enough_side=self.enough_side if mode == "auto" else None, limits=self._limits)
+        enough = math.ceil(self.enough_side * zoom) if mode == "auto" else None
+        return decode(image, enough_side=enough, limits=self._limits)
 
     def _require_open(self) -> None:
         self._home.require("the recognizer")

@@ -19,6 +19,7 @@ from ..inputs.folders import images_in
 from ..recognizer import Recognizer
 from ..results import Calibration, Recognition, RecognizedItem
 from ..stages.decode import DEFAULT_LIMITS, DecodeLimits, DecodeMode
+from .camera import Camera, Region, Tiles, view_of
 from .drawings import drawing_paths
 from .options import (
     AsJson,
@@ -156,6 +157,9 @@ def recognize(
     max_false_accept: MaxFalseAccept = None,
     confidence: Confidence = None,
     second_look: SecondLookOption = Look.auto,
+    camera: Camera = None,
+    region: Region = None,
+    tiles: Tiles = None,
     deadline_ms: Annotated[
         float | None,
         typer.Option(
@@ -185,6 +189,7 @@ def recognize(
         raise typer.BadParameter("expected either --threshold or --max-false-accept, which derives one")
     mode: DecodeMode = decode.value
     failed, left_out = False, 0
+    view = view_of(camera, region, tiles)
     names, drawn_names = _listed(images)
     drawings = drawing_paths(draw_to, names, drawn_names) if draw_to else []
     with open_recognizer(
@@ -211,6 +216,7 @@ def recognize(
                     max_false_accept=max_false_accept,
                     confidence=confidence,
                     decode_mode=mode,
+                    view=view,
                 )
             except ImageError as error:
                 failed = True

@@ -16,7 +16,18 @@ Box = tuple[float, float, float, float]
 """`x1, y1, x2, y2` in pixels of the image as it was given, after its EXIF orientation."""
 
 Decision = Literal["accepted", "ambiguous", "unknown"]
-DropReason = Literal["below_threshold", "no_texture", "suppressed", "deadline", "max_boxes", "negative"]
+DropReason = Literal[
+    "below_threshold",
+    "no_texture",
+    "suppressed",
+    "deadline",
+    "max_boxes",
+    "negative",
+    "outside",
+    "ignored",
+    "too_small",
+    "too_large",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +57,10 @@ class Detections:
         rows = zip(self.boxes_xyxy.tolist(), self.scores.tolist(), self.class_ids.tolist(), strict=True)
         for (x1, y1, x2, y2), score, class_id in rows:
             yield Detection((x1, y1, x2, y2), score, class_id)
+
+    def only(self, which: NDArray[np.bool_]) -> Detections:
+        """Return those for which `which` (N,) is true."""
+        return Detections(self.boxes_xyxy[which], self.scores[which], self.class_ids[which])
 
     def best(self, count: int) -> Detections:
         """Return the first `count` of them."""
@@ -254,7 +269,8 @@ class Dropped:
     `no_texture`: the whole image resembles something, but shows a single color, as any blank one does.
     `negative`: the whole image resembles an item that was enrolled as not a product.
     `suppressed`: overlaps an item that is surer. `deadline`: there was no time left to look at it. `max_boxes`: found,
-    but surer ones were as many as were to be looked at.
+    but surer ones were as many as were to be looked at. `outside`: its center lies outside the view's region.
+    `ignored`: its center lies in a zone to ignore. `too_small`, `too_large`: smaller or larger than the view allows.
     """
 
     box_xyxy: Box

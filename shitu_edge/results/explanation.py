@@ -15,6 +15,10 @@ _DROPPED = {
     "suppressed": "a recognized item that ranks higher covers it",
     "deadline": "there was no time left to look at it; allow more, or detect less",
     "max_boxes": "enough boxes with better scores were looked at; raise max_boxes to see it",
+    "outside": "its center lies outside the region",
+    "ignored": "its center lies in a zone to ignore",
+    "too_small": "it is smaller than the view's min_size",
+    "too_large": "it is larger than the view's max_size",
     "negative": "the whole image resembles an item that was enrolled as not a product",
 }
 

@@ -21,6 +21,7 @@ from ..ranges import (
 )
 from .decode import DecodeLimits, DecodeMode
 from .second_look import LookMode
+from .view import View
 
 _SEARCHES = ("meta", "search_with_revision", "close")
 """Names of the protocol `GallerySearch`."""
@@ -40,8 +41,10 @@ def check_places(bundle: object, gallery: object, local: object, profile: object
         require_path("profile", profile, " or a Profile")
 
 
-def check_running(engine: object, precision: object, threads: object, limits: object, second_look: object) -> None:
-    """Check how networks are to be run, how large images may be, and when a second look is taken."""
+def check_running(
+    engine: object, precision: object, threads: object, limits: object, second_look: object, view: object
+) -> None:
+    """Check how networks are to be run, how large images may be, and when a second look is taken, at what."""
     require_one_of("engine", engine, get_args(EngineName))
     of_each = precision if isinstance(precision, tuple) and len(precision) == 2 else (precision,)
     for one in of_each if precision is not None else ():
@@ -49,12 +52,18 @@ def check_running(engine: object, precision: object, threads: object, limits: ob
     require_threads(threads)
     require_instance("limits", limits, DecodeLimits, "DecodeLimits")
     require_one_of("second_look", second_look, get_args(LookMode))
+    require_instance("view", view, (View, type(None)), "a View")
 
 
 def check_call(
-    deadline_ms: object, max_boxes: object, detection_threshold: object, decode_mode: object = "auto"
+    deadline_ms: object,
+    max_boxes: object,
+    detection_threshold: object,
+    decode_mode: object = "auto",
+    view: object = None,
 ) -> None:
-    """Check how long a call may take, which detections it looks at, and how it decodes."""
+    """Check how long a call may take, which detections it looks at, how it decodes, and which part counts."""
+    require_instance("view", view, (View, type(None)), "a View")
     if deadline_ms is not None:
         require_number("deadline_ms", deadline_ms, 0)
     require_one_of("decode_mode", decode_mode, get_args(DecodeMode))

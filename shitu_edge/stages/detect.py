@@ -42,6 +42,7 @@ class Detector:
         """
         self.engine = session.info
         self.max_boxes = spec.max_boxes
+        self.score_threshold = spec.score_threshold
         self._shapes = Shapes(ShapedNetwork(session, spec, workers), reopen, workers)
 
     def detect(
@@ -62,7 +63,7 @@ class Detector:
         height, width = pixels_rgb.shape[:2]
         network = self._shapes.of(height, width)
         spec = network.spec
-        threshold = spec.score_threshold if score_threshold is None else score_threshold
+        threshold = self.score_threshold if score_threshold is None else score_threshold
         boxes, scores, classes = decode_head(spec, network.run(pixels_rgb), threshold)
         # Divided by a float32 scale as in Paddle's graph: an edge at 599.99994 instead of 600 changes the crop.
         scale_x, scale_y = spec.network.input.width / width, spec.network.input.height / height
@@ -70,6 +71,10 @@ class Detector:
         boxes = clip_boxes(np.divide(boxes, scales, dtype=np.float32), width, height)
         solid = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
         return Detections(boxes[solid], scores[solid], classes[solid])
+
+    def distortion(self, height: float, width: float) -> float:
+        """Return how much an image of this size is distorted, 0 for not at all; see `shapes.distortion`."""
+        return self._shapes.distortion(height, width)
 
 
 def decode_head(spec: DetectorSpec, outputs: Outputs, threshold: float) -> _Candidates:

@@ -38,11 +38,16 @@ class Regions:
     scores: tuple[float | None, ...]
 
 
-def regions(found: Detections, decoded: DecodedImage, policy: DecisionPolicy) -> Regions:
-    """Return the detections and, if the policy asks for it, the whole image after them."""
+def regions(
+    found: Detections, area_xyxy: tuple[int, int, int, int], policy: DecisionPolicy, *, alone: bool = True
+) -> Regions:
+    """Return the detections and, if the policy asks for it, the whole area that was looked at after them.
+
+    `alone`: nothing else was found there; else the area does not take the place of no detections.
+    """
     boxes, scores = found.boxes_xyxy, tuple(map(float, found.scores))
-    if policy.whole_image == "always" or (policy.whole_image == "fallback" and not len(found)):
-        return Regions(np.concatenate([boxes, _whole(decoded)]), (*scores, None))
+    if policy.whole_image == "always" or (policy.whole_image == "fallback" and alone and not len(found)):
+        return Regions(np.concatenate([boxes, np.array([area_xyxy], np.float32)]), (*scores, None))
     return Regions(boxes, scores)
 
 
@@ -150,17 +155,18 @@ def in_original_pixels(boxes_xyxy: Boxes, decoded: DecodedImage) -> list[Box]:
 
 def late(chosen: Regions, boxes: Sequence[Box], in_time: int) -> tuple[Dropped, ...]:
     """Return the boxes that the deadline left no time for: all but the first `in_time`, in pixels of the image."""
-    return _unseen(boxes[in_time:], chosen.scores[in_time:], "deadline")
+    return unseen(boxes[in_time:], chosen.scores[in_time:], "deadline")
 
 
 def surplus(found: Detections, count: int, decoded: DecodedImage) -> tuple[Dropped, ...]:
     """Return the detections beyond the best `count`."""
     if len(found) <= count:
         return ()
-    return _unseen(in_original_pixels(found.boxes_xyxy[count:], decoded), found.scores[count:].tolist(), "max_boxes")
+    return unseen(in_original_pixels(found.boxes_xyxy[count:], decoded), found.scores[count:].tolist(), "max_boxes")
 
 
-def _unseen(boxes: Sequence[Box], scores: Sequence[float | None], reason: DropReason) -> tuple[Dropped, ...]:
+def unseen(boxes: Sequence[Box], scores: Sequence[float | None], reason: DropReason) -> tuple[Dropped, ...]:
+    """Return boxes that were not recognized, for one reason."""
     return tuple(Dropped(box, reason, None, None, score) for box, score in zip(boxes, scores, strict=True))
 
 

@@ -68,6 +68,10 @@ class Shapes:
                     self._opened[shape] = self._open(shape)
         return self._opened[shape]
 
+    def distortion(self, height: float, width: float) -> float:
+        """Return how much the shape for an image of this size distorts it."""
+        return min(distortion(shape, (height, width)) for shape in self._shapes)
+
     def _open(self, shape: tuple[int, int]) -> ShapedNetwork:
         assert self._reopen is not None, "there is only its own shape"
         network = self._own.spec.network
@@ -83,6 +87,6 @@ class Shapes:
         return opened
 
 
-def distortion(one: tuple[int, int], other: tuple[int, int]) -> float:
+def distortion(one: tuple[float, float], other: tuple[float, float]) -> float:
     """Return by which factor two sizes (height, width) differ in their aspect, as its logarithm: 0 for the same."""
     return abs(math.log(one[1] * other[0] / (one[0] * other[1])))

@@ -1,0 +1,56 @@
+"""What an image shows in a view: the detections that count, those that do not, and the part that was looked at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..imaging.geometry import Pixels
+from ..results import Detections, Dropped, DropReason
+from .decode import DecodedImage
+from .detect import Detector
+from .regions import in_original_pixels, unseen
+from .tiles import Area, look
+from .view import View
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """Detections in decoded pixels, best first.
+
+    Attributes:
+        found: those that count.
+        others: those that do not, by reason.
+        area_xyxy: what was looked at.
+        tiles: the number of tiles in which it was looked at.
+    """
+
+    found: Detections
+    others: tuple[tuple[DropReason, Detections], ...]
+    area_xyxy: Area
+    tiles: int
+
+    def pixels(self, decoded: DecodedImage) -> Pixels:
+        """Return the pixels that were looked at."""
+        x1, y1, x2, y2 = self.area_xyxy
+        return decoded.pixels_rgb[y1:y2, x1:x2]
+
+    def dropped(self, decoded: DecodedImage) -> tuple[Dropped, ...]:
+        """Return the detections that do not count, in pixels of the image."""
+        return tuple(
+            box
+            for reason, some in self.others
+            for box in unseen(in_original_pixels(some.boxes_xyxy, decoded), some.scores.tolist(), reason)
+        )
+
+
+def survey(detector: Detector, decoded: DecodedImage, view: View, score_threshold: float | None) -> Survey:
+    """Detect what a view shows; `score_threshold` as in `Detector.detect_all`."""
+    height, width = decoded.pixels_rgb.shape[:2]
+    area = view.area(height, width)
+    found, tiles = look(detector, decoded.pixels_rgb, area, view.tiles, score_threshold)
+    drops = view.drops(found.boxes_xyxy, height, width)
+    others = tuple((reason, found.only(where)) for reason, where in drops.items())
+    counted = found.only(~np.any(list(drops.values()), axis=0)) if drops else found
+    return Survey(counted, others, area, tiles)
