@@ -27,6 +27,7 @@ from .stages.claim import check_claim
 from .stages.deadline import Clock, DeadlineExtractor
 from .stages.decide import Candidate, asked_neighbors, decide
 from .stages.decode import DEFAULT_LIMITS, DecodedImage, DecodeLimits, DecodeMode, Source, decode
+from .stages.hint import hint
 from .stages.original import Original, path_of, source_sha256
 from .stages.photo_features import product_pixels
 from .stages.regions import Product, boxes_to_embed, cut_product, in_original_pixels, late, regions, surplus
@@ -227,9 +228,9 @@ class Recognizer:
             items, dropped = decide(looks.candidates, policy, partial(has_texture, seen.pixels(decoded)), naming)
             dropped += late(chosen, boxes, len(rows)) + surplus(seen.found, count, decoded) + seen.dropped(decoded)
         made_by = self._parts.provenance(nearest, decoded.decoder)
-        size = decoded.width, decoded.height
+        size, advice = (decoded.width, decoded.height), hint(seen, self._detector)
         return Recognition(
-            items, dropped, *size, clock.times(), made_by, calibration, required, looks.done, original.crop
+            items, dropped, *size, clock.times(), made_by, calibration, required, looks.done, advice, original.crop
         )
 
     def calibration(

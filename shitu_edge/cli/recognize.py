@@ -188,7 +188,7 @@ def recognize(
     if threshold is not None and max_false_accept is not None:
         raise typer.BadParameter("expected either --threshold or --max-false-accept, which derives one")
     mode: DecodeMode = decode.value
-    failed, left_out = False, 0
+    failed, left_out, hint = False, 0, None
     view = view_of(camera, region, tiles)
     names, drawn_names = _listed(images)
     drawings = drawing_paths(draw_to, names, drawn_names) if draw_to else []
@@ -224,6 +224,7 @@ def recognize(
                 if as_json:
                     print_json({"image": name, "error": str(error)})
                 continue
+            hint = hint or answer.hint
             left_out += sum(box.reason == "max_boxes" for box in answer.dropped)
             drawn = drawings[number] if drawings else None
             if drawn:
@@ -237,6 +238,8 @@ def recognize(
                 _print_answer(name, answer)
                 for line in answer.explain() if explain else ():
                     print_line(line)
+        if hint:
+            print_note(f"hint: {hint}")
         print_left_out(left_out, f"--max-boxes {max_boxes or recognizer.bundle.manifest.detector.max_boxes}")
     if failed:
         raise typer.Exit(1)

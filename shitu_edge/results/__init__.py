@@ -332,7 +332,8 @@ class Recognition:
     """The answer to one image of `width` × `height` pixels: items surest first, and every box that is not an item.
 
     `threshold` is the score from which an object gets a label, as `calibration` derived it; the similarity, if there is
-    no calibration or it has no threshold.
+    no calibration or it has no threshold. `hint` says what to change about the camera, if the image suits the detector
+    badly; else None.
 
     It keeps a reference to the image as it was given, for `crop`: a path costs nothing, encoded bytes, a PIL image or
     an array live as long as the answer. A pickled or copied answer leaves the image behind.
@@ -347,11 +348,12 @@ class Recognition:
     calibration: Calibration | None = None
     threshold: float | None = None
     second_look: SecondLook = SecondLook("off")
+    hint: str | None = None
     _cut: Callable[[Box], NDArray[np.uint8]] | None = field(default=None, repr=False, compare=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
         parts = self.items, self.dropped, self.width, self.height, self.stage_ms, self.made_by
-        return Recognition, (*parts, self.calibration, self.threshold, self.second_look)
+        return Recognition, (*parts, self.calibration, self.threshold, self.second_look, self.hint)
 
     def crop(self, item: RecognizedItem | Dropped | Box) -> NDArray[np.uint8]:
         """Return the pixels (h, w, 3) uint8 RGB of the image inside a box, at full resolution.

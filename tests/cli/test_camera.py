@@ -1,4 +1,4 @@
-"""`recognize` with --camera, --region and --tiles."""
+"""`recognize` with --camera, --region and --tiles, and the hint that it prints."""
 
 from __future__ import annotations
 
@@ -79,3 +79,17 @@ def test_what_is_none_is_refused(
     assert ran.code == code
     assert message in " ".join(ran.err.split())
     assert ran.out == ""
+
+
+def test_a_hint_is_printed_once(shell: Shell, shop: Path, tiny_bundle: Path) -> None:
+    """The tiny detector is square, and squeezes a frame of 3 : 1."""
+    Image.fromarray(np.full((768, 256, 3), 255, np.uint8)).save("portrait.png")
+    arguments = ["recognize", shop, "portrait.png", "portrait.png", "--models", tiny_bundle]
+    line = "hint: 256 × 768 pixels are squeezed 3.0-fold into the detector's input: turn the camera by 90°, or name a"
+    ran = shell(*arguments)
+    assert ran.err.count("hint: ") == 1
+    assert line in " ".join(ran.err.split())
+    ran = shell(*arguments, "--json")
+    assert ran.err.count("hint: ") == 1
+    assert [json.loads(row)["hint"].startswith(line[6:]) for row in ran.out.splitlines()] == [True, True]
+    assert "hint" not in shell(*arguments, "--region", "0,0.4,1,0.6").err
