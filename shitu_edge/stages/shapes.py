@@ -17,6 +17,7 @@ from ..engines import Session
 from ..errors import EngineError
 from ..imaging.geometry import Pixels
 from ..imaging.preprocess import InputBuilder
+from ..system.memory import release_freed_memory
 from ..system.workers import Workers
 
 _log = logging.getLogger(__name__)
@@ -80,6 +81,7 @@ class Shapes:
             spec = replace(self._own.spec, network=replace(network, input=image))
             opened = ShapedNetwork(self._reopen(image), spec, self._workers)
             opened.run(np.zeros((*shape, 3), np.uint8))  # onnxruntime refuses some graphs only when they run
+            release_freed_memory()
         except EngineError as error:
             own = f"{network.input.height} × {network.input.width}"
             _log.warning("%s keeps its own shape, %s, instead of %d × %d: %s", network.name, own, *shape, error)

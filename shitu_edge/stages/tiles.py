@@ -25,6 +25,8 @@ _EDGE = 0.01
 _SAME_IOU = 0.4
 _PART = 0.8
 """Share of a box's area inside another from which on it is a part of it."""
+_SURER = 0.2
+"""A part gives way to the larger box around it unless it scores more than this above it."""
 _OBJECTS = 3
 _APART = 0.2
 _AS_SURE = 0.1
@@ -69,7 +71,8 @@ def merge(whole: Detections, tiled: Detections, layout: list[Area]) -> Detection
     """Return what the whole area and its tiles show, each object once.
 
     - What is larger than the tiles' overlap may be whole in none of them, so the whole area decides. Boxes inside such
-      a box are its parts: a tile shows caps and prints as objects. A shelf or a crowd gives way to what it holds.
+      a box are its parts unless they are much surer: a tile shows caps and prints as objects. A shelf or a crowd gives
+      way to what it holds.
     - Of boxes in the same place the best stays.
 
     Args:
@@ -80,7 +83,8 @@ def merge(whole: Detections, tiled: Detections, layout: list[Area]) -> Detection
     crowds = np.array(
         [_is_crowd(tiled.only(ones), score) for ones, score in zip(inside.T, whole.scores, strict=True)], bool
     )
-    parts: NDArray[np.bool_] = np.any(inside[:, ~crowds], axis=1)
+    weaker = inside & (tiled.scores[:, None] <= whole.scores + _SURER)
+    parts: NDArray[np.bool_] = np.any(weaker[:, ~crowds], axis=1)
     found = _chained([whole.only(~crowds), tiled.only(~parts)])
     boxes = found.boxes_xyxy
     apart = found.class_ids[:, None].astype(np.float32) * (boxes.max(initial=0) + 1)  # each class by itself
@@ -139,13 +143,14 @@ def _exceed(boxes: Boxes, layout: list[Area]) -> NDArray[np.bool_]:
 
 def _is_crowd(inside: Detections, score: float) -> bool:
     """Return whether a box of this score holds several objects: those inside it that are apart and about as sure."""
-    sure = inside.only(inside.scores >= score - _AS_SURE)
-    shared = _shared(sure.boxes_xyxy, sure.boxes_xyxy)
-    objects: list[int] = []
-    for number in np.argsort(-sure.scores, kind="stable").tolist():
-        if all(max(shared[number, other], shared[other, number]) <= _APART for other in objects):
-            objects.append(number)
-    return len(objects) >= _OBJECTS
+    others = inside.only(inside.scores >= score - _AS_SURE)
+    for _ in range(_OBJECTS):
+        if not len(others):
+            return False
+        best = others.boxes_xyxy[[int(np.argmax(others.scores))]]
+        shared = np.maximum(_shared(others.boxes_xyxy, best)[:, 0], _shared(best, others.boxes_xyxy)[0])
+        others = others.only(shared <= _APART)
+    return True
 
 
 def _shared(boxes: Boxes, others: Boxes) -> NDArray[np.float32]:

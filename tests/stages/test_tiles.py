@@ -159,6 +159,13 @@ def test_merge_of_a_large_box_and_what_it_holds(scores: tuple[float, ...], kept:
     assert sorted(found.boxes_xyxy.tolist()) == sorted(expected.boxes_xyxy.tolist())
 
 
+@pytest.mark.parametrize(("score", "kept"), [(0.55, 1), (0.7, 2)])
+def test_merge_keeps_what_is_much_surer_than_the_large_box_around_it(score: float, kept: int) -> None:
+    """A shadow over half of the counter, and a product in it."""
+    whole, product = detections((100, 50, 500, 350, 0.4)), detections((120, 100, 200, 300, score))
+    assert len(merge(whole, product, LAYOUT)) == kept
+
+
 def test_merge_keeps_parts_of_an_object_that_tiles_hold() -> None:
     """A small box of the whole image and a cap on it: both looks saw the object, so neither knows better."""
     whole, cap = detections((110, 100, 190, 300, 0.8)), detections((130, 100, 170, 140, 0.7))
