@@ -16,7 +16,7 @@ Camera = Annotated[
     typer.Option(
         "--camera",
         metavar="FILE",
-        help="camera.json: region, zones to ignore, sizes and tiles. Explicit options override it. [default: none]",
+        help="camera.json: region, zones to ignore, sizes and tiles of a mounted camera. [default: none]",
         show_default=False,
     ),
 ]
@@ -26,7 +26,7 @@ Region = Annotated[
         "--region",
         metavar="ZONE",
         help="Part of the image that counts, as shares from 0 to 1 of its width and height: a box X1,Y1,X2,Y2 or the "
-        "corners of a polygon X,Y,X,Y,X,Y. [default: the whole image]",
+        "corners of a polygon X,Y,X,Y,X,Y. [default: --camera's, or the whole image]",
         show_default=False,
     ),
 ]
@@ -36,7 +36,7 @@ Tiles = Annotated[
         "--tiles",
         metavar="NUMBER",
         help="Overlapping parts to look at besides the whole, 1 to 64, each for a run of the detector; auto for 6 if "
-        "most objects are small. [default: 1, the whole alone]",
+        "most objects are small. [default: --camera's, or 1: the whole alone]",
         show_default=False,
     ),
 ]

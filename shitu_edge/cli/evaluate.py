@@ -14,7 +14,9 @@ from ..drawing.page import Table
 from ..evaluation import Evaluation, LabeledPhoto, evaluate, leave_one_out, pipeline_recall, read_queries
 from ..evaluation.report import facts, page, tables
 from ..gallery import Gallery
+from ..stages.second_look import LookMode
 from ..system.files import check_writable, file_inside, write_aside
+from .camera import Camera, view_of
 from .drawings import is_drawing
 from .options import (
     AsJson,
@@ -75,6 +77,7 @@ def evaluate_gallery(
             help="Draw the worst queries next to the items they found into this .png or .jpg file.",
         ),
     ] = None,
+    camera: Camera = None,
     images: Annotated[
         Path | None, typer.Option("--images", metavar="DIR", help="Folder of the gallery's images, for --draw.")
     ] = None,
@@ -98,9 +101,11 @@ def evaluate_gallery(
         raise typer.BadParameter("expected QUERIES with --as paddleclas")
     if crop and photos is None:
         raise typer.BadParameter("expected QUERIES with --crop: the gallery's own items are embedded already")
+    view = view_of(camera, None, None)
+    look: LookMode = second_look.value
     with (
         Gallery.open(gallery, background=False) as opened,
-        open_recognizer(models, opened, engine, precision, threads, second_look=second_look.value) as recognizer,
+        open_recognizer(models, opened, engine, precision, threads, second_look=look, view=view) as recognizer,
         progress_bar() as report,
     ):
         if style is Style.paddleclas:

@@ -20,6 +20,7 @@ from ..ranges import MOST_THREADS
 from ..recognizer import Recognizer
 from ..stages.decode import DEFAULT_LIMITS, DecodeLimits
 from ..stages.second_look import LookMode
+from ..stages.view import View
 from .command import GALLERY_VARIABLE, head_of, is_gallery
 
 PROFILE_VARIABLE = "SHITU_EDGE_PROFILE"
@@ -254,6 +255,7 @@ def open_recognizer(
     max_megapixels: int | None = None,
     local: Path | None = None,
     second_look: LookMode = "auto",
+    view: View | None = None,
 ) -> Recognizer:
     """Open a recognizer with the values of the options."""
     name: EngineName = engine.value
@@ -267,4 +269,5 @@ def open_recognizer(
         profile=profile,
         limits=decode_limits(max_megapixels),
         second_look=second_look,
+        view=view,
     )

@@ -193,7 +193,7 @@ def recognize(
     names, drawn_names = _listed(images)
     drawings = drawing_paths(draw_to, names, drawn_names) if draw_to else []
     with open_recognizer(
-        models, gallery, engine, precision, threads, profile, max_megapixels, local, second_look.value
+        models, gallery, engine, precision, threads, profile, max_megapixels, local, second_look.value, view
     ) as recognizer:
         if threshold is None:
             found = recognizer.calibration(max_false_accept, confidence, wait=True)
@@ -216,7 +216,6 @@ def recognize(
                     max_false_accept=max_false_accept,
                     confidence=confidence,
                     decode_mode=mode,
-                    view=view,
                 )
             except ImageError as error:
                 failed = True

@@ -81,6 +81,18 @@ def test_what_is_none_is_refused(
     assert ran.out == ""
 
 
+def test_evaluate_measures_with_the_view_of_a_camera(shell: Shell, shop: Path, tiny_bundle: Path) -> None:
+    things = [{"box_xyxy": [16, 16, 80, 80], "label": "blue"}, {"box_xyxy": [144, 144, 208, 208], "label": "blue"}]
+    Path("scenes.json").write_text(json.dumps({"counter.png": things}), encoding="utf-8")
+    View(ignore=[(0, 0, 0.5, 0.5)]).write("camera.json")
+    recalls = []
+    for options in ([], ["--camera", "camera.json"]):
+        ran = shell("evaluate", shop, "scenes.json", "--models", tiny_bundle, "--json", *options)
+        assert ran.code == 0, ran.err
+        recalls.append(json.loads(ran.out)["boxes"]["ap50"])
+    assert recalls == [pytest.approx(1), pytest.approx(0.5, abs=0.01)]
+
+
 def test_a_hint_is_printed_once(shell: Shell, shop: Path, tiny_bundle: Path) -> None:
     """The tiny detector is square, and squeezes a frame of 3 : 1."""
     Image.fromarray(np.full((768, 256, 3), 255, np.uint8)).save("portrait.png")
