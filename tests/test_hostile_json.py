@@ -24,6 +24,7 @@ from shitu_edge.errors import ShituError
 from shitu_edge.gallery import Gallery, NewGalleryItem
 from shitu_edge.gallery.transfer.folder import export_folder, import_folder
 from shitu_edge.gallery.transfer.patch import apply_patch, write_patch
+from shitu_edge.stages.view import View
 from tests.gallery.rows import create, new_items, unit_rows
 from tests.mutations import mutated
 
@@ -64,6 +65,12 @@ def test_profile(tmp_path: Path) -> None:
     profile = Profile(1, "tiny", "0" * 64, "a CPU", "openvino", "fp32", "int8", 2, 10.0, 12.5)
     path = tmp_path / "profile.json"
     check(reading(path, lambda: Profile.read(path)), asdict(profile), seed=1)
+
+
+def test_camera(tmp_path: Path) -> None:
+    view = View((0.1, 0.2, 0.8, 0.9), [((0.0, 0.0), (0.5, 0.0), (0.2, 0.4))], 0.05, 0.9, 6)
+    path = tmp_path / "camera.json"
+    check(reading(path, lambda: View.read(path)), {"schema_version": 1, **asdict(view)}, seed=1)
 
 
 def test_benchmark_result(tmp_path: Path) -> None:

@@ -33,6 +33,8 @@ _AS_SURE = 0.1
 """A larger box gives way to at least `_OBJECTS` inside it that share at most `_APART` of their areas and score at most
 `_AS_SURE` less: it is a shelf or a crowd.
 """
+_NOTHING = np.float32(1e-6)
+"""Pixels: less than the area of a box."""
 _SMALL = 0.25
 _SMALL_SCORE = 0.4
 """`auto` takes tiles if half of the boxes from this score are smaller than `_SMALL`."""
@@ -157,7 +159,7 @@ def _shared(boxes: Boxes, others: Boxes) -> NDArray[np.float32]:
     """Return the share (N, M) of the area of each of N boxes that lies inside each of M others."""
     first = np.maximum(boxes[:, None, :2], others[:, :2])
     last = np.minimum(boxes[:, None, 2:], others[:, 2:])
-    own = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)[:, None]
+    own = np.maximum((boxes[:, 2:] - boxes[:, :2]).prod(axis=1), _NOTHING)[:, None]
     shared: NDArray[np.float32] = np.maximum(last - first, 0).prod(axis=2) / own
     return shared
 
@@ -166,5 +168,6 @@ def _inside(detector: Detector, pixels_rgb: Pixels, area: Area, score_threshold:
     """Return what an area of an image shows, in pixels of the image."""
     x1, y1, x2, y2 = area
     found = detector.detect_all(pixels_rgb[y1:y2, x1:x2], score_threshold)
-    corner = np.array([x1, y1, x1, y1], np.float32)
-    return Detections(found.boxes_xyxy + corner, found.scores, found.class_ids)
+    moved = found.boxes_xyxy + np.array([x1, y1, x1, y1], np.float32)
+    solid: NDArray[np.bool_] = np.all(moved[:, :2] < moved[:, 2:], axis=1)  # float32 may round a sliver to nothing
+    return Detections(moved, found.scores, found.class_ids).only(solid)
