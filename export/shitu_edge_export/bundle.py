@@ -86,7 +86,7 @@ class Options:
         Option(
             "--shape",
             metavar="HEIGHTxWIDTH",
-            help="Further input size of the detector, such as 352x352, for images that it distorts less; may be "
+            help="Further input size of the detector, such as 352x352, for images that it distorts much less; may be "
             "repeated. Measure it first (`benchmarks/shapes.py`).",
         ),
     ] = ()

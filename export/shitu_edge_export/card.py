@@ -35,7 +35,7 @@ def _lines(manifest: Manifest, receipt: Receipt) -> Iterator[str]:
     yield f"{policy.suppression_iou:.0%}. (PP-ShiTu: 0.2, 5, 0.5, 5%.)"
     if detector.shapes:
         sizes = " or ".join(f"{height} × {width}" for height, width in detector.shapes)
-        yield f"An image that {sizes} pixels distort less is detected in that size."
+        yield f"An image that {sizes} pixels distort much less is detected in that size."
     if policy.max_false_accept is not None:
         yield f"From {FEWEST_PRODUCTS} products, a threshold derived from the gallery names them, for"
         yield f"{policy.max_false_accept:.0%} false accepts."

@@ -158,8 +158,8 @@ class DetectorSpec:
     """A detector: network, layout of its outputs, least score of a box, most boxes per image.
 
     `shapes` are further sides (height, width) of its input at which it was measured, about as many pixels as its own;
-    an image is looked at in the shape that distorts it least. Only `picodet_levels` have some: the grids of other heads
-    are part of the network.
+    an image is looked at in the one that distorts it least, if that pays. Only `picodet_levels` have some: the grids of
+    other heads are part of the network.
     """
 
     network: Network

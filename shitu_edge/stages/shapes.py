@@ -22,6 +22,9 @@ from ..system.workers import Workers
 
 _log = logging.getLogger(__name__)
 
+_WORTH = math.log(1.5)
+"""A further shape is taken if it distorts an image more than 1.5-fold less: a network costs time and memory."""
+
 
 class ShapedNetwork:
     """A network that is open for one input shape; `spec` has that shape."""
@@ -41,7 +44,7 @@ class ShapedNetwork:
 
 
 class Shapes:
-    """Chooses the input shape that distorts an image least. Thread-safe.
+    """Chooses the input shape for an image: its own, or the one that distorts the image least. Thread-safe.
 
     Args:
         own: the network in its own shape.
@@ -62,7 +65,7 @@ class Shapes:
 
     def of(self, height: int, width: int) -> ShapedNetwork:
         """Return the network for an image of this size; in its own shape if the engine refuses the better one."""
-        shape = min(self._shapes, key=lambda shape: distortion(shape, (height, width)))
+        shape = self._best(height, width)
         if shape not in self._opened:
             with self._lock:
                 if shape not in self._opened:
@@ -71,7 +74,13 @@ class Shapes:
 
     def distortion(self, height: float, width: float) -> float:
         """Return how much the shape for an image of this size distorts it."""
-        return min(distortion(shape, (height, width)) for shape in self._shapes)
+        return distortion(self._best(height, width), (height, width))
+
+    def _best(self, height: float, width: float) -> tuple[int, int]:
+        own, *_ = self._shapes
+        best = min(self._shapes, key=lambda shape: distortion(shape, (height, width)))
+        gain = distortion(own, (height, width)) - distortion(best, (height, width))
+        return best if gain > _WORTH else own
 
     def _open(self, shape: tuple[int, int]) -> ShapedNetwork:
         assert self._reopen is not None, "there is only its own shape"

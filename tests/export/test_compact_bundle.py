@@ -66,7 +66,7 @@ def test_settings_and_notes_of_the_maker(made: Path) -> None:
     assert card.endswith("\n\n## Data\n\nNobody's.\n")
     assert "score of 0.25, at most 7" in card
     assert manifest.detector.shapes == ((96, 96), (32, 96))
-    assert "An image that 96 × 96 or 32 × 96 pixels distort less is detected in that size.\n" in card
+    assert "An image that 96 × 96 or 32 × 96 pixels distort much less is detected in that size.\n" in card
 
 
 def test_the_receipt_covers_every_form_on_every_engine_that_reads_it(made: Path) -> None:
