@@ -171,6 +171,7 @@ def test_as_dict_is_without_the_image(recognizer: Recognizer) -> None:
         "calibration",
         "threshold",
         "second_look",
+        "hint",
     }
     assert "_cut" not in repr(answer)
 
