@@ -19,8 +19,8 @@ def hint(seen: Survey, detector: Detector) -> str | None:
     factor = detector.distortion(y2 - y1, x2 - x1)
     if factor > _DISTORTED:
         return (
-            f"{x2 - x1} × {y2 - y1} pixels are squeezed {math.exp(factor):.1f}-fold into the detector's input: turn "
-            "the camera by 90°, or name a region of another shape"
+            f"the image is squeezed {math.exp(factor):.1f}-fold into the detector's input: turn the camera by 90°, or "
+            "name a region of another shape"
         )
     if seen.tiles == 1 and median_size(seen.found, seen.area_xyxy) < _SMALL:
         return "most objects are so small that many are missed: move the camera closer, name a region, or use tiles"

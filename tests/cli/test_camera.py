@@ -37,7 +37,7 @@ def answer(shell: Shell, shop: Path, tiny_bundle: Path, *options: object) -> dic
     return found
 
 
-def test_region_and_camera(shell: Shell, shop: Path, tiny_bundle: Path) -> None:
+def test_recognize_takes_a_region_and_a_camera_file(shell: Shell, shop: Path, tiny_bundle: Path) -> None:
     View((0, 0, 1, 1), ignore=[(0, 0, 0.5, 0.5)], tiles=2).write("camera.json")
     assert [box["reason"] for box in answer(shell, shop, tiny_bundle, "--camera", "camera.json")["dropped"]] == [
         "ignored"
@@ -47,7 +47,7 @@ def test_region_and_camera(shell: Shell, shop: Path, tiny_bundle: Path) -> None:
     assert len(answer(shell, shop, tiny_bundle)["items"]) == 2
 
 
-def test_options_override_the_file(tmp_path: Path) -> None:
+def test_view_of_lets_options_override_the_file(tmp_path: Path) -> None:
     stored = View((0, 0, 0.5, 1), ignore=[(0, 0, 0.1, 0.1)], min_size=0.02, tiles=4)
     stored.write(tmp_path / "camera.json")
     assert view_of(tmp_path / "camera.json", None, None) == stored
@@ -72,7 +72,7 @@ def test_options_override_the_file(tmp_path: Path) -> None:
         (["--camera", "counter.png"], 1, "counter.png: is not a camera file: "),
     ],
 )
-def test_what_is_none_is_refused(
+def test_recognize_refuses_what_is_no_view(
     shell: Shell, shop: Path, tiny_bundle: Path, options: list[str], code: int, message: str
 ) -> None:
     ran = shell("recognize", shop, "counter.png", "--models", tiny_bundle, *options)
@@ -93,11 +93,11 @@ def test_evaluate_measures_with_the_view_of_a_camera(shell: Shell, shop: Path, t
     assert recalls == [pytest.approx(1), pytest.approx(0.5, abs=0.01)]
 
 
-def test_a_hint_is_printed_once(shell: Shell, shop: Path, tiny_bundle: Path) -> None:
+def test_recognize_prints_a_hint_once(shell: Shell, shop: Path, tiny_bundle: Path) -> None:
     """The tiny detector is square, and squeezes a frame of 3 : 1."""
     Image.fromarray(np.full((768, 256, 3), 255, np.uint8)).save("portrait.png")
     arguments = ["recognize", shop, "portrait.png", "portrait.png", "--models", tiny_bundle]
-    line = "hint: 256 × 768 pixels are squeezed 3.0-fold into the detector's input: turn the camera by 90°, or name a"
+    line = "hint: the image is squeezed 3.0-fold into the detector's input: turn the camera by 90°, or name a"
     ran = shell(*arguments)
     assert ran.err.count("hint: ") == 1
     assert line in " ".join(ran.err.split())

@@ -35,15 +35,15 @@ def seen(size: tuple[int, int], *sides: float, tiles: int = 1) -> Survey:
 @pytest.mark.parametrize(
     ("size", "shape", "squeezed"),
     [
-        ((1280, 720), (288, 448), "720 × 1280 pixels are squeezed 2.8-fold into the detector's input"),
-        ((640, 480), (288, 448), "480 × 640 pixels are squeezed 2.1-fold into the detector's input"),
+        ((1280, 720), (288, 448), "the image is squeezed 2.8-fold into the detector's input"),
+        ((640, 480), (288, 448), "the image is squeezed 2.1-fold into the detector's input"),
         ((720, 1280), (288, 448), None),
         ((1000, 1000), (288, 448), None),
         ((1280, 720), (640, 640), None),
-        ((300, 1200), (640, 640), "1200 × 300 pixels are squeezed 4.0-fold into the detector's input"),
+        ((300, 1200), (640, 640), "the image is squeezed 4.0-fold into the detector's input"),
     ],
 )
-def test_of_a_distorted_view(size: tuple[int, int], shape: tuple[int, int], squeezed: str | None) -> None:
+def test_hint_at_a_distorted_image(size: tuple[int, int], shape: tuple[int, int], squeezed: str | None) -> None:
     found = hint(seen(size, 300), cast(Detector, Squeezing(*shape)))
     assert found is None if squeezed is None else found is not None and found.startswith(squeezed)
 
@@ -59,12 +59,12 @@ def test_of_a_distorted_view(size: tuple[int, int], shape: tuple[int, int], sque
         ((100, 100, 300), 6, False),
     ],
 )
-def test_of_small_objects(sides: tuple[float, ...], tiles: int, hinted: bool) -> None:
+def test_hint_at_small_objects(sides: tuple[float, ...], tiles: int, hinted: bool) -> None:
     found = hint(seen((1000, 1200), *sides, tiles=tiles), cast(Detector, Squeezing(640, 640)))
     assert (found is not None and found.startswith("most objects are so small that many are missed")) == hinted
 
 
-def test_the_built_in_bundle_takes_portrait() -> None:
+def test_hint_is_none_for_portrait_with_the_built_in_bundle() -> None:
     with Recognizer.open(DEFAULT_BUNDLE) as recognizer:
         for size in ((1280, 720), (640, 480), (720, 1280)):
             assert hint(seen(size, 300), recognizer._detector) is None

@@ -61,13 +61,13 @@ def reasons(answer: Recognition) -> dict[str, list[tuple[int, int]]]:
     return {reason: centers(some) for reason, some in found.items()}
 
 
-def test_without_a_view_all_counts(recognizer: Recognizer) -> None:
+def test_recognize_counts_all_without_a_view(recognizer: Recognizer) -> None:
     answer = recognizer.recognize(counter(*CORNERS), **OPTIONS)
     assert centers(answer.items) == sorted(CORNERS)
     assert answer.dropped == ()
 
 
-def test_what_lies_outside_the_region_is_dropped(recognizer: Recognizer) -> None:
+def test_recognize_drops_what_lies_outside_the_region(recognizer: Recognizer) -> None:
     view = View([(0, 0), (1, 0), (1, 1), (0.95, 1), (0.95, 0.5), (0, 0.5)])
     answer = recognizer.recognize(counter(*CORNERS), **OPTIONS, view=view)
     assert centers(answer.items) == [(1, 1), (5, 1)]
@@ -75,7 +75,7 @@ def test_what_lies_outside_the_region_is_dropped(recognizer: Recognizer) -> None
     np.testing.assert_allclose(sorted(item.box_xyxy for item in answer.items)[0], (16, 16, 80, 80), atol=1)
 
 
-def test_what_lies_in_a_zone_to_ignore_is_dropped(recognizer: Recognizer) -> None:
+def test_recognize_drops_what_lies_in_a_zone_to_ignore(recognizer: Recognizer) -> None:
     view = View(ignore=[(0, 0.5, 0.5, 1), (0.5, 0, 1, 0.5)])
     answer = recognizer.recognize(counter(*CORNERS), **OPTIONS, view=view)
     assert centers(answer.items) == [(1, 1), (5, 5)]
@@ -84,14 +84,14 @@ def test_what_lies_in_a_zone_to_ignore_is_dropped(recognizer: Recognizer) -> Non
 
 
 @pytest.mark.parametrize(("given", "reason"), [({"min_size": 0.3}, "too_small"), ({"max_size": 0.2}, "too_large")])
-def test_what_is_too_small_or_large_is_dropped(recognizer: Recognizer, given: Any, reason: str) -> None:
+def test_recognize_drops_what_is_too_small_or_large(recognizer: Recognizer, given: Any, reason: str) -> None:
     answer = recognizer.recognize(counter((1, 1)), **OPTIONS, view=View(**given))
     assert answer.items == ()
     assert reasons(answer) == {reason: [(1, 1)]}
     assert answer.as_dict()["dropped"][0]["reason"] == reason
 
 
-def test_boxes_of_a_small_region_are_in_pixels_of_the_image(recognizer: Recognizer) -> None:
+def test_recognize_returns_boxes_of_a_region_in_pixels_of_the_image(recognizer: Recognizer) -> None:
     """The region is seen larger, so that the boxes fit closer; they still surround the thing."""
     answer = recognizer.recognize(counter((5, 5)), **OPTIONS, view=View((0.55, 0.55, 0.85, 0.85)))
     assert answer.items
@@ -102,13 +102,13 @@ def test_boxes_of_a_small_region_are_in_pixels_of_the_image(recognizer: Recogniz
         assert 128 <= y1 < y2 <= 224
 
 
-def test_what_is_dropped_takes_no_place_of_max_boxes(recognizer: Recognizer) -> None:
+def test_max_boxes_counts_what_the_view_keeps(recognizer: Recognizer) -> None:
     view = View(ignore=[(0, 0, 1, 0.5)])
     answer = recognizer.recognize(counter(*CORNERS), **(OPTIONS | {"max_boxes": 2}), view=view)
     assert centers(answer.items) == [(1, 5), (5, 5)]
 
 
-def test_the_whole_region_stands_in_only_if_nothing_is_in_it(recognizer: Recognizer) -> None:
+def test_whole_image_stands_in_only_if_nothing_is_found(recognizer: Recognizer) -> None:
     view, options = View((0, 0, 0.5, 0.5), ignore=[(0, 0, 0.5, 0.5)]), OPTIONS | {"whole_image": "fallback"}
     answer = recognizer.recognize(counter((1, 1)), **options, view=view)
     assert set(reasons(answer)) == {"ignored"}
@@ -117,7 +117,7 @@ def test_the_whole_region_stands_in_only_if_nothing_is_in_it(recognizer: Recogni
     assert whole.box_xyxy == (0, 0, 141, 141)
 
 
-def test_open_and_each_call_take_a_view(recognizer: Recognizer, tiny_bundle: Path) -> None:
+def test_view_of_a_call_takes_the_place_of_that_of_open(recognizer: Recognizer, tiny_bundle: Path) -> None:
     lower = View(ignore=[(0, 0, 1, 0.5)])
     with Recognizer.open(tiny_bundle, recognizer.gallery, view=lower) as opened:
         assert centers(opened.recognize(counter(*CORNERS), **OPTIONS).items) == [(1, 5), (5, 5)]
@@ -128,7 +128,7 @@ def test_open_and_each_call_take_a_view(recognizer: Recognizer, tiny_bundle: Pat
 
 
 @pytest.mark.parametrize("view", ["auto", {"region": None}, (0, 0, 1, 1), View])
-def test_what_is_no_view_is_refused(recognizer: Recognizer, tiny_bundle: Path, view: Any) -> None:
+def test_recognizer_refuses_what_is_no_view(recognizer: Recognizer, tiny_bundle: Path, view: Any) -> None:
     with pytest.raises(OptionError, match="view: expected a View, found"):
         recognizer.recognize(counter(), view=view)
     with pytest.raises(OptionError, match="view: expected a View, found"):
@@ -137,7 +137,7 @@ def test_what_is_no_view_is_refused(recognizer: Recognizer, tiny_bundle: Path, v
         Recognizer.open(tiny_bundle, view=view)
 
 
-def test_a_view_is_of_the_image_as_it_is_seen(recognizer: Recognizer) -> None:
+def test_view_holds_for_the_upright_image(recognizer: Recognizer) -> None:
     """A photo that is stored turned: the region holds for the upright one."""
     upright = counter((1, 1), (5, 1))
     stream, exif = BytesIO(), Image.Exif()
@@ -150,7 +150,7 @@ def test_a_view_is_of_the_image_as_it_is_seen(recognizer: Recognizer) -> None:
     assert [item.box_xyxy for item in answer.items] == [item.box_xyxy for item in plain.items]
 
 
-def test_a_large_jpeg_is_decoded_as_closely_as_it_is_looked_at(recognizer: Recognizer) -> None:
+def test_decode_keeps_the_pixels_that_a_view_needs(recognizer: Recognizer) -> None:
     stream = BytesIO()
     Image.fromarray(counter((1, 1), (5, 5), side=4096)).save(stream, "JPEG", quality=90)
     decoded = [recognizer._decode(stream.getvalue(), "auto", view.zoom) for view in (View(), View((0, 0, 0.2, 1)))]
@@ -163,7 +163,7 @@ def test_a_large_jpeg_is_decoded_as_closely_as_it_is_looked_at(recognizer: Recog
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (5, 7)])
 @pytest.mark.parametrize("view", [View(tiles=64), View((0.4, 0.4, 0.6, 0.6), tiles="auto"), View((0, 0, 0.01, 0.01))])
-def test_tiny_images(recognizer: Recognizer, size: tuple[int, int], view: View) -> None:
+def test_recognize_looks_at_tiny_images_in_any_view(recognizer: Recognizer, size: tuple[int, int], view: View) -> None:
     pixels = np.full((*size, 3), 20, np.uint8)
     answer = recognizer.recognize(pixels, **(OPTIONS | {"whole_image": "always"}), view=view)
     for x1, y1, x2, y2 in [item.box_xyxy for item in answer.items] + [box.box_xyxy for box in answer.dropped]:
@@ -171,7 +171,7 @@ def test_tiny_images(recognizer: Recognizer, size: tuple[int, int], view: View) 
         assert 0 <= y1 <= y2 <= size[0]
 
 
-def test_threads_may_each_have_a_view(recognizer: Recognizer) -> None:
+def test_recognize_takes_a_view_per_thread(recognizer: Recognizer) -> None:
     pixels = counter(*CORNERS)
     views = [View(), View(tiles=4), View((0, 0, 1, 0.5)), View(ignore=[(0, 0, 1, 0.5)])]
     expected = [recognizer.recognize(pixels, **OPTIONS, view=view).items for view in views]

@@ -90,7 +90,7 @@ def found_in(detector: Ideal, pixels: NDArray[np.uint8], tiles: TileCount) -> li
 @pytest.mark.parametrize("share", [0.04, 0.1, 0.2, 0.5])
 @pytest.mark.parametrize("size", [(720, 1280), (1333, 1000), (500, 500)])
 @pytest.mark.parametrize("tiles", [2, 3, 4, 6, 8, 12])
-def test_objects_on_seams_are_found_once_and_whole(tiles: int, size: tuple[int, int], share: float) -> None:
+def test_look_finds_objects_on_seams_once_and_whole(tiles: int, size: tuple[int, int], share: float) -> None:
     """Objects of all sizes, their centers on seams and crossings of seams."""
     across, down = seams(tiles, size)
     lines = across or [size[1] // 2], down or [size[0] // 2]
@@ -102,13 +102,13 @@ def test_objects_on_seams_are_found_once_and_whole(tiles: int, size: tuple[int, 
     assert detector.runs == tiles + 1
 
 
-def test_small_objects_are_missed_without_tiles() -> None:
+def test_look_misses_small_objects_without_tiles() -> None:
     truth = placed(list(itertools.product([200, 640, 900], [200, 360, 500])), 28, 28, (720, 1280))
     assert found_in(Ideal(0.06), scene((720, 1280), truth), 1) == []
     assert found_in(Ideal(0.06), scene((720, 1280), truth), 6) == sorted(truth)
 
 
-def test_random_scenes_show_the_same_at_any_number_of_tiles() -> None:
+def test_look_finds_the_same_at_any_number_of_tiles() -> None:
     random = np.random.default_rng(0)
     for _ in range(20):
         size = (int(random.integers(300, 900)), int(random.integers(300, 900)))
@@ -180,7 +180,7 @@ def test_merge_keeps_classes_apart() -> None:
     assert merge(one, other, LAYOUT).class_ids.tolist() == [0, 1]
 
 
-def test_auto_takes_tiles_if_most_objects_are_small() -> None:
+def test_look_takes_tiles_by_itself_if_most_objects_are_small() -> None:
     small = [(100 * n, 100, 100 * n + 60, 160) for n in range(8)]
     large = [(0, 400, 500, 900), (500, 400, 1000, 900)]
     for boxes, runs in ((small, 7), (large, 1), ([*small, *large], 7), ([*small[:1], *large], 1), ([], 1)):
@@ -201,7 +201,7 @@ def built_in(request: pytest.FixtureRequest) -> Any:
         yield recognizer
 
 
-def test_a_view_of_all_changes_nothing(built_in: Recognizer) -> None:
+def test_detect_with_a_view_of_all_changes_nothing(built_in: Recognizer) -> None:
     for path in sorted(Path(SAMPLES, "scenes").glob("*.jpg")):
         pixels = decode(path).pixels_rgb
         expected = built_in._detector.detect(pixels)
@@ -212,7 +212,7 @@ def test_a_view_of_all_changes_nothing(built_in: Recognizer) -> None:
 
 
 @pytest.mark.parametrize("tiles", [6, 8])
-def test_products_on_seams_are_found_once(built_in: Recognizer, tiles: int) -> None:
+def test_detect_finds_products_on_seams_once(built_in: Recognizer, tiles: int) -> None:
     """Photos of products, pasted onto a plain counter with their centers on the seams of the tiles."""
     size = (720, 1280)
     across, down = seams(tiles, size)

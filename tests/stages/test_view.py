@@ -15,7 +15,7 @@ from shitu_edge import OptionError, View
 TRIANGLE = ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0))
 
 
-def test_a_box_becomes_its_corners() -> None:
+def test_view_stores_a_box_as_its_corners() -> None:
     corners = ((0.1, 0.2), (0.5, 0.2), (0.5, 0.9), (0.1, 0.9))
     assert View((0.1, 0.2, 0.5, 0.9)).region == corners
     assert View(np.array([0.1, 0.2, 0.5, 0.9])).region == corners  # type: ignore[arg-type]
@@ -55,7 +55,7 @@ def test_a_box_becomes_its_corners() -> None:
     ids=repr,
 )
 @pytest.mark.parametrize("name", ["region", "ignore"])
-def test_a_zone_that_is_none_is_refused(name: str, zone: Any) -> None:
+def test_view_refuses_a_zone_that_is_none(name: str, zone: Any) -> None:
     given: dict[str, Any] = {name: [zone] if name == "ignore" else zone}
     with pytest.raises(OptionError, match=f"^{name}: expected a box x1, y1, x2, y2 or at least 3 corners") as caught:
         View(**given)
@@ -83,7 +83,7 @@ def test_a_zone_that_is_none_is_refused(name: str, zone: Any) -> None:
         ({"tiles": None}, "tiles: expected a whole number from 1 to 64, found None"),
     ],
 )
-def test_other_values_are_refused(given: dict[str, Any], message: str) -> None:
+def test_view_refuses_other_values(given: dict[str, Any], message: str) -> None:
     with pytest.raises(OptionError) as caught:
         View(**given)
     assert str(caught.value).startswith(message)
@@ -109,7 +109,7 @@ def test_drops_by_where_the_center_lies() -> None:
     assert dropped(View(TRIANGLE, ignore=[TRIANGLE], min_size=0.1), np.zeros((0, 4), np.float32)) == {}
 
 
-def test_a_polygon_may_be_concave() -> None:
+def test_drops_by_a_concave_polygon() -> None:
     letter = View([(0, 0), (1, 0), (1, 0.2), (0.2, 0.2), (0.2, 0.8), (1, 0.8), (1, 1), (0, 1)])
     found = boxes((100, 10), (100, 50), (100, 90), (20, 50))
     assert dropped(letter, found) == {"outside": [False, True, False, False]}
@@ -141,20 +141,20 @@ def test_area_holds_a_pixel_of_the_smallest_image(size: tuple[int, int]) -> None
         assert 0 <= y1 < y2 <= size[0]
 
 
-def test_zoom() -> None:
+def test_zoom_grows_with_region_and_tiles() -> None:
     assert View().zoom == 1
     assert View((0, 0, 0.5, 1)).zoom == 2
     assert View((0, 0, 0.5, 1), tiles=4).zoom == 4
     assert View(tiles="auto").zoom == pytest.approx(math.sqrt(6))
 
 
-def test_a_file_brings_back_what_was_written(tmp_path: Path) -> None:
+def test_read_returns_what_was_written(tmp_path: Path) -> None:
     for view in (View(), View((0.1, 0.2, 0.5, 0.9), [TRIANGLE, (0, 0, 1, 0.5)], 0.02, 0.5, "auto"), View(tiles=8)):
         view.write(tmp_path / "camera.json")
         assert View.read(tmp_path / "camera.json") == view
 
 
-def test_a_file_need_not_say_everything(tmp_path: Path) -> None:
+def test_read_takes_defaults_for_what_a_file_leaves_out(tmp_path: Path) -> None:
     path = tmp_path / "camera.json"
     path.write_text('{"schema_version": 1, "region": [0.1, 0.2, 0.5, 0.9]}', encoding="utf-8")
     assert View.read(path) == View((0.1, 0.2, 0.5, 0.9))
@@ -179,7 +179,7 @@ def test_a_file_need_not_say_everything(tmp_path: Path) -> None:
         (json.dumps({"schema_version": 1, "region": [[0, 0]] * 40000}), ""),
     ],
 )
-def test_a_file_that_is_none_is_refused_in_a_line(tmp_path: Path, content: str, message: str) -> None:
+def test_read_refuses_what_is_no_camera_file_in_a_line(tmp_path: Path, content: str, message: str) -> None:
     path = tmp_path / "camera.json"
     path.write_text(content, encoding="utf-8")
     with pytest.raises(OptionError) as caught:
@@ -189,6 +189,6 @@ def test_a_file_that_is_none_is_refused_in_a_line(tmp_path: Path, content: str, 
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+def test_read_refuses_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match=r"camera\.json: No such file"):
         View.read(tmp_path / "camera.json")
