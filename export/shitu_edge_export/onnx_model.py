@@ -114,10 +114,12 @@ def free_cells(path: Path) -> None:
     """
     model = _constants_as_initializers(onnx.load(path))
     shapes = {name: tensor.shape for name, tensor in _graph(shape_inference.infer_shapes(model)).tensors.items()}
-    constants = {value.name: value for value in model.graph.initializer}
+    constants = {value.name: numpy_helper.to_array(value) for value in model.graph.initializer}
     for node in model.graph.node:
-        if node.op_type == "Reshape" and node.input[1] in constants:
-            target = numpy_helper.to_array(constants[node.input[1]]).tolist()
+        if node.op_type in ("Identity", "Cast") and node.input[0] in constants:  # as paddle2onnx writes whole numbers
+            constants[node.output[0]] = constants[node.input[0]]
+        elif node.op_type == "Reshape" and node.input[1] in constants:
+            target = constants[node.input[1]].tolist()
             freed = _freed(shapes.get(node.input[0], ()), target)
             if freed != target:
                 node.input[1] = f"{node.output[0]}.cells"
@@ -130,8 +132,11 @@ def free_cells(path: Path) -> None:
 
 
 def _freed(source: tuple[int, ...], target: list[int]) -> list[int]:
-    """Return the target of a reshape from (1, C, H, W) to (1, C, H·W), or with C last, for any H and W."""
-    if len(source) == 4 and source[0] == 1 and len(target) == 3:
+    """Return the target of a reshape from (1, C, H, W) to (1, C, H·W), or with C last, for any H and W.
+
+    A first number that is not known, -1, is that of the images.
+    """
+    if len(source) == 4 and source[0] in (1, -1) and len(target) == 3:
         if target[1:] == [source[1], source[2] * source[3]]:
             return [1, target[1], -1]
         if target[1:] == [source[1] * source[2], source[3]]:

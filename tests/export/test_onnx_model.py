@@ -221,6 +221,21 @@ def test_free_cells_counts_cells(
     assert run(path, x=images[1])[0].shape == cells
 
 
+def test_free_cells_finds_targets_as_paddle2onnx_writes_them(tmp_path: Path) -> None:
+    """Behind casts, and of images whose number is not known."""
+    nodes = [
+        helper.make_node("AveragePool", ["x"], ["cells"], kernel_shape=[2, 2], strides=[2, 2]),
+        helper.make_node("Constant", [], ["number"], value=numpy_helper.from_array(np.array([-1, 3, 512]))),
+        helper.make_node("Identity", ["number"], ["same"]),
+        helper.make_node("Cast", ["same"], ["target"], to=TensorProto.INT64),
+        helper.make_node("Reshape", ["cells", "target"], ["y"]),
+    ]
+    path = save(tmp_path / "m.onnx", nodes, {"x": ["n", 3, 32, 64]}, ["y"], {})
+    free_cells(path)
+    resize_input(path, path, "x", (1, 3, 48, 48))
+    assert run(path, x=np.zeros((1, 3, 48, 48), np.float32))[0].shape == (1, 3, 576)
+
+
 @pytest.mark.parametrize(
     ("shape", "target"),
     [((2, 3, 32, 64), [-1, 3, 512]), ((1, 4, 32, 64), [-1, 2, 512]), ((1, 4, 32, 64), [2, 2, 512])],
