@@ -19,9 +19,6 @@ from .options import AsJson, Engine, EngineOption, Models, PrecisionOption, Thre
 from .printing import count, print_left_out, print_line, print_note, print_skipped
 from .tables import print_json, print_table, progress_bar
 
-_SHOWN_MS = 0.05
-"""Milliseconds from which a second look was taken."""
-
 
 def demo(
     photos: Annotated[
@@ -83,8 +80,10 @@ def _print(done: Demo) -> None:
         f"{made_by.bundle} on {network.engine} ({network.precision}, {count(network.threads, 'thread')}), "
         "median ms per scene:"
     )
-    times = {stage: ms for stage, ms in _median_ms(done).items() if stage != "verify" or ms >= _SHOWN_MS}
-    print_line(", ".join(f"{stage} {ms:.1f}" for stage, ms in times.items()))
+    times = _median_ms(done)
+    if not any(seen.answer.second_look.looked for seen in done.seen):
+        del times["verify"]
+    print_line(", ".join(f"{stage} {ms:.{0 if ms >= 10 else 1}f}" for stage, ms in times.items()))
     print_line()
     print_line(_summary(done))
     print_line(f"overview  {done.overview.resolve()}")
