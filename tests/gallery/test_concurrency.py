@@ -32,6 +32,7 @@ from .rows import DIM, Rows, clustered_rows, create, new_items, run_python, unit
 
 _SECONDS = 8.0
 _SECONDS_VARIABLE = "SHITU_EDGE_SOAK_S"
+_FEWEST_CHANGES = 80
 _SEARCHERS = 4
 _WRITERS = 2
 _BASE = 4000
@@ -45,11 +46,14 @@ _ROOT = Path(__file__).parents[2]
 
 
 def write(path: str, name: str, seconds: str) -> None:
-    """Change items of labels of this writer's own, and print what was acknowledged, when, as a line of JSON each."""
+    """Change items of labels of this writer's own, and print what was acknowledged, when, as a line of JSON each.
+
+    A busy machine takes longer, to make changes enough to be checked.
+    """
     chance, end = random.Random(name), time.monotonic() + float(seconds)
     with Gallery.open(path, background=False) as gallery:
         number = 0
-        while time.monotonic() < end:
+        while time.monotonic() < end or number < _FEWEST_CHANGES:
             number += 1
             note = f"{name} {number}"
             (operation, change), problem, returned = _write(gallery, chance, name, note), None, None
@@ -85,9 +89,10 @@ def _write(gallery: Gallery, chance: random.Random, name: str, note: str) -> tup
 
 def reindex(path: str, seconds: str) -> None:
     """Bring the graph up to date again and again, anew and extended; print from when until when."""
-    end, anew = time.monotonic() + float(seconds), False
+    end, anew, builds = time.monotonic() + float(seconds), False, 0
     with Gallery.open(path, background=False) as gallery:
-        while time.monotonic() < end:
+        while time.monotonic() < end or builds < 2:
+            builds += 1
             begun = time.monotonic_ns()
             gallery.index.rebuild(extend=not anew)
             print(json.dumps([begun, time.monotonic_ns(), anew]))
