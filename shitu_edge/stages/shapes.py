@@ -22,8 +22,10 @@ from ..system.workers import Workers
 
 _log = logging.getLogger(__name__)
 
-_WORTH = math.log(1.5)
-"""A further shape is taken if it distorts an image more than 1.5-fold less: a network costs time and memory."""
+_HARMLESS = math.log(1.6)
+"""Distortion by its own shape from which on another one is taken: less of it costs nothing (`benchmarks/shapes.py`), and
+a network costs time and memory.
+"""
 
 
 class ShapedNetwork:
@@ -44,7 +46,7 @@ class ShapedNetwork:
 
 
 class Shapes:
-    """Chooses the input shape for an image: its own, or the one that distorts the image least. Thread-safe.
+    """Chooses the input shape for an image: its own, or the one that distorts the image far less. Thread-safe.
 
     Args:
         own: the network in its own shape.
@@ -78,9 +80,9 @@ class Shapes:
 
     def _best(self, height: float, width: float) -> tuple[int, int]:
         own, *_ = self._shapes
-        best = min(self._shapes, key=lambda shape: distortion(shape, (height, width)))
-        gain = distortion(own, (height, width)) - distortion(best, (height, width))
-        return best if gain > _WORTH else own
+        if distortion(own, (height, width)) <= _HARMLESS:
+            return own
+        return min(self._shapes, key=lambda shape: distortion(shape, (height, width)))
 
     def _open(self, shape: tuple[int, int]) -> ShapedNetwork:
         assert self._reopen is not None, "there is only its own shape"
