@@ -23,8 +23,8 @@ from ..system.workers import Workers
 _log = logging.getLogger(__name__)
 
 _HARMLESS = math.log(1.6)
-"""Distortion by its own shape from which on another one is taken: less of it costs nothing (`benchmarks/shapes.py`), and
-a network costs time and memory.
+"""Distortion by its own shape from which on another one is taken. Less costs nothing (`benchmarks/shapes.py`), while a
+network costs time and memory.
 """
 
 
