@@ -19,6 +19,7 @@ README = Path(__file__).parents[1] / "README.md"
 BEGIN, END = "<!-- python -m benchmarks.table --write -->", "<!-- end of the table -->"
 HEADINGS = ("bundle", "precision", "photo", "boxes", "gallery", "p50 ms", "p95 ms", "search p99 ms", "resident", "cold")
 _MIB = 1 << 20
+_WIDEST = {"avx512_vnni": "with AVX-512 and VNNI", "avx512f": "with AVX-512", "avx2": "with AVX2"}
 
 
 def main() -> None:
@@ -34,7 +35,7 @@ def main() -> None:
 def table() -> str:
     """Return the table of all stored results, by their files' names."""
     results = [load_result(path) for path in sorted(RESULTS.glob("*.json"))]
-    machines = sorted({result["environment"]["cpu"]["model"] for result in results})
+    machines = sorted({_processor(result["environment"]["cpu"]) for result in results})
     lines = [f"| {' | '.join(HEADINGS)} |", f"| {' | '.join('---' for _ in HEADINGS)} |"]
     lines += [f"| {' | '.join(_row(result))} |" for result in results]
     return "\n".join([*lines, "", f"{', '.join(machines)}, {_cores(results)} cores."]) if results else ""
@@ -70,6 +71,12 @@ def _row(result: Mapping[str, Any]) -> tuple[str, ...]:
         f"{result['memory']['resident'] / _MIB:.0f} MiB",
         f"{cold['answer_ms'] / 1e3:.1f} s" if cold else "",
     )
+
+
+def _processor(cpu: Mapping[str, Any]) -> str:
+    """Return a processor's name with its widest instructions, on which the speed of INT8 depends."""
+    widest = next((name for feature, name in _WIDEST.items() if feature in cpu["features"]), "")
+    return f"{cpu['model']} {widest}".rstrip()
 
 
 def _cores(results: list[dict[str, Any]]) -> str:
