@@ -59,7 +59,8 @@ check-floors: $(FLOORS)/installed
 	$(FLOORS)/bin/python -m pytest -m 'not shared_data' tests/engines tests/gallery/paddle_index \
 		tests/gallery/test_gallery.py tests/gallery/index/test_index.py tests/gallery/index/test_recall.py tests/cli/test_cli.py \
 		tests/cli/test_cli_gallery.py tests/stages/test_decode.py tests/demo/test_demo.py tests/stages/test_detect.py tests/drawing/test_draw.py \
-		tests/imaging/test_formats.py tests/bundle/test_networks.py tests/test_recognizer.py tests/imaging/test_resample.py tests/calibration/test_recognition.py
+		tests/imaging/test_formats.py tests/bundle/test_networks.py tests/test_recognizer.py tests/imaging/test_resample.py tests/calibration/test_recognition.py \
+		tests/imaging/test_local_features.py tests/imaging/test_agreement.py tests/stages/test_second_look.py tests/stages/test_shapes.py
 	$(FLOORS)/bin/shitu-edge demo --engine openvino --out $(FLOORS)/demo
 	$(FLOORS)/bin/shitu-edge demo --engine onnxruntime --out $(FLOORS)/demo
 
