@@ -17,7 +17,7 @@ SMALL = 48
 _AT_THE_EDGE = 1.0
 """Pixels between a box and the edge that it touches."""
 BLURRED = 80.0
-"""Variance of the Laplacian under which an item is called blurred: 0.3 % of 1067 photos of drinks are, and 1.4 % of
+"""Variance of the Laplacian under which an item is called blurred: 0.2 % of 1067 photos of drinks are, and 1.4 % of
 2640 photos of a grocery store; of both, blurred by a Gaussian of 2 % of the shorter side, 98 % (`benchmarks/crop.py`).
 """
 

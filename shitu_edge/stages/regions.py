@@ -24,8 +24,8 @@ _CANDIDATES = 50
 """Detections among which the product of a photo is looked for."""
 _PRODUCT_SHARES = (0.05, 0.8)
 """Of the photo's area. Galleries of PaddleClas' drinks (1067 photos, one each) and of the Grocery Store data set (2640
-photos of piles and shelves), recall@1 of whole photos: uncropped 0.791 and 0.836, cropped to any box 0.788 and 0.761,
-to a box of these shares 0.817 and 0.818; of crops: 0.816 and 0.536, 0.874 and 0.665, 0.876 and 0.626
+photos of piles and shelves), recall@1 of whole photos: uncropped 0.791 and 0.836, cropped to any box 0.813 and 0.759,
+to a box of these shares 0.824 and 0.818; of crops: 0.849 and 0.539, 0.903 and 0.665, 0.902 and 0.619
 (`benchmarks/crop.py`).
 """
 
