@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,11 +70,9 @@ class GalleryScores:
         """
         if self._folder is not None:
             queries = queries_now()
-            basis = self._basis(queries)
-            for state in self._alike_states():
-                stored = read_samples(self._folder, _name(state, basis), _MOST_SCORES)
-                if stored is not None:
-                    return Derived(state.revisions, len(self._gallery), queries, stored)
+            stored = self._cached(self._alike_states(), self._basis(queries), queries)
+            if stored is not None:
+                return stored
         while True:
             newest, items, queries = self._content(queries_now, pause)
             try:
@@ -99,12 +97,10 @@ class GalleryScores:
             GalleryError: the gallery cannot be read.
         """
         basis = self._basis(None, f"{_LOOK_METHOD}, {photos.method}")
-        count = len(self._gallery)
-        for state in self._gallery.states(CHANGED * count) if self._folder is not None else ():
-            assert self._folder is not None
-            stored = read_samples(self._folder, _name(state, basis), _MOST_SCORES)
+        if self._folder is not None:
+            stored = self._cached(self._gallery.states(CHANGED * len(self._gallery)), basis, None)
             if stored is not None:
-                return Derived(state.revisions, count, None, stored)
+                return stored
         if not derive:
             return None
         photos.complete(pause)
@@ -121,6 +117,15 @@ class GalleryScores:
         if self._folder is not None:
             write_samples(self._folder, _name(newest, basis), samples)
         return Derived(newest.revisions, len(items), None, samples)
+
+    def _cached(self, states: Sequence[LayerState], basis: str, queries: Queries | None) -> Derived | None:
+        """Return the scores of the first of some states that the cache has."""
+        assert self._folder is not None, "there is no cache without it"
+        for state in states:
+            stored = read_samples(self._folder, _name(state, basis), _MOST_SCORES)
+            if stored is not None:
+                return Derived(state.revisions, len(self._gallery), queries, stored)
+        return None
 
     def _alike_states(self) -> list[LayerState]:
         """Return the present state and, if it takes long to derive its scores, earlier ones that they may be of."""
