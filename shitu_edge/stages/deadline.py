@@ -40,7 +40,27 @@ class Clock:
         return StageTimes(**self._stages, total=self.elapsed_ms())
 
 
-class DeadlineExtractor:
+class Pace:
+    """How long a wave, as many boxes as there are workers, is expected to take: `expected_ms`.
+
+    Args:
+        warm_ms: milliseconds of a wave on a quiet machine.
+    """
+
+    def __init__(self, warm_ms: float) -> None:
+        self.expected_ms = warm_ms
+        self._warm_ms = warm_ms
+
+    def follow(self, ms: float) -> None:
+        """Take the milliseconds of another wave into account."""
+        self.expected_ms += _FOLLOW * (ms - self.expected_ms)
+
+    def relax(self) -> None:
+        """Go back toward a quiet machine, or one slow wave would keep all later ones from being tried."""
+        self.follow(self._warm_ms)
+
+
+class DeadlineExtractor(Pace):
     """Embeds boxes in waves, as many crops as there are workers, and stops when the next wave would be late.
 
     Args:
@@ -50,10 +70,9 @@ class DeadlineExtractor:
     """
 
     def __init__(self, extractor: Extractor, dim: int, warm_ms: float) -> None:
-        self.expected_ms = warm_ms
+        super().__init__(warm_ms)
         self._extractor = extractor
         self._dim = dim
-        self._warm_ms = warm_ms
 
     def embed(
         self, pixels_rgb: NDArray[np.uint8], boxes: Boxes, clock: Clock, deadline_ms: float | None
@@ -66,9 +85,8 @@ class DeadlineExtractor:
         for start in range(0, len(boxes), wave):
             before = clock.elapsed_ms()
             if before + self.expected_ms > deadline_ms:
-                # Back toward what a quiet machine needs, or one slow wave would keep all later ones from being tried.
-                self.expected_ms += _FOLLOW * (self._warm_ms - self.expected_ms)
+                self.relax()
                 break
             rows.append(self._extractor.embed(pixels_rgb, boxes[start : start + wave]))
-            self.expected_ms += _FOLLOW * (clock.elapsed_ms() - before - self.expected_ms)
+            self.follow(clock.elapsed_ms() - before)
         return np.concatenate(rows)

@@ -14,15 +14,13 @@ from ..calibration.support import MOST_PHOTOS, judged
 from ..imaging.geometry import Boxes, Pixels
 from ..imaging.local_features import LocalFeatures, find_features
 from ..results import Match, SecondLook
-from .deadline import Clock
+from .deadline import Clock, Pace
 from .decide import Candidate
 from .decode import DecodedImage
 from .extract import Extractor, crop
 from .photo_features import PhotoFeatures
 from .verify import MOST_TURNED, Looked, compare, evidence_of, photos_to_compare, turned
 
-_FOLLOW = 0.2
-"""How fast the expected time of a wave of crops follows the measured one."""
 _WARM_MS = 40.0
 _CAUTION = 1.25
 """Expected time of a wave that has to be left: it varies more than that of the network alone."""
@@ -44,14 +42,11 @@ class Looks:
     done: SecondLook
 
 
-class SecondLooks:
-    """Looks at boxes again, as many as the deadline leaves time for. Safe from several threads.
-
-    `expected_ms` is the time of a wave: as many boxes as there are workers.
-    """
+class SecondLooks(Pace):
+    """Looks at boxes again, as many as the deadline leaves time for. Safe from several threads."""
 
     def __init__(self, photos: PhotoFeatures, extractor: Extractor) -> None:
-        self.expected_ms = _WARM_MS
+        super().__init__(_WARM_MS)
         self._photos = photos
         self._extractor = extractor
 
@@ -85,7 +80,7 @@ class SecondLooks:
             before = clock.elapsed_ms()
             count = self._how_many(len(doubts) - done, None if deadline_ms is None else deadline_ms - before)
             if not count:
-                self.expected_ms += _FOLLOW * (_WARM_MS - self.expected_ms)
+                self.relax()
                 break
             some = doubts[done : done + count]
             crops = [crop(decoded.pixels_rgb, boxes_xyxy[number]) for number in some]
@@ -96,7 +91,7 @@ class SecondLooks:
                 candidates[number] = replace(seen[number], matches=matches, evidence=evidence)
             done += len(some)
             waves = -(-len(some) // self._extractor.workers.count)
-            self.expected_ms += _FOLLOW * ((clock.elapsed_ms() - before) / waves - self.expected_ms)
+            self.follow((clock.elapsed_ms() - before) / waves)
         return Looks(candidates, SecondLook("ready", done, len(doubts) - done))
 
     def _how_many(self, doubts: int, left_ms: float | None) -> int:
