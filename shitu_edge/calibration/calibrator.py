@@ -209,12 +209,12 @@ class Calibrator:
 
     @property
     def has_looked(self) -> bool:
-        """Whether scores after a second look are there. A threshold is for them if they name more of the products."""
+        """Whether scores after a second look are known. A threshold uses them unless they name fewer products."""
         return self._known is not None and self._known.looks is not None
 
     @property
     def is_looking(self) -> bool:
-        """Whether scores after a second look are still to be derived."""
+        """Whether scores after a second look have yet to be derived."""
         return self._photos is not None and not self.has_looked and self._tried != self._gallery.revisions
 
     def naming(self, calibration: Calibration | None) -> Naming:
@@ -419,7 +419,7 @@ class Calibrator:
 
 
 def _derived_threshold(known: _Known, target: Target, kind: Kind) -> _Threshold:
-    """Return the threshold for a target: after a second look, if that names more of the gallery's own products.
+    """Return the threshold for a target: after a second look, unless that names fewer of the gallery's own products.
 
     It keeps the target for objects that no second look is taken at, too. Raises `OptionError`: too few products.
     """

@@ -46,9 +46,10 @@ class _Mark:
     @property
     def caption(self) -> str:
         """What is written next to its number."""
-        similarity = "" if self.item.similarity is None else f"{self.item.similarity:.2f}"
-        name = {"accepted": self.item.label, "ambiguous": f"{self.item.label}?", "unknown": "unknown"}
-        return f"{name[self.item.decision]} {similarity}".rstrip() if self.is_named else "unknown"
+        if not self.is_named:
+            return "unknown"
+        similarity = "" if self.item.similarity is None else f" {self.item.similarity:.2f}"
+        return f"{self.item.label}{'?' if self.item.decision == 'ambiguous' else ''}{similarity}"
 
 
 def draw(image: Source, answer: Recognition, *, limits: DecodeLimits = DEFAULT_LIMITS) -> Image.Image:
