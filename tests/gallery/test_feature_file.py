@@ -234,11 +234,31 @@ def test_forged_structure_is_replaced(gallery: Path, written: Path, statements: 
     assert _read(gallery) == ROWS
 
 
-def test_gallery_in_its_place_is_not_taken_for_features(gallery: Path, written: Path) -> None:
+@pytest.mark.parametrize("foreign", ["gallery", "table", "text"])
+def test_foreign_file_in_its_place_is_set_aside(
+    gallery: Path, written: Path, foreign: str, caplog: pytest.LogCaptureFixture
+) -> None:
     written.unlink()
-    create(written).close()
+    if foreign == "gallery":
+        create(written).close()
+    elif foreign == "table":
+        _sql(written, "CREATE TABLE prices (label, cents)", "INSERT INTO prices VALUES ('oat milk', 249)")
+    else:
+        written.write_text("product,feature\n" * 400)
+    before = written.read_bytes()
     assert _read(gallery) == {}
     _write(gallery, ROWS)
+    assert _read(gallery) == ROWS
+    aside = gallery.with_name("shop.gallery.features.unreadable")
+    assert aside.read_bytes() == before
+    assert f"renamed to {aside.name}" in caplog.text
+    written.write_bytes(b"text" * 100)  # a second one does not take its place
+    _write(gallery, ROWS)
+    assert (_read(gallery), aside.read_bytes()) == (ROWS, before)
+
+
+def test_file_of_an_earlier_version_is_read(gallery: Path, written: Path) -> None:
+    _sql(written, "PRAGMA application_id = 0")
     assert _read(gallery) == ROWS
 
 

@@ -2,7 +2,8 @@
 
 It is apart from the gallery, so that opening, searching, patches and copies do not carry it. A row belongs to a picture
 by the checksum of its origin, whatever gallery the file lies next to. Whatever goes wrong here costs time and nothing
-else: what cannot be read is missing, what cannot be written is not kept.
+else: what cannot be read is missing, what cannot be written is not kept, and a file of that name that was not written
+here is set aside rather than replaced.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ _AT_ONCE = 200
 _BUSY_S = 1.0
 _TABLE = "features (key BLOB PRIMARY KEY, digest BLOB NOT NULL, content BLOB NOT NULL) WITHOUT ROWID"
 _SAME = "SELECT sql FROM sqlite_master"
+_APPLICATION_ID = 0x53484C46
+"""`SHLF`, in bytes 68 to 71 of the file."""
+_ID_AT = 68
 _READ = """
 SELECT key, digest, content FROM features
 WHERE typeof(digest) = 'blob' AND typeof(content) = 'blob' AND length(content) <= ? AND key IN ({})
@@ -117,6 +121,7 @@ class FeatureFile:
             connection.lock, connection.is_logged = self._lock, False
             connection.execute("PRAGMA synchronous = OFF")
             if create and not connection.execute(_SAME).fetchall():
+                connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
                 connection.execute(f"CREATE TABLE IF NOT EXISTS {_TABLE}")  # another process may have, by now
             structure = connection.execute(_SAME).fetchmany(2)
         except sqlite3.OperationalError:  # who waits for it once does not wait at every image
@@ -132,16 +137,34 @@ class FeatureFile:
 
     @contextmanager
     def _without_damage(self) -> Iterator[None]:
-        """Remove the file if it turns out to be damaged or something else: the next write makes another one."""
+        """Make room for another file if this one turns out to be damaged or something else."""
         try:
             yield
         except sqlite3.OperationalError:
             raise
         except _DAMAGED as error:
-            _log.info("%s: local features are found again: %s", self._path, error)
             self._close()
-            for suffix in ("-journal", ""):
-                self._path.with_name(f"{self._path.name}{suffix}").unlink(missing_ok=True)
+            self._beside("-journal").unlink(missing_ok=True)
+            aside = self._beside(".unreadable")
+            if self._is_own() or aside.exists():
+                _log.info("%s: local features are found again: %s", self._path, error)
+                self._path.unlink(missing_ok=True)
+            else:
+                _log.warning("%s: is not a file of local features; renamed to %s", self._path, aside.name)
+                with suppress(FileNotFoundError):  # another process was first
+                    self._path.replace(aside)
+
+    def _is_own(self) -> bool:
+        """Return whether the file was written here, as far as its header is intact, or is gone or empty."""
+        try:
+            with self._path.open("rb") as stream:
+                header = stream.read(_ID_AT + 4)
+        except FileNotFoundError:
+            return True
+        return not header or header[_ID_AT:] == _APPLICATION_ID.to_bytes(4, "big")
+
+    def _beside(self, suffix: str) -> Path:
+        return self._path.with_name(f"{self._path.name}{suffix}")
 
     def _close(self) -> None:
         connection, self._connection = self._connection, None
