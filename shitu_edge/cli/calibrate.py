@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ..bundle import Bundle, Target
-from ..bundle.networks import cache_folder, open_bundle
+from ..bundle.networks import open_bundle
 from ..calibration import FEWEST_PRODUCTS, Calibrator, Queries, forget, sampled, store
 from ..errors import OptionError, PromiseError
 from ..evaluation import embed_queries, read_queries
@@ -18,7 +18,7 @@ from ..gallery.layers import Layers
 from ..inputs.skipped import summary
 from ..ranges import percent
 from ..results import Calibration
-from ..stages.photo_features import PhotoFeatures, opened_photos
+from .calibration_state import opened_calibrator, opened_layers
 from .options import (
     AsJson,
     Author,
@@ -26,6 +26,7 @@ from .options import (
     Engine,
     EngineOption,
     GalleryArgument,
+    LocalLayer,
     MaxFalseAccept,
     MaxWrong,
     Models,
@@ -65,6 +66,7 @@ def calibrate(
         bool, typer.Option("--forget", help="Remove the target and the labeled images from the gallery.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the result; leave the gallery as it is.")] = False,
+    local: LocalLayer = None,
     models: Models = None,
     engine: EngineOption = Engine.auto,
     precision: PrecisionOption = None,
@@ -88,35 +90,42 @@ def calibrate(
         raise typer.BadParameter("--forget removes the target and the labeled images; state new ones in a second call")
     if forget_all and dry_run:
         raise typer.BadParameter("expected either --forget or --dry-run")
-    with Gallery.open(gallery, background=False) as opened, opened_photos(Layers(opened)) as photos:
+    with opened_layers(gallery, local) as layers:
         if forget_all:
-            forget(opened, author=author_or_user(author), **({"note": note} if note else {}))
-            if as_json:
-                print_json({"gallery": gallery, "revision": opened.revision})
-            else:
-                print_line(f"{gallery}: revision {opened.revision}, calibrated by its own items alone")
+            _forget(layers.central, author, note, as_json)
             return
         bundle = open_bundle(models)
         asked = None
         if queries is not None:
-            asked = _embedded(queries, opened, models, engine, precision, threads, crop)
+            asked = _embedded(queries, layers, models, engine, precision, threads, crop)
         chosen_precision = precision.value if precision else bundle.manifest.extractor.network.default_precision
         used = chosen_precision if asked is None else asked.precision
-        calibrator = _calibrator(opened, bundle, used, photos, asked)
-        target = _target(calibrator, bundle, max_false_accept, max_wrong, unknown_share, confidence)
-        chosen = (target if stated else None, asked)
-        if stated:
-            calibrator.at(target, wait=True)  # an error if it cannot be promised
-        if any(chosen) and not dry_run:
-            store(opened, *chosen, author=author_or_user(author), note=note or _note(*chosen))
-            print_note(f"{gallery}: kept as revision {opened.revision}")
-            calibrator = _calibrator(opened, bundle, used, photos)
-        _report(gallery, opened, calibrator, [target] if stated else _targets(target), as_json)
+        with opened_calibrator(layers, bundle, used, asked) as calibrator:
+            target = _target(calibrator, bundle, max_false_accept, max_wrong, unknown_share, confidence)
+            targets = [target] if stated else _targets(target)
+            if stated:
+                calibrator.at(target, wait=True)  # an error if it cannot be promised
+            chosen = (target if stated else None, asked)
+            if dry_run or not any(chosen):
+                _report(layers, calibrator, targets, as_json)
+                return
+        store(layers.central, *chosen, author=author_or_user(author), note=note or _note(*chosen))
+        print_note(f"{gallery}: kept as revision {layers.central.revision}")
+        with opened_calibrator(layers, bundle, used) as calibrator:
+            _report(layers, calibrator, targets, as_json)
+
+
+def _forget(gallery: Gallery, author: str | None, note: str, as_json: bool) -> None:
+    forget(gallery, author=author_or_user(author), **({"note": note} if note else {}))
+    if as_json:
+        print_json({"gallery": gallery.path, "revision": gallery.revision})
+    else:
+        print_line(f"{gallery}: revision {gallery.revision}, calibrated by its own items alone")
 
 
 def _embedded(
     queries: Path,
-    gallery: Gallery,
+    layers: Layers,
     models: str | None,
     engine: Engine,
     precision: PrecisionOption,
@@ -125,25 +134,13 @@ def _embedded(
 ) -> Queries:
     photos = read_queries(queries)
     with (
-        open_recognizer(models, gallery, engine, precision, threads, second_look="off") as recognizer,
+        open_recognizer(models, layers.central, engine, precision, threads, second_look="off") as recognizer,
         progress_bar() as report,
     ):
         found, skipped = embed_queries(recognizer, photos, crop=crop, progress=report)
     for line in summary(skipped):
         print_note(line)
     return sampled(found)
-
-
-def _calibrator(
-    gallery: Gallery, bundle: Bundle, precision: str, photos: PhotoFeatures | None, queries: Queries | None = None
-) -> Calibrator:
-    """Return a calibrator; with the bundle's foreign products, if the gallery was made with it.
-
-    Labeled images that the gallery keeps are used if they were embedded in this precision.
-    """
-    extractor = bundle.manifest.extractor
-    cohort = bundle.cohort() if extractor.fingerprint == gallery.meta.fingerprint else None
-    return Calibrator(gallery, None if queries else cache_folder(None), cohort, precision, queries, photos)
 
 
 def _target(
@@ -183,7 +180,7 @@ def _stated(target: Target | Calibration) -> str:
     return what if target.confidence is None else f"{what}, {percent(target.confidence)} sure"
 
 
-def _report(path: Path, gallery: Gallery, calibrator: Calibrator, targets: list[Target], as_json: bool) -> None:
+def _report(layers: Layers, calibrator: Calibrator, targets: list[Target], as_json: bool) -> None:
     found = [_at(calibrator, target) for target in targets]
     if as_json:
         for target, one in zip(targets, found, strict=True):
@@ -192,7 +189,10 @@ def _report(path: Path, gallery: Gallery, calibrator: Calibrator, targets: list[
         return
     known = next((one for one in found if isinstance(one, Calibration)), None)
     products = calibrator.at(Target(max_false_accept=_RATES[-1])).products
-    facts = {"gallery": f"{path}, revision {gallery.revision}", "items": len(gallery), "products": products}
+    facts: dict[str, object] = {"gallery": f"{layers}, revision {layers.central.revision}"}
+    if layers.local is not None:
+        facts["local layer"] = f"{layers.local}, revision {layers.local.revision}"
+    facts.update(items=len(layers), products=products)
     if known is not None and known.queries:
         facts["labeled images"] = known.queries
     if known is not None and known.foreign:

@@ -1,17 +1,20 @@
-"""How a gallery is calibrated, for `gallery info` and `doctor`."""
+"""How a gallery is calibrated, for `calibrate`, `gallery info` and `doctor`."""
 
 from __future__ import annotations
 
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
+from ..bundle import Bundle
 from ..bundle.networks import cache_folder, open_bundle
-from ..calibration import Calibrator, Stored, products_needed
+from ..calibration import Calibrator, Queries, Stored, products_needed
 from ..errors import BundleError, OptionError
 from ..gallery import Gallery
 from ..gallery.labels import NEGATIVE
-from ..gallery.layers import Layers
+from ..gallery.layers import Layers, open_local
 from ..results import Calibration
 from ..results.explanation import kept, threshold_line
 from ..stages.photo_features import opened_photos
@@ -28,7 +31,7 @@ class CalibrationFacts:
         stored: what the gallery keeps.
         similarity_threshold: the bundle's.
         precision: of the bundle's extractor.
-        products: labels of the gallery.
+        products: labels of the gallery and its local layer.
     """
 
     calibration: Calibration | None
@@ -77,30 +80,58 @@ def _needed(found: Calibration) -> str:
     return str(products_needed(found.max_false_accept))
 
 
-def calibration_of(gallery: Gallery, models: str | None) -> CalibrationFacts:
+@contextmanager
+def opened_layers(gallery: Path, local: Path | None) -> Iterator[Layers]:
+    """Open a gallery, and the local layer on top of it if one is named, until the block ends.
+
+    Raises:
+        GalleryError: either cannot be opened, or both are the same; FingerprintError: they are of different extractors.
+    """
+    with ExitStack() as stack:
+        central = stack.enter_context(Gallery.open(gallery, background=False))
+        own = None if local is None else stack.enter_context(open_local(local, central, central.meta))
+        yield Layers(central, own)
+
+
+@contextmanager
+def opened_calibrator(
+    layers: Layers, bundle: Bundle, precision: str, queries: Queries | None = None
+) -> Iterator[Calibrator]:
+    """Open a calibrator; with the bundle's foreign products, if the gallery was made with its extractor.
+
+    Args:
+        layers: the gallery, with or without a local layer.
+        bundle: whose extractor embeds what is recognized.
+        precision: of that extractor: labeled images that the gallery keeps are used if they were embedded in it.
+        queries: labeled images in place of those, which the cache does not know.
+    """
+    extractor = bundle.manifest.extractor
+    cohort = bundle.cohort() if extractor.fingerprint == layers.meta.fingerprint else None
+    folder = None if queries else cache_folder(None)
+    with (
+        opened_photos(layers) as photos,
+        closing(Calibrator(layers, folder, cohort, precision, queries, photos)) as calibrator,
+    ):
+        yield calibrator
+
+
+def calibration_of(layers: Layers, models: str | None) -> CalibrationFacts:
     """Return how a gallery is calibrated with a bundle; one with many items as far as the cache knows."""
+    products = len(layers.labels() - {NEGATIVE})
     try:
         bundle = open_bundle(models)
     except BundleError as error:
         if models:
             raise
-        products = len(gallery.label_counts().keys() - {NEGATIVE})
         return CalibrationFacts(None, str(error), Stored(), 0.0, "", products)
     extractor, policy = bundle.manifest.extractor, bundle.manifest.policy
-    fits = extractor.fingerprint == gallery.meta.fingerprint
     precision = extractor.network.default_precision
-    layers = Layers(gallery)
-    cohort = bundle.cohort() if fits else None
-    with (
-        opened_photos(layers) as photos,
-        closing(Calibrator(layers, cache_folder(None), cohort, precision, photos=photos)) as calibrator,
-    ):
+    with opened_calibrator(layers, bundle, precision) as calibrator:
         stored = calibrator.stored()
-        products = len(gallery.label_counts().keys() - {NEGATIVE})
         rest = stored, policy.similarity_threshold, precision, products
         target = stored.target or policy.target
-        if not fits:
-            refusal = f"made with the extractor {gallery.meta.extractor}: name its bundle with --models"
+        if extractor.fingerprint != layers.meta.fingerprint:
+            refusal = f"made with the extractor {layers.meta.extractor}: name its bundle with --models"
             return CalibrationFacts(None, refusal, *rest)
         try:
             found = None if target is None else calibrator.at(target)

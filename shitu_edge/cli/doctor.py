@@ -14,11 +14,11 @@ import typer
 from ..bench.environment import read_versions
 from ..engines import ENGINES
 from ..engines.cache import CACHE_VARIABLE, user_cache
-from ..gallery import GRAPH_FROM, Gallery
+from ..gallery import GRAPH_FROM
 from ..system.cpu import Cpu, read_cpu
-from .calibration_state import CalibrationFacts, calibration_of
+from .calibration_state import CalibrationFacts, calibration_of, opened_layers
 from .command import GALLERY_VARIABLE
-from .options import AsJson, Models, expect_gallery
+from .options import AsJson, LocalLayer, Models, expect_gallery
 from .printing import print_line
 from .selftest import SUBJECTS, SelfTest, run_selftest
 from .tables import print_facts, print_json
@@ -36,6 +36,7 @@ def doctor(
             show_default=False,
         ),
     ] = None,
+    local: LocalLayer = None,
     models: Models = None,
     as_json: AsJson = False,
 ) -> None:
@@ -46,11 +47,13 @@ def doctor(
 
     Example: shitu-edge doctor --gallery shop.gallery
     """
+    if local is not None and gallery is None:
+        raise typer.BadParameter("--local needs --gallery, which it lies on")
     cpu, cache, versions = read_cpu(), user_cache(), read_versions()
     tests = [run_selftest(subject) for subject in SUBJECTS]
     works = any(test.problem is None for test in tests if test.subject in ENGINES)
     advice = _advice(tests, cache)
-    calibrated = None if gallery is None else _calibration(gallery, models)
+    calibrated = None if gallery is None else _calibration(gallery, local, models)
     if calibrated is not None:
         advice += [f"{gallery}: {line}" for line in calibrated.advice()]
     if as_json:
@@ -74,9 +77,9 @@ def doctor(
         raise typer.Exit(1)
 
 
-def _calibration(gallery: Path, models: str | None) -> CalibrationFacts:
-    with Gallery.open(gallery, background=False) as opened:
-        return calibration_of(opened, models)
+def _calibration(gallery: Path, local: Path | None, models: str | None) -> CalibrationFacts:
+    with opened_layers(gallery, local) as layers:
+        return calibration_of(layers, models)
 
 
 def _print(

@@ -120,6 +120,36 @@ def test_command(shell: Shell, path: Path) -> None:
         assert shell("calibrate", path, "--confidence", share).code == 2
 
 
+def test_commands_count_a_local_layer(shell: Shell, tiny_bundle: Path, path: Path, tmp_path: Path) -> None:
+    """Items in two files are calibrated as the same items in one."""
+    central, local = tmp_path / "central.gallery", tmp_path / "local.gallery"
+    with Gallery.open(path) as gallery, Recognizer.open(tiny_bundle) as maker:
+        items = [NewGalleryItem(item.label, "", gallery.embeddings([item.id])[0]) for item in gallery.items()]
+        for layer, part in ((central, items[:30]), (local, items[30:])):
+            with maker.create_gallery(layer) as made:
+                made.add(part)
+    options = "--max-false-accept", "0.1", "--dry-run", "--json", "-m", tiny_bundle
+    alone, both, whole = (
+        json.loads(shell("calibrate", *names, *options).out)
+        for names in ((central,), (central, "--local", local), (path,))
+    )
+    assert (alone["products"], both["products"]) == (30, 42)
+    assert both["threshold"] == pytest.approx(whole["threshold"], abs=1e-6)
+    table = shell("calibrate", central, "--local", local, "-m", tiny_bundle).out
+    assert f"{local}, revision 2" in " ".join(table.split())
+    shell("calibrate", central, "--local", local, "--max-false-accept", "0.1", "-m", tiny_bundle)
+    facts = json.loads(shell("gallery", "info", central, "--local", local, "-m", tiny_bundle, "--json").out)
+    assert (facts["items"], facts["local_items"], facts["local_revision"]) == (30, 12, 2)
+    assert facts["calibration"]["products"] == 42
+    with Gallery.open(local) as kept:
+        assert kept.revision == 2  # the target went into the central gallery
+    found = json.loads(shell("doctor", "--gallery", central, "--local", local, "-m", tiny_bundle, "--json").out)
+    assert found["calibration"]["products"] == 42
+    for words in (("calibrate", central), ("gallery", "info", central), ("doctor", "--gallery", central)):
+        assert "is the gallery itself" in shell(*words, "--local", central, "-m", tiny_bundle).err
+    assert "--local needs --gallery" in shell("doctor", "--local", local).err
+
+
 def test_command_leaves_its_scores_for_the_revision_that_it_makes(
     shell: Shell, tiny_bundle: Path, path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -9,8 +9,18 @@ import typer
 
 from ...errors import GalleryError
 from ...gallery import Gallery
-from ..calibration_state import calibration_of
-from ..options import AsJson, Engine, EngineOption, GalleryArgument, Models, PrecisionOption, Threads, open_recognizer
+from ..calibration_state import calibration_of, opened_layers
+from ..options import (
+    AsJson,
+    Engine,
+    EngineOption,
+    GalleryArgument,
+    LocalLayer,
+    Models,
+    PrecisionOption,
+    Threads,
+    open_recognizer,
+)
 from ..tables import print_facts, print_json, print_table
 
 
@@ -76,14 +86,16 @@ def _print_labels(counts: dict[str, int], as_json: bool) -> None:
         print_table(("items", "label"), [(str(number), name) for name, number in counts.items()])
 
 
-def info(gallery: GalleryArgument, models: Models = None, as_json: AsJson = False) -> None:
+def info(gallery: GalleryArgument, models: Models = None, local: LocalLayer = None, as_json: AsJson = False) -> None:
     """Show a gallery's size, extractor and calibration.
 
     Example: shitu-edge gallery info shop.gallery
     """
-    with Gallery.open(gallery, background=False) as opened:
-        facts = asdict(opened.info())
-        calibrated = calibration_of(opened, models)
+    with opened_layers(gallery, local) as layers:
+        facts = asdict(layers.central.info())
+        if layers.local is not None:
+            facts.update(local=str(local), local_items=len(layers.local), local_revision=layers.local.revision)
+        calibrated = calibration_of(layers, models)
     if as_json:
         print_json({**facts, "calibration": calibrated.record()})
     else:
