@@ -85,6 +85,7 @@ if TYPE_CHECKING:
         Verification,
     )
     from .stages.decode import DecodeLimits, DecodeMode, Source
+    from .stages.empty_counter import EmptyCounter
     from .stages.regions import Product
     from .stages.second_look import LookMode
     from .stages.view import TileCount, View, Zone
@@ -112,6 +113,7 @@ __all__ = [
     "DropReason",
     "Dropped",
     "EmbeddingError",
+    "EmptyCounter",
     "EngineError",
     "EngineInfo",
     "EngineName",
@@ -183,6 +185,7 @@ _HOMES = (
     "gallery",
     "gallery.labels",
     "stages.decode",
+    "stages.empty_counter",
     "inputs.skipped",
     "inputs.sources",
     "enrollment",
