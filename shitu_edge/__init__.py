@@ -86,6 +86,7 @@ if TYPE_CHECKING:
     )
     from .stages.decode import DecodeLimits, DecodeMode, Source
     from .stages.empty_counter import EmptyCounter
+    from .stages.moved import CameraMove, CameraState, find_move
     from .stages.regions import Product
     from .stages.second_look import LookMode
     from .stages.view import TileCount, View, Zone
@@ -99,6 +100,8 @@ __all__ = [
     "BundleError",
     "Calibration",
     "CalibrationState",
+    "CameraMove",
+    "CameraState",
     "Change",
     "ClosedError",
     "Crop",
@@ -173,6 +176,7 @@ __all__ = [
     "add_images",
     "build_gallery",
     "find_images",
+    "find_move",
     "replace_images",
 ]
 
@@ -186,6 +190,7 @@ _HOMES = (
     "gallery.labels",
     "stages.decode",
     "stages.empty_counter",
+    "stages.moved",
     "inputs.skipped",
     "inputs.sources",
     "enrollment",

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ..imaging.geometry import Boxes, Pixels
 from ..imaging.shift import Spectrum, shift_between
+from ..imaging.windows import window_means
 from .empty_counter import EmptyCounter
 
 _WINDOW = 7
@@ -90,7 +91,7 @@ class _Reference:
 def _reference(empty: EmptyCounter) -> _Reference:
     colors = planes(empty.pixels_rgb)
     around = np.pad(colors, ((0, 0), *[(_WINDOW // 2, _WINDOW // 2)] * 2), mode="edge")
-    means = _windows(np.concatenate([around, (around**2).sum(axis=0, keepdims=True)]))
+    means = window_means(np.concatenate([around, (around**2).sum(axis=0, keepdims=True)]), _WINDOW)
     variances = means[3] - (means[:3] ** 2).sum(axis=0)
     structure = np.pad(variances.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
     return _Reference(colors, Spectrum.of(colors.sum(axis=0)), structure)
@@ -120,7 +121,7 @@ def _agree(one: _Planes, other: _Planes) -> bool:
     (Wang et al. 2004, "Image quality assessment: from error visibility to structural similarity").
     """
     products = [(one * other).sum(axis=0), (one * one).sum(axis=0), (other * other).sum(axis=0)]
-    means = _windows(np.concatenate([one, other, np.stack(products)]))
+    means = window_means(np.concatenate([one, other, np.stack(products)]), _WINDOW)
     first, second = means[:3], means[3:6]
     common = means[6] - (first * second).sum(axis=0)
     own, others = means[7] - (first**2).sum(axis=0), means[8] - (second**2).sum(axis=0)
@@ -151,14 +152,3 @@ def _around(levels: _Planes, box: list[int], shift: tuple[int, int], margin: int
     rows = np.clip(np.arange(y1 - margin, max(y2, y1 + 1) + margin) - shift[1], 0, height - 1)
     columns = np.clip(np.arange(x1 - margin, max(x2, x1 + 1) + margin) - shift[0], 0, width - 1)
     return levels[:, rows[:, None], columns]
-
-
-def _windows(levels: _Planes) -> NDArray[np.float64]:
-    """Return the mean of each window that lies inside (n, h, w)."""
-    sums = np.zeros((levels.shape[0], levels.shape[1] + 1, levels.shape[2] + 1))
-    inner = sums[:, 1:, 1:]
-    np.cumsum(levels, axis=2, out=inner)
-    np.cumsum(inner, axis=1, out=inner)
-    size = _WINDOW
-    totals = sums[:, size:, size:] - sums[:, :-size, size:] - sums[:, size:, :-size] + sums[:, :-size, :-size]
-    return totals / size**2

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from shitu_edge import EmptyCounter
-from shitu_edge.stages.background import _WINDOW, _windows, background
+from shitu_edge.stages.background import background
 
 Pixels = NDArray[np.uint8]
 POSTER, READER, PLAIN = (120, 80, 360, 320), (800, 400, 920, 560), (500, 400, 640, 560)
@@ -114,12 +114,3 @@ def test_background_is_nothing_of_another_scene() -> None:
 def test_background_holds_at_any_resolution() -> None:
     half = np.ascontiguousarray(counter()[::2, ::2])
     assert found(half, (60, 40, 180, 160), (250, 200, 320, 280)) == [True, False]
-
-
-def test_windows_are_means() -> None:
-    levels = np.random.default_rng(0).integers(0, 256, (2, 12, 15)).astype(np.float32)
-    means = _windows(levels)
-    assert means.shape == (2, 12 - _WINDOW + 1, 15 - _WINDOW + 1)
-    for row, column in ((0, 0), (3, 7), (5, 8)):
-        expected = levels[:, row : row + _WINDOW, column : column + _WINDOW].mean(axis=(1, 2))
-        np.testing.assert_allclose(means[:, row, column], expected)
