@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .bundle import Bundle, DecisionPolicy, Manifest, Network, Precision, Target, WholeImage
     from .bundle.profile import Profile
+    from .camera import CameraProposal, Sighting, SightingKind, calibrate_camera
     from .engines import EngineName
     from .enrollment import (
         Enrollment,
@@ -101,6 +102,7 @@ __all__ = [
     "Calibration",
     "CalibrationState",
     "CameraMove",
+    "CameraProposal",
     "CameraState",
     "Change",
     "ClosedError",
@@ -163,6 +165,8 @@ __all__ = [
     "SecondLook",
     "SettingChange",
     "ShituError",
+    "Sighting",
+    "SightingKind",
     "Skipped",
     "Source",
     "StageTimes",
@@ -175,6 +179,7 @@ __all__ = [
     "Zone",
     "add_images",
     "build_gallery",
+    "calibrate_camera",
     "find_images",
     "find_move",
     "replace_images",
@@ -191,6 +196,7 @@ _HOMES = (
     "stages.decode",
     "stages.empty_counter",
     "stages.moved",
+    "camera",
     "inputs.skipped",
     "inputs.sources",
     "enrollment",

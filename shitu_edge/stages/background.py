@@ -19,8 +19,10 @@ from ..imaging.shift import Spectrum, shift_between
 from ..imaging.windows import window_means
 from .empty_counter import EmptyCounter
 
-_WINDOW = 7
+WINDOW = 7
 """Pixels of the reference per side of a window. Each pixel of a box is the center of one."""
+SHAKE = 8
+"""Pixels of the reference by which the image may be shifted, in each direction: 2.5 % of the longer side."""
 _NOISE = 60.0
 """Variance, over three colors, that noise and compression may add to a window: 4.5 levels per color."""
 _LEAST_STRUCTURE = 48.0
@@ -64,7 +66,7 @@ def background(empty: EmptyCounter, pixels_rgb: Pixels, boxes_xyxy: Boxes) -> ND
     possible = [number for number, box in enumerate(boxes) if reference.structure_in(box) >= _LEAST_STRUCTURE]
     if possible:
         seen = planes(empty.reduced(pixels_rgb))
-        shift = shift_between(reference.spectrum, Spectrum.of(seen.sum(axis=0)))
+        shift = shift_between(reference.spectrum, Spectrum.of(seen.sum(axis=0)), SHAKE)
         for number in possible:
             found[number] = _shows_the_same(seen, reference.colors, boxes[number], shift)
     return found
@@ -90,8 +92,8 @@ class _Reference:
 @lru_cache(maxsize=8)
 def _reference(empty: EmptyCounter) -> _Reference:
     colors = planes(empty.pixels_rgb)
-    around = np.pad(colors, ((0, 0), *[(_WINDOW // 2, _WINDOW // 2)] * 2), mode="edge")
-    means = window_means(np.concatenate([around, (around**2).sum(axis=0, keepdims=True)]), _WINDOW)
+    around = np.pad(colors, ((0, 0), *[(WINDOW // 2, WINDOW // 2)] * 2), mode="edge")
+    means = window_means(np.concatenate([around, (around**2).sum(axis=0, keepdims=True)]), WINDOW)
     variances = means[3] - (means[:3] ** 2).sum(axis=0)
     structure = np.pad(variances.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
     return _Reference(colors, Spectrum.of(colors.sum(axis=0)), structure)
@@ -99,13 +101,13 @@ def _reference(empty: EmptyCounter) -> _Reference:
 
 def _shows_the_same(seen: _Planes, empty: _Planes, box: list[int], shift: tuple[int, int]) -> bool:
     """Compare a box of an image with what the reference shows there, shifted; and by a pixel more, what fits best."""
-    one = _around(seen, box, (0, 0), _WINDOW // 2)
-    wider = _around(empty, box, shift, _WINDOW // 2 + 1)
+    one = _around(seen, box, (0, 0), WINDOW // 2)
+    wider = _around(empty, box, shift, WINDOW // 2 + 1)
     height, width = one.shape[1:]
     own, others = one.sum(axis=0), wider.sum(axis=0)
     fits = np.array([_correlation(own, others[y : y + height, x : x + width]) for y, x in _STEPS])
     y, x = _STEPS[int(fits.argmax())]
-    return bool(fits.max() >= _CORRELATED) and _agree(one, wider[:, y : y + height, x : x + width])
+    return bool(fits.max() >= _CORRELATED) and _nearly_all(one, wider[:, y : y + height, x : x + width])
 
 
 def _correlation(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
@@ -114,21 +116,26 @@ def _correlation(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
     return float(np.vdot(one, other)) / math.sqrt(float(np.vdot(one, one)) * float(np.vdot(other, other)) + 1)
 
 
-def _agree(one: _Planes, other: _Planes) -> bool:
-    """Return whether nearly all windows of two patches (3, h, w) show the same structure, in any contrast.
+def _nearly_all(one: _Planes, other: _Planes) -> bool:
+    """Return whether nearly all windows of two patches (3, h, w) show the same."""
+    return bool(same_windows(one, other).mean() >= 1 - _MAY_DIFFER)
+
+
+def same_windows(one: _Planes, other: _Planes) -> NDArray[np.bool_]:
+    """Return which windows inside two patches (3, h, w) show the same structure and tints, in any contrast.
 
     They are compared by the part of SSIM that leaves brightness out, (2 cov + c) / (var + var + c), over all colors
     (Wang et al. 2004, "Image quality assessment: from error visibility to structural similarity").
     """
     products = [(one * other).sum(axis=0), (one * one).sum(axis=0), (other * other).sum(axis=0)]
-    means = window_means(np.concatenate([one, other, np.stack(products)]), _WINDOW)
+    means = window_means(np.concatenate([one, other, np.stack(products)]), WINDOW)
     first, second = means[:3], means[3:6]
     common = means[6] - (first * second).sum(axis=0)
     own, others = means[7] - (first**2).sum(axis=0), means[8] - (second**2).sum(axis=0)
     gain = np.clip(np.sqrt(own.mean() / (others.mean() + 1)), 1 / _GAIN, _GAIN)
     agreement = (2 * gain * common + _NOISE) / (own + gain**2 * others + _NOISE)
-    differ = (agreement < _AGREES) | (_tints(first, second) > _TINT)
-    return bool(differ.mean() <= _MAY_DIFFER)
+    same: NDArray[np.bool_] = (agreement >= _AGREES) & (_tints(first, second) <= _TINT)
+    return same
 
 
 def _tints(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:

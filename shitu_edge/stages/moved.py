@@ -28,6 +28,8 @@ _FEWEST = 100
 """Windows of the reference with structure: of fewer, nothing can be said."""
 _CORRELATED = 0.6
 """Correlation from which a window shows the same as that of the reference."""
+_BETTER = 0.1
+"""By how much more has to agree elsewhere: a product may look like what belongs to the counter."""
 _SAME_SCENE = 0.5
 _OTHER_SCENE = 0.2
 _IN_PLACE = 0.015
@@ -62,8 +64,11 @@ def find_move(empty: EmptyCounter, pixels_rgb: Pixels) -> CameraMove:
     """
     before, spectrum = _reference(empty)
     after = _half(empty.reduced(pixels_rgb))
+    shift, agreement = (0, 0), _agreement(before, after, (0, 0))
     found = shift_between(spectrum, Spectrum.of(after))
-    shift, agreement = max(((one, _agreement(before, after, one)) for one in {(0, 0), found}), key=lambda pair: pair[1])
+    elsewhere = _agreement(before, after, found)
+    if elsewhere > agreement + _BETTER:
+        shift, agreement = found, elsewhere
     height, width = before.shape
     shift_xy = (shift[0] / width, shift[1] / height)
     distance = math.hypot(*shift) / max(height, width)

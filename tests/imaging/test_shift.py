@@ -38,3 +38,13 @@ def test_shift_between_plain_images_is_finite() -> None:
     right, down = shift_between(plain, plain)
     assert abs(right) <= 32
     assert abs(down) <= 16
+
+
+@pytest.mark.parametrize(("shift", "expected"), [((3, -2), (3, -2)), ((-4, 4), (-4, 4)), ((40, 30), None)])
+def test_shift_between_looks_no_farther_than_asked(shift: tuple[int, int], expected: tuple[int, int] | None) -> None:
+    before = scene(4)
+    found = shift_between(Spectrum.of(before), Spectrum.of(np.roll(before, shift[::-1], (0, 1))), 4)
+    assert max(map(abs, found)) <= 4
+    assert expected is None or found == expected
+    tiny = Spectrum.of(before[:3, :5])
+    assert max(map(abs, shift_between(tiny, tiny, 8))) == 0
