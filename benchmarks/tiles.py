@@ -68,8 +68,8 @@ def counts(detector: Detector, photos: list[BoxedPhoto], tiles: TileCount, thres
     total, tiled = Counts(), 0
     for photo in photos:
         height, width = photo.pixels_rgb.shape[:2]
-        found, used = look(detector, photo.pixels_rgb, (0, 0, width, height), tiles, threshold)
-        total, tiled = total.and_photo(photo.boxes_xyxy, found.boxes_xyxy), tiled + (used > 1)
+        looked = look(detector, photo.pixels_rgb, (0, 0, width, height), tiles, threshold)
+        total, tiled = total.and_photo(photo.boxes_xyxy, looked.found.boxes_xyxy), tiled + (looked.tiles > 1)
     return f"{total}" + (f"; in tiles {tiled} of {len(photos)}" if tiles == "auto" else "")
 
 

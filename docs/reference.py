@@ -90,6 +90,11 @@ KEYS = (
         "per target `state`, `max_false_accept`, `max_wrong`, `unknown_share`, `confidence`, `threshold`, `products`, "
         "`queries`, `foreign`, `looked`, `revision`",
     ),
+    (
+        "camera calibrate",
+        "`out`, `drawn`, `region`, `ignore`, `min_size`, `max_size`, `tiles`, `frames`, `empty_frames`, `width`, "
+        "`height`, `boxes` (their number by kind), `unsure`, `notes`, `skipped`",
+    ),
     ("models list", "per bundle `name`, `folder`, `description`"),
     ("models show", "`folder`, `digest`, `manifest` (the content of `bundle.json`)"),
     ("models verify", "`folder`, `digest`, `files`"),

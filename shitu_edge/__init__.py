@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .bundle import Bundle, DecisionPolicy, Manifest, Network, Precision, Target, WholeImage
     from .bundle.profile import Profile
+    from .camera import CameraProposal, Sighting, SightingKind, calibrate_camera
     from .engines import EngineName
     from .enrollment import (
         Enrollment,
@@ -85,6 +86,8 @@ if TYPE_CHECKING:
         Verification,
     )
     from .stages.decode import DecodeLimits, DecodeMode, Source
+    from .stages.empty_counter import EmptyCounter
+    from .stages.moved import CameraMove, CameraState, find_move
     from .stages.regions import Product
     from .stages.second_look import LookMode
     from .stages.view import TileCount, View, Zone
@@ -98,6 +101,9 @@ __all__ = [
     "BundleError",
     "Calibration",
     "CalibrationState",
+    "CameraMove",
+    "CameraProposal",
+    "CameraState",
     "Change",
     "ClosedError",
     "Crop",
@@ -112,6 +118,7 @@ __all__ = [
     "DropReason",
     "Dropped",
     "EmbeddingError",
+    "EmptyCounter",
     "EngineError",
     "EngineInfo",
     "EngineName",
@@ -158,6 +165,8 @@ __all__ = [
     "SecondLook",
     "SettingChange",
     "ShituError",
+    "Sighting",
+    "SightingKind",
     "Skipped",
     "Source",
     "StageTimes",
@@ -170,7 +179,9 @@ __all__ = [
     "Zone",
     "add_images",
     "build_gallery",
+    "calibrate_camera",
     "find_images",
+    "find_move",
     "replace_images",
 ]
 
@@ -183,6 +194,9 @@ _HOMES = (
     "gallery",
     "gallery.labels",
     "stages.decode",
+    "stages.empty_counter",
+    "stages.moved",
+    "camera",
     "inputs.skipped",
     "inputs.sources",
     "enrollment",

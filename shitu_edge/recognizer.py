@@ -175,7 +175,8 @@ class Recognizer:
 
         Args:
             image: path, encoded bytes, binary file, PIL image, or (H, W, 3) uint8 RGB array.
-            deadline_ms: time budget; the best-scored boxes come first, and those it leaves no time for are dropped.
+            deadline_ms: time budget; the best-scored boxes come first, and those it leaves no time for are dropped; it
+                also leaves out tiles.
             max_boxes, detection_threshold: how many detections to look at, at least 1, from which score, 0..1; the
                 bundle's when None. The others over the threshold are dropped as `max_boxes`.
             threshold, margin, neighbors, vote, suppression_iou, whole_image, max_false_accept, confidence: override
@@ -211,7 +212,8 @@ class Recognizer:
             original = Original.of(image, self._limits)
             decoded = self._decode(image, decode_mode, view.zoom)
         with clock.stage("detect"):
-            seen = survey(self._detector, decoded, view, detection_threshold)
+            spare = self._in_time.spare(clock, deadline_ms)
+            seen = survey(self._detector, decoded, view, detection_threshold, spare)
             count = self._detector.max_boxes if max_boxes is None else max_boxes
             chosen = regions(seen.found.best(count), seen.area_xyxy, policy, alone=not seen.others)
         with clock.stage("extract"):
@@ -229,8 +231,9 @@ class Recognizer:
             dropped += late(chosen, boxes, len(rows)) + surplus(seen.found, count, decoded) + seen.dropped(decoded)
         made_by = self._parts.provenance(nearest, decoded.decoder)
         size, advice = (decoded.width, decoded.height), hint(seen, self._detector)
+        times, crop = clock.times(), original.crop
         return Recognition(
-            items, dropped, *size, clock.times(), made_by, calibration, required, looks.done, advice, original.crop
+            items, dropped, *size, times, made_by, calibration, required, looks.done, advice, seen.left_out, crop
         )
 
     def calibration(

@@ -71,6 +71,9 @@ def test_camera(tmp_path: Path) -> None:
     view = View((0.1, 0.2, 0.8, 0.9), [((0.0, 0.0), (0.5, 0.0), (0.2, 0.4))], 0.05, 0.9, 6)
     path = tmp_path / "camera.json"
     check(reading(path, lambda: View.read(path)), {"schema_version": 1, **asdict(view)}, seed=1)
+    Image.fromarray(np.zeros((320, 320, 3), np.uint8)).save(tmp_path / "empty.png")
+    named = {"schema_version": 2, **asdict(view), "empty": "empty.png"}
+    check(reading(path, lambda: View.read(path)), named, seed=2)
 
 
 def test_benchmark_result(tmp_path: Path) -> None:

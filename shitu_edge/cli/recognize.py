@@ -165,7 +165,8 @@ def recognize(
         typer.Option(
             min=0,
             callback=finite,
-            help="Time limit per image in ms; detections that it leaves no time for are dropped. [default: none]",
+            help="Time limit per image in ms; tiles that it leaves no time for are left out, detections dropped. "
+            "[default: none]",
             show_default=False,
         ),
     ] = None,
@@ -319,6 +320,8 @@ def _print_answer(name: str, answer: Recognition) -> None:
     late = sum(box.reason == "deadline" for box in answer.dropped)
     if late:
         print_note(f"{count(late, 'detection')} dropped: --deadline-ms had passed")
+    if answer.tiles_left_out:
+        print_note(f"{count(answer.tiles_left_out, 'tile')} left out: --deadline-ms left no time")
 
 
 def _looked(answer: Recognition) -> str:

@@ -25,6 +25,7 @@ _NARROW = 16
 """Cells up to this width are never broken over lines: numbers, decisions, dates."""
 _STEPS = {
     "images": "Embedding images",
+    "frames": "Looking at frames",
     "scenes": "Recognizing scenes",
     "features": "Finding local features",
     "index": "Building the index",

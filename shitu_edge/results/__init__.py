@@ -27,6 +27,7 @@ DropReason = Literal[
     "ignored",
     "too_small",
     "too_large",
+    "background",
 ]
 
 
@@ -271,6 +272,7 @@ class Dropped:
     `suppressed`: overlaps an item that is surer. `deadline`: there was no time left to look at it. `max_boxes`: found,
     but surer ones were as many as were to be looked at. `outside`: its center lies outside the view's region.
     `ignored`: its center lies in a zone to ignore. `too_small`, `too_large`: smaller or larger than the view allows.
+    `background`: shows just what the empty counter shows there.
     """
 
     box_xyxy: Box
@@ -333,7 +335,8 @@ class Recognition:
 
     `threshold` is the score from which an object gets a label, as `calibration` derived it; the similarity, if there is
     no calibration or it has no threshold. `hint` says what to change about the camera, if the image suits the detector
-    badly; else None.
+    badly; else None. `tiles_left_out` are the view's tiles that the deadline left no time for: what is small may be
+    missed there.
 
     It keeps a reference to the image as it was given, for `crop`: a path costs nothing, encoded bytes, a PIL image or
     an array live as long as the answer. A pickled or copied answer leaves the image behind.
@@ -349,11 +352,12 @@ class Recognition:
     threshold: float | None = None
     second_look: SecondLook = SecondLook("off")
     hint: str | None = None
+    tiles_left_out: int = 0
     _cut: Callable[[Box], NDArray[np.uint8]] | None = field(default=None, repr=False, compare=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
         parts = self.items, self.dropped, self.width, self.height, self.stage_ms, self.made_by
-        return Recognition, (*parts, self.calibration, self.threshold, self.second_look, self.hint)
+        return Recognition, (*parts, self.calibration, self.threshold, self.second_look, self.hint, self.tiles_left_out)
 
     def crop(self, item: RecognizedItem | Dropped | Box) -> NDArray[np.uint8]:
         """Return the pixels (h, w, 3) uint8 RGB of the image inside a box, at full resolution.

@@ -19,6 +19,7 @@ _DROPPED = {
     "ignored": "its center lies in a zone to ignore",
     "too_small": "it is smaller than the view's min_size",
     "too_large": "it is larger than the view's max_size",
+    "background": "it shows just what the empty counter shows there",
     "negative": "the whole image resembles an item that was enrolled as not a product",
 }
 
@@ -31,6 +32,8 @@ def explain(answer: Recognition) -> tuple[str, ...]:
 def _lines(answer: Recognition) -> Iterator[str]:
     yield threshold_line(answer.calibration, answer.threshold)
     yield look_line(answer.second_look)
+    if answer.tiles_left_out:
+        yield f"No time for {_counted(answer.tiles_left_out, 'tile')}: what is small may be missed there."
     for number, item in enumerate(answer.items, 1):
         yield f"{number}: {_decision(item)}, box {_shown(item.box_xyxy)}"
         yield from (f"   {line}" for line in _reasons(item, answer))

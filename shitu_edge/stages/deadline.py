@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from ..imaging.geometry import Boxes
 from ..results import StageTimes
 from .extract import Extractor
+
+LeavesTime = Callable[[float, int], bool]
+"""Returns whether so many more ms leave time to embed so many boxes."""
 
 _FOLLOW = 0.2
 """How fast the expected time of a wave of crops follows the measured one."""
@@ -90,3 +93,14 @@ class DeadlineExtractor(Pace):
             rows.append(self._extractor.embed(pixels_rgb, boxes[start : start + wave]))
             self.follow(clock.elapsed_ms() - before)
         return np.concatenate(rows)
+
+    def spare(self, clock: Clock, deadline_ms: float | None) -> LeavesTime | None:
+        """Return what says if more can be done before the boxes are embedded; None without a deadline."""
+        if deadline_ms is None:
+            return None
+
+        def leaves_time(ms: float, boxes: int) -> bool:
+            waves = -(-boxes // self._extractor.workers.count)
+            return clock.elapsed_ms() + ms + waves * self.expected_ms <= deadline_ms
+
+        return leaves_time

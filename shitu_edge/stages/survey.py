@@ -8,6 +8,8 @@ import numpy as np
 
 from ..imaging.geometry import Pixels
 from ..results import Detections, Dropped, DropReason
+from .background import background
+from .deadline import LeavesTime
 from .decode import DecodedImage
 from .detect import Detector
 from .regions import in_original_pixels, unseen
@@ -23,13 +25,15 @@ class Survey:
         found: those that count.
         others: those that do not, by reason.
         area_xyxy: what was looked at.
-        tiles: the number of tiles in which it was looked at.
+        tiles: the number of tiles in which it is looked at.
+        left_out: tiles that the deadline left no time for.
     """
 
     found: Detections
     others: tuple[tuple[DropReason, Detections], ...]
     area_xyxy: Area
     tiles: int
+    left_out: int = 0
 
     def pixels(self, decoded: DecodedImage) -> Pixels:
         """Return the pixels that were looked at."""
@@ -45,12 +49,23 @@ class Survey:
         )
 
 
-def survey(detector: Detector, decoded: DecodedImage, view: View, score_threshold: float | None) -> Survey:
-    """Detect what a view shows; `score_threshold` as in `Detector.detect_all`."""
+def survey(
+    detector: Detector,
+    decoded: DecodedImage,
+    view: View,
+    score_threshold: float | None,
+    leaves_time: LeavesTime | None = None,
+) -> Survey:
+    """Detect what a view shows; `score_threshold` as in `Detector.detect_all`, `leaves_time` as in `look`."""
     height, width = decoded.pixels_rgb.shape[:2]
     area = view.area(height, width)
-    found, tiles = look(detector, decoded.pixels_rgb, area, view.tiles, score_threshold)
+    looked = look(detector, decoded.pixels_rgb, area, view.tiles, score_threshold, leaves_time)
+    found = looked.found
     drops = view.drops(found.boxes_xyxy, height, width)
-    others = tuple((reason, found.only(where)) for reason, where in drops.items())
+    others = [(reason, found.only(where)) for reason, where in drops.items()]
     counted = found.only(~np.any(list(drops.values()), axis=0)) if drops else found
-    return Survey(counted, others, area, tiles)
+    if view.empty is not None and len(counted):
+        known = background(view.empty, decoded.pixels_rgb, counted.boxes_xyxy)
+        others += [("background", counted.only(known))] if known.any() else []
+        counted = counted.only(~known)
+    return Survey(counted, tuple(others), area, looked.tiles, looked.left_out)

@@ -5,13 +5,16 @@ A tile shows an object larger than a look at the whole does. Figures: `benchmark
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..imaging.geometry import Boxes, Pixels, suppress
 from ..results import Detections
+from .deadline import LeavesTime
 from .detect import Detector
 from .view import AUTO_TILES, TileCount
 
@@ -40,15 +43,35 @@ _SMALL_SCORE = 0.4
 """`auto` takes tiles if half of the boxes from this score are smaller than `_SMALL`."""
 
 
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What was found in an area.
+
+    Attributes:
+        found: boxes in pixels of the image, best first.
+        tiles: the number of tiles, 1 for the area alone.
+        left_out: those that the deadline left no time for.
+    """
+
+    found: Detections
+    tiles: int = 1
+    left_out: int = 0
+
+
 def look(
-    detector: Detector, pixels_rgb: Pixels, area: Area, tiles: TileCount, score_threshold: float | None
-) -> tuple[Detections, int]:
+    detector: Detector,
+    pixels_rgb: Pixels,
+    area: Area,
+    tiles: TileCount,
+    score_threshold: float | None,
+    leaves_time: LeavesTime | None = None,
+) -> Looked:
     """Detect objects in an area of pixels (H, W, 3) uint8 RGB: a run of the network for it, and one per tile.
 
-    Returns:
-        Boxes in those pixels, best first, and the number of tiles: 1 for the area alone.
+    `leaves_time` ends it before a tile that would leave too little for what was found; None looks at all tiles.
     """
     least = detector.score_threshold if score_threshold is None else score_threshold
+    before = time.perf_counter()
     if tiles != "auto":
         whole = _inside(detector, pixels_rgb, area, least)
     else:
@@ -56,10 +79,17 @@ def look(
         tiles = AUTO_TILES if median_size(seen.only(seen.scores >= _SMALL_SCORE), area) < _SMALL else 1
         whole = seen.only(seen.scores >= least)
     if tiles == 1:
-        return whole, tiles
-    layout = list(lay(area, tiles, detector))
-    found = [_uncut(_inside(detector, pixels_rgb, tile, least), tile, area) for tile in layout]
-    return merge(whole, _chained(found), layout), tiles
+        return Looked(whole)
+    layout, parts = list(lay(area, tiles, detector)), []
+    count = len(whole)
+    for tile in layout:
+        run_ms, before = 1e3 * (time.perf_counter() - before), time.perf_counter()
+        if leaves_time is not None and not leaves_time(run_ms, min(count, detector.max_boxes)):
+            break
+        parts.append(_uncut(_inside(detector, pixels_rgb, tile, least), tile, area))
+        count += len(parts[-1])
+    found = merge(whole, _chained(parts), layout) if parts else whole
+    return Looked(found, tiles, tiles - len(parts))
 
 
 def median_size(found: Detections, area: Area) -> float:

@@ -6,27 +6,31 @@ import json
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import OptionError
+from ..errors import ImageError, OptionError
 from ..imaging.geometry import Boxes
-from ..ranges import named, require_number, require_whole, shown
+from ..ranges import named, require_instance, require_number, require_whole, shown
 from ..results import DropReason
-from ..system.files import read_json, write_aside
+from ..system.files import file_inside, read_json, write_aside
+from .empty_counter import EmptyCounter
 
 Zone: TypeAlias = Sequence[float] | Sequence[Sequence[float]]
 """A box `x1, y1, x2, y2` or at least 3 corners `(x, y)`, as shares of the image's width and height, 0..1."""
 TileCount: TypeAlias = int | Literal["auto"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+_READABLE = (1, 2)
+"""Version 1 has no `empty`."""
 AUTO_TILES = 6
 MOST_TILES = 64
 _MAX_BYTES = 1 << 16
+_IMAGE_SUFFIX = ".empty.png"
 _MARGIN = 0.1
 """Share of the region's sides that is looked at around it, so that an object on its edge is seen whole."""
 _LEAST_SURFACE = 1e-7
@@ -45,6 +49,8 @@ class View:
             of the region's bounding box, or of the image without a region. None for any.
         tiles: number of overlapping parts, 1..64, to look at besides the whole; each costs a run of the detector. 1 for
             the whole alone; `auto` for 6 if most objects are small.
+        empty: what the camera sees when nothing lies on the counter; boxes that show just that are dropped. None to
+            compare with nothing.
     """
 
     region: Zone | None = None
@@ -52,6 +58,7 @@ class View:
     min_size: float | None = None
     max_size: float | None = None
     tiles: TileCount = 1
+    empty: EmptyCounter | None = None
 
     def __post_init__(self) -> None:
         """Check the values, and store each zone as its corners; raises `OptionError`."""
@@ -67,28 +74,43 @@ class View:
             raise OptionError(f"min_size: expected at most max_size, {self.max_size}, found {self.min_size}")
         if self.tiles != "auto":
             require_whole("tiles", self.tiles, 1, MOST_TILES)
+        require_instance("empty", self.empty, (EmptyCounter, type(None)), "an EmptyCounter")
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> View:
-        """Read a `camera.json`. Raises `OptionError` if it is missing or not a view."""
+        """Read a `camera.json` and the image that it names, which lies in the same folder.
+
+        Raises:
+            OptionError: it is missing or not a view, or so is the image.
+        """
         try:
             stored = read_json(path, _MAX_BYTES)
             version = stored.pop("schema_version", None) if isinstance(stored, dict) else None
-            if version is True or version != SCHEMA_VERSION:
-                raise ValueError(f"expected schema_version {SCHEMA_VERSION}, found {shown(version)}")
+            if version not in _READABLE or isinstance(version, (bool, float)):
+                raise ValueError(f"expected schema_version {SCHEMA_VERSION} or older, found {shown(version)}")
             known = [field.name for field in fields(cls)]
             for key in stored:
                 if key not in known:
                     raise ValueError(f"{named(key)}: unknown; expected {', '.join(known)}")
+            if stored.get("empty") is not None:
+                stored["empty"] = _read_empty(Path(path).parent, stored["empty"])
             return cls(**stored)
         except OSError as error:
             raise OptionError(f"{path}: {error.strerror}") from error
-        except (ValueError, OptionError) as error:
+        except (ValueError, OptionError, ImageError) as error:
             raise OptionError(f"{path}: is not a camera file: {error}") from error
 
     def write(self, path: str | os.PathLike[str]) -> None:
-        """Write it as JSON, atomically; raises `OSError`."""
-        content = json.dumps({"schema_version": SCHEMA_VERSION, **asdict(self)}, indent=2)
+        """Write it as JSON, atomically, after the image of the empty counter next to it; raises `OSError`.
+
+        That of `camera.json` is `camera.empty.png`.
+        """
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        if self.empty is not None:
+            image = Path(path).with_suffix(_IMAGE_SUFFIX)
+            write_aside(image, self.empty.png())
+            values["empty"] = image.name
+        content = json.dumps({"schema_version": SCHEMA_VERSION, **values}, indent=2)
         write_aside(Path(path), f"{content}\n".encode())
 
     @property
@@ -128,6 +150,14 @@ class View:
 
 
 WHOLE_IMAGE = View()
+
+
+def _read_empty(folder: Path, name: Any) -> EmptyCounter:
+    """Read the image of the empty counter; raises `ImageError` and `OptionError`."""
+    image = file_inside(folder, name) if isinstance(name, str) else None
+    if image is None:
+        raise OptionError(f"empty: expected the name of an image in the same folder, found {shown(name)}")
+    return EmptyCounter.of(image)
 
 
 def _corners(name: str, zone: Any) -> tuple[tuple[float, float], ...]:

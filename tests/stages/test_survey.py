@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from shitu_edge import OptionError, Recognition, Recognizer, View
+from shitu_edge import EmptyCounter, OptionError, Recognition, Recognizer, View
 from shitu_edge.engines import ENGINES, EngineName
 
 CELL = 32
@@ -81,6 +81,38 @@ def test_recognize_drops_what_lies_in_a_zone_to_ignore(recognizer: Recognizer) -
     assert centers(answer.items) == [(1, 1), (5, 5)]
     assert reasons(answer) == {"ignored": [(1, 5), (5, 1)]}
     assert "its center lies in a zone to ignore" in "\n".join(answer.explain())
+
+
+def test_recognize_drops_what_the_empty_counter_shows(recognizer: Recognizer) -> None:
+    """Two things belong to the counter; another is put down, and one is put in front of one of them."""
+    view = View(empty=EmptyCounter.of(counter((1, 1), (5, 5), side=1024)))
+    answer = recognizer.recognize(counter((1, 1), (5, 5), (1, 5)), **OPTIONS, view=view)
+    assert centers(answer.items) == [(1, 5)]
+    assert reasons(answer) == {"background": [(1, 1), (5, 5)]}
+    assert "it shows just what the empty counter shows there" in "\n".join(answer.explain())
+    assert centers(recognizer.detect(counter((1, 1), (5, 5), (1, 5)), view=view)) == [(1, 5)]
+    covered = counter((1, 1), (5, 5))
+    covered[176:192, 160:192] = (200, 30, 30)
+    assert (5, 5) in centers(recognizer.recognize(covered, **OPTIONS, view=view).items)
+
+
+def test_background_does_not_let_the_whole_image_stand_in(recognizer: Recognizer) -> None:
+    view = View(empty=EmptyCounter.of(counter((1, 1), side=1024)))
+    answer = recognizer.recognize(counter((1, 1)), **(OPTIONS | {"whole_image": "fallback"}), view=view)
+    assert answer.items == ()
+    assert set(reasons(answer)) == {"background"}
+
+
+def test_deadline_leaves_out_tiles_and_says_so(recognizer: Recognizer) -> None:
+    view = View(tiles=6)
+    late = recognizer.recognize(counter((1, 1)), **OPTIONS, view=view, deadline_ms=0)
+    assert late.tiles_left_out == 6
+    assert "No time for 6 tiles" in "\n".join(late.explain())
+    assert late.as_dict()["tiles_left_out"] == 6
+    easy = recognizer.recognize(counter((1, 1)), **OPTIONS, view=view, deadline_ms=60_000)
+    plain = recognizer.recognize(counter((1, 1)), **OPTIONS, view=view)
+    assert easy.tiles_left_out == plain.tiles_left_out == 0
+    assert easy.items == plain.items
 
 
 @pytest.mark.parametrize(("given", "reason"), [({"min_size": 0.3}, "too_small"), ({"max_size": 0.2}, "too_large")])

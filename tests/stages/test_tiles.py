@@ -28,6 +28,7 @@ class Ideal:
     """Finds each color that is not black, cut or not, unless it is smaller than a share of what it is shown."""
 
     score_threshold = 0.5
+    max_boxes = 5
 
     def __init__(self, least: float = 0.035, aspect: tuple[int, int] = (288, 448)) -> None:
         self.least = least
@@ -83,7 +84,7 @@ def placed(centers: list[tuple[int, int]], width: int, height: int, size: tuple[
 
 def found_in(detector: Ideal, pixels: NDArray[np.uint8], tiles: TileCount) -> list[Box]:
     height, width = pixels.shape[:2]
-    found, _ = look(cast(Detector, detector), pixels, (0, 0, width, height), tiles, None)
+    found = look(cast(Detector, detector), pixels, (0, 0, width, height), tiles, None).found
     return sorted((x1, y1, x2, y2) for x1, y1, x2, y2 in found.boxes_xyxy.astype(int).tolist())
 
 
@@ -100,6 +101,29 @@ def test_look_finds_objects_on_seams_once_and_whole(tiles: int, size: tuple[int,
     detector = Ideal()
     assert found_in(detector, scene(size, truth), tiles) == sorted(truth)
     assert detector.runs == tiles + 1
+
+
+@pytest.mark.parametrize("allowed", [0, 1, 4, 6])
+def test_look_leaves_out_tiles_that_there_is_no_time_for(allowed: int) -> None:
+    """Objects of the first tiles are found, and those that the whole shows; all is as without a limit if all fit."""
+    truth = placed(list(itertools.product([200, 640, 900], [200, 360, 500])), 28, 28, (720, 1280))
+    truth.append((1000, 560, 1200, 700))
+    detector, asked = Ideal(0.06), []
+
+    def leaves_time(run_ms: float, boxes: int) -> bool:
+        asked.append((run_ms, boxes))
+        return len(asked) <= allowed
+
+    pixels, area = scene((720, 1280), truth), (0, 0, 1280, 720)
+    looked = look(cast(Detector, detector), pixels, area, 6, None, leaves_time)
+    assert (looked.tiles, looked.left_out, detector.runs) == (6, 6 - allowed, allowed + 1)
+    assert all(run_ms > 0 for run_ms, _ in asked)
+    assert [boxes for _, boxes in asked] == sorted(boxes for _, boxes in asked)
+    assert asked[0][1] == 1
+    found = sorted(tuple(box) for box in looked.found.boxes_xyxy.astype(int).tolist())
+    assert truth[-1] in found
+    assert set(found) <= set(truth)
+    assert (found == sorted(truth)) == (allowed == 6)
 
 
 def test_look_misses_small_objects_without_tiles() -> None:

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from shitu_edge import OptionError, View
+from shitu_edge import EmptyCounter, OptionError, View
 
 TRIANGLE = ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0))
 
@@ -164,10 +165,10 @@ def test_read_takes_defaults_for_what_a_file_leaves_out(tmp_path: Path) -> None:
     ("content", "message"),
     [
         ("", "Expecting value"),
-        ("[]", "expected schema_version 1, found None"),
-        ("{}", "expected schema_version 1, found None"),
-        ('{"schema_version": 2}', "expected schema_version 1, found 2"),
-        ('{"schema_version": true}', "expected schema_version 1, found True"),
+        ("[]", "expected schema_version 2 or older, found None"),
+        ("{}", "expected schema_version 2 or older, found None"),
+        ('{"schema_version": 3}', "expected schema_version 2 or older, found 3"),
+        ('{"schema_version": true}', "expected schema_version 2 or older, found True"),
         ('{"schema_version": 1, "regoin": []}', "regoin: unknown; expected region, ignore, min_size, max_size, tiles"),
         ('{"schema_version": 1, "a\\nb": 1}', "'a\\nb': unknown; expected"),
         ('{"schema_version": 1, "region": [0, 0, NaN, 1]}', ""),
@@ -177,6 +178,13 @@ def test_read_takes_defaults_for_what_a_file_leaves_out(tmp_path: Path) -> None:
         ('{"schema_version": 1, "min_size": null, "max_size": "1"}', "max_size: expected a number"),
         ('{"schema_version": 1, "ignore": null}', "ignore: expected a list of zones, found None"),
         (json.dumps({"schema_version": 1, "region": [[0, 0]] * 40000}), ""),
+        ('{"schema_version": 2, "empty": 3}', "empty: expected the name of an image in the same folder, found 3"),
+        ('{"schema_version": 2, "empty": "missing.png"}', "empty: expected the name of an image in the same folder"),
+        ('{"schema_version": 2, "empty": "../camera.json"}', "empty: expected the name of an image in the same folder"),
+        ('{"schema_version": 2, "empty": "/dev/zero"}', "empty: expected the name of an image in the same folder"),
+        ('{"schema_version": 2, "empty": "a\\u0000b"}', "empty: expected the name of an image in the same folder"),
+        ('{"schema_version": 2, "empty": "."}', "empty: expected the name of an image in the same folder"),
+        ('{"schema_version": 2, "empty": "camera.json"}', "camera.json: is not an image"),
     ],
 )
 def test_read_refuses_what_is_no_camera_file_in_a_line(tmp_path: Path, content: str, message: str) -> None:
@@ -192,3 +200,31 @@ def test_read_refuses_what_is_no_camera_file_in_a_line(tmp_path: Path, content: 
 def test_read_refuses_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match=r"camera\.json: No such file"):
         View.read(tmp_path / "camera.json")
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_read_takes_files_of_each_version(tmp_path: Path, version: int) -> None:
+    path = tmp_path / "camera.json"
+    path.write_text(json.dumps({"schema_version": version, "tiles": 4}), encoding="utf-8")
+    assert View.read(path) == View(tiles=4)
+
+
+def test_write_keeps_the_empty_counter_next_to_the_file(tmp_path: Path) -> None:
+    empty = EmptyCounter.of(np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8))
+    view = View((0, 0.2, 1, 1), min_size=0.05, empty=empty)
+    view.write(tmp_path / "counter.json")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["counter.empty.png", "counter.json"]
+    assert json.loads((tmp_path / "counter.json").read_text("utf-8"))["empty"] == "counter.empty.png"
+    assert View.read(tmp_path / "counter.json") == view
+
+
+def test_read_reduces_any_photo_of_the_empty_counter(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (960, 1280, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "photo.png")
+    (tmp_path / "camera.json").write_text('{"schema_version": 2, "empty": "photo.png"}', encoding="utf-8")
+    assert View.read(tmp_path / "camera.json").empty == EmptyCounter.of(pixels)
+
+
+def test_view_refuses_what_is_no_empty_counter() -> None:
+    with pytest.raises(OptionError, match=r"empty: expected an EmptyCounter, found 'empty\.png'"):
+        View(empty="empty.png")  # type: ignore[arg-type]
