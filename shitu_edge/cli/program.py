@@ -34,6 +34,7 @@ ENTRIES = {
         "Say what a gallery's labels have to keep, and show from which score they do.",
         GalleryCommand,
     ),
+    "serve": Entry("serve", "serve", "Recognize over HTTP, for programs in other languages."),
     "models": Entry("models", "app", "List, show and verify model bundles."),
     "bench": Entry("bench", "app", "Measure the speed of this machine."),
     "tune": Entry("bench", "tune_here", "Find the fastest settings for this machine."),

@@ -1,0 +1,189 @@
+"""The service: opened in the background, reloaded without losing a request, closed in order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from .. import __version__
+from ..errors import ShituError
+from ..system.memory import resident_bytes
+from .access import Access
+from .admission import Admission, BusyError
+from .configuration import FIXED, Configuration
+from .folders import Folders
+from .metrics import Metrics
+from .opened import Opened
+from .ready import Check, check
+from .tokens import Tokens
+
+_log = logging.getLogger(__name__)
+
+MOST_CHANGES = 8
+"""Changes of the gallery that may wait for each other; SQLite writes one at a time."""
+
+_OUTDATED_S = 1.0
+"""How often the gallery's file is looked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reloaded:
+    """A reload that has succeeded.
+
+    Attributes:
+        gallery_revision: of the gallery that is open now.
+        bundle: its name.
+        needs_restart: options that have changed, and hold only after a restart.
+        check: what the golden image showed.
+    """
+
+    gallery_revision: int
+    bundle: str
+    needs_restart: tuple[str, ...]
+    check: Check
+
+
+class Service:
+    """Everything that requests share. Used from one event loop; `use` also from its threads."""
+
+    def __init__(self, configuration: Configuration, folders: Folders, read: Callable[[], Configuration]) -> None:
+        """Begin closed; `start` opens.
+
+        Args:
+            configuration: the options.
+            folders: of state and cache.
+            read: reads the options again, for a reload.
+        """
+        self.configuration = configuration
+        self.folders = folders
+        self.metrics = Metrics()
+        self.access = Access.of(configuration, Tokens(folders.state / "tokens"))
+        self.recognizing = Admission(configuration.queue)
+        self.changing = Admission(MOST_CHANGES)
+        self.check: Check | None = None
+        self.on_reload: Callable[[Configuration], None] = lambda _: None
+        """Is told the new options before they hold, and may refuse them."""
+        self._read = read
+        self._opened: Opened | None = None
+        self._reloading = asyncio.Lock()
+        self._follow()
+
+    async def start(self) -> None:
+        """Open the gallery and the recognizer, and check the golden image.
+
+        Raises:
+            ShituError: they cannot be opened.
+        """
+        opened, found = await asyncio.to_thread(_open, self.configuration, self.folders)
+        self._swap(opened, found)
+
+    async def reload(self) -> Reloaded:
+        """Read the options again and open what they name; answer with that from then on.
+
+        What was open answers until then, and those requests that it has begun with.
+
+        Raises:
+            ShituError: the options are wrong, or something cannot be opened; all stays as it was.
+        """
+        async with self._reloading:
+            try:
+                configuration = self._read()
+                self.on_reload(configuration)
+                access = Access.of(configuration, Tokens(self.folders.state / "tokens"))
+                opened, found = await asyncio.to_thread(_open, configuration, self.folders)
+            except ShituError:
+                self.metrics.reloads.labels("failed").inc()
+                raise
+            changed = [name for name in FIXED if getattr(configuration, name) != getattr(self.configuration, name)]
+            self.configuration, self.access = configuration, access
+            self.recognizing.most = configuration.queue
+            self._swap(opened, found)
+            self.metrics.reloads.labels("done").inc()
+            return Reloaded(opened.gallery.revision, opened.recognizer.bundle.manifest.name, tuple(changed), found)
+
+    async def follow_files(self) -> None:
+        """Reload whenever another file has taken the place of the gallery or the local layer; never ends."""
+        while True:
+            await asyncio.sleep(_OUTDATED_S)
+            if self._opened is not None and self._opened.is_outdated():
+                try:
+                    await self.reload()
+                    _log.warning("the gallery was replaced by another file, which is open now")
+                except ShituError as error:
+                    _log.error("the gallery was replaced by another file, which cannot be opened: %s", error)
+                    await asyncio.sleep(_OUTDATED_S * 10)
+
+    @contextmanager
+    def use(self) -> Iterator[Opened]:
+        """Yield what is open, and keep it open; raises `BusyError` while the server starts."""
+        opened = self._opened
+        if opened is None:
+            raise BusyError("starting", "the server is starting", 500)
+        with opened.use():
+            yield opened
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the golden image was recognized right, and the last call did not fail on every engine."""
+        return self._opened is not None and self.check is not None and self.check.right and self.broken is None
+
+    @property
+    def broken(self) -> str | None:
+        """Why the last call failed on every engine; None if it did not."""
+        return None if self._opened is None else self._opened.engines.broken
+
+    def refresh(self) -> None:
+        """Set the gauges that ask the gallery, which may read its file."""
+        try:
+            with self.use() as opened:
+                calibration = opened.recognizer.calibration()
+                local = opened.local
+                self.metrics.state(
+                    ready=self.is_ready,
+                    items=len(opened.gallery) + (0 if local is None else len(local)),
+                    revision=opened.gallery.revision,
+                    local_revision=0 if local is None else local.revision,
+                    calibration=None if calibration is None else calibration.state,
+                )
+        except (BusyError, ShituError):
+            self.metrics.state(ready=False, items=0, revision=0, local_revision=0, calibration=None)
+
+    def stop(self) -> None:
+        """Refuse further requests."""
+        self.recognizing.stop()
+        self.changing.stop()
+
+    def close(self) -> None:
+        """End the threads and close what is open."""
+        self.recognizing.close()
+        self.changing.close()
+        if self._opened is not None:
+            self._opened.retire()
+            self._opened = None
+
+    def _swap(self, opened: Opened, found: Check) -> None:
+        before, self._opened, self.check = self._opened, opened, found
+        recognizer = opened.recognizer
+        self.metrics.made_by(
+            version=__version__,
+            bundle=recognizer.bundle.manifest.name,
+            engine=recognizer.extractor_info.engine,
+            precision=recognizer.extractor_info.precision,
+        )
+        if not found.right:
+            _log.error("not ready: %s", found.message)
+        if before is not None:
+            before.retire()
+
+    def _follow(self) -> None:
+        follow = self.metrics.follow
+        follow("queue_length", "Requests that are answered or wait", lambda: self.recognizing.inside)
+        follow("resident_bytes", "Memory of this process", lambda: resident_bytes() or 0)
+
+
+def _open(configuration: Configuration, folders: Folders) -> tuple[Opened, Check]:
+    opened = Opened.open(configuration, folders)
+    return opened, check(opened.recognizer, configuration)
