@@ -90,6 +90,7 @@ KEYS = (
         "per target `state`, `max_false_accept`, `max_wrong`, `unknown_share`, `confidence`, `threshold`, `products`, "
         "`queries`, `foreign`, `looked`, `revision`",
     ),
+    ("serve", "once, when it listens: `address`, `state`, `cache`, `log`"),
     ("models list", "per bundle `name`, `folder`, `description`"),
     ("models show", "`folder`, `digest`, `manifest` (the content of `bundle.json`)"),
     ("models verify", "`folder`, `digest`, `files`"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,9 +15,11 @@ from ..engines.cache import CACHE_VARIABLE
 from ..errors import OptionError
 from ..ranges import MOST_THREADS
 from ..serve.configuration import VARIABLE, configuration
+from ..serve.folders import Folders
 from .command import GALLERY_VARIABLE
-from .options import PROFILE_VARIABLE, Engine, Look, Precision
+from .options import PROFILE_VARIABLE, AsJson, Engine, Look, Precision
 from .printing import be_verbose, is_quiet, print_line
+from .tables import print_json
 
 
 def _option(help_: str, name: str, kind: str | None = None, variable: str | None = None, **range_: Any) -> Any:
@@ -159,6 +163,7 @@ def serve(
         _option("Folder for compiled models. [default: the user's cache folder]", "cache", "FOLDER", CACHE_VARIABLE),
     ] = None,
     log: Annotated[Path | None, _option("Folder for a log file as well. [default: none]", "log", "FOLDER")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Recognize over HTTP: images in, JSON out.
 
@@ -168,7 +173,7 @@ def serve(
 
     Example: shitu-edge serve shop.gallery --port 8484
     """
-    given = {name: _plain(value) for name, value in locals().items() if name != "config"}
+    given = {name: _plain(value) for name, value in locals().items() if name not in ("config", "as_json")}
     try:
         from ..serve.server import serve as serve_
     except ModuleNotFoundError as error:
@@ -176,7 +181,18 @@ def serve(
     if not is_quiet():
         be_verbose()
     read = partial(configuration, config, given)
-    serve_(read(), read, print_line)
+    serve_(read(), read, partial(_announce, as_json))
+
+
+def _announce(as_json: bool, address: str, folders: Folders) -> None:
+    """Print where it listens and which folders it uses."""
+    facts = {"address": address, **asdict(folders)}
+    if as_json:
+        print_json(facts)
+        return
+    print_line(f"serving at {address}")
+    print_line(f"state: {folders.state}, cache: {folders.cache or 'none'}, log: {folders.log or 'none (stderr)'}")
+    sys.stdout.flush()
 
 
 def _plain(value: Any) -> Any:

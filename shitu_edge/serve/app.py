@@ -36,7 +36,7 @@ _MOST_PARAMETERS = 64
 _GONE = 499
 """Status in log and metrics where the caller had gone before the answer."""
 _QUIET = ("/healthz", "/readyz", "/metrics")
-"""Asked every few seconds: not worth a line in the log unless something is wrong."""
+"""Asked every few seconds: not worth a line in the log."""
 
 Send = Callable[[Any], Awaitable[None]]
 Receive = Callable[[], Awaitable[Any]]
@@ -91,7 +91,7 @@ class App:
         metrics = self._service.metrics
         metrics.requests.labels(path, str(status)).inc()
         metrics.seconds.labels(path).observe(seconds)
-        if path in _QUIET and status == 200:
+        if path in _QUIET:
             return
         note = scope.get("note", "")
         caller = f", token {scope['caller']}" if scope.get("caller") else ""

@@ -35,11 +35,6 @@ class Folders:
                     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return cls(state, cache_folder(configuration.cache), log)
 
-    def described(self) -> str:
-        """Return the folders in one line."""
-        cache, log = self.cache or "none", self.log or "none (stderr)"
-        return f"state: {self.state}, cache: {cache}, log: {log}"
-
 
 def _user_state() -> Path:
     try:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import get_args
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    disable_created_metrics,
+    generate_latest,
+)
 
 from ..results import CalibrationState, Recognition
 
@@ -19,6 +27,7 @@ class Metrics:
     """Counters, gauges and histograms of one server, in a registry of its own. Safe from several threads."""
 
     def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # would be a second series per counter
         self._registry = registry = CollectorRegistry()
         name = "shitu_edge_{}".format
         stages = Histogram(

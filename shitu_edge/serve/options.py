@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from ..bundle import WholeImage
 from ..errors import OptionError
+from ..ranges import require_number
 from ..results import Box
 from ..schema import SchemaError, build
 from ..stages.decode import DecodeMode
@@ -155,22 +157,15 @@ def parse(kind: type[T], query: Sequence[tuple[str, str]]) -> T:
     except SchemaError as error:
         raise OptionError(str(error)) from error
     for name, about in facts_of(kind).items():
-        _require_range(name, getattr(found, name), about)
+        value = getattr(found, name)
+        if value is not None and about.low is not None:
+            require_number(name, value, about.low, math.inf if about.high is None else about.high)
     return found
 
 
 def facts_of(kind: type) -> dict[str, About]:
     """Return the meaning of each parameter, by name."""
     return {name: get_args(hint)[1] for name, hint in get_type_hints(kind, include_extras=True).items()}
-
-
-def _require_range(name: str, value: Any, about: About) -> None:
-    low, high = about.low, about.high
-    if value is None or low is None:
-        return
-    if value < low or (high is not None and value > high):
-        span = f"at least {low:g}" if high is None else f"from {low:g} to {high:g}"
-        raise OptionError(f"{name}: expected a number {span}, found {value:g}")
 
 
 def _value(hint: Any, text: str) -> Any:

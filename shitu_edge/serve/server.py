@@ -27,13 +27,62 @@ _SWITCH_INTERVAL_S = 0.001
 """A thread that computes lets another one run after this: a refusal waits for it once or twice."""
 
 
-def serve(configuration: Configuration, read: Callable[[], Configuration], announce: Callable[[str], None]) -> None:
-    """Answer requests until SIGINT or SIGTERM; SIGHUP reloads.
+class HttpServer:
+    """A server that listens, and answers while `run` runs."""
+
+    def __init__(self, configuration: Configuration, folders: Folders, read: Callable[[], Configuration]) -> None:
+        """Listen.
+
+        Args:
+            configuration: the options.
+            folders: of state and cache.
+            read: reads the options again, for a reload.
+
+        Raises:
+            OptionError: address, certificate or tokens cannot be used.
+        """
+        self.service = Service(configuration, folders, read)
+        self._config = settings(App(self.service), configuration)
+        self.service.on_reload = lambda reloaded: renew_certificate(self._config, reloaded)
+        self._listening = listen(configuration)
+        self.address = address_of(self._listening, configuration)
+        """Where it listens: `http://127.0.0.1:8484`."""
+        self._server = _Server(self._config, self.service)
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def run(self) -> None:
+        """Open bundle and gallery, and answer until `stop`, SIGINT or SIGTERM; SIGHUP reloads.
+
+        Raises:
+            ShituError: bundle or gallery cannot be opened.
+        """
+        self._loop = asyncio.get_running_loop()
+        opening = asyncio.ensure_future(self._server.open())
+        following = asyncio.ensure_future(self.service.follow_files())
+        try:
+            await self._server.serve(sockets=[self._listening])
+        finally:
+            following.cancel()
+            await asyncio.wait({opening, following})
+            await asyncio.to_thread(self.service.close)
+        if self._server.failure is not None:
+            raise self._server.failure
+
+    def stop(self) -> None:
+        """End it when what was begun is answered; from any thread."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._server.stop)
+
+
+def serve(
+    configuration: Configuration, read: Callable[[], Configuration], announce: Callable[[str, Folders], None]
+) -> None:
+    """Answer requests until SIGINT or SIGTERM.
 
     Args:
         configuration: the options.
         read: reads them again, for a reload.
-        announce: is told the address and the folders.
+        announce: is told the address and the folders once it listens.
 
     Raises:
         ShituError: an option is wrong, or bundle or gallery cannot be opened.
@@ -41,33 +90,10 @@ def serve(configuration: Configuration, read: Callable[[], Configuration], annou
     folders = Folders.of(configuration)
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     with logged_to(folders.log):
-        asyncio.run(_serve(configuration, folders, read, announce))
-
-
-async def _serve(
-    configuration: Configuration,
-    folders: Folders,
-    read: Callable[[], Configuration],
-    announce: Callable[[str], None],
-) -> None:
-    service = Service(configuration, folders, read)
-    config = settings(App(service), configuration)
-    service.on_reload = lambda reloaded: renew_certificate(config, reloaded)
-    server = _Server(config, service)
-    listening = listen(configuration)
-    announce(f"serving at {address_of(listening, configuration)}")
-    announce(folders.described())
-    opening = asyncio.ensure_future(server.open())
-    following = asyncio.ensure_future(service.follow_files())
-    try:
-        await server.serve(sockets=[listening])
-    finally:
-        following.cancel()
-        await asyncio.wait({opening})
-        await asyncio.to_thread(service.close)
-    if server.failure is not None:
-        raise server.failure
-    _log.info("stopped")
+        server = HttpServer(configuration, folders, read)
+        announce(server.address, folders)
+        asyncio.run(server.run())
+        _log.info("stopped")
 
 
 class _Server(Server):
@@ -93,7 +119,7 @@ class _Server(Server):
     def capture_signals(self) -> Iterator[None]:
         """Handle signals while the block lasts, in the event loop where the system can."""
         loop = asyncio.get_running_loop()
-        actions = {signal.SIGINT: self._stop, signal.SIGTERM: self._stop}
+        actions = {signal.SIGINT: self.stop, signal.SIGTERM: self.stop}
         if hasattr(signal, "SIGHUP"):
             actions[signal.SIGHUP] = self._reload
         for number, act in actions.items():
@@ -101,10 +127,11 @@ class _Server(Server):
                 loop.add_signal_handler(number, act)
             except (NotImplementedError, RuntimeError, ValueError):  # Windows, or not the main thread
                 if sys.platform == "win32":
-                    signal.signal(number, lambda *_: loop.call_soon_threadsafe(self._stop))
+                    signal.signal(number, lambda *_: loop.call_soon_threadsafe(self.stop))
         yield
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
+        """Refuse further requests, and end; at once when called again."""
         systemd.tell("STOPPING=1")
         self.force_exit = self.should_exit
         self.should_exit = True
