@@ -50,8 +50,6 @@ class Engines:
         self._open_other = open_other
         self._opening = threading.Lock()
         self._failures = 0
-        self.retries = 0
-        """How many calls the other engine has answered."""
         self.broken: str | None = None
         """Why the last call failed on every engine; None if it did not."""
 
@@ -91,7 +89,6 @@ class Engines:
             raise
         self.broken = None
         with self._opening:
-            self.retries += 1
             self._failures += 1
             if self._failures >= MOST_FAILURES and self._first is failed:
                 self._first, self._other, self._failures = other, failed, 0

@@ -128,7 +128,8 @@ async def _enroll(call: Call, label: str, box: Box | None, *, crop: bool) -> Res
     image = await call.image(service.changing)
 
     def work(opened: Opened) -> Enrolled:
-        number, retry = opened.engines.run(
+        number, retry = service.ask(
+            opened,
             lambda one: one.enroll(
                 label,
                 image,
@@ -138,7 +139,7 @@ async def _enroll(call: Call, label: str, box: Box | None, *, crop: bool) -> Res
                 source=options.source,
                 author=call.caller,
                 note=options.note,
-            )
+            ),
         )
         return Enrolled(number if opened.local is None else -number, label, opened.changed.revision, retry)
 

@@ -55,7 +55,7 @@ async def recognize(call: Call) -> Response:
 
     def work(opened: Opened) -> tuple[Recognition, Retry | None]:
         left_ms = None if call.deadline is None else max(call.deadline.left_ms, 0.0)
-        return opened.engines.run(lambda one: one.recognize(image, deadline_ms=left_ms, **given))
+        return service.ask(opened, lambda one: one.recognize(image, deadline_ms=left_ms, **given))
 
     (answer, retry), done = await call.run(service.recognizing, work)
     service.metrics.recognized(answer)
@@ -74,8 +74,8 @@ async def verify(call: Call) -> Response:
     def work(opened: Opened) -> tuple[Verification, Retry | None]:
         require_label(opened, options.label)
         rate = options.max_false_accept
-        return opened.engines.run(
-            lambda one: one.verify(options.label, image, options.box, crop=options.crop, max_false_accept=rate)
+        return service.ask(
+            opened, lambda one: one.verify(options.label, image, options.box, crop=options.crop, max_false_accept=rate)
         )
 
     (answer, retry), _ = await call.run(service.recognizing, work)
@@ -90,7 +90,7 @@ async def search(call: Call) -> Response:
     boxes: list[Box] | None = None if options.box is None else [options.box]
 
     def work(opened: Opened) -> tuple[tuple[Match, ...], Retry | None]:
-        found, retry = opened.engines.run(lambda one: one.nearest(image, boxes, crop=options.crop, k=options.k))
+        found, retry = service.ask(opened, lambda one: one.nearest(image, boxes, crop=options.crop, k=options.k))
         return found[0], retry
 
     (matches, retry), _ = await call.run(service.recognizing, work)

@@ -7,13 +7,16 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 from .. import __version__
-from ..errors import ShituError
+from ..errors import EmbeddingError, EngineError, ShituError
+from ..recognizer import Recognizer
 from ..system.memory import resident_bytes
 from .access import Access
 from .admission import Admission, BusyError
 from .configuration import FIXED, Configuration
+from .engines import Retry
 from .folders import Folders
 from .metrics import Metrics
 from .opened import Opened
@@ -21,6 +24,8 @@ from .ready import Check, check
 from .tokens import Tokens
 
 _log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 MOST_CHANGES = 8
 """Changes of the gallery that may wait for each other; SQLite writes one at a time."""
@@ -124,6 +129,17 @@ class Service:
             raise BusyError("starting", "the server is starting", 500)
         with opened.use():
             yield opened
+
+    def ask(self, opened: Opened, call: Callable[[Recognizer], T]) -> tuple[T, Retry | None]:
+        """Return what a recognizer answers, and the engine that failed before; counts failures. See `Engines.run`."""
+        try:
+            answer, retry = opened.engines.run(call)
+        except (EngineError, EmbeddingError):
+            self.metrics.engine_errors.inc()
+            raise
+        if retry is not None:
+            self.metrics.retries.labels(retry.engine).inc()
+        return answer, retry
 
     @property
     def is_ready(self) -> bool:

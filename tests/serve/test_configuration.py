@@ -81,4 +81,8 @@ def test_every_option_is_a_flag_and_a_variable() -> None:
     parameters = {one.name: one for one in command.params}
     assert set(option_names()) <= set(parameters)
     for name in option_names():
-        assert parameters[name].envvar in (f"{VARIABLE}{name.upper()}", f"SHITU_EDGE_{name.upper()}", "SHITU_EDGE_BUNDLE")
+        assert parameters[name].envvar in (
+            f"{VARIABLE}{name.upper()}",
+            f"SHITU_EDGE_{name.upper()}",
+            "SHITU_EDGE_BUNDLE",
+        )

@@ -21,7 +21,9 @@ def _labels_of(answer: dict[str, list[dict[str, object]]]) -> list[object]:
 
 def test_enroll_counts_from_the_next_request_on(serve: Serve) -> None:
     client = serve().client
-    added = client.send("/v1/enroll", BLUE_THING, token="enroll", label=" blue ", crop="false", note="new", source="till 3")
+    added = client.send(
+        "/v1/enroll", BLUE_THING, token="enroll", label=" blue ", crop="false", note="new", source="till 3"
+    )
     assert added.status == 200
     assert added.json == {"schema_version": 1, "item_id": 3, "label": "blue", "revision": 4, "retried": None}
     found = client.send("/v1/recognize", png(scene((2, 2, BLUE)))).json

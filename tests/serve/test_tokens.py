@@ -52,7 +52,9 @@ def test_find_returns_name_and_scope(tmp_path: Path) -> None:
     assert tokens.find("ü" * 40) is None
 
 
-@pytest.mark.parametrize(("name", "secret", "says"), [("till", "t" * 40, "as the name of a token"), ("till.manage", "short", "at least 32")])
+@pytest.mark.parametrize(
+    ("name", "secret", "says"), [("till", "t" * 40, "as the name of a token"), ("till.manage", "short", "at least 32")]
+)
 def test_token_that_is_none_is_refused(tmp_path: Path, name: str, secret: str, says: str) -> None:
     (tmp_path / name).write_text(secret)
     (tmp_path / name).chmod(0o600)
