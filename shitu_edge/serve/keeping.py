@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import TypeVar
@@ -226,7 +225,7 @@ async def list_labels(call: Call) -> Response:
             counts[label] = counts.get(label, 0) + count
         return counts
 
-    return json_response({"labels": await _looked(call, work)})
+    return json_response({"labels": await call.look(work)})
 
 
 async def list_items(call: Call) -> Response:
@@ -239,19 +238,19 @@ async def list_items(call: Call) -> Response:
             found += [replace(item, id=-item.id) for item in opened.local.items(options.label)]
         return Items(tuple(found[options.after : options.after + options.most]), len(found))
 
-    return json_response(asdict(await _looked(call, work)))
+    return json_response(asdict(await call.look(work)))
 
 
 async def show_log(call: Call) -> Response:
     """Answer with the newest revisions of what changes go to."""
-    found = await _looked(call, lambda opened: opened.changed.history.log()[: call.options.most])
+    found = await call.look(lambda opened: opened.changed.history.log()[: call.options.most])
     return json_response(asdict(Log(tuple(found))))
 
 
 async def show_gallery(call: Call) -> Response:
     """Answer with the gallery at a glance."""
-    found = await _looked(
-        call, lambda opened: Galleries(opened.gallery.info(), None if opened.local is None else opened.local.info())
+    found = await call.look(
+        lambda opened: Galleries(opened.gallery.info(), None if opened.local is None else opened.local.info())
     )
     return json_response(asdict(found))
 
@@ -259,20 +258,8 @@ async def show_gallery(call: Call) -> Response:
 async def show_calibration(call: Call) -> Response:
     """Answer with the calibration."""
     options = call.options
-    found = await _looked(
-        call, lambda opened: opened.recognizer.calibration(options.max_false_accept, options.confidence)
-    )
+    found = await call.look(lambda opened: opened.recognizer.calibration(options.max_false_accept, options.confidence))
     return json_response(asdict(CalibrationAnswer(found)))
-
-
-async def _looked(call: Call, work: Callable[[Opened], T]) -> T:
-    """Return what is read in a thread, which waits for no change."""
-
-    def using() -> T:
-        with call.service.use() as opened:
-            return work(opened)
-
-    return await asyncio.to_thread(using)
 
 
 def _label(text: str) -> str:

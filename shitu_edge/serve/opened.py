@@ -18,7 +18,8 @@ from .configuration import Configuration
 from .engines import Engines
 from .folders import Folders
 
-FileId = tuple[int, int] | None
+FileState = tuple[int, int, int, int] | None
+"""Device, inode, size and time of change of a file; None if it is missing."""
 
 
 class Opened:
@@ -28,7 +29,7 @@ class Opened:
         self.configuration = configuration
         self.gallery = gallery
         self.engines = engines
-        self._files = _identities(configuration)
+        self._files = _states(configuration)
         self._resources = resources
         self._lock = threading.Lock()
         self._users = 0
@@ -70,12 +71,14 @@ class Opened:
         """The gallery that changes go to: the local layer, if there is one."""
         return self.local or self.gallery
 
+    @property
     def is_outdated(self) -> bool:
-        """Return whether another file lies where the gallery or its local layer lay."""
-        return any(
-            found is not None and found != before
-            for found, before in zip(_identities(self.configuration), self._files, strict=True)
-        )
+        """Whether other files lie where the gallery and its local layer lay, or none."""
+        return [one and one[:2] for one in self.present()] != [one and one[:2] for one in self._files]
+
+    def present(self) -> tuple[FileState, FileState]:
+        """Return what lies now where the gallery and its local layer lay; it differs after every change of a file."""
+        return _states(self.configuration)
 
     @contextmanager
     def use(self) -> Iterator[Opened]:
@@ -128,14 +131,13 @@ def _other_than(recognizer: Recognizer) -> EngineName:
     return next(one for one in ENGINES if one != recognizer.extractor_info.engine)
 
 
-def _identities(configuration: Configuration) -> tuple[FileId, FileId]:
-    return _identity(configuration.gallery), _identity(configuration.local)
+def _states(configuration: Configuration) -> tuple[FileState, FileState]:
+    return _state(configuration.gallery), _state(configuration.local)
 
 
-def _identity(path: str | None) -> FileId:
-    """Return device and inode of a file; None if it is missing."""
+def _state(path: str | None) -> FileState:
     try:
         found = os.stat(path) if path else None
     except OSError:
         return None
-    return None if found is None else (found.st_dev, found.st_ino)
+    return None if found is None else (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)

@@ -30,9 +30,9 @@ class Readiness:
     """Whether images can be sent.
 
     Attributes:
-        ready: a golden image was recognized right, and the last call did not fail on every engine.
+        ready: a golden image was recognized right, and nothing is broken since.
         check: what the golden image showed; None while the server starts.
-        error: why the last call failed on every engine; None if it did not.
+        error: what is broken: every engine failed at the last call, or the gallery's file is gone; else None.
     """
 
     ready: bool

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any, Literal, TypeVar
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..errors import OptionError
+from ..errors import GalleryError, OptionError
 from . import bodies
 from .admission import Admission, Deadline, Done
 from .opened import Opened
@@ -72,9 +73,28 @@ class Call:
             with self.service.use() as opened:
                 return work(opened)
 
-        done = await lane.run(using, self.deadline, bodies.gone(self.request))
+        try:
+            done = await lane.run(using, self.deadline, bodies.gone(self.request))
+        except GalleryError:
+            if not await self.service.renew():
+                raise
+            done = await lane.run(using, self.deadline, bodies.gone(self.request))
         result: T = done.result
         return result, done
+
+    async def look(self, work: Callable[[Opened], T]) -> T:
+        """Return what `work` reads in a thread of its own, which waits for no other request."""
+
+        def using() -> T:
+            with self.service.use() as opened:
+                return work(opened)
+
+        try:
+            return await asyncio.to_thread(using)
+        except GalleryError:
+            if not await self.service.renew():
+                raise
+            return await asyncio.to_thread(using)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from .configuration import FIXED, Configuration
 from .engines import Retry
 from .folders import Folders
 from .metrics import Metrics
-from .opened import Opened
+from .opened import FileState, Opened
 from .ready import Check, check
 from .tokens import Tokens
 
@@ -74,6 +74,7 @@ class Service:
         self._read = read
         self._opened: Opened | None = None
         self._reloading = asyncio.Lock()
+        self._unusable: tuple[FileState, FileState] | None = None
         self._follow()
 
     async def start(self) -> None:
@@ -94,32 +95,51 @@ class Service:
             ShituError: the options are wrong, or something cannot be opened; all stays as it was.
         """
         async with self._reloading:
+            return await self._reload()
+
+    async def renew(self) -> bool:
+        """Reload if another file has taken the place of the gallery; return whether the gallery is another one now.
+
+        A file that could not be opened is tried again when it has changed.
+        """
+        before = self._opened
+        async with self._reloading:
+            opened = self._opened
+            if opened is not before or opened is None or not opened.is_outdated:
+                return opened is not before
+            state = opened.present()
+            if state == self._unusable:
+                return False
             try:
-                configuration = self._read()
-                self.on_reload(configuration)
-                access = Access.of(configuration, Tokens(self.folders.state / "tokens"))
-                opened, found = await asyncio.to_thread(_open, configuration, self.folders)
-            except ShituError:
-                self.metrics.reloads.labels("failed").inc()
-                raise
-            changed = [name for name in FIXED if getattr(configuration, name) != getattr(self.configuration, name)]
-            self.configuration, self.access = configuration, access
-            self.recognizing.most = configuration.queue
-            self._swap(opened, found)
-            self.metrics.reloads.labels("done").inc()
-            return Reloaded(opened.gallery.revision, opened.recognizer.bundle.manifest.name, tuple(changed), found)
+                await self._reload()
+            except ShituError as error:
+                self._unusable = state
+                _log.error("the gallery was replaced or deleted, and cannot be opened again: %s", error)
+                return False
+            _log.warning("the gallery was replaced by another file, which is open now")
+            return True
 
     async def follow_files(self) -> None:
-        """Reload whenever another file has taken the place of the gallery or the local layer; never ends."""
+        """Notice whenever another file takes the place of the gallery or the local layer; never ends."""
         while True:
             await asyncio.sleep(_OUTDATED_S)
-            if self._opened is not None and self._opened.is_outdated():
-                try:
-                    await self.reload()
-                    _log.warning("the gallery was replaced by another file, which is open now")
-                except ShituError as error:
-                    _log.error("the gallery was replaced by another file, which cannot be opened: %s", error)
-                    await asyncio.sleep(_OUTDATED_S * 10)
+            await self.renew()
+
+    async def _reload(self) -> Reloaded:
+        try:
+            configuration = self._read()
+            self.on_reload(configuration)
+            access = Access.of(configuration, Tokens(self.folders.state / "tokens"))
+            opened, found = await asyncio.to_thread(_open, configuration, self.folders)
+        except ShituError:
+            self.metrics.reloads.labels("failed").inc()
+            raise
+        changed = [name for name in FIXED if getattr(configuration, name) != getattr(self.configuration, name)]
+        self.configuration, self.access = configuration, access
+        self.recognizing.most = configuration.queue
+        self._swap(opened, found)
+        self.metrics.reloads.labels("done").inc()
+        return Reloaded(opened.gallery.revision, opened.recognizer.bundle.manifest.name, tuple(changed), found)
 
     @contextmanager
     def use(self) -> Iterator[Opened]:
@@ -143,13 +163,16 @@ class Service:
 
     @property
     def is_ready(self) -> bool:
-        """Whether the golden image was recognized right, and the last call did not fail on every engine."""
+        """Whether the golden image was recognized right, and nothing is broken since."""
         return self._opened is not None and self.check is not None and self.check.right and self.broken is None
 
     @property
     def broken(self) -> str | None:
-        """Why the last call failed on every engine; None if it did not."""
-        return None if self._opened is None else self._opened.engines.broken
+        """Why images cannot be recognized: the last call failed on every engine, or the gallery's file is gone."""
+        opened = self._opened
+        if opened is None:
+            return None
+        return f"{opened.gallery}: was replaced or deleted" if opened.is_outdated else opened.engines.broken
 
     def refresh(self) -> None:
         """Set the gauges that ask the gallery, which may read its file."""
