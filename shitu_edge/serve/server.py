@@ -88,12 +88,22 @@ def serve(
         ShituError: an option is wrong, or bundle or gallery cannot be opened.
     """
     folders = Folders.of(configuration)
-    sys.setswitchinterval(_SWITCH_INTERVAL_S)
-    with logged_to(folders.log):
+    with logged_to(folders.log), _switching():
         server = HttpServer(configuration, folders, read)
         announce(server.address, folders)
         asyncio.run(server.run())
         _log.info("stopped")
+
+
+@contextmanager
+def _switching() -> Iterator[None]:
+    """Have threads that compute give way sooner while the block lasts."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 class _Server(Server):
