@@ -84,6 +84,16 @@ if TYPE_CHECKING:
         StageTimes,
         Verification,
     )
+    from .results.stream import (
+        CameraState,
+        EventKind,
+        FrameCounts,
+        LookReason,
+        StreamAnswer,
+        StreamEvent,
+        Track,
+        TrackState,
+    )
     from .stages.decode import DecodeLimits, DecodeMode, Source
     from .stages.regions import Product
     from .stages.second_look import LookMode
@@ -98,6 +108,7 @@ __all__ = [
     "BundleError",
     "Calibration",
     "CalibrationState",
+    "CameraState",
     "Change",
     "ClosedError",
     "Crop",
@@ -117,10 +128,12 @@ __all__ = [
     "EngineName",
     "Enrollment",
     "EnrollmentQuality",
+    "EventKind",
     "Evidence",
     "FingerprintError",
     "ForkError",
     "FoundImages",
+    "FrameCounts",
     "Gallery",
     "GalleryError",
     "GalleryHistory",
@@ -134,6 +147,7 @@ __all__ = [
     "LabelFrom",
     "LabeledImage",
     "LookMode",
+    "LookReason",
     "LookState",
     "Manifest",
     "Match",
@@ -162,8 +176,12 @@ __all__ = [
     "Source",
     "StageTimes",
     "Step",
+    "StreamAnswer",
+    "StreamEvent",
     "Target",
     "TileCount",
+    "Track",
+    "TrackState",
     "Verification",
     "View",
     "WholeImage",
@@ -177,6 +195,7 @@ __all__ = [
 _HOMES = (
     "errors",
     "results",
+    "results.stream",
     "bundle",
     "bundle.profile",
     "engines",

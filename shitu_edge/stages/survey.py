@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..imaging.geometry import Pixels
 from ..results import Detections, Dropped, DropReason
 from .decode import DecodedImage
 from .detect import Detector
-from .regions import in_original_pixels, unseen
+from .regions import boxes_to_look_at, in_original_pixels, unseen
 from .tiles import Area, look
 from .view import View
 
@@ -23,7 +24,7 @@ class Survey:
         found: those that count.
         others: those that do not, by reason.
         area_xyxy: what was looked at.
-        tiles: the number of tiles in which it was looked at.
+        tiles: the number of tiles in which it was looked at; 0 if the boxes were given.
     """
 
     found: Detections
@@ -54,3 +55,15 @@ def survey(detector: Detector, decoded: DecodedImage, view: View, score_threshol
     others = tuple((reason, found.only(where)) for reason, where in drops.items())
     counted = found.only(~np.any(list(drops.values()), axis=0)) if drops else found
     return Survey(counted, others, area, tiles)
+
+
+def given(boxes_xyxy: ArrayLike, decoded: DecodedImage) -> Survey:
+    """Return boxes (N, 4) in pixels of the image as if they had been found, each with the score 1.
+
+    Raises:
+        OptionError: the boxes are refused; see `checked_boxes`.
+    """
+    boxes = boxes_to_look_at(boxes_xyxy, decoded)
+    height, width = decoded.pixels_rgb.shape[:2]
+    found = Detections(boxes, np.ones(len(boxes), np.float32), np.zeros(len(boxes), np.int32))
+    return Survey(found, (), (0, 0, width, height), 0)
