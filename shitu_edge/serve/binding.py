@@ -30,6 +30,7 @@ class Connection(H11Protocol):
     def connection_made(self, transport: Any) -> None:
         """Begin to wait for a head."""
         super().connection_made(transport)
+        self.app_state = {**self.app_state, "cut": transport.abort}  # for readers of events who do not read
         self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self._close_silent)
 
     def connection_lost(self, exc: Exception | None) -> None:

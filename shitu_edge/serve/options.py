@@ -140,6 +140,15 @@ class CalibrationOptions:
     confidence: Annotated[float | None, About("Keep that share with this confidence.", low=0, high=1)] = None
 
 
+@dataclass(frozen=True, slots=True)
+class FrameOptions:
+    """See `Stream.feed`."""
+
+    at_s: Annotated[
+        float | None, About("Time stamp in seconds, of any clock. Default: the server's.", low=-1e12, high=1e12)
+    ] = None
+
+
 def parse(kind: type[T], query: Sequence[tuple[str, str]]) -> T:
     """Return query parameters as an instance of `kind`.
 

@@ -58,7 +58,7 @@ class HttpServer:
         """
         self._loop = asyncio.get_running_loop()
         opening = asyncio.ensure_future(self._server.open())
-        following = asyncio.ensure_future(self.service.follow_files())
+        following = asyncio.ensure_future(self.service.look_after())
         try:
             await self._server.serve(sockets=[self._listening])
         finally:

@@ -21,6 +21,7 @@ from .folders import Folders
 from .metrics import Metrics
 from .opened import FileState, Opened
 from .ready import Check, check
+from .streams import Streams
 from .tokens import Tokens
 
 _log = logging.getLogger(__name__)
@@ -30,8 +31,8 @@ T = TypeVar("T")
 MOST_CHANGES = 8
 """Changes of the gallery that may wait for each other; SQLite writes one at a time."""
 
-_OUTDATED_S = 1.0
-"""How often the gallery's file is looked for."""
+_EVERY_S = 1.0
+"""How often the gallery's file and idle streams are looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,7 @@ class Service:
         self.access = Access.of(configuration, Tokens(folders.state / "tokens"))
         self.recognizing = Admission(configuration.queue)
         self.changing = Admission(MOST_CHANGES)
+        self.streams = Streams(self.metrics)
         self.check: Check | None = None
         self.on_reload: Callable[[Configuration], None] = lambda _: None
         """Is told the new options before they hold, and may refuse them."""
@@ -119,10 +121,11 @@ class Service:
             _log.warning("the gallery was replaced by another file, which is open now")
             return True
 
-    async def follow_files(self) -> None:
-        """Notice whenever another file takes the place of the gallery or the local layer; never ends."""
+    async def look_after(self) -> None:
+        """Notice replaced files, and end idle streams, every second; never ends."""
         while True:
-            await asyncio.sleep(_OUTDATED_S)
+            await asyncio.sleep(_EVERY_S)
+            self.streams.end_idle(self.configuration.stream_idle_s)
             await self.renew()
 
     async def _reload(self) -> Reloaded:
@@ -194,6 +197,7 @@ class Service:
         """Refuse further requests."""
         self.recognizing.stop()
         self.changing.stop()
+        self.streams.close()
 
     def close(self) -> None:
         """End the threads and close what is open."""
@@ -220,6 +224,7 @@ class Service:
     def _follow(self) -> None:
         follow = self.metrics.follow
         follow("queue_length", "Requests that are answered or wait", lambda: self.recognizing.inside)
+        follow("streams", "Streams that are open", lambda: len(self.streams))
         follow("resident_bytes", "Memory of this process", lambda: resident_bytes() or 0)
 
 

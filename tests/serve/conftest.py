@@ -75,7 +75,7 @@ def running(given: dict[str, Any], *, wait: bool = True) -> Iterator[Serving]:
     server = HttpServer(found, folders, read)
     thread = threading.Thread(target=lambda: asyncio.run(server.run()), name="serving")
     thread.start()
-    tokens = {scope: (folders.state / "tokens" / scope).read_text().strip() for scope in SCOPES}
+    tokens: dict[str, str] = {scope: (folders.state / "tokens" / scope).read_text().strip() for scope in SCOPES}
     serving = Serving(server, Client(server.address, tokens), given)
     try:
         while wait and serving.client.get("/readyz").json["check"] is None:

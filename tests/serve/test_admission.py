@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -38,8 +38,8 @@ def admission(most: int) -> Iterator[Admission]:
         made.close()
 
 
-def run(test: Callable[[], Awaitable[T]]) -> T:
-    return asyncio.run(asyncio.wait_for(test(), WITHIN_S))  # type: ignore[arg-type]
+def run(test: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    return asyncio.run(asyncio.wait_for(test(), WITHIN_S))
 
 
 async def never() -> None:

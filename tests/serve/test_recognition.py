@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,7 +46,7 @@ def test_recognize_answers_as_the_library_does(shared_server: Serving, recognize
     ],
 )
 def test_recognize_takes_the_options_of_the_library(
-    shared_server: Serving, recognizer: Recognizer, query: dict[str, object]
+    shared_server: Serving, recognizer: Recognizer, query: dict[str, Any]
 ) -> None:
     found = shared_server.client.send("/v1/recognize", COUNTER, **query).json
     options: dict[str, object] = {name: True if value == "true" else value for name, value in query.items()}
@@ -69,7 +70,7 @@ def test_recognize_explains_on_demand(shared_server: Serving, recognizer: Recogn
         ({"threshold": 0.5, "max_false_accept": 0.1}, "either a threshold or max_false_accept"),
     ],
 )
-def test_recognize_refuses_wrong_options_by_name(shared_server: Serving, query: dict[str, object], says: str) -> None:
+def test_recognize_refuses_wrong_options_by_name(shared_server: Serving, query: dict[str, Any], says: str) -> None:
     answer = shared_server.client.send("/v1/recognize", COUNTER, **query)
     assert (answer.status, answer.error) == (422, "OptionError")
     assert says in answer.json["error"]["message"]
