@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 from typing import Any
@@ -52,14 +53,14 @@ def listen(configuration: Configuration) -> socket.socket:
     """
     host, port = configuration.host, configuration.port
     try:
-        [(family, kind, _, _, address), *_] = socket.getaddrinfo(
+        [(family, kind, protocol, _, address), *_] = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
-        found = socket.socket(family, kind)
+        found = socket.socket(family, kind, protocol)  # asyncio turns Nagle off for TCP by name
     except OSError as error:
         raise OptionError(f"host {host}: {error.strerror or error}") from error
     try:
-        if hasattr(socket, "SO_REUSEADDR") and socket.SOL_SOCKET:
+        if os.name == "posix":  # on Windows, others could listen at the same port
             found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         found.bind(address)
         found.listen(_BACKLOG)
