@@ -183,7 +183,7 @@ class Tracks:
         """Return whether a thing's place looks as it did when it was last looked at."""
         if one.cells is None:
             return False
-        return float(self.motion.alike(self._cells, one.cells, self._place(one)).mean()) >= _AS_BEFORE
+        return float(self.motion.alike(one.cells, self._place(one)).mean()) >= _AS_BEFORE
 
     def looked_at(self, one: Followed) -> None:
         """Remember what a thing's place looks like now."""
@@ -191,7 +191,7 @@ class Tracks:
 
     def gone(self, one: Followed, left_s: float, hidden_s: float) -> bool:
         """Return whether a thing has left: its place was empty, or hidden, for so many seconds."""
-        known = self._background.bare(self.motion, self._cells, self._place(one)) is not None
+        known = self._background.bare(self.motion, self._place(one)) is not None
         slow = _SLOW if self.motion.moving.any() or not known else 1.0
         return one.empty_s > slow * left_s or one.hidden_s > hidden_s
 
@@ -223,7 +223,7 @@ class Tracks:
             one.sighting = "seen"
             return
         place = self._place(one)
-        bare = self._background.bare(self.motion, self._cells, place)
+        bare = self._background.bare(self.motion, place)
         if bare is not None and bare >= _BARE:
             one.sighting = "empty"
         elif not one.still or _covered(one.box_xyxy, boxes) >= _COVERED or bare is not None:
