@@ -80,7 +80,7 @@ def drawn_shop(recognizer: Recognizer, path: Path) -> Shop:
         for one in enrolled:
             for _ in range(4):
                 image, box = photo(rng, one)
-                items.append(NewGalleryItem(names[one], None, recognizer.embed(image, [box])[0]))
+                items.append(NewGalleryItem(names[one], "", recognizer.embed(image, [box])[0]))
         gallery.add(items)
     return Shop([*enrolled, *(Product.of(4 * brand) for brand in range(400, 410))], names)
 
@@ -188,7 +188,7 @@ def report(tally: Tally) -> dict[str, object]:
         "ghosts": len(tally.ghosts),
         "unsure_known": tally.unsure_known,
         "counts": len(tally.counts),
-        "counts_right": round(float(np.mean(tally.counts or [0])), 4),
+        "counts_right": round(float(np.mean(tally.counts or [False])), 4),
         "frames": tally.frames,
         "looks": dict(tally.looks),
         "embedded": tally.embedded,
