@@ -92,7 +92,8 @@ def boxes_to_look_at(boxes_xyxy: ArrayLike, decoded: DecodedImage) -> Boxes:
         OptionError: the boxes are refused; see `checked_boxes`.
     """
     scale_x, scale_y = decoded.scale
-    return checked_boxes(boxes_xyxy, decoded) / np.array([scale_x, scale_y, scale_x, scale_y], np.float32)
+    scales = np.array([scale_x, scale_y, scale_x, scale_y], np.float32)
+    return (checked_boxes(boxes_xyxy, decoded) / scales).astype(np.float32, copy=False)
 
 
 def product_box(decoded: DecodedImage, detector: Detector) -> Boxes | None:

@@ -110,7 +110,7 @@ class NewestFrame:
 
 
 def folder_frames(path: str | os.PathLike[str]) -> Iterator[Source]:
-    """Yield the paths of a folder's images in order of their names; at any depth; raises `ImageError` if there are none."""
+    """Yield the paths of a folder's images, in order of their names; raises `ImageError` if there are none."""
     yield from images_in(path).images
 
 

@@ -41,7 +41,8 @@ class Watch:
 
         Raises:
             ImageError: 25 frames in a row cannot be used; single ones are counted and left out.
-            ClosedError, GalleryError, EngineError, EmbeddingError: as by `Stream.feed`; errors of the source as they are.
+            ClosedError, GalleryError, EngineError, EmbeddingError: as by `Stream.feed`. Errors of the source are raised
+                as they are.
         """
         while not self._events:
             try:
