@@ -56,6 +56,7 @@ class Tally:
     unsure_known: int = 0
     counts: list[bool] = field(default_factory=list)
     missed_counts: list[str] = field(default_factory=list)
+    slow: list[str] = field(default_factory=list)
     frames: int = 0
     stream_ms: list[float] = field(default_factory=list)
     looks: Counted[str] = field(default_factory=Counted)
@@ -79,7 +80,7 @@ def drawn_shop(recognizer: Recognizer, path: Path) -> Shop:
         for one in enrolled:
             for _ in range(4):
                 image, box = photo(rng, one)
-                items.append(NewGalleryItem(names[one], None, recognizer.embed(image, [box])[0]))
+                items.append(NewGalleryItem(names[one], "", recognizer.embed(image, [box])[0]))
         gallery.add(items)
     return Shop([*enrolled, *(Product.of(4 * brand) for brand in range(400, 410))], names)
 
@@ -145,6 +146,10 @@ class Judge:
                     self._named[thing.number] = truth
                     self._tally.rest_s.append((event.frame - thing.rests_from) / FPS)
                     self._tally.free_s.append((event.frame - thing.free_from) / FPS)
+                    if event.frame - thing.rests_from > 7:
+                        self._tally.slow.append(
+                            f"{where}: {event.frame - thing.rests_from} frames, {event.track.looks} looks"
+                        )
         elif event.kind == "unsure" and truth:
             self._tally.unsure_known += 1
         elif event.kind == "left" and thing is not None:
@@ -183,7 +188,7 @@ def report(tally: Tally) -> dict[str, object]:
         "ghosts": len(tally.ghosts),
         "unsure_known": tally.unsure_known,
         "counts": len(tally.counts),
-        "counts_right": round(float(np.mean(tally.counts or [0])), 4),
+        "counts_right": round(float(np.mean(tally.counts or [False])), 4),
         "frames": tally.frames,
         "looks": dict(tally.looks),
         "embedded": tally.embedded,
@@ -206,7 +211,7 @@ def _nearest(frame: Frame, box_xyxy: Sequence[float]) -> Thing | None:
 
 
 def _faults(tally: Tally) -> Iterator[str]:
-    for name in ("wrong", "flips", "lost", "ghosts", "missed_counts"):
+    for name in ("wrong", "flips", "lost", "ghosts", "missed_counts", "slow"):
         yield from (f"{name}: {line}" for line in getattr(tally, name))
 
 

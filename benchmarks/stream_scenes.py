@@ -26,7 +26,7 @@ _PITCH = 0.45
 _COLUMNS, _ROWS = 4, (0.56, 0.97)
 """Places: feet stand in so many columns and at these shares of the height."""
 _NOISES = 6
-_CARRY, _LEAVE, _REST = 7, 4, 14
+_CARRY, _LEAVE, _REST = 6, 4, (12, 18)
 """Frames: a hand brings a product, goes away, and leaves it alone."""
 
 
@@ -95,6 +95,21 @@ class Camera:
         return image if self.quality is None else jpeg(image, self.quality)
 
 
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """A sprite without its empty margin, and where its upper left corner belongs."""
+
+    sprite: Sprite
+    x: int
+    y: int
+
+    @classmethod
+    def of(cls, sprite: Sprite) -> _Placed:
+        rows, columns = sprite.mask.any(axis=1).nonzero()[0], sprite.mask.any(axis=0).nonzero()[0]
+        x, y = int(columns[0]), int(rows[0])
+        return cls(sprite.cut(x, y, int(columns[-1]) + 1, int(rows[-1]) + 1), x, y)
+
+
 class Counter:
     """A counter that is filled and emptied; `frames` shows it."""
 
@@ -117,10 +132,10 @@ class Counter:
         yield from self._rest(6)
         while self.placements < placements:
             yield from self._act()
-            yield from self._rest(int(self._rng.integers(_REST, 2 * _REST)))
+            yield from self._rest(int(self._rng.integers(*_REST)))
         for place in list(self._things):
             yield from self._take(place)
-            yield from self._rest(_REST)
+        yield from self._rest(_REST[1])
 
     def _act(self) -> Iterator[Frame]:
         free = [place for place in range(2 * _COLUMNS) if place not in self._things]
@@ -231,7 +246,7 @@ class Counter:
         if arrives:
             yield from self._settle(thing, place, palm, fingers)
 
-    def _settle(self, thing: Thing, place: int, palm: Sprite, fingers: Sprite) -> Iterator[Frame]:
+    def _settle(self, thing: Thing, place: int, palm: _Placed, fingers: _Placed) -> Iterator[Frame]:
         thing.rests_from = self._frame
         self._things[place] = thing
         self._still = None
@@ -243,12 +258,13 @@ class Counter:
         palm, fingers = self._hand(thing)
         yield from self._retreat(palm, fingers, range(_LEAVE, 0, -1) if comes else range(1, _LEAVE + 1))
 
-    def _retreat(self, palm: Sprite, fingers: Sprite, steps: Sequence[int]) -> Iterator[Frame]:
+    def _retreat(self, palm: _Placed, fingers: _Placed, steps: Sequence[int]) -> Iterator[Frame]:
         for step in steps:
             yield self._show(None, np.array([0.0, HEIGHT * step / _LEAVE]), palm, fingers)
 
-    def _hand(self, thing: Thing) -> tuple[Sprite, Sprite]:
-        return hand(self._rng, HEIGHT, WIDTH, thing.box_xyxy)
+    def _hand(self, thing: Thing) -> tuple[_Placed, _Placed]:
+        palm, fingers = hand(self._rng, HEIGHT, WIDTH, thing.box_xyxy)
+        return _Placed.of(palm), _Placed.of(fingers)
 
     def _remove(self, place: int) -> None:
         del self._things[place]
@@ -258,13 +274,13 @@ class Counter:
         for _ in range(frames):
             yield self._frame_of(self._scene().copy(), calm=True)
 
-    def _show(self, carried: Thing | None, away: NDArray[np.float64], palm: Sprite, fingers: Sprite) -> Frame:
+    def _show(self, carried: Thing | None, away: NDArray[np.float64], palm: _Placed, fingers: _Placed) -> Frame:
         canvas = self._scene().copy()
         dx, dy = (round(float(value)) for value in away)
-        lay(canvas, palm, dx, dy)
+        lay(canvas, palm.sprite, palm.x + dx, palm.y + dy)
         if carried is not None:
             lay(canvas, carried.sprite, carried.x + dx, carried.y + dy)
-        lay(canvas, fingers, dx, dy)
+        lay(canvas, fingers.sprite, fingers.x + dx, fingers.y + dy)
         return self._frame_of(canvas, calm=False)
 
     def _scene(self) -> Pixels:

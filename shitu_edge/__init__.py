@@ -98,6 +98,7 @@ if TYPE_CHECKING:
     from .stages.regions import Product
     from .stages.second_look import LookMode
     from .stages.view import TileCount, View, Zone
+    from .stream import Frames, Stream, StreamOptions, Watch, camera_frames, folder_frames
 
 __version__ = "0.1.0"
 
@@ -134,6 +135,7 @@ __all__ = [
     "ForkError",
     "FoundImages",
     "FrameCounts",
+    "Frames",
     "Gallery",
     "GalleryError",
     "GalleryHistory",
@@ -176,19 +178,24 @@ __all__ = [
     "Source",
     "StageTimes",
     "Step",
+    "Stream",
     "StreamAnswer",
     "StreamEvent",
+    "StreamOptions",
     "Target",
     "TileCount",
     "Track",
     "TrackState",
     "Verification",
     "View",
+    "Watch",
     "WholeImage",
     "Zone",
     "add_images",
     "build_gallery",
+    "camera_frames",
     "find_images",
+    "folder_frames",
     "replace_images",
 ]
 
@@ -209,6 +216,7 @@ _HOMES = (
     "stages.regions",
     "stages.second_look",
     "stages.view",
+    "stream",
 )
 """Modules of the public names, searched in this order when a name is first used.
 

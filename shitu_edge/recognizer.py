@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 
@@ -20,7 +21,7 @@ from .gallery.labels import NEGATIVE
 from .gallery.layers import Layers
 from .imaging.texture import has_texture
 from .opening import Parts, enough_side, open_parts
-from .ranges import require_flag, require_instance, require_path, require_whole
+from .ranges import require_flag, require_instance, require_number, require_path, require_whole
 from .results import Box, Calibration, Detections, LookState, Match, Recognition, Verification
 from .stages.arguments import check_call, check_enrolling, check_given, check_places, check_running, overridden
 from .stages.claim import check_claim
@@ -34,7 +35,7 @@ from .stages.regions import Product, boxes_to_embed, cut_product, in_original_pi
 from .stages.second_look import LookMode
 from .stages.survey import given, survey
 from .stages.view import WHOLE_IMAGE, View
-from .stream import DEFAULT_STREAM, Sight, Stream, StreamOptions
+from .stream import DEFAULT_STREAM, Frames, Sight, Stream, StreamOptions, Watch
 from .system.forked import Home
 
 _MOST_ID = (1 << 63) - 1
@@ -263,6 +264,33 @@ class Recognizer:
         self._require_gallery()
         sight = Sight(self._parts, options, view or self.view, self._limits, self.enough_side, self._require_open)
         return Stream(sight, options)
+
+    def watch(
+        self,
+        frames: Frames,
+        *,
+        live: bool = False,
+        fps: float = 10.0,
+        options: StreamOptions = DEFAULT_STREAM,
+        view: View | None = None,
+    ) -> Watch:
+        """Iterate over what happens on the counter of a mounted camera: `StreamEvent`s, until the frames end.
+
+        Args:
+            frames: an iterable of images as in `recognize`, or of pairs of an image and its time stamp in seconds: a
+                generator that reads a camera, a list, `folder_frames`, `camera_frames`.
+            live: take the newest frame and count those before it as late; else every frame is looked at. A thread reads
+                the frames then, until they end or the watch is closed.
+            fps: frames per second of those without a time stamp, 0.01 to 1000; live ones have that of their arrival.
+            options, view: as in `stream`.
+
+        Raises:
+            GalleryError, OptionError: as by `stream`; iterating raises as `Stream.feed`, and what the frames raise.
+        """
+        require_flag("live", live)
+        require_number("fps", fps, 0.01, 1000)
+        require_instance("frames", frames, Iterable, "an iterable of frames")
+        return Watch(self.stream(options, view=view), frames, live=live, fps=fps)
 
     def calibration(
         self, max_false_accept: float | None = None, confidence: float | None = None, *, wait: bool = False

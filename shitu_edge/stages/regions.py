@@ -91,8 +91,9 @@ def boxes_to_look_at(boxes_xyxy: ArrayLike, decoded: DecodedImage) -> Boxes:
     Raises:
         OptionError: the boxes are refused; see `checked_boxes`.
     """
-    boxes: Boxes = checked_boxes(boxes_xyxy, decoded) / np.array(decoded.scale * 2, np.float32)
-    return boxes
+    scale_x, scale_y = decoded.scale
+    scales = np.array([scale_x, scale_y, scale_x, scale_y], np.float32)
+    return (checked_boxes(boxes_xyxy, decoded) / scales).astype(np.float32, copy=False)
 
 
 def product_box(decoded: DecodedImage, detector: Detector) -> Boxes | None:

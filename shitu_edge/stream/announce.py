@@ -48,7 +48,10 @@ class Announcer:
             return False
         if not one.appeared:
             return one.found >= _TO_APPEAR
-        return one.is_waiting or not tracks.as_before(one)
+        if one.is_waiting or not tracks.as_before(one):
+            return True
+        one.touched = False
+        return False
 
     def take(
         self, looked: Sequence[Followed], rows: NDArray[np.float32], tracks: Tracks, decoded: DecodedImage, rules: Rules

@@ -33,9 +33,9 @@ class Background:
         self._known |= bare
         np.minimum(self._quiet, _QUIET_FRAMES, out=self._quiet)
 
-    def bare(self, motion: Motion, cells: Cells, place: Place) -> float | None:
+    def bare(self, motion: Motion, place: Place) -> float | None:
         """Return the share of a place that looks as it does without a thing; None if half of it was never seen so."""
         known = self._known[place.rows, place.columns]
         if known.mean() < _ENOUGH_KNOWN:
             return None
-        return float(motion.alike(cells, self._cells, place)[known].mean())
+        return float(motion.alike(self._cells, place)[known].mean())

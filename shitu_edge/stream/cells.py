@@ -16,7 +16,7 @@ Mask = NDArray[np.bool_]
 
 ALONG = 80
 """Cells along the longer side of a frame, at least; fewer than twice as many."""
-_SAMPLES = 4
+_ROWS = 8
 _LEAST_CHANGE = 3.0
 """Levels of the channel that changes most."""
 _NOISES = 5.0
@@ -24,6 +24,10 @@ _NOISES = 5.0
 neighbors at a time are required."""
 _FIRST_NOISE, _MOST_NOISE = 1.0, 4.0
 _FOLLOW = 0.05
+_TREMOR = 0.06
+"""Share of the difference between neighboring cells by which a cell may change as the mount trembles: that of a shift
+by a pixel, where a cell has 16.
+"""
 _RELIT = 0.25
 """A place may be so much brighter or darker than it was, as under a shadow, and count as alike."""
 _PIECE = 4
@@ -60,17 +64,17 @@ class Place:
 
 
 def reduce(pixels_rgb: Pixels) -> Cells:
-    """Return the cells of a frame (H, W, 3) uint8 RGB: square, by up to 4 × 4 pixels each."""
+    """Return the cells of a frame (H, W, 3) uint8 RGB: square, each the mean of up to 8 of its rows."""
     height, width = pixels_rgb.shape[:2]
     side = max(1, max(height, width) // ALONG)
-    samples = min(side, height, width, _SAMPLES)
-    step = side // samples
-    side = step * samples
+    side = min(side, height, width)
+    step = -(-side // _ROWS)
+    lines = -(-side // step)
     rows, columns = height // side, width // side
-    taken = pixels_rgb[: rows * side : step, : columns * side : step]
-    sums = taken.reshape(rows * samples, columns, samples, 3).sum(axis=2, dtype=np.uint16)
-    cells: Cells = sums.reshape(rows, samples, columns, 3).sum(axis=1, dtype=np.uint16).astype(np.float32)
-    cells /= samples * samples
+    taken = pixels_rgb[: rows * side].reshape(rows, side, -1)[:, ::step, : columns * side * 3]
+    sums = np.add.reduce(taken, axis=1, dtype=np.uint32)
+    cells: Cells = sums.reshape(rows, columns, side, 3).sum(axis=2, dtype=np.uint32).astype(np.float32)
+    cells /= side * lines
     return cells
 
 
@@ -87,11 +91,13 @@ class Motion:
         self.moving: Mask = np.zeros(cells.shape[:2], bool)
         self.changed: Mask = self.moving
         self._last = self._looked = cells
+        self._slack = _TREMOR * _contrast(cells)
 
     def see(self, cells: Cells) -> None:
         """Take the next frame's cells: `moving` against the last frame, `changed` against the last look."""
         step = _difference(cells, self._last)
-        limit = np.maximum(_LEAST_CHANGE, _NOISES * self.noise)
+        self._slack = _TREMOR * _contrast(cells)
+        limit = np.maximum(_LEAST_CHANGE, _NOISES * self.noise) + self._slack
         self.moving = _connected(step > limit)
         self.changed = _connected(_difference(cells, self._looked) > limit)
         self.noise += _FOLLOW * np.where(self.moving, 0, np.minimum(step, _MOST_NOISE) - self.noise)
@@ -101,11 +107,12 @@ class Motion:
         """Remember that the last frame was looked at."""
         self._looked = self._last
 
-    def alike(self, cells: Cells, before: Cells, place: Place) -> Mask:
-        """Return which cells of a place look as they did before, whatever the light."""
-        now, then = cells[place.rows, place.columns], before[place.rows, place.columns]
+    def alike(self, before: Cells, place: Place) -> Mask:
+        """Return which cells of a place look in the last frame as they did before, whatever the light."""
+        now, then = self._last[place.rows, place.columns], before[place.rows, place.columns]
         gain = np.clip(np.median(now) / max(float(np.median(then)), 1.0), 1 - _RELIT, 1 + _RELIT)
         limit = np.maximum(2 * _LEAST_CHANGE, _NOISES * self.noise[place.rows, place.columns])
+        limit += 2 * self._slack[place.rows, place.columns]
         found: Mask = np.abs(now - then * np.float32(gain)).max(axis=2) <= limit
         return found
 
@@ -116,6 +123,16 @@ def _difference(cells: Cells, before: Cells) -> NDArray[np.float32]:
     gain = np.median((now + 1) / (then + 1), axis=(0, 1))
     change: NDArray[np.float32] = np.abs(cells - before * gain).max(axis=2)
     return change
+
+
+def _contrast(cells: Cells) -> NDArray[np.float32]:
+    """Return the largest difference of a cell to one beside, above or below, of any channel."""
+    found = np.zeros(cells.shape[:2], np.float32)
+    down = np.abs(cells[1:] - cells[:-1]).max(axis=2)
+    across = np.abs(cells[:, 1:] - cells[:, :-1]).max(axis=2)
+    for part, step in ((found[1:], down), (found[:-1], down), (found[:, 1:], across), (found[:, :-1], across)):
+        np.maximum(part, step, out=part)
+    return found
 
 
 def _connected(mask: Mask) -> Mask:

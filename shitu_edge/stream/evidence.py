@@ -26,7 +26,7 @@ USUAL_SLOPE = 12.0
 """Of a gallery without a logistic calibration; those of the benchmarks' galleries are 8 to 16."""
 ONE_LABEL, SURE_LABEL = math.log(0.9 / 0.1), math.log(0.99 / 0.01)
 """Log-odds of the first label among those of the gallery: as `recognize` asks for, and to be sure at once."""
-_FEWEST_LOOKS = 2
+_FEWEST_LOOKS, _ENOUGH_LOOKS = 2, 3
 _POSES = 4
 
 
@@ -154,18 +154,20 @@ class Finding:
         return cls(matches, verdict, total, looks * math.log(share / (1 - share)), enough)
 
     def decision(self, looks: int, *, time_is_up: bool) -> Decision | None:
-        """Return the decision; None while more looks may help.
+        """Return the decision after so many looks at the present pose; None while more may help.
 
-        When time is up, what reaches the bound and has one label is named, and the rest is ambiguous or unknown.
+        What reaches the bound and has one label is named: at the second look if no other label is near, else at the
+        third, after which further ones tell next to nothing. The rest is ambiguous or unknown when time is up, because
+        a hand may still cover it.
         """
         enrolled = self.total >= self.enough and not self.verdict.negative
-        if looks >= _FEWEST_LOOKS and enrolled and self.label_odds >= SURE_LABEL and not self._ambiguous:
+        sure = looks >= _FEWEST_LOOKS and self.label_odds >= SURE_LABEL
+        enough = sure or ((looks >= _ENOUGH_LOOKS or time_is_up) and self.label_odds >= ONE_LABEL)
+        if enrolled and enough and not self._ambiguous:
             return "accepted"
         if not time_is_up:
             return None
-        if not enrolled:
-            return "unknown"
-        return "accepted" if self.label_odds >= ONE_LABEL and not self._ambiguous else "ambiguous"
+        return "ambiguous" if enrolled else "unknown"
 
     @property
     def _ambiguous(self) -> bool:

@@ -24,6 +24,8 @@ _MOVING = 0.05
 _AS_BEFORE, _BARE = 0.85, 0.8
 """Shares of a place's cells."""
 _COVERED = 0.3
+_UNCOVERED = 2
+"""Frames without motion in a hidden thing's place in which it is looked for; later ones wait for the next look."""
 _FORGOTTEN = 2
 """Looks after which a box that never came to rest is forgotten."""
 _SLOW = 4.0
@@ -46,6 +48,7 @@ class Followed:
         found: number of looks of the detector that found it.
         sighting: by the last look of the detector.
         still: frames since something last moved in its place.
+        touched: something has moved in its place since its last look.
         waiting_s: how long it has rested undecided, or with a rival.
         empty_s, hidden_s: how long its place was seen empty, or it was hidden.
         lost: looks since the detector last found it.
@@ -61,6 +64,7 @@ class Followed:
     found: int = 1
     sighting: Sighting = "seen"
     still: int = 0
+    touched: bool = False
     waiting_s: float = 0.0
     empty_s: float = 0.0
     hidden_s: float = 0.0
@@ -87,7 +91,9 @@ class Followed:
         """Whether the next frame may tell more about it although nothing moves."""
         if not self.appeared:
             return not self.negative
-        return self.sighting == "empty" or (self.is_waiting and self.sighting == "seen")
+        if self.sighting == "covered":
+            return 0 < self.still <= _UNCOVERED
+        return self.sighting == "empty" or self.is_waiting or (self.touched and self.still > 0)
 
 
 class Tracks:
@@ -137,6 +143,7 @@ class Tracks:
         for one in self.all:
             moves = self._place(one).share(self.motion.moving) > _MOVING
             one.still = 0 if moves else one.still + 1
+            one.touched = one.touched or moves
             if one.appeared and one.still and one.sighting == "seen" and one.is_waiting:
                 one.waiting_s += step_s
             one.empty_s = one.empty_s + step_s if one.sighting == "empty" else 0.0
@@ -183,21 +190,21 @@ class Tracks:
         """Return whether a thing's place looks as it did when it was last looked at."""
         if one.cells is None:
             return False
-        return float(self.motion.alike(self._cells, one.cells, self._place(one)).mean()) >= _AS_BEFORE
+        return float(self.motion.alike(one.cells, self._place(one)).mean()) >= _AS_BEFORE
 
     def looked_at(self, one: Followed) -> None:
         """Remember what a thing's place looks like now."""
-        one.cells = self._cells
+        one.cells, one.touched = self._cells, False
 
     def gone(self, one: Followed, left_s: float, hidden_s: float) -> bool:
         """Return whether a thing has left: its place was empty, or hidden, for so many seconds."""
-        known = self._background.bare(self.motion, self._cells, self._place(one)) is not None
+        known = self._background.bare(self.motion, self._place(one)) is not None
         slow = _SLOW if self.motion.moving.any() or not known else 1.0
         return one.empty_s > slow * left_s or one.hidden_s > hidden_s
 
     def exchange(self, one: Followed, other: Followed) -> None:
         """Let two things take each other's place."""
-        for name in ("box_xyxy", "sighting", "still", "cells", "lost", "empty_s", "hidden_s"):
+        for name in ("box_xyxy", "sighting", "still", "touched", "cells", "lost", "empty_s", "hidden_s"):
             mine, others = getattr(one, name), getattr(other, name)
             setattr(one, name, others)
             setattr(other, name, mine)
@@ -223,7 +230,7 @@ class Tracks:
             one.sighting = "seen"
             return
         place = self._place(one)
-        bare = self._background.bare(self.motion, self._cells, place)
+        bare = self._background.bare(self.motion, place)
         if bare is not None and bare >= _BARE:
             one.sighting = "empty"
         elif not one.still or _covered(one.box_xyxy, boxes) >= _COVERED or bare is not None:
