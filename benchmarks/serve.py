@@ -171,9 +171,8 @@ def _ready(gallery: Path, folder: str) -> None:
         start = time.perf_counter()
         with server(gallery, folder):
             times.append(time.perf_counter() - start)
-    print(
-        f"ready after {np.median(times[1:]):.2f} s (median of {STARTS}, from {min(times[1:]):.2f} to {max(times[1:]):.2f})"
-    )
+    least, most = min(times[1:]), max(times[1:])
+    print(f"ready after {np.median(times[1:]):.2f} s (median of {STARTS}, from {least:.2f} to {most:.2f})")
 
 
 def _paired(gallery: Path, image: bytes, address: str, pairs: int) -> float:
@@ -251,10 +250,11 @@ def _report(what: str, load: Load, unloaded: Load | None) -> None:
         p50, p99 = np.percentile(load.refused_s, (50, 99)) * 1000
         print(f"    refused p50 {p50:.1f} ms, p99 {p99:.1f} ms, with the body sent")
     quarter = max(1, len(load.resident) // 4)
-    before, after = np.mean(load.resident[quarter : 2 * quarter]), np.mean(load.resident[-quarter:])
-    print(
-        f"    memory {before / _MIB:.1f} MiB in the second quarter, {after / _MIB:.1f} in the last: {100 * (after / before - 1):+.2f} %"
+    before, after = (
+        float(np.mean(part)) / _MIB for part in (load.resident[quarter : 2 * quarter], load.resident[-quarter:])
     )
+    change = 100 * (after / before - 1)
+    print(f"    memory {before:.1f} MiB in the second quarter, {after:.1f} in the last: {change:+.2f} %")
 
 
 def _connect(address: str) -> HTTPConnection:

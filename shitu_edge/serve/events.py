@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .answers import SCHEMA_VERSION
+from .answers import json_bytes
 
 CONTENT_TYPE = "text/event-stream"
 KEPT = 256
@@ -78,7 +77,7 @@ class Events:
     def __len__(self) -> int:
         return len(self._readers)
 
-    def publish(self, kind: str, record: Mapping[str, Any]) -> int:
+    def publish(self, kind: str, record: Any) -> int:
         """Send an event to all readers; return how many were dropped as too slow."""
         self._last += 1
         sent = Sent(self._last, encoded(kind, record, f"{self._origin}-{self._last}"))
@@ -87,7 +86,7 @@ class Events:
         self._readers.difference_update(slow)
         return len(slow)
 
-    def read(self, last_id: str | None, present: Mapping[str, Any], cut: Callable[[], None]) -> Reader:
+    def read(self, last_id: str | None, present: Any, cut: Callable[[], None]) -> Reader:
         """Return a new reader, see `Reader`.
 
         It begins with the events after `last_id`, if all of these are kept. Else, and without an id, it begins with an
@@ -122,7 +121,6 @@ class Events:
         return missed if whole else None
 
 
-def encoded(kind: str, record: Mapping[str, Any], number: str) -> bytes:
+def encoded(kind: str, record: Any, number: str) -> bytes:
     """Return an event as it goes over the wire; JSON has no line breaks."""
-    data = json.dumps({"schema_version": SCHEMA_VERSION, **record}, ensure_ascii=False, allow_nan=False)
-    return f"id: {number}\nevent: {kind}\ndata: {data}\n\n".encode(errors="replace")
+    return b"id: %s\nevent: %s\ndata: %s\n\n" % (number.encode(), kind.encode(), json_bytes(record))

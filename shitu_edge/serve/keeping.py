@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from starlette.responses import Response
@@ -144,7 +144,7 @@ async def _enroll(call: Call, label: str, box: Box | None, *, crop: bool) -> Res
 
     answer, _ = await call.run(service.changing, work)
     call.note = f"item {answer.item_id}, revision {answer.revision}"
-    return json_response(asdict(answer))
+    return json_response(answer)
 
 
 async def remove(call: Call) -> Response:
@@ -213,7 +213,7 @@ async def roll_back(call: Call) -> Response:
 async def _changed(call: Call, work: Callable[[Opened], Changed | RolledBack]) -> Response:
     answer, _ = await call.run(call.service.changing, work)
     call.note = f"revision {answer.revision}"
-    return json_response(asdict(answer))
+    return json_response(answer)
 
 
 async def list_labels(call: Call) -> Response:
@@ -238,13 +238,13 @@ async def list_items(call: Call) -> Response:
             found += [replace(item, id=-item.id) for item in opened.local.items(options.label)]
         return Items(tuple(found[options.after : options.after + options.most]), len(found))
 
-    return json_response(asdict(await call.look(work)))
+    return json_response(await call.look(work))
 
 
 async def show_log(call: Call) -> Response:
     """Answer with the newest revisions of what changes go to."""
     found = await call.look(lambda opened: opened.changed.history.log()[: call.options.most])
-    return json_response(asdict(Log(tuple(found))))
+    return json_response(Log(tuple(found)))
 
 
 async def show_gallery(call: Call) -> Response:
@@ -252,14 +252,14 @@ async def show_gallery(call: Call) -> Response:
     found = await call.look(
         lambda opened: Galleries(opened.gallery.info(), None if opened.local is None else opened.local.info())
     )
-    return json_response(asdict(found))
+    return json_response(found)
 
 
 async def show_calibration(call: Call) -> Response:
     """Answer with the calibration."""
     options = call.options
     found = await call.look(lambda opened: opened.recognizer.calibration(options.max_false_accept, options.confidence))
-    return json_response(asdict(CalibrationAnswer(found)))
+    return json_response(CalibrationAnswer(found))
 
 
 def _label(text: str) -> str:

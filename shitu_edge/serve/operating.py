@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Literal
 
 from starlette.responses import Response
@@ -42,14 +42,14 @@ class Readiness:
 
 async def healthz(call: Call) -> Response:
     """Answer that the process lives."""
-    return json_response(asdict(Health("alive", __version__)))
+    return json_response(Health("alive", __version__))
 
 
 async def readyz(call: Call) -> Response:
     """Answer whether images can be sent: 200 or 503."""
     service = call.service
     answer = Readiness(service.is_ready, service.check, service.broken)
-    return json_response(asdict(answer), 200 if answer.ready else 503)
+    return json_response(answer, status=200 if answer.ready else 503)
 
 
 async def metrics(call: Call) -> Response:
@@ -61,7 +61,7 @@ async def metrics(call: Call) -> Response:
 async def reload(call: Call) -> Response:
     """Reload bundle, gallery, tokens and configuration."""
     try:
-        return json_response(asdict(await call.service.reload()))
+        return json_response(await call.service.reload())
     except ShituError as error:
         message = f"{error}; nothing was changed"
         raise RefusedError(409, type(error).__name__, message) from error

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import dataclass, fields
 
 from starlette.responses import Response
 
@@ -63,7 +62,7 @@ async def recognize(call: Call) -> Response:
     accepted = sum(item.decision == "accepted" for item in answer.items)
     call.note = f"{len(answer.items)} items, {accepted} accepted, waited {done.waited_ms:.1f} ms"
     explanation = answer.explain() if options.explain else None
-    return json_response({**answer.as_dict(), "retried": _record(retry), "explanation": explanation})
+    return json_response(answer, RecognizeFacts(retry, explanation))
 
 
 async def verify(call: Call) -> Response:
@@ -80,7 +79,7 @@ async def verify(call: Call) -> Response:
 
     (answer, retry), _ = await call.run(service.recognizing, work)
     call.note = answer.decision
-    return json_response({**asdict(answer), "retried": _record(retry)})
+    return json_response(answer, Retried(retry))
 
 
 async def search(call: Call) -> Response:
@@ -94,7 +93,7 @@ async def search(call: Call) -> Response:
         return found[0], retry
 
     (matches, retry), _ = await call.run(service.recognizing, work)
-    return json_response(asdict(SearchAnswer(matches, retry)))
+    return json_response(SearchAnswer(matches, retry))
 
 
 def require_label(opened: Opened, label: str) -> None:
@@ -106,10 +105,6 @@ def require_label(opened: Opened, label: str) -> None:
         raise RefusedError(503, type(error).__name__, str(error), retry_after_ms=1000) from error
     if not found:
         raise RefusedError(404, "NotFoundError", f"no item has the label {label!r}; enroll the product first")
-
-
-def _record(retry: Retry | None) -> dict[str, Any] | None:
-    return None if retry is None else asdict(retry)
 
 
 OPERATIONS = (

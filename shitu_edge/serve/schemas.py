@@ -7,10 +7,10 @@ from dataclasses import MISSING, fields, is_dataclass
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from .answers import shown_fields
+
 Schema = dict[str, Any]
 
-_LEFT_OUT = ("evidence",)
-"""Fields that JSON does not have: points of a second look."""
 _SIMPLE: dict[Any, Schema] = {
     str: {"type": "string"},
     int: {"type": "integer"},
@@ -51,7 +51,7 @@ class Components:
         if name not in self.schemas:
             self.schemas[name] = {}  # a record may hold itself
             hints = get_type_hints(kind)
-            shown = [one for one in fields(kind) if not one.name.startswith("_") and one.name not in _LEFT_OUT]
+            shown = [one for one in fields(kind) if one.name in shown_fields(kind)]
             schema: Schema = {
                 "type": "object",
                 "description": _first_line(kind),

@@ -12,16 +12,19 @@ from typing import TypeVar
 from .. import __version__
 from ..errors import EmbeddingError, EngineError, ShituError
 from ..recognizer import Recognizer
+from ..results.stream import StreamAnswer
+from ..stages.decode import Source
 from ..system.memory import resident_bytes
 from .access import Access
 from .admission import Admission, BusyError
+from .cameras import Camera
 from .configuration import FIXED, Configuration
 from .engines import Retry
 from .folders import Folders
 from .metrics import Metrics
 from .opened import FileState, Opened
 from .ready import Check, check
-from .streams import Streams
+from .streams import LiveStream, Streams
 from .tokens import Tokens
 
 _log = logging.getLogger(__name__)
@@ -70,6 +73,7 @@ class Service:
         self.recognizing = Admission(configuration.queue)
         self.changing = Admission(MOST_CHANGES)
         self.streams = Streams(self.metrics)
+        self._cameras: list[Camera] = []
         self.check: Check | None = None
         self.on_reload: Callable[[Configuration], None] = lambda _: None
         """Is told the new options before they hold, and may refuse them."""
@@ -87,6 +91,9 @@ class Service:
         """
         opened, found = await asyncio.to_thread(_open, self.configuration, self.folders)
         self._swap(opened, found)
+        for named in self.configuration.watch:
+            name, _, source = named.partition("=")
+            self._cameras.append(Camera(self.streams.own(name), source, self._feed))
 
     async def reload(self) -> Reloaded:
         """Read the options again and open what they name; answer with that from then on.
@@ -200,12 +207,28 @@ class Service:
         self.streams.close()
 
     def close(self) -> None:
-        """End the threads and close what is open."""
+        """End the threads and close what is open; call it outside of the event loop, which still runs."""
+        for camera in self._cameras:
+            camera.stop()
         self.recognizing.close()
         self.changing.close()
         if self._opened is not None:
             self._opened.retire()
             self._opened = None
+
+    async def _feed(self, stream: LiveStream, image: Source, at_s: float) -> None:
+        """Have a camera's frame looked at."""
+
+        def work() -> StreamAnswer:
+            with self.use() as opened:
+                return self.ask(opened, lambda one: stream.feed(one, image, at_s))[0]
+
+        stream.begin()
+        try:
+            answer: StreamAnswer = (await self.recognizing.run(work, None)).result
+        finally:
+            stream.end()
+        stream.answered(answer)
 
     def _swap(self, opened: Opened, found: Check) -> None:
         before, self._opened, self.check = self._opened, opened, found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from ..recognizer import Recognizer
@@ -94,6 +94,12 @@ class LiveStream:
             self._stream, self._maker = recognizer.stream(), recognizer
         return self._stream.feed(image, at_s)
 
+    def left_out(self, frames: int) -> None:
+        """Count frames of a camera that were not looked at, as a newer one was there or the server was busy."""
+        self._metrics.frames.labels("late").inc(frames)
+        if self._stream is not None:
+            self._stream.left_out(frames)
+
     def answered(self, answer: StreamAnswer) -> None:
         """Send the events of an answer to the readers, and count."""
         if self._began_again:
@@ -101,7 +107,7 @@ class LiveStream:
             self._publish("restarted", {"basket": answer.basket})
         for event in answer.events:
             self._metrics.events.labels(event.kind).inc()
-            self._publish(event.kind, event.as_dict())
+            self._publish(event.kind, event)
         self._last = answer
         outcome = "unchanged" if answer.look is None else "looked"
         self._metrics.frames.labels(outcome).inc()
@@ -117,7 +123,7 @@ class LiveStream:
         if len(self._events) >= MOST_READERS:
             raise BusyError("readers", f"{MOST_READERS} connections read stream {self.name} already", 1000)
         self._seen_at = time.monotonic()
-        return self._events.read(last_id, asdict(self.facts), cut)
+        return self._events.read(last_id, self.facts, cut)
 
     def leave(self, reader: Reader) -> None:
         """Forget a reader."""
@@ -130,7 +136,7 @@ class LiveStream:
             self._stream.close()
         self._events.close()
 
-    def _publish(self, kind: str, record: Mapping[str, Any]) -> None:
+    def _publish(self, kind: str, record: Any) -> None:
         slow = self._events.publish(kind, record)
         if slow:
             self._metrics.slow_readers.inc(slow)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from starlette.responses import Response, StreamingResponse
 
@@ -51,7 +51,7 @@ async def feed(call: Call) -> Response:
     stream.answered(answer)
     service.metrics.waited.observe(done.waited_ms / 1000)
     call.note = f"stream {stream.name}, {sum(answer.basket.values())} things named"
-    return json_response({**answer.as_dict(), **asdict(Retried(retry))})
+    return json_response(answer, Retried(retry))
 
 
 async def read_events(call: Call) -> Response:
@@ -76,18 +76,18 @@ async def read_events(call: Call) -> Response:
 async def list_streams(call: Call) -> Response:
     """Answer with all streams."""
     found = tuple(one.facts for one in call.service.streams.all())
-    return json_response(asdict(StreamList(found)))
+    return json_response(StreamList(found))
 
 
 async def show_stream(call: Call) -> Response:
     """Answer with a stream at a glance."""
     found: LiveStream = call.service.streams.get(_name(call))
-    return json_response(asdict(found.facts))
+    return json_response(found.facts)
 
 
 async def end_stream(call: Call) -> Response:
     """End a stream."""
-    return json_response(asdict(call.service.streams.end(_name(call))))
+    return json_response(call.service.streams.end(_name(call)))
 
 
 def _name(call: Call) -> str:

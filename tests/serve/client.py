@@ -94,5 +94,5 @@ class Client:
 def png(pixels_rgb: NDArray[np.uint8]) -> bytes:
     """Return pixels as a PNG."""
     stream = BytesIO()
-    Image.fromarray(pixels_rgb).save(stream, "PNG")
+    Image.fromarray(pixels_rgb).save(stream, "PNG", compress_level=1)
     return stream.getvalue()
