@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -13,7 +14,7 @@ from ..bundle import WholeImage
 from ..errors import OptionError
 from ..ranges import require_number
 from ..results import Box
-from ..schema import SchemaError, build
+from ..schema import SchemaError, build, hints_of
 from ..stages.decode import DecodeMode
 
 T = TypeVar("T")
@@ -155,7 +156,7 @@ def parse(kind: type[T], query: Sequence[tuple[str, str]]) -> T:
     Raises:
         OptionError: a parameter is missing, unknown, given twice, of the wrong kind or out of range.
     """
-    hints = get_type_hints(kind)
+    hints = hints_of(kind)
     values: dict[str, Any] = {}
     for name, text in query:
         if name in values:
@@ -172,6 +173,7 @@ def parse(kind: type[T], query: Sequence[tuple[str, str]]) -> T:
     return found
 
 
+@cache
 def facts_of(kind: type) -> dict[str, About]:
     """Return the meaning of each parameter, by name."""
     return {name: get_args(hint)[1] for name, hint in get_type_hints(kind, include_extras=True).items()}
