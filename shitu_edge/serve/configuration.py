@@ -174,4 +174,4 @@ def _toml() -> Any:
     try:
         return import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
     except ModuleNotFoundError as error:
-        raise OptionError("a configuration file needs tomli with Python 3.10; pip install tomli") from error
+        raise OptionError("with Python 3.10, a file needs tomli: from the checkout, pip install '.[serve]'") from error

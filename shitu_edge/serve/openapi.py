@@ -21,7 +21,6 @@ _ERRORS = {
     404: "There is no such thing.",
     408: "The body did not arrive in time.",
     409: "That does not fit the present state.",
-    411: "The body has no length.",
     413: "The body is too large.",
     415: "The body is of another kind.",
     422: "An option, the JSON or the image cannot be used.",

@@ -30,6 +30,24 @@ def test_every_route_is_described(document: dict[str, Any]) -> None:
     assert len(set(names)) == len(names)
 
 
+def test_the_page_names_every_endpoint_and_status(document: dict[str, Any]) -> None:
+    page = Path(__file__).parents[2] / "docs" / "serve.md"
+    if not page.exists():
+        pytest.skip("the manual is in the checkout alone")
+    text = page.read_text(encoding="utf-8")
+    scopes = {(one.method, one.path): one.scope or "none" for one in OPERATIONS}
+    rows = [line.split(" | ") for line in text.splitlines() if re.match(r"\| `(GET|POST|DELETE) /", line)]
+    named = {
+        tuple(call.partition("?")[0].split()): row[1]
+        for row in rows
+        for call in re.findall(r"`([A-Z]+ [^`]+)`", row[0])
+    }
+    assert named == scopes
+    answers = [methods[method]["responses"] for methods in document["paths"].values() for method in methods]
+    statuses = {status for responses in answers for status in responses} - {"200"}
+    assert [status for status in statuses if not re.search(rf"^\| [0-9, ]*{status}", text, re.MULTILINE)] == []
+
+
 def test_unknown_paths_and_methods_are_json(shared_server: Serving) -> None:
     for method, path, status in (("GET", "/nope", 404), ("GET", "/v1/recognize", 405), ("DELETE", "/healthz", 405)):
         answer = shared_server.client.ask(method, path)

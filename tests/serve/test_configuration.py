@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from typer.main import get_command
 
 from shitu_edge import OptionError
 from shitu_edge.cli.main import app
-from shitu_edge.serve.configuration import VARIABLE, Configuration, configuration, option_names
+from shitu_edge.serve.configuration import FIXED, VARIABLE, Configuration, configuration, option_names
 
 pytest.importorskip("tomllib", reason="Python 3.10 needs tomli, which the extra serve brings")
 
@@ -86,3 +87,15 @@ def test_every_option_is_a_flag_and_a_variable() -> None:
             f"SHITU_EDGE_{name.upper()}",
             "SHITU_EDGE_BUNDLE",
         )
+
+
+def test_the_page_shows_a_file_that_is_read(tmp_path: Path) -> None:
+    page = Path(__file__).parents[2] / "docs" / "serve.md"
+    if not page.exists():
+        pytest.skip("the manual is in the checkout alone")
+    [shown] = re.findall(r"^```toml\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    found = configuration(_file(tmp_path, shown), {})
+    assert (found.gallery, found.deadline_ms) == (str(tmp_path / "shop.gallery"), 500)
+    named = re.search(r"((?:`\w+`, )*`\w+` and `\w+`) need a restart", page.read_text(encoding="utf-8"))
+    assert named is not None
+    assert set(re.findall(r"`(\w+)`", named[1])) == set(FIXED)
