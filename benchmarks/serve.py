@@ -217,7 +217,7 @@ def _refusals(address: str, image: bytes) -> None:
     threads = [threading.Thread(target=occupy) for _ in range(2)]
     for thread in threads:
         thread.start()
-    times = []
+    times: list[float] = []
     place = urlsplit(address)
     while len(times) < REFUSALS:
         connection = HTTPConnection(place.hostname or "", place.port, timeout=_TIMEOUT_S)

@@ -135,6 +135,8 @@ class Admission:
             submitted = self._worker.submit(self._work, work, deadline, given)
         except BaseException:
             self._leave()
+            if gone is not None:
+                gone.close()
             raise
         submitted.add_done_callback(lambda _: self._leave())
         future = asyncio.wrap_future(submitted)

@@ -7,6 +7,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 from ..errors import ImageError, OptionError, ShituError
@@ -96,7 +97,7 @@ class Camera:
         self._call(self._stream.left_out, frames)
 
     def _call(self, act: Callable[..., None], *arguments: Any) -> None:
-        if not self._loop.is_closed():
+        with suppress(RuntimeError):  # the loop has ended
             self._loop.call_soon_threadsafe(act, *arguments)
 
 

@@ -58,6 +58,11 @@ class Engines:
         """The recognizer that is asked first."""
         return self._first
 
+    @property
+    def all(self) -> tuple[Recognizer, ...]:
+        """The recognizers that are open."""
+        return (self._first,) if self._other is None else (self._first, self._other)
+
     def run(self, call: Callable[[Recognizer], T]) -> tuple[T, Retry | None]:
         """Return what a recognizer answers, and the failure of the one that was asked before, if one was.
 
@@ -75,9 +80,8 @@ class Engines:
 
     def close(self) -> None:
         """Close both recognizers."""
-        for one in (self._other, self._first):
-            if one is not None:
-                one.close()
+        for one in self.all:
+            one.close()
 
     def _retried(self, failed: Recognizer, call: Callable[[Recognizer], T], error: ShituError) -> tuple[T, Retry]:
         retry = Retry(failed.extractor_info.engine, str(error))

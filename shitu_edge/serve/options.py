@@ -156,7 +156,8 @@ def parse(kind: type[T], query: Sequence[tuple[str, str]]) -> T:
     Raises:
         OptionError: a parameter is missing, unknown, given twice, of the wrong kind or out of range.
     """
-    hints = hints_of(kind)
+    cached: Any = kind  # a type is hashable, which mypy does not see
+    hints = hints_of(cached)
     values: dict[str, Any] = {}
     for name, text in query:
         if name in values:
@@ -166,7 +167,7 @@ def parse(kind: type[T], query: Sequence[tuple[str, str]]) -> T:
         found = build(kind, values)
     except SchemaError as error:
         raise OptionError(str(error)) from error
-    for name, about in facts_of(kind).items():
+    for name, about in facts_of(cached).items():
         value = getattr(found, name)
         if value is not None and about.low is not None:
             require_number(name, value, about.low, math.inf if about.high is None else about.high)
@@ -174,7 +175,7 @@ def parse(kind: type[T], query: Sequence[tuple[str, str]]) -> T:
 
 
 @cache
-def facts_of(kind: type) -> dict[str, About]:
+def facts_of(kind: Any) -> dict[str, About]:
     """Return the meaning of each parameter, by name."""
     return {name: get_args(hint)[1] for name, hint in get_type_hints(kind, include_extras=True).items()}
 

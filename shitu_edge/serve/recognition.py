@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from starlette.responses import Response
 
 from ..errors import ShituError
+from ..recognizer import Recognizer
 from ..results import Box, Match, Recognition, Verification
 from .answers import RefusedError, json_response
 from .engines import Retry
@@ -52,9 +53,12 @@ async def recognize(call: Call) -> Response:
     image = await call.image(service.recognizing)
     given = {one.name: getattr(options, one.name) for one in fields(options) if one.name != "explain"}
 
-    def work(opened: Opened) -> tuple[Recognition, Retry | None]:
+    def seen(recognizer: Recognizer) -> Recognition:
         left_ms = None if call.deadline is None else max(call.deadline.left_ms, 0.0)
-        return service.ask(opened, lambda one: one.recognize(image, deadline_ms=left_ms, **given))
+        return recognizer.recognize(image, deadline_ms=left_ms, **given)
+
+    def work(opened: Opened) -> tuple[Recognition, Retry | None]:
+        return service.ask(opened, seen)
 
     (answer, retry), done = await call.run(service.recognizing, work)
     service.metrics.recognized(answer)

@@ -112,14 +112,14 @@ class _Server(Server):
     def __init__(self, config: Any, service: Service) -> None:
         super().__init__(config)
         self._service = service
-        self.failure: ShituError | None = None
+        self.failure: Exception | None = None
         """Why the service could not be opened."""
 
     async def open(self) -> None:
         """Open the service; end the server if that fails."""
         try:
             await self._service.start()
-        except ShituError as error:
+        except Exception as error:  # whatever it is, it ends the process
             self.failure, self.should_exit = error, True
             return
         _log.info("ready" if self._service.is_ready else "not ready")

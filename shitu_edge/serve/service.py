@@ -138,9 +138,13 @@ class Service:
     async def _reload(self) -> Reloaded:
         try:
             configuration = self._read()
-            self.on_reload(configuration)
             access = Access.of(configuration, Tokens(self.folders.state / "tokens"))
             opened, found = await asyncio.to_thread(_open, configuration, self.folders)
+            try:
+                self.on_reload(configuration)
+            except ShituError:
+                opened.retire()
+                raise
         except ShituError:
             self.metrics.reloads.labels("failed").inc()
             raise
@@ -170,6 +174,20 @@ class Service:
         if retry is not None:
             self.metrics.retries.labels(retry.engine).inc()
         return answer, retry
+
+    def feed(
+        self, stream: LiveStream, opened: Opened, image: Source, at_s: float | None
+    ) -> tuple[StreamAnswer, Retry | None]:
+        """Return a stream's answer to a frame, and the engine that failed before; in a worker thread.
+
+        A stream stays with the recognizer that has answered it, as another one begins it again.
+        """
+        engines = opened.engines
+        maker = stream.maker if stream.maker in engines.all else engines.first
+        try:
+            return stream.feed(maker, image, at_s), None
+        except (EngineError, EmbeddingError):
+            return self.ask(opened, lambda one: stream.feed(one, image, at_s))
 
     @property
     def is_ready(self) -> bool:
@@ -221,7 +239,7 @@ class Service:
 
         def work() -> StreamAnswer:
             with self.use() as opened:
-                return self.ask(opened, lambda one: stream.feed(one, image, at_s))[0]
+                return self.feed(stream, opened, image, at_s)[0]
 
         stream.begin()
         try:

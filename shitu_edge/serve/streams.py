@@ -54,7 +54,8 @@ class LiveStream:
         self._metrics = metrics
         self._events = Events()
         self._stream: Stream | None = None
-        self._maker: Recognizer | None = None
+        self.maker: Recognizer | None = None
+        """The recognizer that answers it."""
         self._busy = False
         self._seen_at = time.monotonic()
         self._last: StreamAnswer | None = None
@@ -87,11 +88,11 @@ class LiveStream:
     def feed(self, recognizer: Recognizer, image: Source, at_s: float | None) -> StreamAnswer:
         """Return the answer to a frame, in a worker thread.
 
-        After a reload, or where the other engine answers, the stream begins again, with an empty basket.
+        With another recognizer than before, the stream begins again, with an empty basket.
         """
-        if self._stream is None or self._maker is not recognizer:
+        if self._stream is None or self.maker is not recognizer:
             self._began_again = self._stream is not None
-            self._stream, self._maker = recognizer.stream(), recognizer
+            self._stream, self.maker = recognizer.stream(), recognizer
         return self._stream.feed(image, at_s)
 
     def left_out(self, frames: int) -> None:

@@ -40,7 +40,7 @@ async def feed(call: Call) -> Response:
         image = await call.image(service.recognizing)
 
         def work(opened: Opened) -> tuple[StreamAnswer, Retry | None]:
-            return service.ask(opened, lambda one: stream.feed(one, image, call.options.at_s))
+            return service.feed(stream, opened, image, call.options.at_s)
 
         (answer, retry), done = await call.run(service.recognizing, work)
     except BaseException:

@@ -18,6 +18,7 @@ from tests.test_recognizer import BLUE, GREEN, RED, scene
 
 from .client import Client, png
 from .conftest import WITHIN_S, Serve, Serving
+from .test_engines import failing
 
 EMPTY, ONE, TWO = scene(), scene((1, 1, RED)), scene((1, 1, RED), (5, 5, GREEN))
 
@@ -186,7 +187,12 @@ def test_stop_ends_readers(serve: Serve) -> None:
         _next(reader)
         serving.server.stop()
         ended = threading.Event()
-        thread = threading.Thread(target=lambda: (reader.read(), ended.set()))
+
+        def read() -> None:
+            reader.read()
+            ended.set()
+
+        thread = threading.Thread(target=read)
         thread.start()
         assert ended.wait(WITHIN_S)
         thread.join()
@@ -199,3 +205,19 @@ def test_change_of_the_gallery_is_an_event(serve: Serve) -> None:
     client.post("/v1/rename", {"label": "red", "new_label": "rot"}, token="manage")
     answers = [_show(client, scene((1, 1, RED), (5, 5, BLUE)), 3 + 0.1 * number) for number in range(15)]
     assert answers[-1]["basket"] == {"rot": 1}
+
+
+def test_stream_survives_an_engine_that_fails(serve: Serve) -> None:
+    serving = serve()
+    for number in range(10):
+        _show(serving.client, EMPTY, 0.1 * number)
+    opened = serving.service._opened
+    assert opened is not None
+    failing(opened.engines.first, 1)
+    once = [_show(serving.client, ONE, 1 + 0.1 * number) for number in range(25)]
+    assert {str(one["retried"]) for one in once} == {"None"}  # the same engine, asked again
+    assert (once[-1]["basket"], once[-1]["counts"]["fed"]) == ({"red": 1}, 36)
+    failing(opened.engines.first, 1000)
+    later = [_show(serving.client, TWO, 4 + 0.1 * number) for number in range(25)]
+    assert sum(one["retried"] is not None for one in later) == 1  # then it stays with the other one
+    assert later[-1]["basket"] == {"red": 1, "grün": 1}
