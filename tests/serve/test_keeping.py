@@ -10,7 +10,7 @@ from shitu_edge import NEGATIVE, Gallery, Recognizer
 from tests.test_recognizer import BLUE, RED, product, scene
 
 from .client import png
-from .conftest import Serve
+from .conftest import Serve, Serving
 
 BLUE_THING = png(product(BLUE))
 
@@ -50,8 +50,8 @@ def test_negative_makes_a_thing_unknown(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("label", ["", "  ", "two\nlines", "x" * 201])
-def test_enroll_refuses_what_is_not_a_label(serve: Serve, label: str) -> None:
-    answer = serve().client.send("/v1/enroll", BLUE_THING, token="enroll", label=label)
+def test_enroll_refuses_what_is_not_a_label(shared_server: Serving, label: str) -> None:
+    answer = shared_server.client.send("/v1/enroll", BLUE_THING, token="enroll", label=label)
     assert (answer.status, answer.error) == (422, "GalleryError")
 
 
@@ -80,8 +80,8 @@ def test_remove_by_id_label_and_source(serve: Serve) -> None:
         ([1], 422),
     ],
 )
-def test_remove_refuses_what_it_cannot_find(serve: Serve, record: object, status: int) -> None:
-    client = serve().client
+def test_remove_refuses_what_it_cannot_find(shared_server: Serving, record: object, status: int) -> None:
+    client = shared_server.client
     assert client.post("/v1/remove", record, token="manage").status == status
     assert client.get("/v1/items").json["total"] == 2
 
@@ -114,15 +114,15 @@ def test_rollback_to_a_pruned_revision_is_a_conflict(serve: Serve) -> None:
     assert (answer.status, answer.error) == (409, "GalleryError")
 
 
-def test_items_come_a_page_at_a_time(serve: Serve) -> None:
-    client = serve().client
+def test_items_come_a_page_at_a_time(shared_server: Serving) -> None:
+    client = shared_server.client
     pages = [client.get("/v1/items", most=1, after=after).json for after in (0, 1, 2)]
     assert [[item["id"] for item in page["items"]] for page in pages] == [[1], [2], []]
     assert {page["total"] for page in pages} == {2}
 
 
-def test_gallery_and_calibration_are_shown(serve: Serve) -> None:
-    serving = serve()
+def test_gallery_and_calibration_are_shown(shared_server: Serving) -> None:
+    serving = shared_server
     shown = serving.client.get("/v1/gallery").json
     assert (shown["gallery"]["items"], shown["gallery"]["path"], shown["local"]) == (2, serving.given["gallery"], None)
     assert serving.client.get("/v1/calibration").json["calibration"] is None

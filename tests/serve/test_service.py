@@ -53,16 +53,26 @@ def test_reload_opens_what_the_configuration_names_now(serve: Serve, shop: Path,
 @pytest.mark.parametrize(
     "wrong", [{"gallery": "none.gallery"}, {"models": "none"}, {"port": -1}, {"camera": "none.json"}]
 )
-def test_reload_that_fails_changes_nothing(serve: Serve, wrong: dict[str, object]) -> None:
-    serving = serve()
-    before = serving.service._opened
+def test_reload_that_fails_changes_nothing(shared_server: Serving, wrong: dict[str, object]) -> None:
+    serving, right = shared_server, dict(shared_server.given)
+    before, failed = serving.service._opened, _failed(serving)
     serving.given |= wrong
-    answer = serving.client.ask("POST", "/v1/reload", token="manage")
+    try:
+        answer = serving.client.ask("POST", "/v1/reload", token="manage")
+    finally:
+        serving.given.clear()
+        serving.given |= right
     assert answer.status == 409
     assert answer.json["error"]["message"].endswith("nothing was changed")
     assert serving.service._opened is before
     assert serving.client.send("/v1/recognize", RED_COUNTER).status == 200
-    assert 'shitu_edge_reloads_total{outcome="failed"} 1.0' in serving.client.get("/metrics").content.decode()
+    assert _failed(serving) == failed + 1
+
+
+def _failed(serving: Serving) -> float:
+    lines = serving.client.get("/metrics").content.decode().splitlines()
+    found = [line for line in lines if line.startswith('shitu_edge_reloads_total{outcome="failed"}')]
+    return float(found[0].split()[-1]) if found else 0.0
 
 
 def test_reload_loses_no_request(serve: Serve) -> None:
