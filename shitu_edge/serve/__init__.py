@@ -15,7 +15,7 @@ options.py         query parameters as dataclasses
 bodies.py          request bodies, within limits
 answers.py         answers and errors as JSON
 operations.py      an endpoint, and its entry in OpenAPI
-recognition.py, keeping.py, watching.py, operating.py   the endpoints
+recognition.py, changing.py, looking.py, watching.py, operating.py   the endpoints
 streams.py         streams that callers feed
 cameras.py         streams that the server feeds itself
 events.py          server-sent events

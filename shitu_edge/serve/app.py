@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route, Router
 
 from ..errors import OptionError, ShituError
-from . import keeping, operating, recognition, watching
+from . import changing, looking, operating, recognition, watching
 from .admission import BusyError, GoneError
 from .answers import RefusedError, error_response, refusal
 from .openapi import description
@@ -29,7 +29,8 @@ _log = logging.getLogger(__name__)
 OPERATIONS: tuple[Operation, ...] = (
     *recognition.OPERATIONS,
     *watching.OPERATIONS,
-    *keeping.OPERATIONS,
+    *changing.OPERATIONS,
+    *looking.OPERATIONS,
     *operating.OPERATIONS,
 )
 

@@ -70,7 +70,7 @@ class Camera:
 
     def _watch(self) -> None:
         """Feed frames until there are no more; raises what the source raises."""
-        reader = self._reader = NewestFrame(self._frames(), self._left_out)
+        reader = self._reader = NewestFrame(self._frames(), self._stream.left_out)
         try:
             while not self._stopping.is_set():
                 try:
@@ -86,15 +86,12 @@ class Camera:
         try:
             future.result()
         except BusyError:
-            self._left_out(1)
+            self._stream.left_out(1)
             return
         except ImageError as error:  # a frame that was torn on the way
             _log.warning("camera %s: %s", self._stream.name, error)
             return
         self._call(self._stream.failed, None)
-
-    def _left_out(self, frames: int) -> None:
-        self._call(self._stream.left_out, frames)
 
     def _call(self, act: Callable[..., None], *arguments: Any) -> None:
         with suppress(RuntimeError):  # the loop has ended

@@ -120,7 +120,7 @@ class ItemsOptions:
     """A page of items."""
 
     label: Annotated[str | None, About("Items of this label alone.")] = None
-    after: Annotated[int, About("Skip so many.", low=0, high=1 << 53)] = 0
+    skip: Annotated[int, About("Number of items to leave out first.", low=0, high=1 << 53)] = 0
     most: Annotated[int, About("Number of items.", low=1, high=10_000)] = 1000
 
 

@@ -133,7 +133,10 @@ class Service:
         while True:
             await asyncio.sleep(_EVERY_S)
             self.streams.end_idle(self.configuration.stream_idle_s)
-            await self.renew()
+            try:
+                await self.renew()
+            except Exception:  # the next second is another chance
+                _log.exception("the gallery's file cannot be looked after")
 
     async def _reload(self) -> Reloaded:
         try:
@@ -271,4 +274,8 @@ class Service:
 
 def _open(configuration: Configuration, folders: Folders) -> tuple[Opened, Check]:
     opened = Opened.open(configuration, folders)
-    return opened, check(opened.recognizer, configuration)
+    try:
+        return opened, check(opened.recognizer, configuration)
+    except BaseException:
+        opened.retire()
+        raise

@@ -44,7 +44,7 @@ class StreamFacts:
 
 
 class LiveStream:
-    """A stream and the readers of its events. Used from one event loop, but for `feed`."""
+    """A stream and the readers of its events. Used from one event loop, but for `feed` and `left_out`."""
 
     def __init__(self, name: str, metrics: Metrics, *, owned: bool) -> None:
         self.name = name
@@ -96,7 +96,10 @@ class LiveStream:
         return self._stream.feed(image, at_s)
 
     def left_out(self, frames: int) -> None:
-        """Count frames of a camera that were not looked at, as a newer one was there or the server was busy."""
+        """Count frames of a camera that were not looked at, as a newer one was there or the server was busy.
+
+        From the camera's thread: it waits while a frame is looked at.
+        """
         self._metrics.frames.labels("late").inc(frames)
         if self._stream is not None:
             self._stream.left_out(frames)

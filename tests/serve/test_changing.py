@@ -1,4 +1,4 @@
-"""Looking into the gallery and changing it over HTTP, alone and with a local layer."""
+"""Changing the gallery over HTTP, alone and with a local layer."""
 
 from __future__ import annotations
 
@@ -112,22 +112,6 @@ def test_rollback_to_a_pruned_revision_is_a_conflict(serve: Serve) -> None:
         gallery.history.prune(0)
     answer = serving.client.post("/v1/rollback", {"revision": 2}, token="manage")
     assert (answer.status, answer.error) == (409, "GalleryError")
-
-
-def test_items_come_a_page_at_a_time(shared_server: Serving) -> None:
-    client = shared_server.client
-    pages = [client.get("/v1/items", most=1, after=after).json for after in (0, 1, 2)]
-    assert [[item["id"] for item in page["items"]] for page in pages] == [[1], [2], []]
-    assert {page["total"] for page in pages} == {2}
-
-
-def test_gallery_and_calibration_are_shown(shared_server: Serving) -> None:
-    serving = shared_server
-    shown = serving.client.get("/v1/gallery").json
-    assert (shown["gallery"]["items"], shown["gallery"]["path"], shown["local"]) == (2, serving.given["gallery"], None)
-    assert serving.client.get("/v1/calibration").json["calibration"] is None
-    stated = serving.client.get("/v1/calibration", max_false_accept=0.1).json["calibration"]
-    assert (stated["state"], stated["max_false_accept"]) == ("uncalibrated", 0.1)
 
 
 def test_changes_go_to_the_local_layer(serve: Serve, tmp_path: Path) -> None:

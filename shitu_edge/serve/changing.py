@@ -1,24 +1,21 @@
-"""Endpoints that look into the gallery and change it. Changes go to the local layer, if there is one."""
+"""Endpoints that change the gallery or, if there is one, its local layer."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 from starlette.responses import Response
 
 from ..errors import DamagedError, GalleryError
-from ..gallery import GalleryInfo, GalleryItem, Revision
+from ..gallery import GalleryItem
 from ..gallery.labels import NEGATIVE, normal_label
-from ..results import Box, Calibration
+from ..results import Box
 from .answers import RefusedError, json_response
 from .engines import Retry
 from .opened import Opened
 from .operations import Call, Operation
-from .options import CalibrationOptions, EnrollOptions, ItemsOptions, LogOptions, NegativeOptions
-
-T = TypeVar("T")
+from .options import EnrollOptions, NegativeOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,21 +26,6 @@ class Enrolled:
     label: str
     revision: int
     retried: Retry | None
-
-
-@dataclass(frozen=True, slots=True)
-class Labels:
-    """The number of items per label."""
-
-    labels: Mapping[str, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Items:
-    """A page of items, by id, and how many there are in all."""
-
-    items: tuple[GalleryItem, ...]
-    total: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,28 +41,6 @@ class RolledBack:
     """The revision that going back has made."""
 
     revision: int
-
-
-@dataclass(frozen=True, slots=True)
-class Log:
-    """Revisions, the newest first."""
-
-    revisions: tuple[Revision, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Galleries:
-    """The gallery at a glance, and its local layer."""
-
-    gallery: GalleryInfo
-    local: GalleryInfo | None
-
-
-@dataclass(frozen=True, slots=True)
-class CalibrationAnswer:
-    """From which score a product is named; None if no rate is stated."""
-
-    calibration: Calibration | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,52 +176,6 @@ async def _changed(call: Call, work: Callable[[Opened], Changed | RolledBack]) -
     return json_response(answer)
 
 
-async def list_labels(call: Call) -> Response:
-    """Answer with the labels."""
-
-    def work(opened: Opened) -> dict[str, int]:
-        counts = opened.gallery.label_counts()
-        for label, count in ({} if opened.local is None else opened.local.label_counts()).items():
-            counts[label] = counts.get(label, 0) + count
-        return counts
-
-    return json_response({"labels": await call.look(work)})
-
-
-async def list_items(call: Call) -> Response:
-    """Answer with a page of items."""
-    options = call.options
-
-    def work(opened: Opened) -> Items:
-        found = opened.gallery.items(options.label)
-        if opened.local is not None:
-            found += [replace(item, id=-item.id) for item in opened.local.items(options.label)]
-        return Items(tuple(found[options.after : options.after + options.most]), len(found))
-
-    return json_response(await call.look(work))
-
-
-async def show_log(call: Call) -> Response:
-    """Answer with the newest revisions of what changes go to."""
-    found = await call.look(lambda opened: opened.changed.history.log()[: call.options.most])
-    return json_response(Log(tuple(found)))
-
-
-async def show_gallery(call: Call) -> Response:
-    """Answer with the gallery at a glance."""
-    found = await call.look(
-        lambda opened: Galleries(opened.gallery.info(), None if opened.local is None else opened.local.info())
-    )
-    return json_response(found)
-
-
-async def show_calibration(call: Call) -> Response:
-    """Answer with the calibration."""
-    options = call.options
-    found = await call.look(lambda opened: opened.recognizer.calibration(options.max_false_accept, options.confidence))
-    return json_response(CalibrationAnswer(found))
-
-
 def _label(text: str) -> str:
     """Return a label in normal form; raises `RefusedError` (422)."""
     try:
@@ -334,53 +248,5 @@ OPERATIONS = (
         gives=(RolledBack,),
         takes=RollbackRequest,
         errors=(404, 409),
-    ),
-    Operation(
-        "GET",
-        "/v1/labels",
-        "list_labels",
-        "List the labels, with the number of items of each.",
-        scope="recognize",
-        answer_to=list_labels,
-        gives=(Labels,),
-    ),
-    Operation(
-        "GET",
-        "/v1/items",
-        "list_items",
-        "List items by id, a page at a time.",
-        scope="recognize",
-        answer_to=list_items,
-        gives=(Items,),
-        options=ItemsOptions,
-    ),
-    Operation(
-        "GET",
-        "/v1/log",
-        "show_log",
-        "List the gallery's revisions, newest first.",
-        scope="recognize",
-        answer_to=show_log,
-        gives=(Log,),
-        options=LogOptions,
-    ),
-    Operation(
-        "GET",
-        "/v1/gallery",
-        "show_gallery",
-        "Show the gallery at a glance.",
-        scope="recognize",
-        answer_to=show_gallery,
-        gives=(Galleries,),
-    ),
-    Operation(
-        "GET",
-        "/v1/calibration",
-        "show_calibration",
-        "Show from which score a product is named, for the rate given or the gallery's own.",
-        scope="recognize",
-        answer_to=show_calibration,
-        gives=(CalibrationAnswer,),
-        options=CalibrationOptions,
     ),
 )
