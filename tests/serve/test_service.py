@@ -12,6 +12,7 @@ import pytest
 from shitu_edge import GalleryError, OptionError, Recognizer
 from shitu_edge.serve.configuration import Configuration
 from shitu_edge.serve.opened import Opened
+from tests.networks import write_bundle
 from tests.test_recognizer import BLUE, RED, product, scene
 
 from .client import png
@@ -48,6 +49,16 @@ def test_reload_opens_what_the_configuration_names_now(serve: Serve, shop: Path,
     [item] = serving.client.send("/v1/recognize", RED_COUNTER).json["items"]
     assert (item["label"], serving.service.recognizing.most) == ("rot", 5)
     assert 'shitu_edge_reloads_total{outcome="done"} 1.0' in serving.client.get("/metrics").content.decode()
+
+
+def test_reload_opens_another_bundle(serve: Serve, tmp_path: Path) -> None:
+    serving = serve()
+    write_bundle(tmp_path / "next", name="next")
+    serving.given["models"] = str(tmp_path / "next")
+    done = _reload(serving)
+    assert isinstance(done, dict)
+    assert done["bundle"] == "next"
+    assert serving.client.send("/v1/recognize", RED_COUNTER).json["made_by"]["bundle"] == "next"
 
 
 @pytest.mark.parametrize(
