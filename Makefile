@@ -60,7 +60,8 @@ check-floors: $(FLOORS)/installed
 		tests/gallery/test_gallery.py tests/gallery/index/test_index.py tests/gallery/index/test_recall.py tests/cli/test_cli.py \
 		tests/cli/test_cli_gallery.py tests/stages/test_decode.py tests/demo/test_demo.py tests/stages/test_detect.py tests/drawing/test_draw.py \
 		tests/imaging/test_formats.py tests/bundle/test_networks.py tests/test_recognizer.py tests/imaging/test_resample.py tests/calibration/test_recognition.py \
-		tests/imaging/test_local_features.py tests/imaging/test_agreement.py tests/stages/test_second_look.py tests/stages/test_shapes.py
+		tests/imaging/test_local_features.py tests/imaging/test_agreement.py tests/stages/test_second_look.py tests/stages/test_shapes.py \
+		tests/serve/test_recognition.py tests/serve/test_faults.py tests/serve/test_server.py
 	$(FLOORS)/bin/shitu-edge demo --engine openvino --out $(FLOORS)/demo
 	$(FLOORS)/bin/shitu-edge demo --engine onnxruntime --out $(FLOORS)/demo
 
@@ -78,7 +79,7 @@ lock: $(UV)
 	$(COMPILE) $(LOCK) --constraint requirements/dev.lock requirements/build.in --output-file requirements/build.lock
 	$(COMPILE) $(LOCK) --no-emit-package shitu-edge --no-emit-package shitu-edge-export requirements/export.in \
 		--output-file requirements/export.lock
-	$(COMPILE) --upgrade --resolution lowest-direct --extra test --extra opencv --extra paddlex pyproject.toml \
+	$(COMPILE) --upgrade --resolution lowest-direct --extra test --extra opencv --extra paddlex --extra serve pyproject.toml \
 		--output-file requirements/floors.lock
 
 $(UV):

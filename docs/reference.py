@@ -95,6 +95,7 @@ KEYS = (
         "`out`, `drawn`, `region`, `ignore`, `min_size`, `max_size`, `tiles`, `frames`, `empty_frames`, `width`, "
         "`height`, `boxes` (their number by kind), `unsure`, `notes`, `skipped`",
     ),
+    ("serve", "once, when it listens: `address`, `state`, `cache`, `log`"),
     ("models list", "per bundle `name`, `folder`, `description`"),
     ("models show", "`folder`, `digest`, `manifest` (the content of `bundle.json`)"),
     ("models verify", "`folder`, `digest`, `files`"),

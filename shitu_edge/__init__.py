@@ -85,12 +85,23 @@ if TYPE_CHECKING:
         StageTimes,
         Verification,
     )
+    from .results.stream import (
+        CameraState,
+        EventKind,
+        FrameCounts,
+        LookReason,
+        StreamAnswer,
+        StreamEvent,
+        Track,
+        TrackState,
+    )
     from .stages.decode import DecodeLimits, DecodeMode, Source
     from .stages.empty_counter import EmptyCounter
-    from .stages.moved import CameraMove, CameraState, find_move
+    from .stages.moved import CameraMove, MoveState, find_move
     from .stages.regions import Product
     from .stages.second_look import LookMode
     from .stages.view import TileCount, View, Zone
+    from .stream import Frames, Stream, StreamOptions, Watch, camera_frames, folder_frames
 
 __version__ = "0.1.0"
 
@@ -124,10 +135,13 @@ __all__ = [
     "EngineName",
     "Enrollment",
     "EnrollmentQuality",
+    "EventKind",
     "Evidence",
     "FingerprintError",
     "ForkError",
     "FoundImages",
+    "FrameCounts",
+    "Frames",
     "Gallery",
     "GalleryError",
     "GalleryHistory",
@@ -141,11 +155,13 @@ __all__ = [
     "LabelFrom",
     "LabeledImage",
     "LookMode",
+    "LookReason",
     "LookState",
     "Manifest",
     "Match",
     "Meta",
     "MisfitError",
+    "MoveState",
     "Network",
     "NewGalleryItem",
     "NothingReadableError",
@@ -171,23 +187,33 @@ __all__ = [
     "Source",
     "StageTimes",
     "Step",
+    "Stream",
+    "StreamAnswer",
+    "StreamEvent",
+    "StreamOptions",
     "Target",
     "TileCount",
+    "Track",
+    "TrackState",
     "Verification",
     "View",
+    "Watch",
     "WholeImage",
     "Zone",
     "add_images",
     "build_gallery",
     "calibrate_camera",
+    "camera_frames",
     "find_images",
     "find_move",
+    "folder_frames",
     "replace_images",
 ]
 
 _HOMES = (
     "errors",
     "results",
+    "results.stream",
     "bundle",
     "bundle.profile",
     "engines",
@@ -204,6 +230,7 @@ _HOMES = (
     "stages.regions",
     "stages.second_look",
     "stages.view",
+    "stream",
 )
 """Modules of the public names, searched in this order when a name is first used.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 
@@ -20,20 +21,22 @@ from .gallery.labels import NEGATIVE
 from .gallery.layers import Layers
 from .imaging.texture import has_texture
 from .opening import Parts, enough_side, open_parts
-from .ranges import require_flag, require_instance, require_path, require_whole
+from .ranges import require_flag, require_instance, require_number, require_path, require_whole
 from .results import Box, Calibration, Detections, LookState, Match, Recognition, Verification
-from .stages.arguments import check_call, check_enrolling, check_places, check_running, overridden
+from .stages.arguments import check_call, check_enrolling, check_given, check_places, check_running, overridden
 from .stages.claim import check_claim
 from .stages.deadline import Clock, DeadlineExtractor
 from .stages.decide import Candidate, asked_neighbors, decide
 from .stages.decode import DEFAULT_LIMITS, DecodedImage, DecodeLimits, DecodeMode, Source, decode
 from .stages.hint import hint
+from .stages.moved import has_moved
 from .stages.original import Original, path_of, source_sha256
 from .stages.photo_features import product_pixels
 from .stages.regions import Product, boxes_to_embed, cut_product, in_original_pixels, late, regions, surplus
 from .stages.second_look import LookMode
-from .stages.survey import survey
+from .stages.survey import given, survey
 from .stages.view import WHOLE_IMAGE, View
+from .stream import DEFAULT_STREAM, Frames, Sight, Stream, StreamOptions, Watch
 from .system.forked import Home
 
 _MOST_ID = (1 << 63) - 1
@@ -157,6 +160,7 @@ class Recognizer:
         self,
         image: Source,
         *,
+        boxes_xyxy: ArrayLike | None = None,
         deadline_ms: float | None = None,
         max_boxes: int | None = None,
         detection_threshold: float | None = None,
@@ -175,6 +179,9 @@ class Recognizer:
 
         Args:
             image: path, encoded bytes, binary file, PIL image, or (H, W, 3) uint8 RGB array.
+            boxes_xyxy: boxes (N, 4) in pixels of the image, such as another detector's: they are looked at instead of
+                what the detector finds, and have the detection score 1. The whole image is not looked at then, the
+                recognizer's view does not count, and options about detections are refused.
             deadline_ms: time budget; the best-scored boxes come first, and those it leaves no time for are dropped; it
                 also leaves out tiles.
             max_boxes, detection_threshold: how many detections to look at, at least 1, from which score, 0..1; the
@@ -187,14 +194,16 @@ class Recognizer:
 
         Raises:
             ImageError: the image cannot be used.
-            OptionError: an option is outside what it may be, or the products are too few for the confidence.
+            OptionError: an option is outside what it may be, the products are too few for the confidence, or the boxes
+                have another shape or lie outside of the image.
             GalleryError: the recognizer was opened without a gallery, or the gallery cannot be read.
             EngineError, EmbeddingError: a network fails.
         """
         self._require_open()
         gallery, clock = self._require_gallery(), Clock()
         check_call(deadline_ms, max_boxes, detection_threshold, decode_mode, view)
-        view = view or self.view
+        check_given(boxes_xyxy, max_boxes, detection_threshold, view)
+        view = (view or self.view) if boxes_xyxy is None else WHOLE_IMAGE
         policy = overridden(
             self._parts.policy(),
             threshold,
@@ -206,15 +215,21 @@ class Recognizer:
             max_false_accept,
             confidence,
         )
+        if boxes_xyxy is not None:
+            policy = replace(policy, whole_image="never")
         stated = max_false_accept is not None or confidence is not None
         calibration = self._parts.calibration(policy, stated=stated)
         with clock.stage("decode"):
             original = Original.of(image, self._limits)
             decoded = self._decode(image, decode_mode, view.zoom)
         with clock.stage("detect"):
-            spare = self._in_time.spare(clock, deadline_ms)
-            seen = survey(self._detector, decoded, view, detection_threshold, spare)
-            count = self._detector.max_boxes if max_boxes is None else max_boxes
+            if boxes_xyxy is None:
+                spare = self._in_time.spare(clock, deadline_ms)
+                seen = survey(self._detector, decoded, view, detection_threshold, spare)
+                count = self._detector.max_boxes if max_boxes is None else max_boxes
+            else:
+                seen = given(boxes_xyxy, decoded)
+                count = len(seen.found)
             chosen = regions(seen.found.best(count), seen.area_xyxy, policy, alone=not seen.others)
         with clock.stage("extract"):
             rows = self._in_time.embed(decoded.pixels_rgb, chosen.boxes_xyxy, clock, deadline_ms)
@@ -230,11 +245,57 @@ class Recognizer:
             items, dropped = decide(looks.candidates, policy, partial(has_texture, seen.pixels(decoded)), naming)
             dropped += late(chosen, boxes, len(rows)) + surplus(seen.found, count, decoded) + seen.dropped(decoded)
         made_by = self._parts.provenance(nearest, decoded.decoder)
-        size, advice = (decoded.width, decoded.height), hint(seen, self._detector)
-        times, crop = clock.times(), original.crop
+        size, times, crop = (decoded.width, decoded.height), clock.times(), original.crop
+        advice = hint(seen, self._detector) if boxes_xyxy is None else None
         return Recognition(
             items, dropped, *size, times, made_by, calibration, required, looks.done, advice, seen.left_out, crop
         )
+
+    def stream(self, options: StreamOptions = DEFAULT_STREAM, *, view: View | None = None) -> Stream:
+        """Return a stream, which is fed the frames of one mounted camera and answers with tracks, events and a basket.
+
+        Args:
+            options: how it looks and decides.
+            view: the part of its frames that counts, instead of `Recognizer.view`.
+
+        Raises:
+            GalleryError: the recognizer was opened without a gallery.
+            OptionError: an argument is of the wrong kind.
+        """
+        require_instance("options", options, StreamOptions, "StreamOptions")
+        require_instance("view", view, (View, type(None)), "a View")
+        self._require_open()
+        self._require_gallery()
+        view = view or self.view
+        sight = Sight(self._parts, options, view, self._limits, self.enough_side, self._require_open)
+        return Stream(sight, options, None if view.empty is None else partial(has_moved, view.empty))
+
+    def watch(
+        self,
+        frames: Frames,
+        *,
+        live: bool = False,
+        fps: float = 10.0,
+        options: StreamOptions = DEFAULT_STREAM,
+        view: View | None = None,
+    ) -> Watch:
+        """Iterate over what happens on the counter of a mounted camera: `StreamEvent`s, until the frames end.
+
+        Args:
+            frames: an iterable of images as in `recognize`, or of pairs of an image and its time stamp in seconds: a
+                generator that reads a camera, a list, `folder_frames`, `camera_frames`.
+            live: take the newest frame and count those before it as late; else every frame is looked at. A thread reads
+                the frames then, until they end or the watch is closed.
+            fps: frames per second of those without a time stamp, 0.01 to 1000; live ones have that of their arrival.
+            options, view: as in `stream`.
+
+        Raises:
+            GalleryError, OptionError: as by `stream`; iterating raises as `Stream.feed`, and what the frames raise.
+        """
+        require_flag("live", live)
+        require_number("fps", fps, 0.01, 1000)
+        require_instance("frames", frames, Iterable, "an iterable of frames")
+        return Watch(self.stream(options, view=view), frames, live=live, fps=fps)
 
     def calibration(
         self, max_false_accept: float | None = None, confidence: float | None = None, *, wait: bool = False

@@ -40,6 +40,7 @@ LANGUAGES = {
     "python": [sys.executable, "-c"],
     "json": [],
     "text": [],
+    "toml": [],
 }
 """What runs the blocks of a language; nothing runs data and output."""
 

@@ -73,6 +73,14 @@ def check_call(
         require_number("detection_threshold", detection_threshold, 0, 1)
 
 
+def check_given(boxes_xyxy: object, max_boxes: object, detection_threshold: object, view: object) -> None:
+    """Check that nothing is said about detections if their boxes are given."""
+    options = {"max_boxes": max_boxes, "detection_threshold": detection_threshold, "view": view}
+    for name, value in options.items():
+        if boxes_xyxy is not None and value is not None:
+            raise OptionError(f"{name}: is about what the detector finds; expected none with boxes_xyxy")
+
+
 def check_enrolling(label: object, crop: object, picture: object, source: object, author: object, note: object) -> None:
     """Check what a gallery item and its revision are to say."""
     require_instance("label", label, str, "text")

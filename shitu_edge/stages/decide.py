@@ -44,7 +44,9 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class _Verdict:
+class Verdict:
+    """What the neighbors of one object say; the fields are those of `RecognizedItem`."""
+
     decision: Decision
     label: str | None
     similarity: float | None
@@ -65,7 +67,7 @@ def is_doubtful(matches: tuple[Match, ...], policy: DecisionPolicy, naming: Nami
     It changes nothing for what resembles an item that is not a product, or has look-alikes that nobody can tell apart.
     With `always`, a single label is in doubt as well.
     """
-    verdict = _judge(matches, policy, naming)
+    verdict = judge(matches, policy, naming)
     if not matches or verdict.negative or verdict.decision == "accepted":
         return always and verdict.label is not None
     possible = {one.label for one in verdict.candidates if one.possible}
@@ -91,7 +93,7 @@ def decide(
             label, and drops it if False.
         naming: the gallery's calibration; without a score, `policy.similarity_threshold` decides.
     """
-    verdicts = [_judge(candidate.matches, policy, naming) for candidate in candidates]
+    verdicts = [judge(candidate.matches, policy, naming) for candidate in candidates]
     standing = [i for i, candidate in enumerate(candidates) if _stands(candidate, verdicts[i], textured)]
     standing.sort(key=lambda i: _rank(candidates[i], verdicts[i]), reverse=True)
     boxes = np.array([candidate.box_xyxy for candidate in candidates], np.float32).reshape(-1, 4)
@@ -111,20 +113,21 @@ def decide(
     return items, dropped
 
 
-def _judge(matches: tuple[Match, ...], policy: DecisionPolicy, naming: Naming) -> _Verdict:
+def judge(matches: tuple[Match, ...], policy: DecisionPolicy, naming: Naming) -> Verdict:
+    """Decide on one object by its neighbors, best first."""
     if not matches:
-        return _Verdict("unknown", None, None)
+        return Verdict("unknown", None, None)
     score = None if naming.least_score is None else score_of(matches)
     candidates = candidates_of([match for match in matches if match.label != NEGATIVE])
     label = _named(matches, policy, _similarity_needed(matches, policy, naming, score))
     if label is None or label == NEGATIVE:
         shown = _shown([], candidates, None if label else score, naming)
-        return _Verdict("unknown", None, matches[0].similarity, score, label == NEGATIVE, shown)
+        return Verdict("unknown", None, matches[0].similarity, score, label == NEGATIVE, shown)
     possible = _possible(matches, label, candidates, policy, naming)
     lead = possible[0].support - max((match.support for match in matches if match.label != label), default=-1.0)
     several = len(possible) > 1 or (policy.margin > 0 and lead < policy.margin) or label in naming.look_alikes
     shown = _shown(possible, candidates, score, naming)
-    return _Verdict("ambiguous" if several else "accepted", label, possible[0].similarity, score, False, shown)
+    return Verdict("ambiguous" if several else "accepted", label, possible[0].similarity, score, False, shown)
 
 
 def _similarity_needed(
@@ -182,24 +185,24 @@ def _shown(
     )
 
 
-def _stands(candidate: Candidate, verdict: _Verdict, textured: Callable[[], bool]) -> bool:
+def _stands(candidate: Candidate, verdict: Verdict, textured: Callable[[], bool]) -> bool:
     return candidate.detection_score is not None or (verdict.decision != "unknown" and textured())
 
 
-def _why_not_standing(verdict: _Verdict) -> DropReason:
+def _why_not_standing(verdict: Verdict) -> DropReason:
     if verdict.negative:
         return "negative"
     return "below_threshold" if verdict.decision == "unknown" else "no_texture"
 
 
-def _rank(candidate: Candidate, verdict: _Verdict) -> tuple[bool, float]:
+def _rank(candidate: Candidate, verdict: Verdict) -> tuple[bool, float]:
     if verdict.decision == "unknown":
         return False, candidate.detection_score or 0.0
     best = next((match for match in candidate.matches if match.label == verdict.label), None)
     return True, best.support if best else 0.0
 
 
-def _item(candidate: Candidate, verdict: _Verdict, policy: DecisionPolicy) -> RecognizedItem:
+def _item(candidate: Candidate, verdict: Verdict, policy: DecisionPolicy) -> RecognizedItem:
     best = next((match for match in candidate.matches if verdict.label in (None, match.label)), None)
     evidence = candidate.evidence(best.item_id) if candidate.evidence and best else None
     inliers = 0 if evidence is None else len(evidence.object_xy)

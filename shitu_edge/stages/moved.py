@@ -18,7 +18,7 @@ from ..imaging.shift import Spectrum, shift_between
 from ..imaging.windows import window_means
 from .empty_counter import EmptyCounter
 
-CameraState = Literal["in_place", "moved", "covered", "other_scene", "unclear"]
+MoveState = Literal["in_place", "moved", "covered", "other_scene", "unclear"]
 
 _WINDOW = 7
 """Pixels of the half-size reference per side of a window."""
@@ -52,7 +52,7 @@ class CameraMove:
         agreement: share of the empty counter's structure that is seen, 0..1.
     """
 
-    state: CameraState
+    state: MoveState
     shift_xy: tuple[float, float]
     agreement: float
 
@@ -75,7 +75,12 @@ def find_move(empty: EmptyCounter, pixels_rgb: Pixels) -> CameraMove:
     return CameraMove(_state(before, after, distance, agreement), shift_xy, agreement)
 
 
-def _state(before: _Gray, after: _Gray, distance: float, agreement: float) -> CameraState:
+def has_moved(empty: EmptyCounter, pixels_rgb: Pixels) -> bool:
+    """Return whether pixels (H, W, 3) uint8 RGB show another part of the scene, or another scene; see `find_move`."""
+    return find_move(empty, pixels_rgb).state in ("moved", "other_scene")
+
+
+def _state(before: _Gray, after: _Gray, distance: float, agreement: float) -> MoveState:
     if np.count_nonzero(_variances(before) > _STRUCTURE) < _FEWEST:
         return "unclear"
     if agreement >= _SAME_SCENE:

@@ -85,6 +85,17 @@ def boxes_to_embed(decoded: DecodedImage, boxes_xyxy: ArrayLike | None, detector
     return _whole(decoded) if found is None else found
 
 
+def boxes_to_look_at(boxes_xyxy: ArrayLike, decoded: DecodedImage) -> Boxes:
+    """Return boxes (N, 4) in pixels of the image in decoded pixels.
+
+    Raises:
+        OptionError: the boxes are refused; see `checked_boxes`.
+    """
+    scale_x, scale_y = decoded.scale
+    scales = np.array([scale_x, scale_y, scale_x, scale_y], np.float32)
+    return (checked_boxes(boxes_xyxy, decoded) / scales).astype(np.float32, copy=False)
+
+
 def product_box(decoded: DecodedImage, detector: Detector) -> Boxes | None:
     """Return the box (1, 4) of the product that a detector finds in a photo of one; None if it finds none."""
     return _box_of_product(detector.detect(decoded.pixels_rgb, max_boxes=_CANDIDATES), decoded)

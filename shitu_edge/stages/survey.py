@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..imaging.geometry import Pixels
 from ..results import Detections, Dropped, DropReason
@@ -12,7 +13,7 @@ from .background import background
 from .deadline import LeavesTime
 from .decode import DecodedImage
 from .detect import Detector
-from .regions import in_original_pixels, unseen
+from .regions import boxes_to_look_at, in_original_pixels, unseen
 from .tiles import Area, look
 from .view import View
 
@@ -25,7 +26,7 @@ class Survey:
         found: those that count.
         others: those that do not, by reason.
         area_xyxy: what was looked at.
-        tiles: the number of tiles in which it is looked at.
+        tiles: the number of tiles in which it is looked at; 0 if the boxes were given.
         left_out: tiles that the deadline left no time for.
     """
 
@@ -69,3 +70,15 @@ def survey(
         others += [("background", counted.only(known))] if known.any() else []
         counted = counted.only(~known)
     return Survey(counted, tuple(others), area, looked.tiles, looked.left_out)
+
+
+def given(boxes_xyxy: ArrayLike, decoded: DecodedImage) -> Survey:
+    """Return boxes (N, 4) in pixels of the image as if they had been found, each with the score 1.
+
+    Raises:
+        OptionError: the boxes are refused; see `checked_boxes`.
+    """
+    boxes = boxes_to_look_at(boxes_xyxy, decoded)
+    height, width = decoded.pixels_rgb.shape[:2]
+    found = Detections(boxes, np.ones(len(boxes), np.float32), np.zeros(len(boxes), np.int32))
+    return Survey(found, (), (0, 0, width, height), 0)

@@ -1,12 +1,14 @@
-"""What was freed goes back to the system."""
+"""What was freed goes back to the system, and what is held is told."""
 
 from __future__ import annotations
 
 import ctypes
 import sys
 
+import numpy as np
 import pytest
 
+from shitu_edge.system.memory import resident_bytes
 from tests.gallery.rows import run_python
 
 HOLES = """
@@ -38,3 +40,14 @@ def has_glibc() -> bool:
 @pytest.mark.skipif(not has_glibc(), reason="only glibc keeps what was freed and can be asked for it")
 def test_what_was_freed_goes_back() -> None:
     assert int(run_python(HOLES)) > 80
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says how much memory a process holds")
+def test_resident_bytes_follow_what_is_held() -> None:
+    before = resident_bytes()
+    held = np.ones(64 << 20, np.uint8)
+    after = resident_bytes()
+    assert before is not None
+    assert after is not None
+    assert 60 << 20 < after - before < 80 << 20
+    del held

@@ -1,0 +1,241 @@
+"""Measure a stream on drawn sequences with known truth: delays, flips, wrong announcements, counts, processor time.
+
+    python -m benchmarks.stream [--placements N] [--sequences N] [--seed N] [--shop demo|drawn]
+
+`benchmarks/stream_scenes.py` draws the sequences. The shop `demo` has the demo's twelve products, three pairs of which
+are look-alikes, and its gallery of three photos each; `drawn` has forty others. Products that are not enrolled come as
+well.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections import Counter as Counted
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from benchmarks.stream_scenes import FPS, Counter, Frame, Thing, photo
+from shitu_edge import NewGalleryItem, Recognizer, StreamAnswer, StreamEvent, build_gallery, find_images
+from shitu_edge.imaging.geometry import iou
+from training.render.demo_products import samples
+from training.render.product import Product
+
+_SAMPLES = Path(__file__).parents[1] / "examples" / "samples" / "gallery"
+_SAME_IOU = 0.3
+_LONG_ENOUGH = 12
+"""Calm frames after which a count is compared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """Products that may lie on the counter, and the names under which they are enrolled, by product."""
+
+    products: Sequence[Product]
+    names: Mapping[Product, str]
+
+
+@dataclass(slots=True)
+class Tally:
+    """What happened in sequences, against the truth."""
+
+    placements: int = 0
+    known: int = 0
+    rest_s: list[float] = field(default_factory=list)
+    free_s: list[float] = field(default_factory=list)
+    never: int = 0
+    wrong: list[str] = field(default_factory=list)
+    flips: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+    ghosts: list[str] = field(default_factory=list)
+    unsure_known: int = 0
+    counts: list[bool] = field(default_factory=list)
+    missed_counts: list[str] = field(default_factory=list)
+    slow: list[str] = field(default_factory=list)
+    frames: int = 0
+    stream_ms: list[float] = field(default_factory=list)
+    looks: Counted[str] = field(default_factory=Counted)
+    embedded: int = 0
+
+
+def demo_shop(recognizer: Recognizer, path: Path) -> Shop:
+    """Build the gallery of the demo's samples."""
+    build_gallery(recognizer, path, find_images(_SAMPLES).images)
+    every = samples()
+    return Shop([one.product for one in every], {one.product: one.name for one in every if one.name})
+
+
+def drawn_shop(recognizer: Recognizer, path: Path) -> Shop:
+    """Build a gallery of forty drawn products, four photos each; ten more are not enrolled."""
+    rng = np.random.default_rng(7)
+    enrolled = [Product.of(4 * brand) for brand in range(300, 340)]
+    names = {one: f"drawn {one.seed}" for one in enrolled}
+    with recognizer.create_gallery(path) as gallery:
+        items = []
+        for one in enrolled:
+            for _ in range(4):
+                image, box = photo(rng, one)
+                items.append(NewGalleryItem(names[one], "", recognizer.embed(image, [box])[0]))
+        gallery.add(items)
+    return Shop([*enrolled, *(Product.of(4 * brand) for brand in range(400, 410))], names)
+
+
+SHOPS = {"demo": demo_shop, "drawn": drawn_shop}
+
+
+class Judge:
+    """Compares what a stream says with what lies there."""
+
+    def __init__(self, shop: Shop, tally: Tally, name: str) -> None:
+        self._shop = shop
+        self._tally = tally
+        self._name = name
+        self._named: dict[int, str] = {}
+        self._announced: dict[int, int] = {}
+        self._calm = 0
+        self._last: tuple[Frame, StreamAnswer] | None = None
+        self._seen: dict[int, Thing] = {}
+
+    def take(self, frame: Frame, answer: StreamAnswer) -> None:
+        """Take a frame and its answer."""
+        if not frame.calm and self._calm >= _LONG_ENOUGH and self._last:
+            self._compare(*self._last)
+        self._calm = self._calm + 1 if frame.calm else 0
+        self._last = frame, answer
+        for thing in frame.things:
+            self._seen.setdefault(thing.number, thing)
+        for event in answer.events:
+            self._event(event, frame)
+
+    def end(self) -> None:
+        """Count what was never named."""
+        if self._calm >= _LONG_ENOUGH and self._last:
+            self._compare(*self._last)
+        for thing in self._seen.values():
+            known = thing.product in self._shop.names
+            self._tally.placements += 1
+            self._tally.known += known
+            self._tally.never += known and thing.number not in self._named
+
+    def _compare(self, frame: Frame, answer: StreamAnswer) -> None:
+        names = [self._shop.names.get(thing.product) for thing in frame.things]
+        truth = dict(Counted(name for name in names if name))
+        self._tally.counts.append(truth == answer.basket)
+        if truth != answer.basket:
+            self._tally.missed_counts.append(f"{self._name} frame {answer.frame}: {truth} as {answer.basket}")
+
+    def _event(self, event: StreamEvent, frame: Frame) -> None:
+        if event.track is None:
+            return
+        thing = _nearest(frame, event.track.box_xyxy)
+        where = f"{self._name} frame {event.frame}: {event.kind} {event.label} (track {event.track.track_id})"
+        truth = self._shop.names.get(thing.product) if thing else None
+        if event.kind in ("named", "changed"):
+            if event.label is not None and (thing is None or event.label != truth):
+                self._tally.wrong.append(f"{where}: is {truth}")
+            if event.kind == "changed" and thing and self._announced.get(event.track.track_id) == thing.number:
+                self._tally.flips.append(where)
+            if thing is not None:
+                self._announced[event.track.track_id] = thing.number
+                if event.label == truth and truth and thing.number not in self._named:
+                    self._named[thing.number] = truth
+                    self._tally.rest_s.append((event.frame - thing.rests_from) / FPS)
+                    self._tally.free_s.append((event.frame - thing.free_from) / FPS)
+                    if event.frame - thing.rests_from > 7:
+                        self._tally.slow.append(
+                            f"{where}: {event.frame - thing.rests_from} frames, {event.track.looks} looks"
+                        )
+        elif event.kind == "unsure" and truth:
+            self._tally.unsure_known += 1
+        elif event.kind == "left" and thing is not None:
+            self._tally.lost.append(where)
+        elif event.kind == "appeared" and thing is None:
+            self._tally.ghosts.append(where)
+
+
+def run(recognizer: Recognizer, shop: Shop, placements: int, seed: int, tally: Tally) -> None:
+    """Draw one sequence, feed it to a stream, and judge the answers."""
+    counter = Counter(np.random.default_rng(seed), shop.products)
+    judge = Judge(shop, tally, f"seed {seed}")
+    with recognizer.stream() as stream:
+        for frame in counter.frames(placements):
+            before = time.process_time_ns()
+            answer = stream.feed(frame.image_rgb, frame.at_s)
+            tally.stream_ms.append((time.process_time_ns() - before) / 1e6)
+            tally.frames += 1
+            tally.looks[str(answer.look)] += 1
+            tally.embedded += answer.embedded
+            judge.take(frame, answer)
+    judge.end()
+
+
+def report(tally: Tally) -> dict[str, object]:
+    """Return the figures."""
+    return {
+        "placements": tally.placements,
+        "known": tally.known,
+        "never_named": tally.never,
+        "named_after_rest_s": _quantiles(tally.rest_s),
+        "named_after_uncovered_s": _quantiles(tally.free_s),
+        "wrong": len(tally.wrong),
+        "flips": len(tally.flips),
+        "lost": len(tally.lost),
+        "ghosts": len(tally.ghosts),
+        "unsure_known": tally.unsure_known,
+        "counts": len(tally.counts),
+        "counts_right": round(float(np.mean(tally.counts or [False])), 4),
+        "frames": tally.frames,
+        "looks": dict(tally.looks),
+        "embedded": tally.embedded,
+        "cpu_ms_per_frame": round(float(np.mean(tally.stream_ms)), 2),
+    }
+
+
+def _quantiles(values: Sequence[float]) -> dict[str, float]:
+    if not values:
+        return {}
+    return {name: round(float(np.quantile(values, share)), 2) for name, share in (("p50", 0.5), ("p95", 0.95))}
+
+
+def _nearest(frame: Frame, box_xyxy: Sequence[float]) -> Thing | None:
+    if not frame.things:
+        return None
+    boxes = np.array([thing.box_xyxy for thing in frame.things], np.float32)
+    overlaps = iou(np.array(box_xyxy, np.float32), boxes)
+    return frame.things[int(overlaps.argmax())] if overlaps.max() >= _SAME_IOU else None
+
+
+def _faults(tally: Tally) -> Iterator[str]:
+    for name in ("wrong", "flips", "lost", "ghosts", "missed_counts", "slow"):
+        yield from (f"{name}: {line}" for line in getattr(tally, name))
+
+
+def main() -> None:
+    """Print the figures as JSON, and every fault."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--placements", type=int, default=50, help="per sequence")
+    parser.add_argument("--sequences", type=int, default=4)
+    parser.add_argument("--seed", type=int, default=1, help="of the first sequence")
+    parser.add_argument("--shop", choices=sorted(SHOPS), default="demo")
+    given = parser.parse_args()
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "shop.gallery"
+        with Recognizer.open() as embedder:
+            shop = SHOPS[given.shop](embedder, path)
+        tally = Tally()
+        with Recognizer.open(gallery=path) as recognizer:
+            recognizer.calibration(wait=True)
+            for number in range(given.sequences):
+                run(recognizer, shop, given.placements, given.seed + number, tally)
+    for line in _faults(tally):
+        print(line)
+    print(json.dumps(report(tally)))
+
+
+if __name__ == "__main__":
+    main()

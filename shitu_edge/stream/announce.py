@@ -1,0 +1,196 @@
+"""From looks to announcements: when a thing has appeared, is named, and when its name may change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..results.stream import EventKind
+from ..stages.decode import DecodedImage
+from .evidence import Finding, Looks
+from .sight import Rules, Sight
+from .tracks import Followed, Tracks
+
+ONE_THING = 0.85
+"""Cosine from which two looks show the same thing. Looks at one that rests are at least 0.92, those at different
+products of the benchmark at most 0.81."""
+_SAME_POSE, _ANOTHER = 0.9, 0.5
+_SAME_PLACE_IOU, _SAME_PLACE_LIKENESS, _SAME_LABEL_LIKENESS = 0.2, 0.6, 0.6
+_TO_APPEAR = 2
+_RIVAL_LOOKS = 2
+_SECOND_LOOKS = (2, 4, 8)
+
+Tell = Callable[[EventKind, Followed, str | None], None]
+"""Takes an event: its kind, the thing, and the label before."""
+
+
+class Announcer:
+    """Decides on things by their looks, and tells what is to be announced."""
+
+    def __init__(self, sight: Sight, decide_s: float, tell: Tell) -> None:
+        """Take what sees.
+
+        Args:
+            sight: to search and judge.
+            decide_s: seconds that a resting thing may stay undecided.
+            tell: is called for each event.
+        """
+        self._sight = sight
+        self._decide_s = decide_s
+        self._tell = tell
+        self._number = 0
+
+    def wants_look(self, one: Followed, tracks: Tracks) -> bool:
+        """Return whether a thing has to be embedded in this frame."""
+        if one.sighting != "seen" or not one.still or one.lost or one.negative:
+            return False
+        if not one.appeared:
+            return one.found >= _TO_APPEAR
+        if one.is_waiting or not tracks.as_before(one):
+            return True
+        one.touched = False
+        return False
+
+    def take(
+        self, looked: Sequence[Followed], rows: NDArray[np.float32], tracks: Tracks, decoded: DecodedImage, rules: Rules
+    ) -> None:
+        """Take the unit rows (N, D) of N things, and announce what follows."""
+        for one, row in zip(looked, rows, strict=True):
+            self._add(one, row, tracks)
+        asked = [one for one in looked if one in tracks.all]
+        findings = self._sight.weigh([one.rival or one.looks for one in asked], rules)
+        for one, found in zip(asked, findings, strict=True):
+            looks, finding = one.rival or one.looks, found
+            if looks.here in _SECOND_LOOKS and found.decision(looks.here, time_is_up=False) is None:
+                finding = self._sight.look_again(decoded, one.box_xyxy, found, looks, rules)
+            tracks.looked_at(one)
+            self._judge(one, finding, looks, tracks)
+
+    def reconsider(self, tracks: Tracks, rules: Rules) -> None:
+        """Announce what a change of the gallery changes about things that are decided."""
+        decided = [one for one in tracks.all if one.decision is not None and one.rival is None]
+        for one, finding in zip(decided, self._sight.weigh([one.looks for one in decided], rules), strict=True):
+            labels = {match.item_id: match.label for match in finding.matches}
+            if one.decision == "accepted" and one.label in labels.values():
+                continue
+            renamed = labels.get(one.item_id) if one.decision == "accepted" and one.item_id is not None else None
+            self._settle(one, finding, one.looks, renamed)
+
+    def _add(self, one: Followed, row: NDArray[np.float32], tracks: Tracks) -> None:
+        likeness = one.looks.likeness(row)
+        if not one.appeared and self._is_moved(one, row, tracks):
+            return
+        if one.decision is None:
+            if one.looks.here and likeness < _ANOTHER:
+                one.looks = Looks()
+            elif one.looks.here and likeness < _SAME_POSE:
+                one.looks.turn()
+            one.looks.add(row)
+        elif likeness >= ONE_THING:
+            one.rival, one.waiting_s = None, 0.0
+            if likeness < _SAME_POSE:
+                one.looks.turn()
+            one.looks.add(row)
+        elif not self._is_exchanged(one, row, tracks):
+            if one.rival is None:
+                one.rival, one.waiting_s = Looks(), 0.0
+            elif one.rival.likeness(row) < _ANOTHER:
+                one.rival = Looks()
+            one.rival.add(row)
+
+    def _is_moved(self, one: Followed, row: NDArray[np.float32], tracks: Tracks) -> bool:
+        """Let a thing that is not where it was take the place of a new one that looks the same; say if one did."""
+        for other in tracks.all:
+            if not other.appeared or not other.lost or other.sighting == "seen":
+                continue
+            likeness = other.looks.likeness(row)
+            near = tracks.overlap(one, other) >= _SAME_PLACE_IOU and likeness >= _SAME_PLACE_LIKENESS
+            if near or (other.sighting == "empty" and likeness >= ONE_THING):
+                tracks.exchange(one, other)
+                tracks.all.remove(one)
+                tracks.looked_at(other)
+                if other.decision is None:
+                    other.looks.turn()
+                    other.looks.add(row)
+                return True
+        return False
+
+    def _is_exchanged(self, one: Followed, row: NDArray[np.float32], tracks: Tracks) -> bool:
+        """Let two things change places if what lies in one's place looks like the other; say if they did."""
+        for other in tracks.all:
+            if other is one or not other.appeared or other.decision is None:
+                continue
+            elsewhere = other.lost > 0 or not tracks.as_before(other)
+            if elsewhere and other.looks.likeness(row) >= ONE_THING:
+                tracks.exchange(one, other)
+                tracks.looked_at(other)
+                one.rival = None
+                return True
+        return False
+
+    def _judge(self, one: Followed, finding: Finding, looks: Looks, tracks: Tracks) -> None:
+        if not one.appeared:
+            if finding.verdict.negative:
+                one.negative = True
+                return
+            if self._is_same_label(one, finding, tracks):
+                return
+            self._number += 1
+            one.number = self._number
+            self._tell("appeared", one, None)
+        if one.rival is not None:
+            self._judge_rival(one, finding, looks)
+        elif one.decision is None or one.decision != "accepted":
+            time_is_up = one.waiting_s >= self._decide_s or one.decision is not None
+            decision = finding.decision(looks.here, time_is_up=time_is_up)
+            if decision is not None:
+                self._settle(one, finding, looks, None)
+
+    def _is_same_label(self, one: Followed, finding: Finding, tracks: Tracks) -> bool:
+        """Let a named thing that is not where it was take the place of a new one with its label; say if one did."""
+        label = finding.verdict.label
+        for other in tracks.all:
+            if label is None or other.label != label or not other.lost or other.sighting != "empty":
+                continue
+            row, _ = one.looks.pooled()
+            if other.looks.likeness(row) >= _SAME_LABEL_LIKENESS:
+                tracks.exchange(one, other)
+                tracks.all.remove(one)
+                tracks.looked_at(other)
+                other.looks.turn()
+                other.looks.add(row)
+                return True
+        return False
+
+    def _judge_rival(self, one: Followed, finding: Finding, looks: Looks) -> None:
+        """Decide whether what lies in a decided thing's place, and looks like another one, is another one."""
+        time_is_up = one.waiting_s >= self._decide_s
+        decision = finding.decision(looks.here, time_is_up=time_is_up)
+        if decision is None or looks.here < _RIVAL_LOOKS:
+            return
+        row, _ = looks.pooled()
+        another = one.looks.likeness(row) < _ANOTHER
+        one.rival, one.waiting_s = None, 0.0
+        if decision == "accepted" or another or one.decision != "accepted":
+            one.looks = looks
+            self._settle(one, finding, looks, None)
+
+    def _settle(self, one: Followed, finding: Finding, looks: Looks, renamed: str | None) -> None:
+        """Take a decision over, and announce it if it is news."""
+        before, was = one.decision, one.label
+        decision = finding.decision(looks.here, time_is_up=True) if renamed is None else "accepted"
+        first = finding.first
+        one.decision = decision
+        one.candidates = finding.verdict.candidates
+        one.label = renamed or (first.label if first and decision != "unknown" else None)
+        one.item_id = one.item_id if renamed else first.item_id if first else None
+        one.probability = first.probability if first and decision != "unknown" else None
+        if before == "accepted":
+            if (decision, one.label) != (before, was):
+                self._tell("changed", one, was)
+        elif decision == "accepted":
+            self._tell("named", one, was)
+        elif before is None:
+            self._tell("unsure", one, None)
