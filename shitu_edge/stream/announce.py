@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ..results.stream import EventKind
 from ..stages.decode import DecodedImage
 from .evidence import Finding, Looks
+from .options import StreamOptions
 from .sight import Rules, Sight
 from .tracks import Followed, Tracks
 
@@ -29,16 +30,10 @@ Tell = Callable[[EventKind, Followed, str | None], None]
 class Announcer:
     """Decides on things by their looks, and tells what is to be announced."""
 
-    def __init__(self, sight: Sight, decide_s: float, tell: Tell) -> None:
-        """Take what sees.
-
-        Args:
-            sight: to search and judge.
-            decide_s: seconds that a resting thing may stay undecided.
-            tell: is called for each event.
-        """
+    def __init__(self, sight: Sight, options: StreamOptions, tell: Tell) -> None:
+        """Take what sees, how long things may stay undecided, and what is called for each event."""
         self._sight = sight
-        self._decide_s = decide_s
+        self._options = options
         self._tell = tell
         self._number = 0
 
@@ -141,9 +136,9 @@ class Announcer:
             one.number = self._number
             self._tell("appeared", one, None)
         if one.rival is not None:
-            self._judge_rival(one, finding, looks)
+            self._judge_rival(one, finding, looks, tracks)
         elif one.decision is None or one.decision != "accepted":
-            time_is_up = one.waiting_s >= self._decide_s or one.decision is not None
+            time_is_up = one.waiting_s >= self._options.decide_s or one.decision is not None
             decision = finding.decision(looks.here, time_is_up=time_is_up)
             if decision is not None:
                 self._settle(one, finding, looks, None)
@@ -164,18 +159,24 @@ class Announcer:
                 return True
         return False
 
-    def _judge_rival(self, one: Followed, finding: Finding, looks: Looks) -> None:
-        """Decide whether what lies in a decided thing's place, and looks like another one, is another one."""
-        time_is_up = one.waiting_s >= self._decide_s
+    def _judge_rival(self, one: Followed, finding: Finding, looks: Looks, tracks: Tracks) -> None:
+        """Decide whether what lies in a decided thing's place, and looks like another one, is another one.
+
+        A hand that rests on the thing looks like another one as well, but reaches there from the frame's edge.
+        """
+        time_is_up = one.waiting_s >= self._options.decide_s
         decision = finding.decision(looks.here, time_is_up=time_is_up)
         if decision is None or looks.here < _RIVAL_LOOKS:
             return
         row, _ = looks.pooled()
-        another = one.looks.likeness(row) < _ANOTHER
-        one.rival, one.waiting_s = None, 0.0
-        if decision == "accepted" or another or one.decision != "accepted":
-            one.looks = looks
-            self._settle(one, finding, looks, None)
+        if decision != "accepted" and one.decision == "accepted":
+            if one.looks.likeness(row) >= _ANOTHER:
+                one.rival, one.waiting_s = None, 0.0
+                return
+            if one.waiting_s < self._options.hidden_s and tracks.is_reached(one):
+                return
+        one.rival, one.waiting_s, one.looks = None, 0.0, looks
+        self._settle(one, finding, looks, None)
 
     def _settle(self, one: Followed, finding: Finding, looks: Looks, renamed: str | None) -> None:
         """Take a decision over, and announce it if it is news."""

@@ -39,3 +39,7 @@ class Background:
         if known.mean() < _ENOUGH_KNOWN:
             return None
         return float(motion.alike(self._cells, place)[known].mean())
+
+    def foreign(self, motion: Motion) -> Mask:
+        """Return which cells of the last frame do not look as they do without a thing, as far as that is known."""
+        return self._known & motion.differs(self._cells)
