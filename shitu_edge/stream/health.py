@@ -29,8 +29,8 @@ _FEWEST_EDGES = 20
 _SHARPEST = 0.9
 _REACH = 10
 _LEAST_SLOPE = 0.2
-"""Sharp drawn frames have 0.58 and more, those after a Gaussian blur of 2, 3 and 5 pixels of 1280 along the frame 0.20 to
-0.46, 0.17 to 0.24 and 0.14 to 0.18; below is blurred. Noise keeps it from falling further.
+"""Sharp drawn frames have 0.58 and more, those after a Gaussian blur of 2, 3 and 5 pixels of 1280 along the frame 0.20
+to 0.46, 0.17 to 0.24 and 0.14 to 0.18; below is blurred. Noise keeps it from falling further.
 """
 _WIDTH = 1280
 
