@@ -117,10 +117,14 @@ class Motion:
         found: Mask = _difference(self._last, before) > limit
         return found
 
-    def alike(self, before: Cells, place: Place) -> Mask:
-        """Return which cells of a place look in the last frame as they did before, whatever the light."""
+    def alike(self, before: Cells, place: Place, where: Mask | None = None) -> Mask:
+        """Return which cells of a place look in the last frame as they did before, whatever the light.
+
+        `where`: the cells of the place that tell the light; all of them when None.
+        """
         now, then = self._last[place.rows, place.columns], before[place.rows, place.columns]
-        gain = np.clip(np.median(now) / max(float(np.median(then)), 1.0), 1 - _RELIT, 1 + _RELIT)
+        lit, was = (now, then) if where is None else (now[where], then[where])
+        gain = np.clip(np.median(lit) / max(float(np.median(was)), 1.0), 1 - _RELIT, 1 + _RELIT)
         limit = np.maximum(2 * _LEAST_CHANGE, _NOISES * self.noise[place.rows, place.columns])
         limit += 2 * self._slack[place.rows, place.columns]
         found: Mask = np.abs(now - then * np.float32(gain)).max(axis=2) <= limit

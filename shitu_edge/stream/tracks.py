@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..imaging.geometry import Boxes, iou, pair_boxes
 from ..results import Decision, LabelCandidate
 from .background import Background
-from .cells import Cells, Motion, Place, grown
+from .cells import Cells, Mask, Motion, Place, grown
 from .evidence import Looks
 from .sight import Found
 
@@ -21,8 +21,8 @@ SAME_IOU = 0.4
 _STEADY_IOU = 0.7
 """A box that has moved less than this may be smoothed, and followed while something moves in it."""
 _MOVING = 0.05
-_AS_BEFORE, _BARE = 0.85, 0.8
-"""Shares of a place's cells."""
+_AS_BEFORE = 0.85
+"""Share of a place's cells."""
 _COVERED = 0.3
 _UNCOVERED = 2
 """Frames without motion in a hidden thing's place in which it is looked for; later ones wait for the next look."""
@@ -198,7 +198,7 @@ class Tracks:
 
     def gone(self, one: Followed, left_s: float, hidden_s: float) -> bool:
         """Return whether a thing has left: its place was empty, or hidden, for so many seconds."""
-        known = self._background.bare(self.motion, self._place(one)) is not None
+        known = self._background.knows(self._place(one))
         slow = _SLOW if self.motion.moving.any() or not known else 1.0
         return one.empty_s > slow * left_s or one.hidden_s > hidden_s
 
@@ -258,13 +258,19 @@ class Tracks:
             one.sighting = "empty" if double else "seen"
             return
         place = self._place(one)
-        bare = self._background.bare(self.motion, place)
-        if bare is not None and bare >= _BARE:
-            one.sighting = "empty"
-        elif not one.still or _covered(one.box_xyxy, boxes) >= _COVERED or bare is not None:
-            one.sighting = "covered"
+        if self._background.knows(place):
+            left = self._background.has_left(self.motion, place, one.cells, self._covered_by(boxes))
         else:
-            one.sighting = "empty"
+            left = one.still > 0 and _covered(one.box_xyxy, boxes) < _COVERED
+        one.sighting = "empty" if left else "covered"
+
+    def _covered_by(self, boxes: Boxes) -> Mask:
+        """Return the cells that boxes cover."""
+        covered = np.zeros(self._cells.shape[:2], bool)
+        for box in boxes:
+            place = Place.of(box, self._size, self._cells.shape[:2])
+            covered[place.rows, place.columns] = True
+        return covered
 
 
 def _boxes(things: Sequence[Followed]) -> Boxes:
