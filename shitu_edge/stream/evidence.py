@@ -4,8 +4,8 @@ A look's log-likelihood ratio, of its label against none, is `bound + slope · (
 from which the gallery names a product at its stated rate of false accepts, one look suffices. The slope is that of the
 gallery's logistic calibration.
 
-Looks at a thing that rests are nearly the same look: of the variance of their scores, 98 % is between things
-(`benchmarks/stream.py`). So n of them count as n / (1 + (n - 1) · 0.98) ≤ 1.02. What they do is to average out the
+Looks at a thing that rests are nearly the same look: of the variance of their scores, 97 % is between things
+(`benchmarks/stream.py`). So n of them count as n / (1 + (n - 1) · 0.97) ≤ 1.03. What they do is to average out the
 jitter of boxes and noise. A thing that was moved or turned shows another pose, whose looks are more news.
 """
 
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ..results import Decision, LabelCandidate, Match
 from ..stages.decide import Verdict
 
-SAME_POSE, OTHER_POSE = 0.98, 0.5
+SAME_POSE, OTHER_POSE = 0.97, 0.66
 """Correlation of the scores of looks at one thing (`benchmarks/stream.py`)."""
 USUAL_SLOPE = 12.0
 """Of a gallery without a logistic calibration; those of the benchmarks' galleries are 8 to 16."""

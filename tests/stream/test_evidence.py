@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from shitu_edge import LabelCandidate, Match
 from shitu_edge.stages.decide import Verdict
-from shitu_edge.stream.evidence import SAME_POSE, Finding, Looks, bound, effective, scaled
+from shitu_edge.stream.evidence import OTHER_POSE, SAME_POSE, Finding, Looks, bound, effective, scaled
 
 ENOUGH = bound(0.01)
 MATCHES = (Match(1, "red", 0.8), Match(2, "green", 0.5))
@@ -99,7 +99,7 @@ def test_pooled_poses_weigh_alike_however_long_they_lasted() -> None:
     looks.add(unit(0, 1, 0))
     pooled, _ = looks.pooled()
     assert pooled.tolist() == pytest.approx(unit(1, 1, 0).tolist(), abs=0.02)
-    assert 1.3 < looks.effective < 1.4
+    assert looks.effective == pytest.approx((1 / SAME_POSE + 1) / (1 + OTHER_POSE), rel=1e-3)
     assert looks.here == 1
 
 
@@ -108,5 +108,5 @@ def test_looks_keep_four_poses() -> None:
     for number in range(100):
         looks.turn()
         looks.add(unit(1, number, 0))
-    assert looks.effective == pytest.approx(4 / 2.5)
+    assert looks.effective == pytest.approx(4 / (1 + 3 * OTHER_POSE))
     assert looks.likeness(unit(1, 99, 0)) == pytest.approx(1)
