@@ -10,6 +10,10 @@ from .cells import Cells, Mask, Motion, Place
 _QUIET_FRAMES = 5
 _FOLLOW = 0.1
 _ENOUGH_KNOWN = 0.5
+_SHOWS = 12.0
+"""Levels by which a thing's cells differ from the bare counter."""
+_FEWEST_CELLS, _LEAST_OPEN, _BARE = 2, 0.15, 0.8
+"""Of a thing's cells: how many, and which share, nothing else may cover, and the share of these that must be bare."""
 
 
 class Background:
@@ -33,9 +37,27 @@ class Background:
         self._known |= bare
         np.minimum(self._quiet, _QUIET_FRAMES, out=self._quiet)
 
-    def bare(self, motion: Motion, place: Place) -> float | None:
-        """Return the share of a place that looks as it does without a thing; None if half of it was never seen so."""
-        known = self._known[place.rows, place.columns]
-        if known.mean() < _ENOUGH_KNOWN:
-            return None
-        return float(motion.alike(self._cells, place)[known].mean())
+    def knows(self, place: Place) -> bool:
+        """Return whether most of a place was seen bare."""
+        return float(self._known[place.rows, place.columns].mean()) >= _ENOUGH_KNOWN
+
+    def has_left(self, motion: Motion, place: Place, before: Cells | None, covered: Mask) -> bool:
+        """Return whether a thing is gone from a place: where it was seen, the bare counter is seen now.
+
+        Args:
+            motion: with the last frame.
+            place: the thing's.
+            before: the cells of a frame that shows the thing there; None if there is none.
+            covered: cells that other things cover, which do not tell.
+        """
+        bare, here = self._cells[place.rows, place.columns], self._known[place.rows, place.columns]
+        if before is not None:
+            here = here & (np.abs(before[place.rows, place.columns] - bare).max(axis=2) > _SHOWS)
+        open_ = here & ~covered[place.rows, place.columns]
+        if open_.sum() < max(_FEWEST_CELLS, _LEAST_OPEN * here.sum()):
+            return False
+        return float(motion.alike(self._cells, place, open_)[open_].mean()) >= _BARE
+
+    def foreign(self, motion: Motion) -> Mask:
+        """Return which cells of the last frame do not look as they do without a thing, as far as that is known."""
+        return self._known & motion.differs(self._cells)

@@ -19,11 +19,13 @@ ALONG = 80
 _ROWS = 8
 _LEAST_CHANGE = 3.0
 """Levels of the channel that changes most."""
-_NOISES = 5.0
-"""Mean absolute changes of a cell that are more than noise. Of Gaussian noise, 1 change in 7 · 10^4 is larger; two
-neighbors at a time are required."""
+_NOISES = 4.0
+"""Times a cell's usual change that is more than noise; two neighbors at a time are required."""
 _FIRST_NOISE, _MOST_NOISE = 1.0, 4.0
-_FOLLOW = 0.05
+_RISE, _RISE_MOVING, _FALL = 0.05, 0.02, 0.01
+"""How fast the usual change follows larger changes, those that count as motion, and smaller ones: it is exceeded by one
+change in five or so.
+"""
 _TREMOR = 0.06
 """Share of the difference between neighboring cells by which a cell may change as the mount trembles: that of a shift
 by a pixel, where a cell has 16.
@@ -100,17 +102,29 @@ class Motion:
         limit = np.maximum(_LEAST_CHANGE, _NOISES * self.noise) + self._slack
         self.moving = _connected(step > limit)
         self.changed = _connected(_difference(cells, self._looked) > limit)
-        self.noise += _FOLLOW * np.where(self.moving, 0, np.minimum(step, _MOST_NOISE) - self.noise)
+        rise = np.where(self.moving, np.float32(_RISE_MOVING), np.float32(_RISE))
+        news = np.minimum(step, _MOST_NOISE) - self.noise
+        self.noise += np.where(news > 0, rise, np.float32(_FALL)) * news
         self._last = cells
 
     def looked(self) -> None:
         """Remember that the last frame was looked at."""
         self._looked = self._last
 
-    def alike(self, before: Cells, place: Place) -> Mask:
-        """Return which cells of a place look in the last frame as they did before, whatever the light."""
+    def differs(self, before: Cells) -> Mask:
+        """Return which cells of the last frame differ from others, but for the light of the whole frame."""
+        limit = np.maximum(2 * _LEAST_CHANGE, _NOISES * self.noise) + 2 * self._slack
+        found: Mask = _difference(self._last, before) > limit
+        return found
+
+    def alike(self, before: Cells, place: Place, where: Mask | None = None) -> Mask:
+        """Return which cells of a place look in the last frame as they did before, whatever the light.
+
+        `where`: the cells of the place that tell the light; all of them when None.
+        """
         now, then = self._last[place.rows, place.columns], before[place.rows, place.columns]
-        gain = np.clip(np.median(now) / max(float(np.median(then)), 1.0), 1 - _RELIT, 1 + _RELIT)
+        lit, was = (now, then) if where is None else (now[where], then[where])
+        gain = np.clip(np.median(lit) / max(float(np.median(was)), 1.0), 1 - _RELIT, 1 + _RELIT)
         limit = np.maximum(2 * _LEAST_CHANGE, _NOISES * self.noise[place.rows, place.columns])
         limit += 2 * self._slack[place.rows, place.columns]
         found: Mask = np.abs(now - then * np.float32(gain)).max(axis=2) <= limit
@@ -135,10 +149,18 @@ def _contrast(cells: Cells) -> NDArray[np.float32]:
     return found
 
 
+def grown(mask: Mask) -> Mask:
+    """Return a mask with the cells beside, above and below its own."""
+    near = mask.copy()
+    near[1:] |= mask[:-1]
+    near[:-1] |= mask[1:]
+    near[:, 1:] |= mask[:, :-1]
+    near[:, :-1] |= mask[:, 1:]
+    return near
+
+
 def _connected(mask: Mask) -> Mask:
     """Return the cells of a mask that have one beside, above or below."""
-    if not mask.any():
-        return mask
     near = np.zeros_like(mask)
     near[1:] |= mask[:-1]
     near[:-1] |= mask[1:]

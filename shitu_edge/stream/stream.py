@@ -58,7 +58,7 @@ class Stream:
         self._options = options
         self._clock = SteadyClock()
         self._health = Health(moved)
-        self._announcer = Announcer(sight, options.decide_s, self._tell)
+        self._announcer = Announcer(sight, options, self._tell)
         self._tracks: Tracks | None = None
         self._frame: _Frame | None = None
         self._events: list[StreamEvent] = []
