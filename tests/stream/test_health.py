@@ -5,6 +5,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
+from shitu_edge import EmptyCounter, Recognizer, View
 from shitu_edge.stream.cells import reduce
 from shitu_edge.stream.health import Health, sharpness
 
@@ -98,3 +99,20 @@ def test_sharpness_of_a_bare_counter_is_not_judged() -> None:
     rng = np.random.default_rng(0)
     assert sharpness(noisy(np.full((*SIZE, 3), 150, np.uint8), rng)) is None
     assert sharpness(np.zeros((20, 20, 3), np.uint8)) is None
+
+
+def test_stream_says_that_the_camera_has_moved_against_the_empty_counter(recognizer: Recognizer) -> None:
+    rng = np.random.default_rng(4)
+    room = rng.integers(0, 256, (30, 50, 3), np.uint8).repeat(16, axis=0).repeat(16, axis=1)
+
+    def frame(right: int) -> NDArray[np.uint8]:
+        seen = room[40:440, 80 - right : 720 - right] + rng.normal(0, 2, (400, 640, 3))
+        return np.clip(seen, 0, 255).astype(np.uint8)
+
+    stream = recognizer.stream(view=View(empty=EmptyCounter.of(frame(0))))
+    states, at_s = [], 0.0
+    for right in [0] * 25 + [48] * 25 + [0] * 25:
+        at_s += 0.1
+        states += [event.camera for event in stream.feed(frame(right), at_s).events if event.kind == "camera"]
+    assert states == ["moved", "good"]
+    assert stream.counts.unusable > 0
