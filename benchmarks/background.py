@@ -86,13 +86,11 @@ def print_boxes(recognizer: Recognizer, scenes: Scenes) -> None:
         for strength in STRENGTHS:
             for _ in range(FRAMES):
                 frame = draw_frame(rng, counter, int(rng.integers(0, 5)), strength, float(rng.choice([0.3, 1.0, 2.0])))
-                of_detector = {
-                    threshold: recognizer.detect(
-                        frame.pixels_rgb, detection_threshold=threshold, max_boxes=100
-                    ).boxes_xyxy
-                    for threshold in THRESHOLDS
-                }
-                for source, boxes in {**of_detector, "drawn": around(rng, counter, frame)}.items():
+                boxes_of: dict[object, Boxes] = {"drawn": around(rng, counter, frame)}
+                for least in THRESHOLDS:
+                    found = recognizer.detect(frame.pixels_rgb, detection_threshold=least, max_boxes=100)
+                    boxes_of[least] = found.boxes_xyxy
+                for source, boxes in boxes_of.items():
                     known = background(empty, frame.pixels_rgb, boxes)
                     tallies[source, strength, "frames"] += 1
                     for kind, dropped in zip(kinds(boxes, frame), known, strict=True):
@@ -185,14 +183,14 @@ def _cloth(rng: np.random.Generator, scenes: Scenes) -> Pixels:
 
 
 def print_calibrated(recognizer: Recognizer, scenes: Scenes) -> None:
-    """Print what remains with a reference pieced together from 40 frames with products, and with an image of it."""
+    """Print what remains with a reference pieced together from 30 frames with products, and with an image of it."""
     for in_front in (0.1, 0.5):
         tallies: Tally[tuple[str, str, bool]] = Tally()
         frames = unsure = 0
         for number, (rng, counter, empty) in enumerate(scenes):
-            if number % 5:
+            if number % 10:
                 continue
-            day = [draw_frame(rng, counter, int(rng.integers(0, 4)), 0.7, 0.5, in_front=in_front) for _ in range(40)]
+            day = [draw_frame(rng, counter, int(rng.integers(0, 4)), 0.7, 0.5, in_front=in_front) for _ in range(30)]
             found = calibrate_camera(recognizer, [frame.pixels_rgb for frame in day])
             unsure += found.unsure > 0.02
             assert found.view.empty is not None

@@ -24,8 +24,10 @@ _WINDOW = 7
 """Pixels of the half-size reference per side of a window."""
 _STRUCTURE = 16.0
 """Variance from which a window shows more than noise: 4 levels."""
-_FEWEST = 100
-"""Windows of the reference with structure: of fewer, nothing can be said."""
+_FEWEST, _ENOUGH = 0.007, 0.05
+"""Shares of the reference's windows that have to show structure: to be recognized, and to be missed, as products may hide
+a single poster.
+"""
 _CORRELATED = 0.6
 """Correlation from which a window shows the same as that of the reference."""
 _BETTER = 0.1
@@ -81,11 +83,10 @@ def has_moved(empty: EmptyCounter, pixels_rgb: Pixels) -> bool:
 
 
 def _state(before: _Gray, after: _Gray, distance: float, agreement: float) -> MoveState:
-    if np.count_nonzero(_variances(before) > _STRUCTURE) < _FEWEST:
-        return "unclear"
-    if agreement >= _SAME_SCENE:
+    structure = (_variances(before) > _STRUCTURE).mean()
+    if agreement >= _SAME_SCENE and structure >= _FEWEST:
         return "in_place" if distance <= _IN_PLACE else "moved"
-    if agreement >= _OTHER_SCENE:
+    if agreement >= _OTHER_SCENE or structure < _ENOUGH:
         return "unclear"
     return "covered" if (_variances(after) > _STRUCTURE).mean() < _PLAIN else "other_scene"
 
