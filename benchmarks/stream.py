@@ -154,7 +154,7 @@ class Judge:
                         )
         elif event.kind == "unsure" and truth:
             self._tally.unsure_known += 1
-        elif event.kind == "left" and thing is not None:
+        elif event.kind == "left" and thing and self._announced.get(event.track.track_id) == thing.number:
             self._tally.lost.append(where)
         elif event.kind == "appeared" and thing is None:
             self._tally.ghosts.append(where)
