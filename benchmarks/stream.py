@@ -21,7 +21,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from benchmarks.stream_scenes import FPS, Counter, Frame, Thing, photo
-from shitu_edge import NewGalleryItem, Recognizer, StreamAnswer, StreamEvent, build_gallery, find_images
+from shitu_edge import NewGalleryItem, Recognizer, StreamAnswer, StreamEvent, StreamOptions, build_gallery, find_images
 from shitu_edge.imaging.geometry import iou
 from training.render.demo_products import samples
 from training.render.product import Product
@@ -30,6 +30,8 @@ _SAMPLES = Path(__file__).parents[1] / "examples" / "samples" / "gallery"
 _SAME_IOU = 0.3
 _LONG_ENOUGH = 12
 """Calm frames after which a count is compared."""
+_SETTLING = 30
+"""Frames until everything is decided."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,17 +154,17 @@ class Judge:
                         )
         elif event.kind == "unsure" and truth:
             self._tally.unsure_known += 1
-        elif event.kind == "left" and thing is not None:
+        elif event.kind == "left" and thing and self._announced.get(event.track.track_id) == thing.number:
             self._tally.lost.append(where)
         elif event.kind == "appeared" and thing is None:
             self._tally.ghosts.append(where)
 
 
-def run(recognizer: Recognizer, shop: Shop, placements: int, seed: int, tally: Tally) -> None:
+def run(recognizer: Recognizer, shop: Shop, placements: int, seed: int, tally: Tally, options: StreamOptions) -> None:
     """Draw one sequence, feed it to a stream, and judge the answers."""
     counter = Counter(np.random.default_rng(seed), shop.products)
     judge = Judge(shop, tally, f"seed {seed}")
-    with recognizer.stream() as stream:
+    with recognizer.stream(options) as stream:
         for frame in counter.frames(placements):
             before = time.process_time_ns()
             answer = stream.feed(frame.image_rgb, frame.at_s)
@@ -172,6 +174,50 @@ def run(recognizer: Recognizer, shop: Shop, placements: int, seed: int, tally: T
             tally.embedded += answer.embedded
             judge.take(frame, answer)
     judge.end()
+
+
+def resting_cost(recognizer: Recognizer, shop: Shop, frames: int, seed: int) -> dict[str, float]:
+    """Return processor time per frame of five resting things, by a stream and by `recognize`, in turns; and fps."""
+    rng = np.random.default_rng(seed)
+    counter = Counter(rng, shop.products)
+    things = [shop.products[int(number)] for number in rng.permutation(len(shop.products))[:5]]
+    spent: dict[str, list[float]] = {"stream": [], "recognize": []}
+    wall_s = 0.0
+    with recognizer.stream() as stream:
+        for number, frame in enumerate(counter.resting(things, frames + _SETTLING)):
+            before, began = time.process_time_ns(), time.perf_counter()
+            stream.feed(frame.image_rgb, frame.at_s)
+            between, ended = time.process_time_ns(), time.perf_counter()
+            recognizer.recognize(frame.image_rgb)
+            if number >= _SETTLING:
+                spent["stream"].append((between - before) / 1e6)
+                spent["recognize"].append((time.process_time_ns() - between) / 1e6)
+                wall_s += ended - began
+    stream_ms, recognize_ms = (float(np.mean(spent[name])) for name in ("stream", "recognize"))
+    return {
+        "stream_cpu_ms": round(stream_ms, 2),
+        "recognize_cpu_ms": round(recognize_ms, 2),
+        "share": round(stream_ms / recognize_ms, 3),
+        "fps": round(frames / wall_s, 1),
+    }
+
+
+def correlations(recognizer: Recognizer, shop: Shop, seed: int) -> dict[str, float]:
+    """Return which share of the scores' variance looks at one resting thing, and at one product elsewhere, share."""
+    scores = np.empty((len(shop.names), 6, 4))
+    for place in range(scores.shape[1]):
+        counter = Counter(np.random.default_rng(seed + place), shop.products)
+        for number, product in enumerate(shop.names):
+            for look, frame in enumerate(counter.resting([product], scores.shape[2])):
+                boxes = [thing.box_xyxy for thing in frame.things]
+                jitter = counter.jitter(4)
+                [item] = recognizer.recognize(frame.image_rgb, boxes_xyxy=np.array(boxes) + jitter).items
+                scores[number, place, look] = item.similarity if item.score is None else item.score
+    within = scores.var(axis=2, ddof=1).mean()
+    placements = scores.mean(axis=2).var(axis=1, ddof=1).mean() - within / scores.shape[2]
+    products = scores.mean(axis=(1, 2)).var(ddof=1) - placements / scores.shape[1]
+    total = within + placements + products
+    return {"same_pose": round(1 - within / total, 3), "other_pose": round(products / (products + placements), 3)}
 
 
 def report(tally: Tally) -> dict[str, object]:
@@ -222,7 +268,11 @@ def main() -> None:
     parser.add_argument("--sequences", type=int, default=4)
     parser.add_argument("--seed", type=int, default=1, help="of the first sequence")
     parser.add_argument("--shop", choices=sorted(SHOPS), default="demo")
+    parser.add_argument("--rest", type=int, default=0, help="frames of five resting things to time instead")
+    parser.add_argument("--correlations", action="store_true", help="of the scores of looks instead")
+    parser.add_argument("--max-false-accept", type=float, help="instead of the gallery's 1 %%")
     given = parser.parse_args()
+    options = StreamOptions(max_false_accept=given.max_false_accept)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "shop.gallery"
         with Recognizer.open() as embedder:
@@ -230,8 +280,14 @@ def main() -> None:
         tally = Tally()
         with Recognizer.open(gallery=path) as recognizer:
             recognizer.calibration(wait=True)
+            if given.rest:
+                print(json.dumps(resting_cost(recognizer, shop, given.rest, given.seed)))
+                return
+            if given.correlations:
+                print(json.dumps(correlations(recognizer, shop, given.seed)))
+                return
             for number in range(given.sequences):
-                run(recognizer, shop, given.placements, given.seed + number, tally)
+                run(recognizer, shop, given.placements, given.seed + number, tally, options)
     for line in _faults(tally):
         print(line)
     print(json.dumps(report(tally)))

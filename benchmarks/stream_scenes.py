@@ -53,7 +53,7 @@ class Thing:
 class Frame:
     """An image (720, 1280, 3) uint8 RGB, its time in seconds, and the things that truly rest there.
 
-    `calm`: no hand is in the image. `replaced`: numbers of things that took another's place under a hand.
+    `calm`: no hand is in the image.
     """
 
     image_rgb: Pixels
@@ -125,7 +125,6 @@ class Counter:
         self._number = 0
         self._frame = 0
         self.placements = 0
-        self.replaced: set[int] = set()
 
     def frames(self, placements: int) -> Iterator[Frame]:
         """Yield frames until so many products were put down, and everything is taken away again."""
@@ -136,6 +135,21 @@ class Counter:
         for place in list(self._things):
             yield from self._take(place)
         yield from self._rest(_REST[1])
+
+    def jitter(self, pixels: float) -> NDArray[np.float64]:
+        """Return a detector's usual error of a box's four sides, in pixels."""
+        return self._rng.normal(0, pixels / 2, 4)
+
+    def resting(self, things: Sequence[Product], frames: int) -> Iterator[Frame]:
+        """Yield frames of things, at most eight, that rest at places of their own, then take them away."""
+        for product, place in zip(things, self._rng.permutation(2 * _COLUMNS).tolist(), strict=False):
+            thing = self._thing(product, place)
+            self._stand(thing, place)
+            self._things[place] = thing
+        self._still = None
+        yield from self._rest(frames)
+        self._things.clear()
+        self._still = None
 
     def _act(self) -> Iterator[Frame]:
         free = [place for place in range(2 * _COLUMNS) if place not in self._things]
@@ -221,7 +235,6 @@ class Counter:
         new = self._thing(self._any([one for one in self._products if one != old.product]), place)
         self._stand(new, place)
         self.placements += 1
-        self.replaced.add(new.number)
         palm, fingers = self._hand(old)
         self._remove(place)
         yield self._show(old, np.zeros(2), palm, fingers)

@@ -10,16 +10,20 @@ from numpy.typing import NDArray
 from ..results.stream import EventKind
 from ..stages.decode import DecodedImage
 from .evidence import Finding, Looks
+from .options import StreamOptions
 from .sight import Rules, Sight
 from .tracks import Followed, Tracks
 
-ONE_THING = 0.85
-"""Cosine from which two looks show the same thing. Looks at one that rests are at least 0.92, those at different
-products of the benchmark at most 0.81."""
-_SAME_POSE, _ANOTHER = 0.9, 0.5
-_SAME_PLACE_IOU, _SAME_PLACE_LIKENESS, _SAME_LABEL_LIKENESS = 0.2, 0.6, 0.6
+_ONE_THING, _ONE_LABEL, _ANOTHER = 0.85, 0.6, 0.5
+"""Cosines from which two looks show one thing, and one with its label, and below which they show two. Looks at one
+product that was put down twice have 0.62 and more (median 0.85), those at different ones of the benchmark at most 0.81.
+"""
+_NEARER = 0.05
+_SAME_PLACE_IOU = 0.2
 _TO_APPEAR = 2
 _RIVAL_LOOKS = 2
+_LONGER = 4.0
+"""How much longer a hand may seem to rest on a thing."""
 _SECOND_LOOKS = (2, 4, 8)
 
 Tell = Callable[[EventKind, Followed, str | None], None]
@@ -29,16 +33,10 @@ Tell = Callable[[EventKind, Followed, str | None], None]
 class Announcer:
     """Decides on things by their looks, and tells what is to be announced."""
 
-    def __init__(self, sight: Sight, decide_s: float, tell: Tell) -> None:
-        """Take what sees.
-
-        Args:
-            sight: to search and judge.
-            decide_s: seconds that a resting thing may stay undecided.
-            tell: is called for each event.
-        """
+    def __init__(self, sight: Sight, options: StreamOptions, tell: Tell) -> None:
+        """Take what sees, how long things may stay undecided, and what is called for each event."""
         self._sight = sight
-        self._decide_s = decide_s
+        self._options = options
         self._tell = tell
         self._number = 0
 
@@ -57,9 +55,11 @@ class Announcer:
         self, looked: Sequence[Followed], rows: NDArray[np.float32], tracks: Tracks, decoded: DecodedImage, rules: Rules
     ) -> None:
         """Take the unit rows (N, D) of N things, and announce what follows."""
+        exchanged: list[Followed] = []
         for one, row in zip(looked, rows, strict=True):
-            self._add(one, row, tracks)
-        asked = [one for one in looked if one in tracks.all]
+            if one not in exchanged:
+                exchanged += self._add(one, row, tracks)
+        asked = [one for one in looked if one not in exchanged]
         findings = self._sight.weigh([one.rival or one.looks for one in asked], rules)
         for one, found in zip(asked, findings, strict=True):
             looks, finding = one.rival or one.looks, found
@@ -78,84 +78,75 @@ class Announcer:
             renamed = labels.get(one.item_id) if one.decision == "accepted" and one.item_id is not None else None
             self._settle(one, finding, one.looks, renamed)
 
-    def _add(self, one: Followed, row: NDArray[np.float32], tracks: Tracks) -> None:
-        likeness = one.looks.likeness(row)
-        if not one.appeared and self._is_moved(one, row, tracks):
-            return
+    def _add(self, one: Followed, row: NDArray[np.float32], tracks: Tracks) -> list[Followed]:
+        """Take a unit row of a thing; return the things that have changed places by it."""
         if one.decision is None:
-            if one.looks.here and likeness < _ANOTHER:
+            if one.looks.here and one.looks.likeness(row) < _ANOTHER:
                 one.looks = Looks()
-            elif one.looks.here and likeness < _SAME_POSE:
+            elif one.looks.here and not one.looks.is_same(row):
                 one.looks.turn()
             one.looks.add(row)
-        elif likeness >= ONE_THING:
+        elif one.looks.is_same(row):
             one.rival, one.waiting_s = None, 0.0
-            if likeness < _SAME_POSE:
-                one.looks.turn()
             one.looks.add(row)
-        elif not self._is_exchanged(one, row, tracks):
+        elif other := self._exchanged(one, row, tracks):
+            return [one, other]
+        else:
             if one.rival is None:
                 one.rival, one.waiting_s = Looks(), 0.0
             elif one.rival.likeness(row) < _ANOTHER:
                 one.rival = Looks()
             one.rival.add(row)
+        return []
 
-    def _is_moved(self, one: Followed, row: NDArray[np.float32], tracks: Tracks) -> bool:
-        """Let a thing that is not where it was take the place of a new one that looks the same; say if one did."""
-        for other in tracks.all:
-            if not other.appeared or not other.lost or other.sighting == "seen":
-                continue
-            likeness = other.looks.likeness(row)
-            near = tracks.overlap(one, other) >= _SAME_PLACE_IOU and likeness >= _SAME_PLACE_LIKENESS
-            if near or (other.sighting == "empty" and likeness >= ONE_THING):
-                tracks.exchange(one, other)
-                tracks.all.remove(one)
-                tracks.looked_at(other)
-                if other.decision is None:
-                    other.looks.turn()
-                    other.looks.add(row)
-                return True
-        return False
-
-    def _is_exchanged(self, one: Followed, row: NDArray[np.float32], tracks: Tracks) -> bool:
-        """Let two things change places if what lies in one's place looks like the other; say if they did."""
+    def _exchanged(self, one: Followed, row: NDArray[np.float32], tracks: Tracks) -> Followed | None:
+        """Let two things change places if what lies in one's place looks like the other; return the other."""
+        likeness = max(_ONE_THING, one.looks.likeness(row) + _NEARER)
         for other in tracks.all:
             if other is one or not other.appeared or other.decision is None:
                 continue
             elsewhere = other.lost > 0 or not tracks.as_before(other)
-            if elsewhere and other.looks.likeness(row) >= ONE_THING:
+            if elsewhere and other.looks.likeness(row) >= likeness:
                 tracks.exchange(one, other)
                 tracks.looked_at(other)
                 one.rival = None
-                return True
-        return False
+                return other
+        return None
 
     def _judge(self, one: Followed, finding: Finding, looks: Looks, tracks: Tracks) -> None:
         if not one.appeared:
             if finding.verdict.negative:
                 one.negative = True
                 return
-            if self._is_same_label(one, finding, tracks):
+            if self._is_moved(one, finding, tracks):
                 return
             self._number += 1
             one.number = self._number
             self._tell("appeared", one, None)
         if one.rival is not None:
-            self._judge_rival(one, finding, looks)
+            self._judge_rival(one, finding, looks, tracks)
         elif one.decision is None or one.decision != "accepted":
-            time_is_up = one.waiting_s >= self._decide_s or one.decision is not None
+            time_is_up = one.waiting_s >= self._options.decide_s or one.decision is not None
             decision = finding.decision(looks.here, time_is_up=time_is_up)
             if decision is not None:
                 self._settle(one, finding, looks, None)
 
-    def _is_same_label(self, one: Followed, finding: Finding, tracks: Tracks) -> bool:
-        """Let a named thing that is not where it was take the place of a new one with its label; say if one did."""
-        label = finding.verdict.label
+    def _is_moved(self, one: Followed, finding: Finding, tracks: Tracks) -> bool:
+        """Let a thing that is not where it was take the place of a new one that is the same; say if one did.
+
+        Its place is seen empty, or lies there in part. The same: looks like it and, if it is named, has its label.
+        """
+        row, _ = one.looks.pooled()
         for other in tracks.all:
-            if label is None or other.label != label or not other.lost or other.sighting != "empty":
+            if not other.appeared or not other.lost or other.sighting == "seen":
                 continue
-            row, _ = one.looks.pooled()
-            if other.looks.likeness(row) >= _SAME_LABEL_LIKENESS:
+            near = tracks.overlap(one, other) >= _SAME_PLACE_IOU
+            if not near and other.sighting != "empty":
+                continue
+            named = other.decision == "accepted"
+            if named and finding.verdict.label != other.label:
+                continue
+            if other.looks.likeness(row) >= (_ONE_LABEL if named or near else _ONE_THING):
                 tracks.exchange(one, other)
                 tracks.all.remove(one)
                 tracks.looked_at(other)
@@ -164,18 +155,24 @@ class Announcer:
                 return True
         return False
 
-    def _judge_rival(self, one: Followed, finding: Finding, looks: Looks) -> None:
-        """Decide whether what lies in a decided thing's place, and looks like another one, is another one."""
-        time_is_up = one.waiting_s >= self._decide_s
+    def _judge_rival(self, one: Followed, finding: Finding, looks: Looks, tracks: Tracks) -> None:
+        """Decide whether what lies in a decided thing's place, and looks like another one, is another one.
+
+        A hand that rests on the thing looks like another one as well, but reaches there from the frame's edge.
+        """
+        time_is_up = one.waiting_s >= self._options.decide_s
         decision = finding.decision(looks.here, time_is_up=time_is_up)
         if decision is None or looks.here < _RIVAL_LOOKS:
             return
         row, _ = looks.pooled()
-        another = one.looks.likeness(row) < _ANOTHER
-        one.rival, one.waiting_s = None, 0.0
-        if decision == "accepted" or another or one.decision != "accepted":
-            one.looks = looks
-            self._settle(one, finding, looks, None)
+        if decision != "accepted" and one.decision == "accepted":
+            if one.looks.likeness(row) >= _ANOTHER:
+                one.rival, one.waiting_s = None, 0.0
+                return
+            if one.waiting_s < _LONGER * self._options.decide_s and tracks.is_reached(one):
+                return
+        one.rival, one.waiting_s, one.looks = None, 0.0, looks
+        self._settle(one, finding, looks, None)
 
     def _settle(self, one: Followed, finding: Finding, looks: Looks, renamed: str | None) -> None:
         """Take a decision over, and announce it if it is news."""

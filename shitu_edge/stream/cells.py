@@ -19,17 +19,19 @@ ALONG = 80
 _ROWS = 8
 _LEAST_CHANGE = 3.0
 """Levels of the channel that changes most."""
-_NOISES = 5.0
-"""Mean absolute changes of a cell that are more than noise. Of Gaussian noise, 1 change in 7 · 10^4 is larger; two
-neighbors at a time are required."""
+_NOISES = 4.0
+"""Times a cell's usual change that is more than noise; two neighbors at a time are required."""
 _FIRST_NOISE, _MOST_NOISE = 1.0, 4.0
-_FOLLOW = 0.05
+_RISE, _RISE_MOVING, _FALL = 0.05, 0.02, 0.01
+"""How fast the usual change follows larger changes, those that count as motion, and smaller ones: it is exceeded by one
+change in five or so.
+"""
 _TREMOR = 0.06
 """Share of the difference between neighboring cells by which a cell may change as the mount trembles: that of a shift
 by a pixel, where a cell has 16.
 """
-_RELIT = 0.25
-"""A place may be so much brighter or darker than it was, as under a shadow, and count as alike."""
+_RELIT, _DARKEST = 0.25, 0.45
+"""A place may be so much brighter or darker than it was and count as alike; a bare cell may be so dark in a shadow."""
 _PIECE = 4
 """Every so many cells tell the light of a frame."""
 
@@ -100,21 +102,35 @@ class Motion:
         limit = np.maximum(_LEAST_CHANGE, _NOISES * self.noise) + self._slack
         self.moving = _connected(step > limit)
         self.changed = _connected(_difference(cells, self._looked) > limit)
-        self.noise += _FOLLOW * np.where(self.moving, 0, np.minimum(step, _MOST_NOISE) - self.noise)
+        rise = np.where(self.moving, np.float32(_RISE_MOVING), np.float32(_RISE))
+        news = np.minimum(step, _MOST_NOISE) - self.noise
+        self.noise += np.where(news > 0, rise, np.float32(_FALL)) * news
         self._last = cells
 
     def looked(self) -> None:
         """Remember that the last frame was looked at."""
         self._looked = self._last
 
+    def same_color(self, before: Cells) -> Mask:
+        """Return which cells of the last frame look as they did before, each in light of its own, as under shadows."""
+        now, then = self._last, before
+        gain = (now * then).sum(axis=2) / np.maximum((then * then).sum(axis=2), 1)
+        gain = np.clip(gain, _DARKEST, 1 + _RELIT)[..., None]
+        found: Mask = np.abs(now - then * gain).max(axis=2) <= self._still_limit()
+        return found
+
     def alike(self, before: Cells, place: Place) -> Mask:
-        """Return which cells of a place look in the last frame as they did before, whatever the light."""
+        """Return which cells of a place look in the last frame as they did before, all in the same light."""
         now, then = self._last[place.rows, place.columns], before[place.rows, place.columns]
         gain = np.clip(np.median(now) / max(float(np.median(then)), 1.0), 1 - _RELIT, 1 + _RELIT)
-        limit = np.maximum(2 * _LEAST_CHANGE, _NOISES * self.noise[place.rows, place.columns])
-        limit += 2 * self._slack[place.rows, place.columns]
+        limit = self._still_limit()[place.rows, place.columns]
         found: Mask = np.abs(now - then * np.float32(gain)).max(axis=2) <= limit
         return found
+
+    def _still_limit(self) -> NDArray[np.float32]:
+        """Return the levels by which a cell may differ from how it looked some time ago."""
+        limit: NDArray[np.float32] = np.maximum(2 * _LEAST_CHANGE, _NOISES * self.noise) + 2 * self._slack
+        return limit
 
 
 def _difference(cells: Cells, before: Cells) -> NDArray[np.float32]:
@@ -135,10 +151,18 @@ def _contrast(cells: Cells) -> NDArray[np.float32]:
     return found
 
 
+def grown(mask: Mask) -> Mask:
+    """Return a mask with the cells beside, above and below its own."""
+    near = mask.copy()
+    near[1:] |= mask[:-1]
+    near[:-1] |= mask[1:]
+    near[:, 1:] |= mask[:, :-1]
+    near[:, :-1] |= mask[:, 1:]
+    return near
+
+
 def _connected(mask: Mask) -> Mask:
     """Return the cells of a mask that have one beside, above or below."""
-    if not mask.any():
-        return mask
     near = np.zeros_like(mask)
     near[1:] |= mask[:-1]
     near[:-1] |= mask[1:]

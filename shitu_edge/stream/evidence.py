@@ -4,8 +4,8 @@ A look's log-likelihood ratio, of its label against none, is `bound + slope · (
 from which the gallery names a product at its stated rate of false accepts, one look suffices. The slope is that of the
 gallery's logistic calibration.
 
-Looks at a thing that rests are nearly the same look: of the variance of their scores, 98 % is between things
-(`benchmarks/stream.py`). So n of them count as n / (1 + (n - 1) · 0.98) ≤ 1.02. What they do is to average out the
+Looks at a thing that rests are nearly the same look: of the variance of their scores, 97 % is between things
+(`benchmarks/stream.py`). So n of them count as n / (1 + (n - 1) · 0.97) ≤ 1.03. What they do is to average out the
 jitter of boxes and noise. A thing that was moved or turned shows another pose, whose looks are more news.
 """
 
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ..results import Decision, LabelCandidate, Match
 from ..stages.decide import Verdict
 
-SAME_POSE, OTHER_POSE = 0.98, 0.5
+SAME_POSE, OTHER_POSE = 0.97, 0.66
 """Correlation of the scores of looks at one thing (`benchmarks/stream.py`)."""
 USUAL_SLOPE = 12.0
 """Of a gallery without a logistic calibration; those of the benchmarks' galleries are 8 to 16."""
@@ -28,6 +28,9 @@ ONE_LABEL, SURE_LABEL = math.log(0.9 / 0.1), math.log(0.99 / 0.01)
 """Log-odds of the first label among those of the gallery: as `recognize` asks for, and to be sure at once."""
 _FEWEST_LOOKS, _ENOUGH_LOOKS = 2, 3
 _POSES = 4
+_JITTERS, _LEAST_JITTER = 4.0, 0.02
+"""A row that differs more from a pose than four times the usual, and by more than 0.02, is of another pose or thing."""
+_FOLLOW = 0.2
 
 
 def bound(false_accepts: float) -> float:
@@ -59,6 +62,7 @@ class Looks:
 
     def __init__(self) -> None:
         self._poses: list[_Pose] = []
+        self._jitter = 0.0
 
     @property
     def here(self) -> int:
@@ -79,19 +83,19 @@ class Looks:
         """Take a unit row (D,) of the present pose."""
         if not self._poses:
             self._poses.append(_Pose(np.zeros(len(row), np.float64)))
+        if self.here:
+            self._jitter += _FOLLOW * (1 - self.likeness(row) - self._jitter)
         self._poses[-1].total += row
         self._poses[-1].looks += 1
-
-    def last_pose(self) -> Looks:
-        """Return the looks at the present pose alone."""
-        alone = Looks()
-        alone._poses = self._poses[-1:]
-        return alone
 
     def likeness(self, row: NDArray[np.float32]) -> float:
         """Return the cosine of a unit row with the last pose that was looked at; 0 without any."""
         seen = [pose.total for pose in self._poses if pose.looks]
         return float(seen[-1] @ row / np.linalg.norm(seen[-1])) if seen else 0.0
+
+    def is_same(self, row: NDArray[np.float32]) -> bool:
+        """Return whether a unit row differs from the last pose by no more than looks at a resting thing do."""
+        return 1 - self.likeness(row) <= max(_JITTERS * self._jitter, _LEAST_JITTER)
 
     def pooled(self) -> tuple[NDArray[np.float32], float]:
         """Return a unit row (D,) and the factor of its similarities that makes them the mean of all looks'.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..errors import OptionError
 from ..ranges import require_number, require_whole
 
 _MOST_TRACKS = 500
@@ -21,6 +22,7 @@ class StreamOptions:
         hidden_s: seconds after which a thing that stays hidden has left, 0..3600.
         max_tracks: most things to follow, 1..500; others are counted as `crowded`.
         detection_threshold: lowest score of a detection, 0..1; the bundle's when None.
+        threshold: similarity -1..1 from which a thing has a label, as in `recognize`: instead of a calibrated score.
         max_false_accept: share of unknown objects that may get a name, 0..1, as in `recognize`; what the gallery or the
             bundle states when None.
     """
@@ -31,6 +33,7 @@ class StreamOptions:
     hidden_s: float = 30.0
     max_tracks: int = 64
     detection_threshold: float | None = None
+    threshold: float | None = None
     max_false_accept: float | None = None
 
     def __post_init__(self) -> None:
@@ -41,6 +44,10 @@ class StreamOptions:
         for name in ("detection_threshold", "max_false_accept"):
             if getattr(self, name) is not None:
                 require_number(name, getattr(self, name), 0, 1)
+        if self.threshold is not None:
+            require_number("threshold", self.threshold, -1, 1)
+            if self.max_false_accept is not None:
+                raise OptionError("expected either a threshold or max_false_accept, which derives one from the gallery")
 
 
 DEFAULT_STREAM = StreamOptions()

@@ -109,7 +109,7 @@ class Sight:
     def rules(self) -> Rules:
         """Return how things get their names at present."""
         stated = self._options.max_false_accept
-        policy = overridden(self._parts.policy(), max_false_accept=stated)
+        policy = overridden(self._parts.policy(), threshold=self._options.threshold, max_false_accept=stated)
         calibration = self._parts.calibration(policy, stated=stated is not None)
         layers = self._parts.layers
         return Rules(policy, self._parts.naming(calibration), () if layers is None else layers.revisions)

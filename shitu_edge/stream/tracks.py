@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..imaging.geometry import Boxes, iou, pair_boxes
 from ..results import Decision, LabelCandidate
 from .background import Background
-from .cells import Cells, Motion, Place
+from .cells import Cells, Mask, Motion, Place, grown
 from .evidence import Looks
 from .sight import Found
 
@@ -21,8 +21,8 @@ SAME_IOU = 0.4
 _STEADY_IOU = 0.7
 """A box that has moved less than this may be smoothed, and followed while something moves in it."""
 _MOVING = 0.05
-_AS_BEFORE, _BARE = 0.85, 0.8
-"""Shares of a place's cells."""
+_AS_BEFORE = 0.85
+"""Share of a place's cells."""
 _COVERED = 0.3
 _UNCOVERED = 2
 """Frames without motion in a hidden thing's place in which it is looked for; later ones wait for the next look."""
@@ -41,6 +41,7 @@ class Followed:
     Attributes:
         number: of the thing; 0 until it has appeared.
         box_xyxy: (4,) in decoded pixels.
+        home_xyxy: the box with which it was last looked at; None before.
         at_s: time stamp of the first frame.
         looks: its embeddings.
         rival: those of what lies in its place now, if that looks like another thing.
@@ -58,6 +59,7 @@ class Followed:
     box_xyxy: NDArray[np.float32]
     at_s: float
     number: int = 0
+    home_xyxy: NDArray[np.float32] | None = None
     looks: Looks = field(default_factory=Looks)
     rival: Looks | None = None
     cells: Cells | None = None
@@ -122,7 +124,7 @@ class Tracks:
         factor = np.array([size[1] / self._size[1], size[0] / self._size[0]] * 2, np.float32)
         for one in self.all:
             one.box_xyxy = one.box_xyxy * factor
-            one.cells = None
+            one.cells = one.home_xyxy = None
         others.all = self.all
         return others
 
@@ -149,10 +151,10 @@ class Tracks:
             one.empty_s = one.empty_s + step_s if one.sighting == "empty" else 0.0
             one.hidden_s = one.hidden_s + step_s if one.sighting == "covered" else 0.0
 
-    def learn(self) -> None:
-        """Learn what the counter looks like where nothing lies."""
+    def learn(self, step_s: float) -> None:
+        """Learn what the counter looks like where nothing lies, so many seconds after the last frame."""
         covered = [self._place(one, margin=1) for one in self.all]
-        self._background.learn(self._cells, self.motion.moving, covered)
+        self._background.learn(self.motion, self._cells, covered, step_s)
 
     def locate(self, found: Found, at_s: float, suppression_iou: float) -> list[tuple[NDArray[np.float32], float]]:
         """Take what the detector found in the last frame; return boxes that cover a thing already, with their scores.
@@ -162,15 +164,12 @@ class Tracks:
             at_s: time stamp of the frame.
             suppression_iou: overlap from which a box is not a further thing.
         """
-        pairs = pair_boxes(found.boxes_xyxy, _boxes(self.all), SAME_IOU)
-        for box, thing in pairs:
-            self._found(self.all[thing], found.boxes_xyxy[box])
-        taken = {thing for _, thing in pairs}
-        for number, one in enumerate(self.all):
-            if number not in taken:
-                self._not_found(one, found.boxes_xyxy)
+        for one in self.all:
+            if one.home_xyxy is not None and self.as_before(one):
+                one.box_xyxy = one.home_xyxy
+        known = self._pair([one for one in self.all if one.appeared], found.boxes_xyxy, set())
+        known |= self._pair([one for one in self.all if not one.appeared], found.boxes_xyxy, known)
         self.all = [one for one in self.all if one.appeared or one.lost < _FORGOTTEN]
-        known = {box for box, _ in pairs}
         doubles = []
         for number in range(len(found.scores)):
             box = found.boxes_xyxy[number]
@@ -188,23 +187,39 @@ class Tracks:
 
     def as_before(self, one: Followed) -> bool:
         """Return whether a thing's place looks as it did when it was last looked at."""
-        if one.cells is None:
+        if one.cells is None or one.home_xyxy is None:
             return False
-        return float(self.motion.alike(one.cells, self._place(one)).mean()) >= _AS_BEFORE
+        place = Place.of(one.home_xyxy, self._size, self._cells.shape[:2])
+        return float(self.motion.alike(one.cells, place).mean()) >= _AS_BEFORE
 
     def looked_at(self, one: Followed) -> None:
         """Remember what a thing's place looks like now."""
-        one.cells, one.touched = self._cells, False
+        one.cells, one.home_xyxy, one.touched = self._cells, one.box_xyxy, False
 
     def gone(self, one: Followed, left_s: float, hidden_s: float) -> bool:
         """Return whether a thing has left: its place was empty, or hidden, for so many seconds."""
-        known = self._background.bare(self.motion, self._place(one)) is not None
+        known = self._background.knows(self._place(one))
         slow = _SLOW if self.motion.moving.any() or not known else 1.0
         return one.empty_s > slow * left_s or one.hidden_s > hidden_s
 
+    def is_reached(self, one: Followed) -> bool:
+        """Return whether something lies between a thing and the frame's edge, as the arm of a hand that covers it."""
+        foreign = self._background.foreign(self.motion)
+        for other in self.all:
+            place = self._place(other)
+            foreign[place.rows, place.columns] = False
+        reached = np.zeros_like(foreign)
+        place = self._place(one, margin=1)
+        reached[place.rows, place.columns] = foreign[place.rows, place.columns]
+        count = 0
+        while reached.sum() > count:
+            count = int(reached.sum())
+            reached = grown(reached) & foreign
+        return bool(reached[[0, -1]].any() or reached[:, [0, -1]].any())
+
     def exchange(self, one: Followed, other: Followed) -> None:
         """Let two things take each other's place."""
-        for name in ("box_xyxy", "sighting", "still", "touched", "cells", "lost", "empty_s", "hidden_s"):
+        for name in ("box_xyxy", "home_xyxy", "sighting", "still", "touched", "cells", "lost", "empty_s", "hidden_s"):
             mine, others = getattr(one, name), getattr(other, name)
             setattr(one, name, others)
             setattr(other, name, mine)
@@ -215,6 +230,17 @@ class Tracks:
 
     def _place(self, one: Followed, margin: int = 0) -> Place:
         return Place.of(one.box_xyxy, self._size, self._cells.shape[:2], margin)
+
+    def _pair(self, things: Sequence[Followed], boxes: Boxes, known: set[int]) -> set[int]:
+        """Find things in boxes that are not known yet; return the numbers of these boxes."""
+        free = [number for number in range(len(boxes)) if number not in known]
+        pairs = {thing: box for box, thing in pair_boxes(boxes[free], _boxes(things), SAME_IOU)}
+        for number, one in enumerate(things):
+            if number in pairs:
+                self._found(one, boxes[free[pairs[number]]])
+            else:
+                self._not_found(one, boxes)
+        return {free[box] for box in pairs.values()}
 
     def _found(self, one: Followed, box: NDArray[np.float32]) -> None:
         one.found += 1
@@ -227,16 +253,24 @@ class Tracks:
     def _not_found(self, one: Followed, boxes: Boxes) -> None:
         one.lost += 1
         if self.as_before(one):
-            one.sighting = "seen"
+            others = _boxes([other for other in self.all if other is not one and other.appeared and not other.lost])
+            double = len(others) > 0 and float(iou(one.box_xyxy, others).max()) >= SAME_IOU
+            one.sighting = "empty" if double else "seen"
             return
         place = self._place(one)
-        bare = self._background.bare(self.motion, place)
-        if bare is not None and bare >= _BARE:
-            one.sighting = "empty"
-        elif not one.still or _covered(one.box_xyxy, boxes) >= _COVERED or bare is not None:
-            one.sighting = "covered"
+        if self._background.knows(place):
+            left = self._background.has_left(self.motion, place, one.cells, self._covered_by(boxes))
         else:
-            one.sighting = "empty"
+            left = one.still > 0 and _covered(one.box_xyxy, boxes) < _COVERED
+        one.sighting = "empty" if left else "covered"
+
+    def _covered_by(self, boxes: Boxes) -> Mask:
+        """Return the cells that boxes cover."""
+        covered = np.zeros(self._cells.shape[:2], bool)
+        for box in boxes:
+            place = Place.of(box, self._size, self._cells.shape[:2])
+            covered[place.rows, place.columns] = True
+        return covered
 
 
 def _boxes(things: Sequence[Followed]) -> Boxes:
