@@ -21,7 +21,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from benchmarks.stream_scenes import FPS, Counter, Frame, Thing, photo
-from shitu_edge import NewGalleryItem, Recognizer, StreamAnswer, StreamEvent, build_gallery, find_images
+from shitu_edge import NewGalleryItem, Recognizer, StreamAnswer, StreamEvent, StreamOptions, build_gallery, find_images
 from shitu_edge.imaging.geometry import iou
 from training.render.demo_products import samples
 from training.render.product import Product
@@ -154,17 +154,17 @@ class Judge:
                         )
         elif event.kind == "unsure" and truth:
             self._tally.unsure_known += 1
-        elif event.kind == "left" and thing is not None:
+        elif event.kind == "left" and thing and self._announced.get(event.track.track_id) == thing.number:
             self._tally.lost.append(where)
         elif event.kind == "appeared" and thing is None:
             self._tally.ghosts.append(where)
 
 
-def run(recognizer: Recognizer, shop: Shop, placements: int, seed: int, tally: Tally) -> None:
+def run(recognizer: Recognizer, shop: Shop, placements: int, seed: int, tally: Tally, options: StreamOptions) -> None:
     """Draw one sequence, feed it to a stream, and judge the answers."""
     counter = Counter(np.random.default_rng(seed), shop.products)
     judge = Judge(shop, tally, f"seed {seed}")
-    with recognizer.stream() as stream:
+    with recognizer.stream(options) as stream:
         for frame in counter.frames(placements):
             before = time.process_time_ns()
             answer = stream.feed(frame.image_rgb, frame.at_s)
@@ -270,7 +270,9 @@ def main() -> None:
     parser.add_argument("--shop", choices=sorted(SHOPS), default="demo")
     parser.add_argument("--rest", type=int, default=0, help="frames of five resting things to time instead")
     parser.add_argument("--correlations", action="store_true", help="of the scores of looks instead")
+    parser.add_argument("--max-false-accept", type=float, help="instead of the gallery's 1 %%")
     given = parser.parse_args()
+    options = StreamOptions(max_false_accept=given.max_false_accept)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "shop.gallery"
         with Recognizer.open() as embedder:
@@ -285,7 +287,7 @@ def main() -> None:
                 print(json.dumps(correlations(recognizer, shop, given.seed)))
                 return
             for number in range(given.sequences):
-                run(recognizer, shop, given.placements, given.seed + number, tally)
+                run(recognizer, shop, given.placements, given.seed + number, tally, options)
     for line in _faults(tally):
         print(line)
     print(json.dumps(report(tally)))

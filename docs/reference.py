@@ -46,6 +46,10 @@ _CHANGE = "`gallery`, `revision`, `items`"
 KEYS = (
     ("recognize", "`image`, then the keys of `Recognition.as_dict()`, or `error`; `drawn` with `--draw`"),
     (
+        "watch",
+        "per event `event`, then the keys of `StreamEvent.as_dict()`; at the end `event` (`end`), `basket`, `counts`",
+    ),
+    (
         "gallery build",
         f"{_CHANGE}, `added`, `whole`, `ids`, `skipped` (`source`, `reason`), `labels_without_item`, "
         "`quality` (the fields of `EnrollmentQuality`)",

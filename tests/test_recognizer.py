@@ -29,6 +29,7 @@ from shitu_edge import (
     NewGalleryItem,
     OptionError,
     Recognizer,
+    View,
 )
 from shitu_edge.bundle import WholeImage
 from shitu_edge.ranges import shown
@@ -548,3 +549,54 @@ def test_what_was_opened_is_closed_when_the_rest_cannot_be(
             gallery.search(np.eye(1, gallery.info().dim, dtype=np.float32))
     assert len(opened) == (broken == "networks")
     assert threading.active_count() == before
+
+
+def test_recognize_names_given_boxes_alone(recognizer: Recognizer) -> None:
+    image = scene((1, 1, RED), (5, 5, GREEN))
+    answer = recognizer.recognize(image, boxes_xyxy=[(16, 16, 80, 80), (144, 144, 208, 208)])
+    assert {(item.label, item.box_xyxy) for item in answer.items} == {
+        ("red", (16, 16, 80, 80)),
+        ("grün", (144, 144, 208, 208)),
+    }
+    assert {item.detection_score for item in answer.items} == {1.0}
+    assert (answer.dropped, answer.hint) == ((), None)
+    found = {item.box_xyxy: item.similarity for item in recognizer.recognize(image).items}
+    assert all(item.similarity == found[item.box_xyxy] for item in answer.items)
+
+
+def test_recognize_of_no_boxes_is_empty(recognizer: Recognizer) -> None:
+    answer = recognizer.recognize(scene((1, 1, RED)), boxes_xyxy=np.empty((0, 4)), whole_image="always")
+    assert (answer.items, answer.dropped) == ((), ())
+
+
+def test_recognize_clips_given_boxes_and_decides_as_usual(recognizer: Recognizer) -> None:
+    image = scene((0, 0, RED))
+    boxes = [(-20, -20, 48, 48), (0, 0, 47, 47)]
+    [item] = recognizer.recognize(image, boxes_xyxy=boxes, threshold=0.5).items
+    assert item.label == "red"
+    assert recognizer.recognize(image, boxes_xyxy=boxes[:1], threshold=1).items[0].decision == "unknown"
+
+
+def test_recognize_scales_given_boxes_to_a_reduced_jpeg(recognizer: Recognizer) -> None:
+    large = Image.fromarray(scene((1, 1, RED), side=2048))
+    encoded = BytesIO()
+    large.save(encoded, "JPEG", quality=95)
+    box = (128.0, 128.0, 640.0, 640.0)
+    for mode in ("auto", "exact"):
+        [item] = recognizer.recognize(encoded.getvalue(), boxes_xyxy=[box], decode_mode=mode).items  # type: ignore[arg-type]
+        assert (item.label, item.box_xyxy) == ("red", box)
+        assert item.similarity == pytest.approx(1, abs=0.01)
+
+
+@pytest.mark.parametrize("option", [{"max_boxes": 3}, {"detection_threshold": 0.5}, {"view": View()}])
+def test_recognize_refuses_options_about_detections_with_given_boxes(
+    recognizer: Recognizer, option: dict[str, Any]
+) -> None:
+    with pytest.raises(OptionError, match="is about what the detector finds"):
+        recognizer.recognize(scene(), boxes_xyxy=[(0, 0, 9, 9)], **option)
+
+
+@pytest.mark.parametrize("boxes", [[1, 2, 3, 4], [(300, 300, 400, 400)], [(0, 0, math.nan, 9)], "boxes"])
+def test_recognize_refuses_boxes_that_are_none(recognizer: Recognizer, boxes: Any) -> None:
+    with pytest.raises(OptionError, match="box"):
+        recognizer.recognize(scene(), boxes_xyxy=boxes)

@@ -26,6 +26,7 @@ class Entry:
 ENTRIES = {
     "demo": Entry("demo", "demo", "Recognize sample scenes and draw the results."),
     "recognize": Entry("recognize", "recognize", "Recognize the products in images.", GalleryCommand),
+    "watch": Entry("watch", "watch", "Follow the products on a counter and print what happens.", GalleryCommand),
     "gallery": Entry("gallery", "app", "Build, change, inspect and transfer a gallery."),
     "evaluate": Entry("evaluate", "evaluate_gallery", "Measure how well a gallery recognizes.", GalleryCommand),
     "calibrate": Entry(

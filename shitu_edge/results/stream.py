@@ -21,7 +21,7 @@ class Track:
     Attributes:
         track_id: number of the thing in its stream, from 1; never used again.
         box_xyxy: where it is, or was last seen if it is hidden.
-        state: `moving`, `resting`, or `hidden`: something lies or moves over its place.
+        state: `moving`: something moves in its place; `resting`; `hidden`: it is not seen, and its place not empty.
         decision: as in `RecognizedItem`; None until there is evidence enough.
         label: the announced name, of an ambiguous thing the likeliest one; None for an undecided or unknown one.
         probability: that the label is right, 0..1, by all looks together; None without a label.
@@ -57,7 +57,7 @@ class StreamEvent:
         track: the thing as it is after the event, of `left` as it was last; None for `empty` and `camera`.
         was: the label before `changed`; None if there was none.
         camera: the state of the camera.
-        basket: number of resting or hidden things of each announced label, after the event.
+        basket: number of things of each announced label that have not left, after the event.
     """
 
     kind: EventKind
@@ -102,6 +102,10 @@ class FrameCounts:
     unusable: int = 0
     crowded: int = 0
 
+    def as_dict(self) -> dict[str, int]:
+        """Return the counts by name."""
+        return asdict(self)
+
 
 @dataclass(frozen=True, slots=True)
 class StreamAnswer:
@@ -111,7 +115,7 @@ class StreamAnswer:
         frame: number of the frame in its stream, from 0.
         at_s: its time stamp in seconds, as it was given.
         events: what has happened since the frame before, in order.
-        basket: number of resting or hidden things of each announced label.
+        basket: number of things of each announced label that have not left.
         settled: nothing moves, and every thing is decided.
         tracks: things that have appeared and not left, in the order of their ids.
         dropped: boxes of this frame that are not followed, and why.

@@ -22,6 +22,8 @@ _NEARER = 0.05
 _SAME_PLACE_IOU = 0.2
 _TO_APPEAR = 2
 _RIVAL_LOOKS = 2
+_LONGER = 4.0
+"""How much longer a hand may seem to rest on a thing."""
 _SECOND_LOOKS = (2, 4, 8)
 
 Tell = Callable[[EventKind, Followed, str | None], None]
@@ -167,7 +169,7 @@ class Announcer:
             if one.looks.likeness(row) >= _ANOTHER:
                 one.rival, one.waiting_s = None, 0.0
                 return
-            if one.waiting_s < self._options.hidden_s and tracks.is_reached(one):
+            if one.waiting_s < _LONGER * self._options.decide_s and tracks.is_reached(one):
                 return
         one.rival, one.waiting_s, one.looks = None, 0.0, looks
         self._settle(one, finding, looks, None)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from .cells import Cells, Mask, Motion, Place
 
-_QUIET_FRAMES = 5
+_QUIET_S, _RELEARN_S = 0.5, 10.0
+"""Seconds without motion after which a cell is taken for bare, and for which one must look otherwise than it did bare
+before it is: a hand may rest there.
+"""
 _FOLLOW = 0.1
 _ENOUGH_KNOWN = 0.5
 _SHOWS = 12.0
@@ -23,19 +28,27 @@ class Background:
         """Begin with nothing known; `cells`: of any frame of the size."""
         self._cells = np.zeros_like(cells)
         self._known: Mask = np.zeros(cells.shape[:2], bool)
-        self._quiet: NDArray[np.int16] = np.zeros(cells.shape[:2], np.int16)
+        self._quiet_s: NDArray[np.float32] = np.zeros(cells.shape[:2], np.float32)
 
-    def learn(self, cells: Cells, moving: Mask, covered: list[Place]) -> None:
-        """Take a frame's cells that no thing covers, and where nothing has moved for some frames."""
-        self._quiet += 1
-        self._quiet[moving] = 0
+    def learn(self, motion: Motion, cells: Cells, covered: Sequence[Place], step_s: float) -> None:
+        """Take a frame's cells that no thing covers, and where nothing has moved for a while.
+
+        Args:
+            motion: with the frame.
+            cells: of the frame.
+            covered: places of things.
+            step_s: seconds since the last frame.
+        """
+        self._quiet_s += np.float32(step_s)
+        self._quiet_s[motion.moving] = 0
         for place in covered:
-            self._quiet[place.rows, place.columns] = 0
-        bare = self._quiet >= _QUIET_FRAMES
-        follow = np.where(bare & self._known, np.float32(_FOLLOW), bare.astype(np.float32))[..., None]
-        self._cells += follow * (cells - self._cells)
+            self._quiet_s[place.rows, place.columns] = 0
+        bare = self._quiet_s >= _QUIET_S
+        news = bare & (~self._known | (self._quiet_s >= _RELEARN_S))
+        follow = np.where(news, np.float32(1), np.float32(_FOLLOW)) * (news | (bare & motion.same_color(self._cells)))
+        self._cells += follow[..., None] * (cells - self._cells)
         self._known |= bare
-        np.minimum(self._quiet, _QUIET_FRAMES, out=self._quiet)
+        self._quiet_s[news] = _QUIET_S
 
     def knows(self, place: Place) -> bool:
         """Return whether most of a place was seen bare."""
@@ -56,8 +69,8 @@ class Background:
         open_ = here & ~covered[place.rows, place.columns]
         if open_.sum() < max(_FEWEST_CELLS, _LEAST_OPEN * here.sum()):
             return False
-        return float(motion.alike(self._cells, place, open_)[open_].mean()) >= _BARE
+        return float(motion.same_color(self._cells)[place.rows, place.columns][open_].mean()) >= _BARE
 
     def foreign(self, motion: Motion) -> Mask:
-        """Return which cells of the last frame do not look as they do without a thing, as far as that is known."""
-        return self._known & motion.differs(self._cells)
+        """Return which cells of the last frame show neither the bare counter nor a shadow on it, where it is known."""
+        return self._known & ~motion.same_color(self._cells)

@@ -30,8 +30,8 @@ _TREMOR = 0.06
 """Share of the difference between neighboring cells by which a cell may change as the mount trembles: that of a shift
 by a pixel, where a cell has 16.
 """
-_RELIT = 0.25
-"""A place may be so much brighter or darker than it was, as under a shadow, and count as alike."""
+_RELIT, _DARKEST = 0.25, 0.45
+"""A place may be so much brighter or darker than it was and count as alike; a bare cell may be so dark in a shadow."""
 _PIECE = 4
 """Every so many cells tell the light of a frame."""
 
@@ -111,24 +111,26 @@ class Motion:
         """Remember that the last frame was looked at."""
         self._looked = self._last
 
-    def differs(self, before: Cells) -> Mask:
-        """Return which cells of the last frame differ from others, but for the light of the whole frame."""
-        limit = np.maximum(2 * _LEAST_CHANGE, _NOISES * self.noise) + 2 * self._slack
-        found: Mask = _difference(self._last, before) > limit
+    def same_color(self, before: Cells) -> Mask:
+        """Return which cells of the last frame look as they did before, each in light of its own, as under shadows."""
+        now, then = self._last, before
+        gain = (now * then).sum(axis=2) / np.maximum((then * then).sum(axis=2), 1)
+        gain = np.clip(gain, _DARKEST, 1 + _RELIT)[..., None]
+        found: Mask = np.abs(now - then * gain).max(axis=2) <= self._still_limit()
         return found
 
-    def alike(self, before: Cells, place: Place, where: Mask | None = None) -> Mask:
-        """Return which cells of a place look in the last frame as they did before, whatever the light.
-
-        `where`: the cells of the place that tell the light; all of them when None.
-        """
+    def alike(self, before: Cells, place: Place) -> Mask:
+        """Return which cells of a place look in the last frame as they did before, all in the same light."""
         now, then = self._last[place.rows, place.columns], before[place.rows, place.columns]
-        lit, was = (now, then) if where is None else (now[where], then[where])
-        gain = np.clip(np.median(lit) / max(float(np.median(was)), 1.0), 1 - _RELIT, 1 + _RELIT)
-        limit = np.maximum(2 * _LEAST_CHANGE, _NOISES * self.noise[place.rows, place.columns])
-        limit += 2 * self._slack[place.rows, place.columns]
+        gain = np.clip(np.median(now) / max(float(np.median(then)), 1.0), 1 - _RELIT, 1 + _RELIT)
+        limit = self._still_limit()[place.rows, place.columns]
         found: Mask = np.abs(now - then * np.float32(gain)).max(axis=2) <= limit
         return found
+
+    def _still_limit(self) -> NDArray[np.float32]:
+        """Return the levels by which a cell may differ from how it looked some time ago."""
+        limit: NDArray[np.float32] = np.maximum(2 * _LEAST_CHANGE, _NOISES * self.noise) + 2 * self._slack
+        return limit
 
 
 def _difference(cells: Cells, before: Cells) -> NDArray[np.float32]:

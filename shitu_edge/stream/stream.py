@@ -140,7 +140,7 @@ class Stream:
         reason = "first" if first else self._reason(tracks, rules)
         if reason is None:
             self.counts = replace(self.counts, unchanged=self.counts.unchanged + 1)
-            tracks.learn()
+            tracks.learn(step_s)
             return None, 0, ()
         if rules.version != self._version:
             self._announcer.reconsider(tracks, rules)
@@ -153,7 +153,7 @@ class Stream:
             rows = self._sight.embed(frame.decoded, boxes)
             self._announcer.take(wanted, rows, tracks, frame.decoded, rules)
         self._let_go(tracks)
-        tracks.learn()
+        tracks.learn(step_s)
         self.counts = replace(
             self.counts,
             detected=self.counts.detected + 1,

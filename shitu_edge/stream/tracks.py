@@ -151,10 +151,10 @@ class Tracks:
             one.empty_s = one.empty_s + step_s if one.sighting == "empty" else 0.0
             one.hidden_s = one.hidden_s + step_s if one.sighting == "covered" else 0.0
 
-    def learn(self) -> None:
-        """Learn what the counter looks like where nothing lies."""
+    def learn(self, step_s: float) -> None:
+        """Learn what the counter looks like where nothing lies, so many seconds after the last frame."""
         covered = [self._place(one, margin=1) for one in self.all]
-        self._background.learn(self._cells, self.motion.moving, covered)
+        self._background.learn(self.motion, self._cells, covered, step_s)
 
     def locate(self, found: Found, at_s: float, suppression_iou: float) -> list[tuple[NDArray[np.float32], float]]:
         """Take what the detector found in the last frame; return boxes that cover a thing already, with their scores.

@@ -17,9 +17,9 @@ def bare_counter() -> tuple[Background, Motion, NDArray[np.float32]]:
     """Return a background that has learned a gray counter."""
     cells = np.full((ROWS, COLUMNS, 3), 100, np.float32)
     background, motion = Background(cells), Motion(cells)
-    for _ in range(5):
+    for _ in range(4):
         assert not background.knows(PLACE)
-        background.learn(cells, NOTHING, [])
+        background.learn(motion, cells, [], 0.125)
     assert background.knows(PLACE)
     return background, motion, cells
 
@@ -61,17 +61,30 @@ def test_has_not_left_behind_what_covers_all_that_was_seen_of_it() -> None:
 
 def test_background_does_not_learn_things_or_motion() -> None:
     cells = np.full((ROWS, COLUMNS, 3), 100, np.float32)
-    background = Background(cells)
-    moving = NOTHING.copy()
-    moving[10:] = True
+    background, motion = Background(cells), Motion(cells)
+    motion.moving[10:] = True
     for _ in range(20):
-        background.learn(cells, moving, [Place(slice(0, 10), slice(0, COLUMNS))])
+        background.learn(motion, cells, [Place(slice(0, 10), slice(0, COLUMNS))], 0.125)
     assert not background.knows(PLACE)
+
+
+def test_background_is_not_what_rests_there_for_seconds() -> None:
+    background, motion, cells = bare_counter()
+    hand = with_thing(cells, PLACE.rows, PLACE.columns)
+    motion.see(hand)
+    motion.moving[:] = False
+    for seconds in range(9):
+        background.learn(motion, hand, [], 1.0)
+        assert background.foreign(motion)[PLACE.rows, PLACE.columns].all(), seconds
+    background.learn(motion, hand, [], 1.0)
+    assert not background.foreign(motion).any()
 
 
 def test_foreign_is_what_does_not_look_like_the_counter() -> None:
     background, motion, cells = bare_counter()
-    motion.see(with_thing(cells, PLACE.rows, PLACE.columns))
+    image = with_thing(cells, PLACE.rows, PLACE.columns)
+    image[:5] *= np.float32(0.6)  # a shadow
+    motion.see(image)
     foreign = background.foreign(motion)
     assert foreign[PLACE.rows, PLACE.columns].all()
     assert foreign.sum() == 100

@@ -168,10 +168,10 @@ class FakeCamera:
     def __init__(self, opens: bool = True) -> None:
         self.opens, self.left, self.released = opens, 2, False
 
-    def VideoCapture(self, number: int) -> FakeCamera:  # noqa: N802
+    def VideoCapture(self, number: int) -> FakeCamera:
         return self
 
-    def isOpened(self) -> bool:  # noqa: N802
+    def isOpened(self) -> bool:
         return self.opens
 
     def read(self) -> tuple[bool, Pixels | None]:

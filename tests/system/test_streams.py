@@ -27,6 +27,7 @@ SMALL = (*NETWORK, "--gallery", "shop.gallery", "--objects", "1", "--count", "2"
 RUNS: dict[tuple[str, ...], tuple[str, ...]] = {
     ("gallery", "build"): ("shop.gallery", "products", *NETWORK),
     ("recognize",): ("shop.gallery", "counter.png", *NETWORK, "--draw", "seen"),
+    ("watch",): ("shop.gallery", "products", *NETWORK),
     ("gallery", "add"): ("shop.gallery", "counter.png", "--label", "counter", *NETWORK),
     ("gallery", "replace"): ("shop.gallery", "products/red/0.png", "--label", "counter", *NETWORK),
     ("gallery", "remove"): ("shop.gallery", "--label", "counter"),
