@@ -33,8 +33,8 @@ from .layout import (
 from .proposal import CameraProposal, Sighting, SightingKind
 from .reference import in_one_light, median, piece_together
 
-MOST_FRAMES = 300
-"""Of more frames, so many are used, evenly chosen: they take 300 MB of memory."""
+MOST_FRAMES = 200
+"""Of more frames, so many are used, evenly chosen: they take 250 MB of memory."""
 _FEWEST_FRAMES = 20
 _ELSEWHERE = ("moved", "covered", "other_scene")
 _MIXED = 5.0

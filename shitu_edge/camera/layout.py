@@ -16,7 +16,7 @@ from ..stages.view import AUTO_TILES, TileCount, View
 
 FEWEST_OBJECTS = 20
 """Objects from which sizes are stated."""
-_NEAR = 0.1
+_NEAR = 0.2
 """Distance of centers, as a share of the image's sides, up to which sightings support each other."""
 _ROOM = 0.05
 """Share of the image around all objects that belongs to the region too."""

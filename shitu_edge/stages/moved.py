@@ -25,8 +25,8 @@ _WINDOW = 7
 _STRUCTURE = 16.0
 """Variance from which a window shows more than noise: 4 levels."""
 _FEWEST, _ENOUGH = 0.007, 0.05
-"""Shares of the reference's windows that have to show structure: to be recognized, and to be missed, as products may hide
-a single poster.
+"""Shares of the reference's windows that have to show structure: to be recognized; and to be missed, for products may
+hide a single poster.
 """
 _CORRELATED = 0.6
 """Correlation from which a window shows the same as that of the reference."""
