@@ -168,4 +168,5 @@ def _connected(mask: Mask) -> Mask:
     near[:-1] |= mask[1:]
     near[:, 1:] |= mask[:, :-1]
     near[:, :-1] |= mask[:, 1:]
-    return mask & near
+    found: Mask = mask & near
+    return found
