@@ -57,6 +57,7 @@ class Tally:
     ghosts: list[str] = field(default_factory=list)
     unsure_known: int = 0
     counts: list[bool] = field(default_factory=list)
+    things: list[bool] = field(default_factory=list)
     missed_counts: list[str] = field(default_factory=list)
     slow: list[str] = field(default_factory=list)
     frames: int = 0
@@ -128,6 +129,7 @@ class Judge:
         names = [self._shop.names.get(thing.product) for thing in frame.things]
         truth = dict(Counted(name for name in names if name))
         self._tally.counts.append(truth == answer.basket)
+        self._tally.things.append(len(frame.things) == len(answer.tracks))
         if truth != answer.basket:
             self._tally.missed_counts.append(f"{self._name} frame {answer.frame}: {truth} as {answer.basket}")
 
@@ -235,6 +237,7 @@ def report(tally: Tally) -> dict[str, object]:
         "unsure_known": tally.unsure_known,
         "counts": len(tally.counts),
         "counts_right": round(float(np.mean(tally.counts or [False])), 4),
+        "things_right": round(float(np.mean(tally.things or [False])), 4),
         "frames": tally.frames,
         "looks": dict(tally.looks),
         "embedded": tally.embedded,
