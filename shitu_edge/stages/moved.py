@@ -60,7 +60,7 @@ class CameraMove:
 
 
 def find_move(empty: EmptyCounter, pixels_rgb: Pixels) -> CameraMove:
-    """Compare pixels (H, W, 3) uint8 RGB of a camera with its empty counter, in 3 ms per 1280 × 720 image.
+    """Compare pixels (H, W, 3) uint8 RGB of a camera with its empty counter, in 4 ms per 1280 × 720 image.
 
     A single image may show hands, or more products than counter: ask again before anybody is called.
     """
