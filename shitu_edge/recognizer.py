@@ -259,8 +259,8 @@ class Recognizer:
             view: the part of its frames that counts, instead of `Recognizer.view`.
 
         Raises:
-            GalleryError: the recognizer was opened without a gallery.
-            OptionError: an argument is of the wrong kind.
+            GalleryError: the recognizer was opened without a gallery, or the gallery cannot be read.
+            OptionError: an argument is of the wrong kind, or the products are too few for the rate.
         """
         require_instance("options", options, StreamOptions, "StreamOptions")
         require_instance("view", view, (View, type(None)), "a View")
@@ -268,6 +268,7 @@ class Recognizer:
         self._require_gallery()
         view = view or self.view
         sight = Sight(self._parts, options, view, self._limits, self.enough_side, self._require_open)
+        sight.rules()  # refuses now what it would refuse at the first frame
         return Stream(sight, options, None if view.empty is None else partial(has_moved, view.empty))
 
     def watch(

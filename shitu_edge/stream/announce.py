@@ -108,11 +108,12 @@ class Announcer:
         for other in tracks.all:
             if other is one or not other.appeared or other.decision is None:
                 continue
-            elsewhere = other.lost > 0 or not tracks.as_before(other)
+            elsewhere = not tracks.as_before(other) and (other.lost or other.still)
             if elsewhere and other.looks.likeness(row) >= likeness:
                 tracks.exchange(one, other)
                 tracks.looked_at(other)
-                one.rival = None
+                one.rival = one.cells = None
+                one.touched = True
                 return other
         return None
 
