@@ -57,6 +57,7 @@ class Tally:
     ghosts: list[str] = field(default_factory=list)
     unsure_known: int = 0
     counts: list[bool] = field(default_factory=list)
+    label_counts: list[bool] = field(default_factory=list)
     things: list[bool] = field(default_factory=list)
     single: list[bool] = field(default_factory=list)
     missed_counts: list[str] = field(default_factory=list)
@@ -131,6 +132,7 @@ class Judge:
         names = [self._shop.names.get(thing.product) for thing in frame.things]
         truth = dict(Counted(name for name in names if name))
         self._tally.counts.append(truth == answer.basket)
+        self._tally.label_counts += [truth.get(name) == answer.basket.get(name) for name in {*truth, *answer.basket}]
         self._tally.things.append(len(frame.things) == len(answer.tracks))
         items = self._recognizer.recognize(frame.image_rgb).items
         self._tally.single.append(truth == dict(Counted(one.label for one in items if one.decision == "accepted")))
@@ -241,6 +243,8 @@ def report(tally: Tally) -> dict[str, object]:
         "unsure_known": tally.unsure_known,
         "counts": len(tally.counts),
         "counts_right": round(float(np.mean(tally.counts or [False])), 4),
+        "label_counts": len(tally.label_counts),
+        "label_counts_right": round(float(np.mean(tally.label_counts or [False])), 4),
         "things_right": round(float(np.mean(tally.things or [False])), 4),
         "counts_right_by_recognize": round(float(np.mean(tally.single or [False])), 4),
         "frames": tally.frames,
