@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.measure import describe_machine, interleave
+from benchmarks.measure import describe_machine
 from shitu_edge import Recognizer
 from shitu_edge.bundle.built_in import SAMPLES
 from shitu_edge.system.memory import resident_bytes
@@ -39,6 +39,7 @@ IMAGE_BYTES = 300_000
 WARM_UP = 20
 STARTS = 5
 REFUSALS = 200
+PAUSE_S = 0.02
 _MIB = 1 << 20
 _TIMEOUT_S = 30
 _LIBRARY = """
@@ -49,9 +50,17 @@ from shitu_edge.system.memory import resident_bytes
 image = Path(sys.argv[2]).read_bytes()
 with Recognizer.open(gallery=sys.argv[1]) as recognizer:
     for _ in range(int(sys.argv[3])):
-        recognizer.recognize(image)
+        recognizer.recognize(image, max_boxes=int(sys.argv[4]))
     print(resident_bytes())
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked, again and again: an image, and how many of its objects are looked at."""
+
+    image: bytes
+    objects: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,21 +77,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=300)
     parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--objects", type=int, default=5)
     args = parser.parse_args()
     print(describe_machine())
     with tempfile.TemporaryDirectory() as folder:
         gallery, image = Path(folder, "shop.gallery"), Path(folder, "counter.jpg")
         _build(gallery)
-        image.write_bytes(encoded := _jpeg())
-        print(f"image: {len(encoded)} bytes, 1280 × 720")
+        question = Question(_jpeg(), args.objects)
+        image.write_bytes(question.image)
+        print(f"image: {len(question.image)} bytes, 1280 × 720, {args.objects} objects are looked at")
         _ready(gallery, folder)
         with server(gallery, folder) as (address, process):
-            usual_ms = _paired(gallery, encoded, address, args.pairs)
-            _memory(gallery, image, process.pid, WARM_UP + args.pairs)
-            _refusals(address, encoded)
-            _report("at capacity", unloaded := closed_loop(address, encoded, args.seconds, process.pid), None)
+            usual_ms = _paired(gallery, question, address, args.pairs)
+            _memory(gallery, image, args.objects, process.pid, WARM_UP + args.pairs)
+            _refusals(address, question)
+            unloaded = closed_loop(address, question, args.seconds, process.pid)
+            _report("at capacity, one caller", unloaded, None)
             rate = 3000 / usual_ms
-            overload = open_loop(address, encoded, args.seconds, rate, process.pid)
+            overload = open_loop(address, question, args.seconds, rate, process.pid)
             _report(f"3 × overload, {rate:.0f} per second", overload, unloaded)
 
 
@@ -103,17 +115,25 @@ def server(gallery: Path, folder: str, *options: str) -> Iterator[tuple[str, sub
         process.communicate(timeout=_TIMEOUT_S)
 
 
-def closed_loop(address: str, image: bytes, seconds: float, pid: int) -> Load:
+def closed_loop(address: str, question: Question, seconds: float, pid: int) -> Load:
     """Ask again as soon as an answer is there."""
-    return _load(address, image, seconds, pid, callers=1, rate=None)
+    return _load(address, question, seconds, pid, callers=1, rate=None)
 
 
-def open_loop(address: str, image: bytes, seconds: float, rate: float, pid: int) -> Load:
+def open_loop(address: str, question: Question, seconds: float, rate: float, pid: int) -> Load:
     """Ask so many times per second, whatever is answered."""
-    return _load(address, image, seconds, pid, callers=8, rate=rate)
+    return _load(address, question, seconds, pid, callers=8, rate=rate)
 
 
-def _load(address: str, image: bytes, seconds: float, pid: int, *, callers: int, rate: float | None) -> Load:
+def _load(
+    address: str,
+    question: Question,
+    seconds: float,
+    pid: int,
+    *,
+    callers: int,
+    rate: float | None,
+) -> Load:
     """Ask from some threads, each with a connection of its own, at times that are set beforehand."""
     found: list[tuple[float, int]] = []
     start = time.perf_counter()
@@ -126,7 +146,7 @@ def _load(address: str, image: bytes, seconds: float, pid: int, *, callers: int,
                 at = start + next(due) / rate
                 time.sleep(max(0.0, at - now))
             began = time.perf_counter()
-            status, _ = _recognize(connection, image)
+            status, _ = _recognize(connection, question)
             found.append((time.perf_counter() - began, status))
 
     threads = [threading.Thread(target=ask) for _ in range(callers)]
@@ -175,41 +195,46 @@ def _ready(gallery: Path, folder: str) -> None:
     print(f"ready after {np.median(times[1:]):.2f} s (median of {STARTS}, from {least:.2f} to {most:.2f})")
 
 
-def _paired(gallery: Path, image: bytes, address: str, pairs: int) -> float:
+def _paired(gallery: Path, question: Question, address: str, pairs: int) -> float:
     """Print what HTTP adds; return the median milliseconds over HTTP.
 
     Recognition itself takes longer in one call than in the next, by more than HTTP adds. So what HTTP adds is also
-    shown within each call: its whole time less `stage_ms.total`, which the answer states.
+    shown within each call: its whole time less `stage_ms.total`, which the answer states. A pause before each call
+    lets the other side's threads come to rest.
     """
     connection = _connect(address)
-    recognized: dict[str, list[float]] = {"library": [], "HTTP": []}
+    times: dict[str, list[float]] = {"library": [], "HTTP": []}
+    outside: dict[str, list[float]] = {"library": [], "HTTP": []}
     with Recognizer.open(gallery=gallery) as recognizer:
 
-        def library() -> None:
-            recognized["library"].append(recognizer.recognize(image).stage_ms.total)
+        def library() -> float:
+            return recognizer.recognize(question.image, max_boxes=question.objects).stage_ms.total
 
-        def http() -> None:
-            status, content = _recognize(connection, image)
-            answers.append(content)
-            if status != 200:
-                raise SystemExit(f"{status}: {content!r}")
+        def http() -> bytes:
+            return _recognize(connection, question)[1]
 
-        answers: list[bytes] = []
-        times = interleave({"library": library, "HTTP": http}, pairs, WARM_UP)
-    recognized["HTTP"] = [json.loads(answer)["stage_ms"]["total"] for answer in answers]
+        for turn in range(WARM_UP + pairs):
+            for name, ask in (("library", library), ("HTTP", http)):
+                time.sleep(PAUSE_S)
+                start = time.perf_counter()
+                answer = ask()
+                took_ms = (time.perf_counter() - start) * 1000
+                total_ms = answer if isinstance(answer, float) else json.loads(answer)["stage_ms"]["total"]
+                if turn >= WARM_UP:
+                    times[name].append(took_ms)
+                    outside[name].append(took_ms - total_ms)
     for name, values in times.items():
         p50, p99 = np.percentile(values, (50, 99))
-        print(f"{name}: p50 {p50:.2f} ms, p99 {p99:.2f} ms, least {values.min():.2f} ms")
+        outside_p50, outside_p99 = np.percentile(outside[name], (50, 99))
+        print(f"{name}: p50 {p50:.2f} ms, p99 {p99:.2f} ms, least {min(values):.2f} ms;", end=" ")
+        print(f"outside of recognition p50 {outside_p50:.2f} ms, p99 {outside_p99:.2f} ms")
     added = [np.percentile(times["HTTP"], q) - np.percentile(times["library"], q) for q in (50, 99)]
     print(f"HTTP adds {added[0]:.2f} ms to the p50, {added[1]:.2f} ms to the p99")
-    for name, values in times.items():
-        p50, p99 = np.percentile(values - np.array(recognized[name][WARM_UP:]), (50, 99))
-        print(f"{name}, within a call, outside of recognition: p50 {p50:.2f} ms, p99 {p99:.2f} ms")
     return float(np.median(times["HTTP"]))
 
 
-def _memory(gallery: Path, image: Path, pid: int, count: int) -> None:
-    command = [sys.executable, "-c", _LIBRARY, str(gallery), str(image), str(count)]
+def _memory(gallery: Path, image: Path, objects: int, pid: int, count: int) -> None:
+    command = [sys.executable, "-c", _LIBRARY, str(gallery), str(image), str(count), str(objects)]
     library = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     ours = _resident(pid)
     print(
@@ -218,14 +243,14 @@ def _memory(gallery: Path, image: Path, pid: int, count: int) -> None:
     )
 
 
-def _refusals(address: str, image: bytes) -> None:
+def _refusals(address: str, question: Question) -> None:
     """Print how long a refusal takes while the server is busy, from the head of the request to the whole answer."""
     stop = threading.Event()
 
     def occupy() -> None:
         connection = _connect(address)
         while not stop.is_set():
-            _recognize(connection, image)
+            _recognize(connection, question)
 
     threads = [threading.Thread(target=occupy) for _ in range(2)]
     for thread in threads:
@@ -236,7 +261,11 @@ def _refusals(address: str, image: bytes) -> None:
         connection = HTTPConnection(place.hostname or "", place.port, timeout=_TIMEOUT_S)
         connection.connect()
         connection.putrequest("POST", "/v1/recognize")
-        for name, value in (("Content-Type", "image/jpeg"), ("Content-Length", str(len(image))), ("Deadline-Ms", "1")):
+        for name, value in (
+            ("Content-Type", "image/jpeg"),
+            ("Content-Length", str(len(question.image))),
+            ("Deadline-Ms", "1"),
+        ):
             connection.putheader(name, value)
         start = time.perf_counter()
         connection.endheaders()
@@ -249,7 +278,8 @@ def _refusals(address: str, image: bytes) -> None:
     for thread in threads:
         thread.join()
     p50, p99 = np.percentile(times, (50, 99))
-    print(f"refused in p50 {p50:.2f} ms, p99 {p99:.2f} ms, most {max(times):.2f} ms, while busy ({REFUSALS} refusals)")
+    soon = sum(took <= 5 for took in times)
+    print(f"refused in p50 {p50:.2f} ms, p99 {p99:.2f} ms while busy; {soon} of {REFUSALS} within 5 ms")
 
 
 def _report(what: str, load: Load, unloaded: Load | None) -> None:
@@ -277,8 +307,9 @@ def _connect(address: str) -> HTTPConnection:
     return connection
 
 
-def _recognize(connection: HTTPConnection, image: bytes) -> tuple[int, bytes]:
-    connection.request("POST", "/v1/recognize", image, {"Content-Type": "image/jpeg"})
+def _recognize(connection: HTTPConnection, question: Question) -> tuple[int, bytes]:
+    headers = {"Content-Type": "image/jpeg"}
+    connection.request("POST", f"/v1/recognize?max_boxes={question.objects}", question.image, headers)
     response = connection.getresponse()
     return response.status, response.read()
 

@@ -7,6 +7,7 @@ answered in time is refused at once, before its image is read, so that a till ca
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 import time
 from collections import deque
@@ -24,6 +25,8 @@ T = TypeVar("T")
 BusyReason = Literal["queue", "deadline", "late", "starting", "stopping", "streams", "readers"]
 
 _RECENT = 32
+_CROWDED_S = 1.0
+"""After a refusal, the last place is given later for so long."""
 _RECENT_S = 10.0
 """Older times say nothing about now; so a request is tried at least every ten seconds, whatever they said."""
 
@@ -78,6 +81,7 @@ class Admission:
         self._began: float | None = None
         self._times: deque[tuple[float, float]] = deque(maxlen=_RECENT)
         """When recent work ended, and how many milliseconds it took."""
+        self._refused_at = -math.inf
         self._stopping = False
 
     @property
@@ -97,8 +101,9 @@ class Admission:
         wait = self.expected_ms()
         if self._stopping:
             raise BusyError("stopping", "the server is stopping", 1000)
-        if self._inside >= self.most:
-            raise BusyError("queue", f"{self.most} requests are being answered or wait already", wait)
+        if self._inside >= self.most or self._is_crowded(wait):
+            self._refused_at = time.perf_counter()
+            raise BusyError("queue", f"{self._inside} requests are being answered or wait already", wait)
         if deadline is not None:
             least = min(self._recent(), default=0.0)
             if deadline.left_ms < wait + least:
@@ -107,6 +112,17 @@ class Admission:
                     f"would take {wait + least:.0f} ms, and the deadline is in {deadline.left_ms:.0f} ms",
                     wait,
                 )
+
+    def _is_crowded(self, wait_ms: float) -> bool:
+        """Return whether the last place is to be kept free.
+
+        Where requests are refused, each free place is taken at once, and whoever gets the last one would wait for all
+        others. So while there are refusals, it is given when half of the present work is done: answers keep their time,
+        and the worker never waits for long.
+        """
+        if not 0 < self._inside == self.most - 1 or time.perf_counter() - self._refused_at > _CROWDED_S:
+            return False
+        return wait_ms > (self._inside - 0.5) * median(self._recent() or [math.inf])
 
     async def run(
         self, work: Callable[[], T], deadline: Deadline | None, gone: Coroutine[Any, Any, None] | None = None

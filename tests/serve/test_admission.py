@@ -90,6 +90,34 @@ def test_third_request_is_refused_while_two_are_inside() -> None:
         lane.require_room()
 
 
+def test_last_place_is_given_later_while_requests_are_refused() -> None:
+    async def test(lane: Admission) -> None:
+        now, long_ms = time.perf_counter(), 1_000_000.0
+        lane._times.append((now, long_ms))
+        first, second = Gate(), Gate()
+        running = asyncio.ensure_future(lane.run(first, None))
+        await _begun(first)
+        lane.require_room()  # nobody was refused
+        waiting = asyncio.ensure_future(lane.run(second, None))
+        await asyncio.sleep(0)
+        with pytest.raises(BusyError):
+            lane.require_room()
+        first.let.set()
+        await running
+        await _begun(second)
+        with pytest.raises(BusyError):  # the second one has only begun
+            lane.require_room()
+        assert lane._began is not None
+        lane._began -= 0.6 * long_ms / 1000
+        lane.require_room()  # more than half of it is done
+        second.let.set()
+        await waiting
+        lane.require_room()
+
+    with admission(2) as lane:
+        run(lambda: test(lane))
+
+
 def test_deadline_that_cannot_be_met_is_refused_before_anything_is_read() -> None:
     with admission(2) as lane:
         run(lambda: lane.run(lambda: time.sleep(0.05), None))  # says how long work takes
