@@ -96,8 +96,9 @@ SHOPS = {"demo": demo_shop, "drawn": drawn_shop}
 class Judge:
     """Compares what a stream says with what lies there."""
 
-    def __init__(self, recognizer: Recognizer, shop: Shop, tally: Tally, name: str) -> None:
+    def __init__(self, recognizer: Recognizer, rate: float | None, shop: Shop, tally: Tally, name: str) -> None:
         self._recognizer = recognizer
+        self._rate = rate
         self._shop = shop
         self._tally = tally
         self._name = name
@@ -134,7 +135,7 @@ class Judge:
         self._tally.counts.append(truth == answer.basket)
         self._tally.label_counts += [truth.get(name) == answer.basket.get(name) for name in {*truth, *answer.basket}]
         self._tally.things.append(len(frame.things) == len(answer.tracks))
-        items = self._recognizer.recognize(frame.image_rgb).items
+        items = self._recognizer.recognize(frame.image_rgb, max_false_accept=self._rate).items
         self._tally.single.append(truth == dict(Counted(one.label for one in items if one.decision == "accepted")))
         if truth != answer.basket:
             self._tally.missed_counts.append(f"{self._name} frame {answer.frame}: {truth} as {answer.basket}")
@@ -171,7 +172,7 @@ class Judge:
 def run(recognizer: Recognizer, shop: Shop, placements: int, seed: int, tally: Tally, options: StreamOptions) -> None:
     """Draw one sequence, feed it to a stream, and judge the answers."""
     counter = Counter(np.random.default_rng(seed), shop.products)
-    judge = Judge(recognizer, shop, tally, f"seed {seed}")
+    judge = Judge(recognizer, options.max_false_accept, shop, tally, f"seed {seed}")
     with recognizer.stream(options) as stream:
         for frame in counter.frames(placements):
             before = time.process_time_ns()
