@@ -57,6 +57,9 @@ class Tally:
     ghosts: list[str] = field(default_factory=list)
     unsure_known: int = 0
     counts: list[bool] = field(default_factory=list)
+    label_counts: list[bool] = field(default_factory=list)
+    things: list[bool] = field(default_factory=list)
+    single: list[bool] = field(default_factory=list)
     missed_counts: list[str] = field(default_factory=list)
     slow: list[str] = field(default_factory=list)
     frames: int = 0
@@ -93,7 +96,8 @@ SHOPS = {"demo": demo_shop, "drawn": drawn_shop}
 class Judge:
     """Compares what a stream says with what lies there."""
 
-    def __init__(self, shop: Shop, tally: Tally, name: str) -> None:
+    def __init__(self, recognizer: Recognizer, shop: Shop, tally: Tally, name: str) -> None:
+        self._recognizer = recognizer
         self._shop = shop
         self._tally = tally
         self._name = name
@@ -128,6 +132,10 @@ class Judge:
         names = [self._shop.names.get(thing.product) for thing in frame.things]
         truth = dict(Counted(name for name in names if name))
         self._tally.counts.append(truth == answer.basket)
+        self._tally.label_counts += [truth.get(name) == answer.basket.get(name) for name in {*truth, *answer.basket}]
+        self._tally.things.append(len(frame.things) == len(answer.tracks))
+        items = self._recognizer.recognize(frame.image_rgb).items
+        self._tally.single.append(truth == dict(Counted(one.label for one in items if one.decision == "accepted")))
         if truth != answer.basket:
             self._tally.missed_counts.append(f"{self._name} frame {answer.frame}: {truth} as {answer.basket}")
 
@@ -163,7 +171,7 @@ class Judge:
 def run(recognizer: Recognizer, shop: Shop, placements: int, seed: int, tally: Tally, options: StreamOptions) -> None:
     """Draw one sequence, feed it to a stream, and judge the answers."""
     counter = Counter(np.random.default_rng(seed), shop.products)
-    judge = Judge(shop, tally, f"seed {seed}")
+    judge = Judge(recognizer, shop, tally, f"seed {seed}")
     with recognizer.stream(options) as stream:
         for frame in counter.frames(placements):
             before = time.process_time_ns()
@@ -235,6 +243,10 @@ def report(tally: Tally) -> dict[str, object]:
         "unsure_known": tally.unsure_known,
         "counts": len(tally.counts),
         "counts_right": round(float(np.mean(tally.counts or [False])), 4),
+        "label_counts": len(tally.label_counts),
+        "label_counts_right": round(float(np.mean(tally.label_counts or [False])), 4),
+        "things_right": round(float(np.mean(tally.things or [False])), 4),
+        "counts_right_by_recognize": round(float(np.mean(tally.single or [False])), 4),
         "frames": tally.frames,
         "looks": dict(tally.looks),
         "embedded": tally.embedded,

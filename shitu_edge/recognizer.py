@@ -255,14 +255,15 @@ class Recognizer:
             view: the part of its frames that counts, instead of `Recognizer.view`.
 
         Raises:
-            GalleryError: the recognizer was opened without a gallery.
-            OptionError: an argument is of the wrong kind.
+            GalleryError: the recognizer was opened without a gallery, or the gallery cannot be read.
+            OptionError: an argument is of the wrong kind, or the products are too few for the rate.
         """
         require_instance("options", options, StreamOptions, "StreamOptions")
         require_instance("view", view, (View, type(None)), "a View")
         self._require_open()
         self._require_gallery()
         sight = Sight(self._parts, options, view or self.view, self._limits, self.enough_side, self._require_open)
+        sight.rules()  # refuses now what it would refuse at the first frame
         return Stream(sight, options)
 
     def watch(

@@ -583,7 +583,7 @@ def test_recognize_scales_given_boxes_to_a_reduced_jpeg(recognizer: Recognizer) 
     large.save(encoded, "JPEG", quality=95)
     box = (128.0, 128.0, 640.0, 640.0)
     for mode in ("auto", "exact"):
-        [item] = recognizer.recognize(encoded.getvalue(), boxes_xyxy=[box], decode_mode=mode).items  # type: ignore[arg-type]
+        [item] = recognizer.recognize(encoded.getvalue(), boxes_xyxy=[box], decode_mode=mode).items
         assert (item.label, item.box_xyxy) == ("red", box)
         assert item.similarity == pytest.approx(1, abs=0.01)
 

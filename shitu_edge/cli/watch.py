@@ -53,7 +53,10 @@ def watch(
     threads: Threads = None,
     profile: ProfileOption = None,
 ) -> None:
-    """Follow the products on a counter and print what happens: appeared, named, unsure, changed, left, empty, camera.
+    """Follow the products on a counter and print what happens.
+
+    A thing has appeared, is named once when that is sure, or is unsure, has changed, or left; then the counter may be
+    empty. The camera's state is said when it changes.
 
     A camera is read until it is unplugged or Ctrl-C is pressed, and needs OpenCV (extra opencv); frames that come
     while one is looked at are left out and counted. The last line is the basket.

@@ -19,12 +19,14 @@ _ONE_THING, _ONE_LABEL, _ANOTHER = 0.85, 0.6, 0.5
 product that was put down twice have 0.62 and more (median 0.85), those at different ones of the benchmark at most 0.81.
 """
 _NEARER = 0.05
+"""By which a look must resemble another thing more than the one in whose place it lies."""
 _SAME_PLACE_IOU = 0.2
-_TO_APPEAR = 2
-_RIVAL_LOOKS = 2
+_TO_APPEAR, _RIVAL_LOOKS = 2, 2
+"""Looks of the detector until a thing may appear, and embeddings until another thing may take its place."""
 _LONGER = 4.0
-"""How much longer a hand may seem to rest on a thing."""
+"""How much longer than `decide_s` a hand may seem to rest on a thing."""
 _SECOND_LOOKS = (2, 4, 8)
+"""Embeddings at which an undecided thing gets a second look, as when its time is up."""
 
 Tell = Callable[[EventKind, Followed, str | None], None]
 """Takes an event: its kind, the thing, and the label before."""
@@ -63,7 +65,8 @@ class Announcer:
         findings = self._sight.weigh([one.rival or one.looks for one in asked], rules)
         for one, found in zip(asked, findings, strict=True):
             looks, finding = one.rival or one.looks, found
-            if looks.here in _SECOND_LOOKS and found.decision(looks.here, time_is_up=False) is None:
+            due = looks.here in _SECOND_LOOKS or self._time_is_up(one)
+            if due and found.decision(looks.here, time_is_up=False) is None:
                 finding = self._sight.look_again(decoded, one.box_xyxy, found, looks, rules)
             tracks.looked_at(one)
             self._judge(one, finding, looks, tracks)
@@ -105,11 +108,12 @@ class Announcer:
         for other in tracks.all:
             if other is one or not other.appeared or other.decision is None:
                 continue
-            elsewhere = other.lost > 0 or not tracks.as_before(other)
+            elsewhere = not tracks.as_before(other) and (other.lost or other.still)
             if elsewhere and other.looks.likeness(row) >= likeness:
                 tracks.exchange(one, other)
                 tracks.looked_at(other)
-                one.rival = None
+                one.rival = one.cells = None
+                one.touched = True
                 return other
         return None
 
@@ -125,11 +129,13 @@ class Announcer:
             self._tell("appeared", one, None)
         if one.rival is not None:
             self._judge_rival(one, finding, looks, tracks)
-        elif one.decision is None or one.decision != "accepted":
-            time_is_up = one.waiting_s >= self._options.decide_s or one.decision is not None
-            decision = finding.decision(looks.here, time_is_up=time_is_up)
-            if decision is not None:
+        elif one.decision != "accepted":
+            time_is_up = self._time_is_up(one) or one.decision is not None
+            if finding.decision(looks.here, time_is_up=time_is_up) is not None:
                 self._settle(one, finding, looks, None)
+
+    def _time_is_up(self, one: Followed) -> bool:
+        return one.waiting_s >= self._options.decide_s
 
     def _is_moved(self, one: Followed, finding: Finding, tracks: Tracks) -> bool:
         """Let a thing that is not where it was take the place of a new one that is the same; say if one did.
@@ -160,8 +166,7 @@ class Announcer:
 
         A hand that rests on the thing looks like another one as well, but reaches there from the frame's edge.
         """
-        time_is_up = one.waiting_s >= self._options.decide_s
-        decision = finding.decision(looks.here, time_is_up=time_is_up)
+        decision = finding.decision(looks.here, time_is_up=self._time_is_up(one))
         if decision is None or looks.here < _RIVAL_LOOKS:
             return
         row, _ = looks.pooled()

@@ -153,7 +153,7 @@ def _contrast(cells: Cells) -> NDArray[np.float32]:
 
 def grown(mask: Mask) -> Mask:
     """Return a mask with the cells beside, above and below its own."""
-    near = mask.copy()
+    near: Mask = mask.copy()
     near[1:] |= mask[:-1]
     near[:-1] |= mask[1:]
     near[:, 1:] |= mask[:, :-1]
@@ -168,4 +168,5 @@ def _connected(mask: Mask) -> Mask:
     near[:-1] |= mask[1:]
     near[:, 1:] |= mask[:, :-1]
     near[:, :-1] |= mask[:, 1:]
-    return mask & near
+    found: Mask = mask & near
+    return found

@@ -106,13 +106,18 @@ class Sight:
         """Return the unit rows (N, D) of boxes (N, 4) in decoded pixels."""
         return self._parts.extractor.embed(decoded.pixels_rgb, boxes_xyxy)
 
+    def revisions(self) -> tuple[int, ...]:
+        """Return the gallery's revision and that of its local layer; nothing of a gallery that is not a file."""
+        layers = self._parts.layers
+        return () if layers is None else layers.revisions
+
     def rules(self) -> Rules:
         """Return how things get their names at present."""
+        revisions = self.revisions()
         stated = self._options.max_false_accept
         policy = overridden(self._parts.policy(), threshold=self._options.threshold, max_false_accept=stated)
         calibration = self._parts.calibration(policy, stated=stated is not None)
-        layers = self._parts.layers
-        return Rules(policy, self._parts.naming(calibration), () if layers is None else layers.revisions)
+        return Rules(policy, self._parts.naming(calibration), revisions)
 
     def weigh(self, looks: Sequence[Looks], rules: Rules) -> list[Finding]:
         """Return what the looks at each thing say together, by one search for all of them."""

@@ -62,7 +62,7 @@ class Stream:
         self._tracks: Tracks | None = None
         self._frame: _Frame | None = None
         self._events: list[StreamEvent] = []
-        self._version: tuple[object, ...] | None = None
+        self._rules: Rules | None = None
         self._since_look_s = 0.0
         self._camera = self._health.state
         self._lock = threading.Lock()
@@ -136,15 +136,15 @@ class Stream:
         tracks = self._tracks = self._ready_for(frame, cells)
         tracks.see(cells, step_s)
         self._since_look_s += step_s
-        rules = self._sight.rules()
-        reason = "first" if first else self._reason(tracks, rules)
+        reason = "first" if first else self._reason(tracks)
         if reason is None:
             self.counts = replace(self.counts, unchanged=self.counts.unchanged + 1)
             tracks.learn(step_s)
             return None, 0, ()
-        if rules.version != self._version:
+        rules = self._sight.rules()
+        if self._rules is not None and rules.version != self._rules.version:
             self._announcer.reconsider(tracks, rules)
-        self._version, self._since_look_s = rules.version, 0.0
+        self._rules, self._since_look_s = rules, 0.0
         found = self._sight.find(frame.decoded)
         doubles = tracks.locate(found, frame.at_s, rules.policy.suppression_iou)
         wanted = [one for one in tracks.all if self._announcer.wants_look(one, tracks)]
@@ -173,8 +173,8 @@ class Stream:
             return Tracks(cells, (height, width), self._options.max_tracks)
         return self._tracks if self._tracks.fits(height, width) else self._tracks.resized(cells, (height, width))
 
-    def _reason(self, tracks: Tracks, rules: Rules) -> LookReason | None:
-        if rules.version != self._version:
+    def _reason(self, tracks: Tracks) -> LookReason | None:
+        if self._rules is None or self._sight.revisions() != self._rules.revisions:
             return "gallery"
         if tracks.motion.moving.any() or tracks.motion.changed.any():
             return "motion"

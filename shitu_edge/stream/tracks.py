@@ -20,12 +20,12 @@ SAME_IOU = 0.4
 """From this overlap a box is the same thing as before."""
 _STEADY_IOU = 0.7
 """A box that has moved less than this may be smoothed, and followed while something moves in it."""
-_MOVING = 0.05
-_AS_BEFORE = 0.85
-"""Share of a place's cells."""
+_MOVING, _AS_BEFORE = 0.05, 0.85
+"""Shares of a place's cells: more of them move if it moves, and at least so many look alike if it is as before."""
 _COVERED = 0.3
+"""Share of a box that another one covers, from which it is hidden where the bare counter is not known."""
 _UNCOVERED = 2
-"""Frames without motion in a hidden thing's place in which it is looked for; later ones wait for the next look."""
+"""Frames after the last motion in its place in which a hidden thing is looked for at once, not at the next interval."""
 _FORGOTTEN = 2
 """Looks after which a box that never came to rest is forgotten."""
 _SLOW = 4.0
@@ -53,6 +53,8 @@ class Followed:
         waiting_s: how long it has rested undecided, or with a rival.
         empty_s, hidden_s: how long its place was seen empty, or it was hidden.
         lost: looks since the detector last found it.
+        negative: it resembles an item that is no product, and is not announced.
+        decision, label, probability, candidates: as announced, see `Track`.
         item_id: the gallery item of its label.
     """
 

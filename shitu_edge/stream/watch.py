@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from ..errors import ImageError
+from ..errors import ClosedError, ImageError
 from ..results.stream import StreamEvent
 from .frames import EveryFrame, FrameReader, Frames, NewestFrame
 from .stream import Stream
@@ -58,6 +58,9 @@ class Watch:
                 if self._unreadable >= _MOST_UNREADABLE:
                     self.close()
                     raise
+            except ClosedError:
+                self.close()
+                raise
         return self._events.popleft()
 
     def close(self) -> None:

@@ -25,7 +25,7 @@ def bare_counter() -> tuple[Background, Motion, NDArray[np.float32]]:
 
 
 def with_thing(cells: NDArray[np.float32], rows: slice, columns: slice) -> NDArray[np.float32]:
-    image = cells.copy()
+    image: NDArray[np.float32] = cells.copy()
     image[rows, columns] = (200, 20, 20)
     return image
 

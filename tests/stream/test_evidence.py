@@ -24,7 +24,8 @@ def finding(score: float, share: float, looks: float = 1.0, decision: str = "acc
 
 def unit(*values: float) -> NDArray[np.float32]:
     row = np.array(values, np.float32)
-    return row / np.float32(np.linalg.norm(row))
+    row /= np.linalg.norm(row)
+    return row
 
 
 def test_bound_is_kept_by_independent_looks_at_unknown_objects() -> None:

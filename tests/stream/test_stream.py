@@ -168,6 +168,16 @@ def test_feed_follows_things_that_change_places(till: Till) -> None:
     assert after["green"] == pytest.approx(boxes["red"], abs=2)
 
 
+def test_feed_does_not_exchange_a_thing_for_one_that_a_hand_passes(till: Till) -> None:
+    """Red is swapped for another green while a hand moves before the first green."""
+    till.show(10, RED_THING, GREEN_THING)
+    till.show(3, GREEN_THING, hand=(0, 0, 4, 4))
+    for _ in range(6):
+        till.show(1, (1, 1, GREEN), hand=(4, 4, 8, 8))
+    till.show(20, (1, 1, GREEN), GREEN_THING)
+    assert till.stream.basket == {"green": 2}
+
+
 def test_feed_does_not_follow_what_only_moves(till: Till) -> None:
     for number in range(24):
         assert till.show(1, (number % 7, number // 7 + 1, RED)) == []

@@ -140,12 +140,19 @@ def test_watch_closes_its_source(recognizer: Recognizer, live: bool) -> None:
         next(watch)
 
 
-def test_watch_ends_when_the_recognizer_is_closed(recognizer: Recognizer) -> None:
-    watch = recognizer.watch(frames(Camera()))
+@pytest.mark.parametrize("live", [False, True])
+def test_watch_ends_when_the_recognizer_is_closed(recognizer: Recognizer, live: bool) -> None:
+    def endless() -> Iterator[Pixels]:
+        camera = Camera()
+        while True:
+            yield camera.frame(RED_THING)
+
+    watch = recognizer.watch(endless(), live=live)
     next(watch)
     recognizer.close()
     with pytest.raises(ClosedError, match="the recognizer is closed"):
         list(watch)
+    assert not any(thread.name == "shitu-edge-frames" for thread in threading.enumerate())
 
 
 def test_watch_checks_its_arguments(recognizer: Recognizer) -> None:
