@@ -36,7 +36,7 @@ ENTRIES = {
         GalleryCommand,
     ),
     "camera": Entry("calibrate_camera", "app", "Set up the view of a mounted camera."),
-    "serve": Entry("serve", "serve", "Recognize over HTTP, for programs in other languages."),
+    "serve": Entry("serve", "serve", "Recognize over HTTP: images in, JSON out."),
     "models": Entry("models", "app", "List, show and verify model bundles."),
     "bench": Entry("bench", "app", "Measure the speed of this machine."),
     "tune": Entry("bench", "tune_here", "Find the fastest settings for this machine."),

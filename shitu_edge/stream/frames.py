@@ -122,7 +122,7 @@ def camera_frames(number: int) -> Iterator[NDArray[np.uint8]]:
     """
     cv2 = opencv()
     if cv2 is None:
-        raise ImageError("a camera needs OpenCV: pip install 'shitu-edge[opencv]'")
+        raise ImageError("a camera needs OpenCV; pip install opencv-python-headless")
     camera = cast(Any, cv2).VideoCapture(number)
     try:
         if not camera.isOpened():
