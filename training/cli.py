@@ -29,6 +29,7 @@ from .paddle.parcel import Network
 from .paddle.weights import export_weights, import_weights
 from .paste.pseudo_labels import grocery_photos, label_photos
 from .paste.scenes import paste_scenes
+from .paste.shelves import paste_shelves
 from .paste.teacher import open_localizer
 from .progress import bar
 from .render.demo import draw_demo
@@ -224,6 +225,16 @@ def paste(out: Out, shared: Shared, count: Annotated[int, typer.Option(min=1)] =
     """
     with bar("Pasting scenes") as progress:
         paste_scenes(out, count, seed, shared, progress)
+
+
+@app.command("paste-shelves")
+def shelves(out: Out, shared: Shared, count: Annotated[int, typer.Option(min=1)] = 1500, seed: Seed = 1) -> None:
+    """Fill the shelves of drawn fridges and shops with small products, with exact boxes, in YOLO's layout.
+
+    Example: python -m training paste-shelves --out build/shelves --shared ../shared
+    """
+    with bar("Filling shelves") as progress:
+        paste_shelves(out, count, seed, shared, progress)
 
 
 @app.command("label-photos")

@@ -1,0 +1,60 @@
+"""Shelves from a small shared folder, as files, and drawn products among cut-outs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from training.detector.photos import photo_names, read_photos
+from training.paste.compose import Canvas, Pose, place
+from training.paste.shelves import _cut, paste_shelves
+from training.render.product import Product
+from training.render.sprite import Light, View, mask_box
+
+from .drawn import write_shared
+
+
+@pytest.fixture(scope="module")
+def small_shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_shared(tmp_path_factory.mktemp("shared"))
+
+
+def test_shelves_are_a_yolo_folder_of_small_things(small_shared: Path, tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    paste_shelves(tmp_path, 12, 0, small_shared, lambda done, total: told.append((done, total)))
+    photos = read_photos(tmp_path, photo_names(tmp_path), longest_side=1000)
+    assert [photo.name for photo in photos] == [f"{number:06d}.jpg" for number in range(12)]
+    assert told[-1] == (12, 12)
+    shares = []
+    for photo in photos:
+        height, width = photo.pixels_rgb.shape[:2]
+        assert 560 <= max(height, width) <= 720
+        sides = photo.boxes_xyxy[:, 2:] - photo.boxes_xyxy[:, :2]
+        shares += (sides.max(axis=1) / max(height, width)).tolist()
+    assert len(shares) > 60
+    assert 0.04 < np.median(shares) < 0.15
+    assert len({photo.pixels_rgb.shape[0] > photo.pixels_rgb.shape[1] for photo in photos}) == 2
+
+
+def test_the_seed_decides(small_shared: Path, tmp_path: Path) -> None:
+    for name, seed in (("a", 5), ("b", 5), ("c", 6)):
+        paste_shelves(tmp_path / name, 1, seed, small_shared)
+    a, b, c = ((tmp_path / name / "images/000000.jpg").read_bytes() for name in "abc")
+    assert a == b
+    assert a != c
+
+
+def test_a_drawn_product_keeps_its_outline_and_its_colors() -> None:
+    rng = np.random.default_rng(0)
+    sprite = Product.of(8).draw(View(0.1, 0.1, Light.draw(rng)), 120)
+    canvas = Canvas.of(np.full((200, 200, 3), 128, np.uint8), rng)
+    cutout = _cut(sprite)
+    place(rng, canvas, cutout, Pose(100, 180, float(max(sprite.mask.shape)), 0.0, 0.0, stands=True))
+    x1, y1, x2, y2 = canvas.visible_boxes(0.3)[0]
+    left, top, right, bottom = mask_box(sprite.mask) or (0, 0, 0, 0)
+    assert x2 - x1 == pytest.approx(right - left, abs=3)
+    assert y2 - y1 == pytest.approx(bottom - top, abs=3)
+    opaque = (sprite.mask == 255) & (sprite.through.max(axis=2) == 0)
+    np.testing.assert_array_equal(cutout.pixels_rgb[opaque], sprite.paint[opaque])
