@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..progress import Progress
+from ..render.poster import write_poster
 from ..render.product import Product
 from ..render.sprite import Light, Sprite, View
+from ..render.surfaces import backdrop
 from .cabinet import Board, Cabinet, draw_cabinet
 from .compose import Canvas, Pose, place
 from .cutouts import Cutout
@@ -22,7 +24,8 @@ LONGEST_SIDE = (560, 720)
 """Of a scene, in pixels."""
 _ASPECTS = (9 / 16, 3 / 4, 1.0, 4 / 3, 16 / 9)
 _ASPECT_SHARES = (0.15, 0.35, 0.2, 0.15, 0.15)
-_EMPTY = 0.08
+_EMPTY, _PRINT = 0.08, 0.08
+"""Shares of cabinets without products, and of walls full of print."""
 _DRAWN = 0.4
 """Share of products that are drawn."""
 _PRODUCTS = 4000
@@ -48,9 +51,11 @@ def paste_shelves(
 
 
 def make_shelves(rng: np.random.Generator, material: Material) -> Scene:
-    """Make one scene; a few are empty."""
+    """Make one scene; a few hold no products: empty cabinets, walls full of print."""
     aspect, longest = float(rng.choice(_ASPECTS, p=_ASPECT_SHARES)), int(rng.integers(*LONGEST_SIDE))
     width, height = round(longest * min(1.0, aspect)), round(longest / max(1.0, aspect))
+    if rng.random() < _PRINT:
+        return printed_wall(rng, height, width, material)
     cabinet = draw_cabinet(rng, height, width, material.surfaces)
     canvas = Canvas.of(cabinet.pixels_rgb, rng)
     if rng.random() >= _EMPTY:
@@ -58,6 +63,16 @@ def make_shelves(rng: np.random.Generator, material: Material) -> Scene:
     _veil(rng, canvas, cabinet)
     canvas.warp(_perspective(rng, height, width))
     return Scene(camera(rng, canvas.pixels), canvas.visible_boxes(LEAST_VISIBLE))
+
+
+def printed_wall(rng: np.random.Generator, height: int, width: int, material: Material) -> Scene:
+    """Make a wall with lines of print of any size, as posters, menus and signs have them, and no product."""
+    wall = backdrop(rng, height, width, material.surfaces)
+    for _ in range(int(rng.integers(2, 10))):
+        wide, high = (round(float(rng.uniform(0.15, 1.0)) * side) for side in (width, height))
+        x, y = int(rng.integers(0, width - wide + 1)), int(rng.integers(0, height - high + 1))
+        write_poster(rng, wall[y : y + high, x : x + wide])
+    return Scene(camera(rng, wall.astype(np.float32)), np.zeros((0, 4), np.float32))
 
 
 def _fill(rng: np.random.Generator, canvas: Canvas, cabinet: Cabinet, material: Material) -> None:

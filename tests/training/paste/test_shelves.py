@@ -9,7 +9,8 @@ import pytest
 
 from training.detector.photos import photo_names, read_photos
 from training.paste.compose import Canvas, Pose, place
-from training.paste.shelves import _cut, paste_shelves
+from training.paste.scenes import Material
+from training.paste.shelves import _cut, paste_shelves, printed_wall
 from training.render.product import Product
 from training.render.sprite import Light, View, mask_box
 
@@ -44,6 +45,15 @@ def test_the_seed_decides(small_shared: Path, tmp_path: Path) -> None:
     a, b, c = ((tmp_path / name / "images/000000.jpg").read_bytes() for name in "abc")
     assert a == b
     assert a != c
+
+
+def test_a_printed_wall_shows_print_and_has_no_boxes() -> None:
+    plain = Material([], [], [], [np.full((64, 64, 3), 150, np.uint8)], [])
+    scenes = [printed_wall(np.random.default_rng(seed), 120, 160, plain) for seed in range(6)]
+    assert all(scene.pixels_rgb.shape == (120, 160, 3) for scene in scenes)
+    assert all(scene.boxes_xyxy.shape == (0, 4) for scene in scenes)
+    contrasts = [float(np.abs(np.diff(scene.pixels_rgb.mean(axis=2), axis=1)).max()) for scene in scenes]
+    assert np.median(contrasts) > 40  # edges of letters
 
 
 def test_a_drawn_product_keeps_its_outline_and_its_colors() -> None:
