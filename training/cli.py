@@ -14,6 +14,7 @@ from shitu_edge_export.command import options_of
 
 from shitu_edge.errors import ShituError
 
+from .averaging import average_weights
 from .checkpoint import load_checkpoint, save_checkpoint
 from .detector.options import DetectorOptions, Source
 from .detector.train import train_detector
@@ -193,6 +194,20 @@ def detector(
     sources = (Source(*first, held_out), *(Source(*one) for one in others))
     with bar("Training the detector") as progress:
         train_detector(DetectorOptions(sources, **given), progress)
+
+
+@app.command("average")
+def average(
+    kind: Annotated[Network, typer.Argument(help="Kind of network in the checkpoints.")],
+    checkpoints: Annotated[list[Path], typer.Argument(metavar="CHECKPOINT...", help="Runs that began alike.")],
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+) -> None:
+    """Write the mean of several runs' weights.
+
+    Example: python -m training average detector build/one/detector.pt build/two/detector.pt --out build/mean
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    save_checkpoint(out / f"{kind.value}.pt", average_weights(kind.value, checkpoints))
 
 
 @app.command("draw-crops")
