@@ -17,15 +17,17 @@ from .cabinet import Board, Cabinet, draw_cabinet
 from .compose import Canvas, Pose, place
 from .cutouts import Cutout
 from .finish import camera
-from .scenes import LEAST_VISIBLE, Material, Scene, load_material
+from .scenes import LEAST_VISIBLE, Material, Scene, counter, load_material, stand
 from .yolo import write_image
 
 LONGEST_SIDE = (560, 720)
 """Of a scene, in pixels."""
 _ASPECTS = (9 / 16, 3 / 4, 1.0, 4 / 3, 16 / 9)
 _ASPECT_SHARES = (0.15, 0.35, 0.2, 0.15, 0.15)
-_EMPTY, _PRINT = 0.08, 0.08
-"""Shares of cabinets without products, and of walls full of print."""
+_EMPTY, _PRINT, _BEHIND = 0.08, 0.08, 0.2
+"""Shares of cabinets without products, of walls full of print, and of shelves out of focus behind a counter."""
+_OUT_OF_FOCUS = (0.004, 0.016)
+"""Blur, as a share of the longer side."""
 _DRAWN = 0.4
 """Share of products that are drawn."""
 _PRODUCTS = 4000
@@ -54,15 +56,33 @@ def make_shelves(rng: np.random.Generator, material: Material) -> Scene:
     """Make one scene; a few hold no products: empty cabinets, walls full of print."""
     aspect, longest = float(rng.choice(_ASPECTS, p=_ASPECT_SHARES)), int(rng.integers(*LONGEST_SIDE))
     width, height = round(longest * min(1.0, aspect)), round(longest / max(1.0, aspect))
-    if rng.random() < _PRINT:
+    pick = float(rng.random())
+    if pick < _PRINT:
         return printed_wall(rng, height, width, material)
+    if pick < _PRINT + _BEHIND:
+        return counter_before_shelves(rng, height, width, material)
+    canvas = _shelves(rng, height, width, material)
+    return Scene(camera(rng, canvas.pixels), canvas.visible_boxes(LEAST_VISIBLE))
+
+
+def counter_before_shelves(rng: np.random.Generator, height: int, width: int, material: Material) -> Scene:
+    """Make a counter with products before shelves that are out of focus: what stands in these has no boxes."""
+    room = np.clip(_shelves(rng, height, width, material).pixels, 0, 255).astype(np.uint8)
+    surface = material.surfaces[rng.integers(len(material.surfaces))]
+    horizon, blur = int(height * rng.uniform(0.15, 0.7)), rng.uniform(*_OUT_OF_FOCUS) * max(height, width)
+    canvas = Canvas.of(counter(rng, surface, room, height, width, horizon, blur), rng)
+    stand(rng, canvas, material, horizon)
+    return Scene(camera(rng, canvas.pixels), canvas.visible_boxes(LEAST_VISIBLE))
+
+
+def _shelves(rng: np.random.Generator, height: int, width: int, material: Material) -> Canvas:
     cabinet = draw_cabinet(rng, height, width, material.surfaces)
     canvas = Canvas.of(cabinet.pixels_rgb, rng)
     if rng.random() >= _EMPTY:
         _fill(rng, canvas, cabinet, material)
     _veil(rng, canvas, cabinet)
     canvas.warp(_perspective(rng, height, width))
-    return Scene(camera(rng, canvas.pixels), canvas.visible_boxes(LEAST_VISIBLE))
+    return canvas
 
 
 def printed_wall(rng: np.random.Generator, height: int, width: int, material: Material) -> Scene:
