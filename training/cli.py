@@ -14,6 +14,7 @@ from shitu_edge_export.command import options_of
 
 from shitu_edge.errors import ShituError
 
+from .averaging import average_weights
 from .checkpoint import load_checkpoint, save_checkpoint
 from .detector.options import DetectorOptions, Source
 from .detector.train import train_detector
@@ -29,6 +30,7 @@ from .paddle.parcel import Network
 from .paddle.weights import export_weights, import_weights
 from .paste.pseudo_labels import grocery_photos, label_photos
 from .paste.scenes import paste_scenes
+from .paste.shelves import paste_shelves
 from .paste.teacher import open_localizer
 from .progress import bar
 from .render.demo import draw_demo
@@ -194,6 +196,20 @@ def detector(
         train_detector(DetectorOptions(sources, **given), progress)
 
 
+@app.command("average")
+def average(
+    kind: Annotated[Network, typer.Argument(help="Kind of network in the checkpoints.")],
+    checkpoints: Annotated[list[Path], typer.Argument(metavar="CHECKPOINT...", help="Runs that began alike.")],
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+) -> None:
+    """Write the mean of several runs' weights.
+
+    Example: python -m training average detector build/one/detector.pt build/two/detector.pt --out build/mean
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    save_checkpoint(out / f"{kind.value}.pt", average_weights(kind.value, checkpoints))
+
+
 @app.command("draw-crops")
 @options_of(CropOptions)
 def draw_crops(**given: Any) -> None:
@@ -224,6 +240,16 @@ def paste(out: Out, shared: Shared, count: Annotated[int, typer.Option(min=1)] =
     """
     with bar("Pasting scenes") as progress:
         paste_scenes(out, count, seed, shared, progress)
+
+
+@app.command("paste-shelves")
+def shelves(out: Out, shared: Shared, count: Annotated[int, typer.Option(min=1)] = 1500, seed: Seed = 1) -> None:
+    """Fill the shelves of drawn fridges and shops with small products, with exact boxes, in YOLO's layout.
+
+    Example: python -m training paste-shelves --out build/shelves --shared ../shared
+    """
+    with bar("Filling shelves") as progress:
+        paste_shelves(out, count, seed, shared, progress)
 
 
 @app.command("label-photos")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Sequence
 
 import cv2
@@ -13,43 +15,65 @@ from .photos import Boxes, Photo
 _VISIBLE = 0.3
 _SMALLEST_SIDE = 4.0
 _TRIES = 5
+_ZOOM = (0.45, 1.6)
+"""Sides of the window through which a photo is seen, in those of the photo."""
+_FAR_ZOOM, _FAR = (1.6, 3.5), 0.15
+"""Now and then a photo is seen from far away."""
+_CELL_ZOOM, _CELLS = (0.8, 1.6), 9
+"""Of that many photos and more in one image none is seen from near."""
+_SMALLEST_THING = 12.0
+"""Pixels: a photo's typical thing becomes no smaller."""
 _STRETCH = 0.4
 """Logarithm of what a side is stretched by, the other shrunk: a 16 : 9 photo made square is as if it were 0.29."""
 
 DecodedImage = tuple[NDArray[np.uint8], Boxes]
-"""Pixels (S, S, 3) uint8 RGB, boxes (M, 4) in its pixels."""
+"""Pixels (H, W, 3) uint8 RGB, boxes (M, 4) in its pixels."""
 
 
-def augment(photos: Sequence[Photo], size: int, random: np.random.Generator) -> DecodedImage:
-    """Make an image of `size` × `size` out of one photo, two side by side, or four.
+def augment(photos: Sequence[Photo], shape: tuple[int, int], random: np.random.Generator) -> DecodedImage:
+    """Make an image of a shape (H, W) out of one photo, two side by side, or 4, 9 or 16 in a square.
 
     Things of which less than a third remains visible lose their box. As in PP-ShiTu the image's sides are stretched
-    to the square.
+    to the shape.
     """
-    canvas = np.empty((size, size, 3), np.uint8)
+    height, width = shape
+    canvas = np.empty((height, width, 3), np.uint8)
     boxes = []
-    for photo, (x1, y1, x2, y2) in zip(photos, _tiles(len(photos), size, random), strict=True):
-        pixels, found = _view(photo, x2 - x1, y2 - y1, random)
+    for photo, (x1, y1, x2, y2) in zip(photos, _tiles(len(photos), height, width, random), strict=True):
+        pixels, found = _view(photo, x2 - x1, y2 - y1, _zoom(len(photos), random), random)
         canvas[y1:y2, x1:x2] = pixels
         boxes.append(found + np.array([x1, y1, x1, y1], np.float32))
     return _degrade(_recolor(canvas, random), random), np.concatenate(boxes)
 
 
-def _tiles(count: int, size: int, random: np.random.Generator) -> list[tuple[int, int, int, int]]:
-    x, y = (int(size * random.uniform(0.35, 0.65)) for _ in range(2))
-    if count == 1:
-        return [(0, 0, size, size)]
+def _tiles(count: int, height: int, width: int, random: np.random.Generator) -> list[tuple[int, int, int, int]]:
+    """Return x1, y1, x2, y2 of each photo's place."""
+    columns = rows = math.isqrt(count)
     if count == 2:
-        if random.random() < 0.5:
-            return [(0, 0, x, size), (x, 0, size, size)]
-        return [(0, 0, size, y), (0, y, size, size)]
-    return [(0, 0, x, y), (x, 0, size, y), (0, y, x, size), (x, y, size, size)]
+        rows, columns = (1, 2) if random.random() < 0.5 else (2, 1)
+    x, y = (_cuts(parts, length, random) for parts, length in ((columns, width), (rows, height)))
+    return [(x1, y1, x2, y2) for y1, y2 in itertools.pairwise(y) for x1, x2 in itertools.pairwise(x)]
 
 
-def _view(photo: Photo, width: int, height: int, random: np.random.Generator) -> DecodedImage:
+def _cuts(parts: int, length: int, random: np.random.Generator) -> list[int]:
+    """Cut a length into parts that differ a little; return where they begin and end."""
+    inner = (np.arange(1, parts) + random.uniform(-0.3, 0.3, parts - 1)) * length / parts
+    return [0, *inner.astype(int).tolist(), length]
+
+
+def _zoom(count: int, random: np.random.Generator) -> tuple[float, float]:
+    """Return the least and the greatest size of the window, in sides of the photo, for one of `count` photos."""
+    if count >= _CELLS:
+        return _CELL_ZOOM
+    return _FAR_ZOOM if random.random() < _FAR else _ZOOM
+
+
+def _view(
+    photo: Photo, width: int, height: int, zoom: tuple[float, float], random: np.random.Generator
+) -> DecodedImage:
     """Look at a photo through a window that shows at least one of its things."""
     for _ in range(_TRIES):
-        matrix = _window(photo, width, height, random)
+        matrix = _window(photo, width, height, zoom, random)
         boxes = _moved(photo.boxes_xyxy, matrix, width, height)
         if len(boxes) or not len(photo.boxes_xyxy):
             break
@@ -65,13 +89,16 @@ def _view(photo: Photo, width: int, height: int, random: np.random.Generator) ->
     return np.asarray(warped, np.uint8), boxes
 
 
-def _window(photo: Photo, width: int, height: int, random: np.random.Generator) -> NDArray[np.float64]:
+def _window(
+    photo: Photo, width: int, height: int, zoom: tuple[float, float], random: np.random.Generator
+) -> NDArray[np.float64]:
     """Return the matrix (2, 3) from a photo's pixels to the view's: part or surroundings of it, turned, mirrored."""
     sides = np.array(photo.pixels_rgb.shape[1::-1], np.float64)
     window = sides.copy()
     if random.random() < 0.8:
         stretch = np.exp(random.uniform(-_STRETCH, _STRETCH) * np.array([1, -1]))
-        window *= np.exp(random.uniform(np.log(0.45), np.log(1.6))) * stretch
+        window *= np.exp(random.uniform(*np.log(zoom))) * stretch
+    window *= min(1.0, _largest(photo, width, height) / np.sqrt((window / sides).prod()))
     center = sides / 2 + (sides - window) / 2 * random.uniform(-1, 1, 2)
     quarter = random.choice(4, p=[0.7, 0.12, 0.06, 0.12])
     angle = np.pi / 2 * quarter
@@ -85,6 +112,15 @@ def _window(photo: Photo, width: int, height: int, random: np.random.Generator) 
     linear = np.diag([width, height] / seen) @ turn
     shift = np.array([width, height]) / 2 - linear @ center
     return np.concatenate([linear, shift[:, None]], axis=1)
+
+
+def _largest(photo: Photo, width: int, height: int) -> float:
+    """Return how large a window may be, in sides of the photo, so that its typical thing is seen in enough pixels."""
+    if not len(photo.boxes_xyxy):
+        return np.inf
+    areas = (photo.boxes_xyxy[:, 2:] - photo.boxes_xyxy[:, :2]).prod(axis=1)
+    pixels = photo.pixels_rgb.shape[0] * photo.pixels_rgb.shape[1]
+    return float(np.sqrt(np.median(areas) * width * height / pixels)) / _SMALLEST_THING
 
 
 def _moved(boxes: Boxes, matrix: NDArray[np.float64], width: int, height: int) -> Boxes:

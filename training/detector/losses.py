@@ -12,6 +12,8 @@ from .boxes import Predictions, decode_boxes, gather_predictions, overlap
 
 _BOX_WEIGHT = 2.0
 _DISTRIBUTION_WEIGHT = 0.25
+_FEW = 10
+"""Positives of an image with one large thing; one with fewer weighs no more."""
 
 
 def detection_losses(outputs: HeadOutputs, boxes: Tensor, image: Tensor) -> dict[str, Tensor]:
@@ -23,26 +25,34 @@ def detection_losses(outputs: HeadOutputs, boxes: Tensor, image: Tensor) -> dict
         image: (M,) which image a thing is in.
 
     Returns:
-        `score`, `box` and `distribution`, weighted: a training minimizes their sum.
+        `score`, `box` and `distribution`, weighted: a training minimizes their sum. An image counts with the root of
+        its number of positives: a shelf of sixty things would otherwise outweigh all photos of single ones.
     """
     predictions = gather_predictions(outputs)
     assignment = assign(predictions, boxes, image)
-    positives = max(1, len(assignment.anchor))
+    weights = _weights(assignment.image, len(predictions.logits))
     targets = torch.zeros_like(predictions.logits)
     targets[assignment.image, assignment.anchor] = assignment.quality
-    score = varifocal(predictions.logits, targets) / positives
+    score = varifocal(predictions.logits, targets).sum(dim=1)
     box, distribution = _box_terms(predictions, assignment, boxes)
     return {
-        "score": score,
-        "box": _BOX_WEIGHT * box.sum() / positives,
-        "distribution": _DISTRIBUTION_WEIGHT * distribution.sum() / positives,
+        "score": (weights * score).sum(),
+        "box": _BOX_WEIGHT * (weights[assignment.image] * box).sum(),
+        "distribution": _DISTRIBUTION_WEIGHT * (weights[assignment.image] * distribution).sum(),
     }
 
 
+def _weights(image: Tensor, images: int) -> Tensor:
+    """Return the weight of each image's positives and background (N,), from the image that each positive is in (P,)."""
+    positives = torch.bincount(image, minlength=images)
+    weights = positives.clamp(min=_FEW).float().rsqrt()
+    return weights / (weights * positives.clamp(min=1)).sum()
+
+
 def varifocal(logits: Tensor, targets: Tensor, alpha: float = 0.75, gamma: float = 2.0) -> Tensor:
-    """Return the varifocal loss (Zhang et al., arXiv:2008.13367), summed; a target is the IoU, 0 for background."""
+    """Return the varifocal loss (Zhang et al., arXiv:2008.13367) of each logit; targets are IoUs, 0 for background."""
     weights = torch.where(targets > 0, targets, alpha * logits.detach().sigmoid() ** gamma)
-    return (functional.binary_cross_entropy_with_logits(logits, targets, reduction="none") * weights).sum()
+    return functional.binary_cross_entropy_with_logits(logits, targets, reduction="none") * weights
 
 
 def distribution_focal(bins: Tensor, distances: Tensor) -> Tensor:

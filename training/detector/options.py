@@ -14,6 +14,8 @@ from ..options import EvalEvery, LearningRate, Out, Seed, Threads, facts_of
 SIDE_STEP = 32
 
 _SMALL, _SMALL_STEPS = 0.8, 0.6
+_LONGER = 1.25
+"""Sides of a wide image, in those of a square one: 1.25 and 1 / 1.25, nearly 16 : 10."""
 _LAST_RATE = 0.02
 
 
@@ -66,11 +68,16 @@ class DetectorOptions:
         if not self.sources:
             raise ValueError("sources: expected at least one folder")
 
-    def sides(self, step: int) -> list[int]:
-        """Return the sides that a step's images may have: smaller ones first, which is faster, then about `side`."""
+    def shapes(self, step: int) -> list[tuple[int, int]]:
+        """Return the shapes (H, W) that a step's images may have: smaller ones first, which is faster.
+
+        Then about `side`; square, wide and tall ones of about as many pixels.
+        """
         share = _SMALL if step < _SMALL_STEPS * self.steps else 1.0
-        middle = round(self.side * share / SIDE_STEP) * SIDE_STEP
-        return [max(SIDE_STEP, middle + offset) for offset in (-SIDE_STEP, 0, SIDE_STEP)]
+        sides = [self.side * share + offset for offset in (-SIDE_STEP, 0, SIDE_STEP)]
+        return [
+            (_step(side / longer), _step(side * longer)) for side in sides for longer in (1 / _LONGER, 1.0, _LONGER)
+        ]
 
     def rate(self, step: int) -> float:
         """Return a step's learning rate."""
@@ -79,3 +86,7 @@ class DetectorOptions:
     def facts(self) -> dict[str, Any]:
         """Return, as JSON, the options that decide what a run computes."""
         return facts_of(self, "out", "eval_every", "workers", "threads")
+
+
+def _step(length: float) -> int:
+    return max(SIDE_STEP, round(length / SIDE_STEP) * SIDE_STEP)

@@ -37,7 +37,7 @@ def photo_names(folder: Path) -> list[str]:
     return names
 
 
-def read_photos(folder: Path, names: Sequence[str], longest_side: int = 480) -> list[Photo]:
+def read_photos(folder: Path, names: Sequence[str], longest_side: int = 640) -> list[Photo]:
     """Read photos of a YOLO folder: `images/NAME.jpg` with its boxes in `labels/NAME.txt`, none where that is missing.
 
     Args:

@@ -50,7 +50,7 @@ def train_detector(options: DetectorOptions, progress: Progress) -> PicoDet:
         start_from(network, options.initial)
     run = Run.start("detector", options, network, network, _WEIGHT_DECAY, config=asdict(network.config))
     weights = [source.weight for source in options.sources]
-    batches = Batches(folders, weights, options.batch // world, options.sides, options.seed, rank)
+    batches = Batches(folders, weights, options.batch // world, options.shapes, options.seed, rank)
     loaded = iter(DataLoader(batches, None, sampler=range(run.first, options.steps), num_workers=options.workers))
 
     def losses_at(_: int, learner: nn.Module) -> dict[str, Tensor]:

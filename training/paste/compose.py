@@ -64,6 +64,20 @@ class Canvas:
         owner = np.full(background_rgb.shape[:2], -1, np.int16)
         return cls(background_rgb.astype(np.float32), owner, [], light, float(rng.uniform(0.15, 0.6)))
 
+    def warp(self, matrix: NDArray[np.float64]) -> None:
+        """Move everything by a perspective (3, 3); what comes in from outside is mirrored and belongs to nothing."""
+        size, scale = self.owner.shape[::-1], abs(float(np.linalg.det(matrix[:2, :2])))
+        self.pixels = np.asarray(
+            cv2.warpPerspective(self.pixels, matrix, size, borderMode=cv2.BORDER_REFLECT), np.float32
+        )
+        self.owner = np.asarray(
+            cv2.warpPerspective(
+                self.owner, matrix, size, flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=-1
+            ),
+            np.int16,
+        )
+        self.areas = [round(area * scale) for area in self.areas]
+
     def visible_boxes(self, least: float) -> NDArray[np.float32]:
         """Return what is seen of each object as boxes (N, 4) xyxy, without those of which less than `least` is seen."""
         boxes = []

@@ -90,8 +90,8 @@ def make_scene(rng: np.random.Generator, material: Material) -> Scene:
     else:
         horizon = int(height * rng.uniform(0.05, 0.55))
         room = read_rgb(material.rooms[rng.integers(len(material.rooms))])
-        canvas = Canvas.of(_counter(rng, surface, room, height, width, horizon), rng)
-        _stand(rng, canvas, material, horizon)
+        canvas = Canvas.of(counter(rng, surface, room, height, width, horizon, rng.uniform(9, 25)), rng)
+        stand(rng, canvas, material, horizon)
     boxes = canvas.visible_boxes(LEAST_VISIBLE)
     return Scene(camera(rng, canvas.pixels), boxes)
 
@@ -119,7 +119,7 @@ def _scatter(rng: np.random.Generator, canvas: Canvas, material: Material) -> No
         count -= min(row, count)
 
 
-def _stand(rng: np.random.Generator, canvas: Canvas, material: Material, horizon: int) -> None:
+def stand(rng: np.random.Generator, canvas: Canvas, material: Material, horizon: int) -> None:
     """Stand one to ten objects on the counter, the far ones first and smaller."""
     height, width = canvas.pixels.shape[:2]
     count = int(rng.integers(1, 11))
@@ -165,9 +165,11 @@ def _from_above(rng: np.random.Generator, surface: Pixels, height: int, width: i
     return _warped(turned, corners, height, width)
 
 
-def _counter(rng: np.random.Generator, surface: Pixels, room: Pixels, height: int, width: int, horizon: int) -> Pixels:
+def counter(
+    rng: np.random.Generator, surface: Pixels, room: Pixels, height: int, width: int, horizon: int, blur: float
+) -> Pixels:
     """Return a blurred room (height, width, 3) with a surface below the horizon that narrows away from the viewer."""
-    image = cv2.GaussianBlur(cv2.resize(room, (width, height)), (0, 0), rng.uniform(9, 25))
+    image = cv2.GaussianBlur(cv2.resize(room, (width, height)), (0, 0), blur)
     turned = np.rot90(surface, int(rng.integers(4)))
     deep, wide = turned.shape[0], turned.shape[1]
     inset = rng.uniform(0.05, 0.3) * wide

@@ -14,7 +14,7 @@ pytest.importorskip("torch", reason="PyTorch is not installed")
 import torch
 
 from training.detector.evaluation import detect, evaluate_ap, normalize
-from training.detector.losses import detection_losses, distribution_focal, varifocal
+from training.detector.losses import _weights, detection_losses, distribution_focal, varifocal
 from training.detector.photos import photo_names, read_photos
 from training.networks.picodet import HeadOutputs, PicoDet, PicoDetConfig
 
@@ -25,7 +25,7 @@ def test_varifocal_by_hand() -> None:
     background = -0.75 * score**2 * math.log(1 - score)
     thing = -0.6 * (0.6 * math.log(score) + 0.4 * math.log(1 - score))
     found = varifocal(torch.tensor([logit, logit]), torch.tensor([0.0, 0.6]))
-    assert float(found) == pytest.approx(background + thing, rel=1e-5)
+    assert found.tolist() == pytest.approx([background, thing], rel=1e-5)
 
 
 def test_distribution_focal_by_hand() -> None:
@@ -45,6 +45,14 @@ def test_background_alone_teaches_scores_only() -> None:
     losses = detection_losses(outputs, torch.zeros(0, 4), torch.zeros(0, dtype=torch.long))
     assert float(losses["score"].detach()) == pytest.approx(22 * 0.75 * 0.25 * math.log(2), rel=1e-5)
     assert losses["box"] == losses["distribution"] == 0
+
+
+def test_an_image_counts_with_the_root_of_its_positives() -> None:
+    image = torch.tensor([0] * 16 + [1] * 64 + [2] * 4)
+    weights = _weights(image, 4).double()
+    assert float(weights @ torch.tensor([16, 64, 4, 1], dtype=torch.double)) == pytest.approx(1)
+    assert float(16 * weights[0] / (64 * weights[1])) == pytest.approx(0.5)
+    assert weights[2] == weights[3]  # few, and none
 
 
 def test_learns_eight_photos_by_heart(drawn: Path) -> None:

@@ -94,10 +94,18 @@ def test_refuses_a_side_that_does_not_divide(drawn: Path, tmp_path: Path) -> Non
         replace(options(drawn, tmp_path), side=100)
 
 
+def test_shapes_of_the_runtime_are_among_those_of_the_training(drawn: Path, tmp_path: Path) -> None:
+    shapes = DetectorOptions((Source(drawn),), tmp_path, side=352, steps=1000).shapes(999)
+    assert {(352, 352), (288, 448), (448, 288)} < set(shapes)
+    for height, width in shapes:
+        assert height % 32 == width % 32 == 0
+        assert {(height, width), (width, height)} <= set(shapes)
+
+
 def test_small_images_first_and_a_rate_that_rises_and_falls(drawn: Path, tmp_path: Path) -> None:
     course = DetectorOptions((Source(drawn),), tmp_path, side=320, steps=1000, learning_rate=1.0)
-    assert course.sides(0) == [224, 256, 288]
-    assert course.sides(999) == [288, 320, 352]
+    assert [shape for shape in course.shapes(0) if shape[0] == shape[1]] == [(224, 224), (256, 256), (288, 288)]
+    assert [shape for shape in course.shapes(999) if shape[0] == shape[1]] == [(288, 288), (320, 320), (352, 352)]
     rates = [course.rate(step) for step in range(1000)]
     assert rates[:50] == pytest.approx([(step + 1) / 50 for step in range(50)])
     assert rates[50:] == sorted(rates[50:], reverse=True)

@@ -95,3 +95,18 @@ def test_shadows_darken_the_ground_around_and_do_not_widen_the_box() -> None:
     assert scene.pixels[133, 133].mean() < 180
     assert scene.pixels[5, 5].mean() == 200
     np.testing.assert_allclose(scene.visible_boxes(0.3), [[70, 70, 130, 130]], atol=1)
+
+
+def test_a_perspective_moves_boxes_with_pixels() -> None:
+    scene = canvas()
+    lay(scene, block(40, 80), 100, 100, 80)
+    matrix = np.array([[1.2, 0, -10], [0, 0.9, 5], [0, 0, 1]], np.float64)
+    scene.warp(matrix)
+    np.testing.assert_allclose(scene.visible_boxes(0.9), [[86, 59, 134, 131]], atol=1.01)
+    changed = np.abs(scene.pixels - 128).max(axis=2) > 40
+    rows, columns = np.nonzero(changed)
+    np.testing.assert_allclose(
+        [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1], scene.visible_boxes(0.9)[0], atol=1.01
+    )
+    assert scene.areas == [pytest.approx(40 * 80 * 1.2 * 0.9, rel=0.02)]
+    assert scene.pixels.dtype == np.float32
