@@ -39,21 +39,10 @@ step $work/trashnet/teacher.npy $train teach $work/trashnet "${teacher[@]}" --vi
 step $work/caltech101/teacher.npy $train teach $work/caltech101 "${teacher[@]}" --views 1
 step $work/drawn/teacher.npy $train teach $work/drawn "${teacher[@]}" --views 1
 
-# Drawn and pasted scenes, grocery photos with the localizer's boxes, and photos of what is no product.
+# Drawn and pasted scenes, and grocery photos with the localizer's boxes.
 step $work/scenes/labels $train draw-scenes --out $work/scenes --count 2000 --surfaces "$data/textures" "${at_once[@]}"
 step $work/pasted/labels $train paste-scenes --out $work/pasted --count 800 --shared "$shared"
-step $work/shelves/labels $train paste-shelves --out $work/shelves --count 2800 --shared "$shared"
 step $work/labeled/labels $train label-photos --out $work/labeled --shared "$shared"
-
-no_products() { # no_products OUT: surfaces, and twenty photos of each of some kinds
-    mkdir -p "$1" && ln -sf "$(realpath "$data/textures")"/*.jpg "$1"
-    for kind in airplanes car_side ferry ketch schooner helicopter Motorbikes pagoda minaret pyramid stop_sign chandelier ceiling_fan \
-        lamp chair windsor_chair grand_piano wheelchair joshua_tree water_lilly; do
-        find "$(realpath "$data/caltech101/$kind")" -name '*.jpg' | sort | awk 'NR % 3 == 1 && n++ < 20' |
-            while read -r photo; do ln -sf "$photo" "$1/$kind-$(basename "$photo")"; done
-    done
-}
-step $work/empty/images no_products $work/empty/images
 
 # The networks: a process per core. Both continue where they stopped.
 learn() { OMP_NUM_THREADS=1 build/export/bin/python -m torch.distributed.run --standalone --nproc-per-node="$(nproc)" -m training "$@" --threads 1; }
@@ -93,21 +82,10 @@ further h g --steps 640 --learning-rate 0.0008 --seed 3
 further i h --steps 1500 --learning-rate 0.0012 --seed 4
 further j i --side 352 --steps 1400 --learning-rate 0.001 --seed 5
 further k j --side 384 --steps 800 --learning-rate 0.0008 --seed 6
-# Small and many things.
-detector=(--scale 0.75 --photos "$data/beverage=0.42" --photos $work/scenes=0.16 --photos $work/pasted=0.07 --photos $work/labeled=0.08
-    --photos $work/shelves=0.22 --photos $work/empty=0.05)
-further l k --side 352 --steps 2200 --learning-rate 0.001 --seed 8
-detector=(--scale 0.75 --photos "$data/beverage=0.37" --photos $work/scenes=0.13 --photos $work/pasted=0.06 --photos $work/labeled=0.09
-    --photos $work/shelves=0.32 --photos $work/empty=0.03)
-further m l --side 352 --steps 1900 --learning-rate 0.001 --seed 9
-detector=(--scale 0.75 --photos "$data/beverage=0.46" --photos $work/scenes=0.15 --photos $work/pasted=0.06 --photos $work/labeled=0.08
-    --photos $work/shelves=0.225 --photos $work/empty=0.025)
-further n m --side 352 --steps 750 --learning-rate 0.0006 --seed 10
-step $work/detector/detector.pt $train average detector $work/detector-{l,m,n}/detector.pt --out $work/detector
 
 # Paddle inference models, equal to PyTorch's, and the bundle made of them.
 step $work/parcels/extractor $train export-weights extractor $work/refit/extractor.pt --out $work/parcels/extractor --side 224
-step $work/parcels/detector $train export-weights detector $work/detector/detector.pt --out $work/parcels/detector --side 288 \
+step $work/parcels/detector $train export-weights detector $work/detector-k/detector.pt --out $work/parcels/detector --side 288 \
     --width 448
 paddle=$work/paddle
 step $paddle/extractor build/export/bin/python -m training.paddle extractor $work/parcels/extractor --out $paddle/extractor
