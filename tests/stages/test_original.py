@@ -172,6 +172,7 @@ def test_as_dict_is_without_the_image(recognizer: Recognizer) -> None:
         "threshold",
         "second_look",
         "hint",
+        "tiles_left_out",
     }
     assert "_cut" not in repr(answer)
 

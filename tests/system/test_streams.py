@@ -56,6 +56,7 @@ RUNS: dict[tuple[str, ...], tuple[str, ...]] = {
     ("gallery", "repair"): ("shop.gallery",),
     ("evaluate",): ("shop.gallery", "products", "--html", "evaluated.html", *NETWORK),
     ("calibrate",): ("shop.gallery",),
+    ("camera", "calibrate"): ("large.png", *NETWORK, "--out", "camera.json"),
     ("models", "list"): (),
     ("models", "show"): ("tiny",),
     ("models", "verify"): ("tiny",),
@@ -120,6 +121,7 @@ def shop(tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     (tmp_path / "photos/scenes").mkdir()
     for path in ("counter.png", "photos/scenes/counter.png"):
         Image.fromarray(scene((1, 1, RED), (5, 1, GREEN), (1, 5, BLUE))).save(tmp_path / path)
+    Image.open("counter.png").resize((512, 512)).save("large.png")  # an empty counter needs 320 pixels
     return tmp_path
 
 
