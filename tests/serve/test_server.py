@@ -82,6 +82,7 @@ def test_variables_set_options(shop: Path, tiny_bundle: Path, tmp_path: Path) ->
     }
     with process(**variables) as (_, said):
         client = Client(said["address"])
+        _ready(client)
         for host in ("till.example", "other.example"):
             assert client.get("/v1/labels", headers={"Host": host}).status == 401
 
