@@ -29,7 +29,7 @@ from shitu_edge.gallery.transfer.patch import apply_patch, write_patch
 from tests.gallery.rows import unit
 from tests.networks import DIM, write_bundle
 from tests.shell import Shell
-from tests.test_recognizer import BLUE, GREEN, RED, STRICT, product, scene
+from tests.test_recognizer import BLUE, GREEN, RED, STRICT, make_shop, product, scene
 
 IMAGE = scene((1, 1, RED), (5, 1, GREEN), (1, 5, BLUE))
 
@@ -37,13 +37,7 @@ IMAGE = scene((1, 1, RED), (5, 1, GREEN), (1, 5, BLUE))
 @pytest.fixture
 def shop(tiny_bundle: Path, tmp_path: Path) -> Path:
     """A central gallery with a red and a green product."""
-    path = tmp_path / "shop.gallery"
-    with Recognizer.open(tiny_bundle) as maker:
-        maker.create_gallery(path).close()
-    with Recognizer.open(tiny_bundle, path) as recognizer:
-        recognizer.enroll("red", product(RED))
-        recognizer.enroll("green", product(GREEN))
-    return path
+    return make_shop(tiny_bundle, tmp_path / "shop.gallery")
 
 
 @pytest.fixture

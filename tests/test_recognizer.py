@@ -62,15 +62,19 @@ def product(color: tuple[int, int, int]) -> NDArray[np.uint8]:
     return scene((1, 1, color))[16:80, 16:80]
 
 
+def make_shop(bundle: Path, path: Path, green: str = "green") -> Path:
+    """Make a gallery of tiny networks with a red and a green product."""
+    with Recognizer.open(bundle) as embedder:
+        embedder.create_gallery(path).close()
+    with Recognizer.open(bundle, path) as recognizer:
+        recognizer.enroll("red", product(RED))
+        recognizer.enroll(green, product(GREEN))
+    return path
+
+
 @pytest.fixture
 def gallery_path(tiny_bundle: Path, tmp_path: Path) -> Path:
-    path = tmp_path / "shop.gallery"
-    with Recognizer.open(tiny_bundle) as embedder:
-        embedder.create_gallery(path).close()
-    with Recognizer.open(tiny_bundle, path) as recognizer:
-        recognizer.enroll("red", product(RED))
-        recognizer.enroll("grün", product(GREEN))
-    return path
+    return make_shop(tiny_bundle, tmp_path / "shop.gallery", "grün")
 
 
 @pytest.fixture

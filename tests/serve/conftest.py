@@ -15,13 +15,12 @@ import pytest
 
 pytest.importorskip("uvicorn", reason="the extra serve is not installed")
 
-from shitu_edge import Recognizer
 from shitu_edge.serve.configuration import Configuration, configuration
 from shitu_edge.serve.folders import Folders
 from shitu_edge.serve.server import HttpServer
 from shitu_edge.serve.service import Service
 from shitu_edge.serve.tokens import SCOPES
-from tests.test_recognizer import GREEN, RED, product
+from tests.test_recognizer import make_shop
 
 from .client import Client
 
@@ -54,13 +53,7 @@ Serve = Callable[..., Serving]
 @pytest.fixture(scope="session")
 def shop(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A gallery with a red and a green product."""
-    path = tmp_path_factory.mktemp("serve") / "shop.gallery"
-    with Recognizer.open(tiny_bundle) as embedder:
-        embedder.create_gallery(path).close()
-    with Recognizer.open(tiny_bundle, path) as recognizer:
-        recognizer.enroll("red", product(RED))
-        recognizer.enroll("grün", product(GREEN))
-    return path
+    return make_shop(tiny_bundle, tmp_path_factory.mktemp("serve") / "shop.gallery", "grün")
 
 
 @contextmanager

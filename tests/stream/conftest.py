@@ -8,18 +8,12 @@ from pathlib import Path
 import pytest
 
 from shitu_edge import Recognizer
-from tests.test_recognizer import GREEN, RED, product
+from tests.test_recognizer import make_shop
 
 
 @pytest.fixture
 def shop(tiny_bundle: Path, tmp_path: Path) -> Path:
-    path = tmp_path / "shop.gallery"
-    with Recognizer.open(tiny_bundle) as embedder:
-        embedder.create_gallery(path).close()
-    with Recognizer.open(tiny_bundle, path) as recognizer:
-        recognizer.enroll("red", product(RED))
-        recognizer.enroll("green", product(GREEN))
-    return path
+    return make_shop(tiny_bundle, tmp_path / "shop.gallery")
 
 
 @pytest.fixture
