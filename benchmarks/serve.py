@@ -1,4 +1,4 @@
-"""What HTTP costs: time and memory over a call in the same process, readiness, refusals, overload.
+"""The cost of HTTP: time and memory over a call in the same process, readiness, refusals, overload.
 
     python -m benchmarks.serve [--pairs 300] [--seconds 60]
 
@@ -57,7 +57,7 @@ with Recognizer.open(gallery=sys.argv[1]) as recognizer:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked, again and again: an image, and how many of its objects are looked at."""
+    """The question, again and again: an image, and how many of its objects are looked at."""
 
     image: bytes
     objects: int
@@ -65,7 +65,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What became of requests: seconds of those answered with 200, of all others, and the statuses."""
+    """The outcome of requests: seconds of those answered with 200, of all others, and the statuses."""
 
     accepted_s: NDArray[np.float64]
     refused_s: NDArray[np.float64]

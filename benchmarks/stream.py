@@ -44,7 +44,7 @@ class Shop:
 
 @dataclass(slots=True)
 class Tally:
-    """What happened in sequences, against the truth."""
+    """Counts over sequences, against the truth."""
 
     placements: int = 0
     known: int = 0

@@ -245,8 +245,8 @@ class Recognizer:
             items, dropped = decide(looks.candidates, policy, partial(has_texture, seen.pixels(decoded)), naming)
             dropped += late(chosen, boxes, len(rows)) + surplus(seen.found, count, decoded) + seen.dropped(decoded)
         made_by = self._parts.provenance(nearest, decoded.decoder)
-        size, times, crop = (decoded.width, decoded.height), clock.times(), original.crop
-        advice = hint(seen, self._detector) if boxes_xyxy is None else None
+        size, advice = (decoded.width, decoded.height), hint(seen, self._detector)
+        times, crop = clock.times(), original.crop
         return Recognition(
             items, dropped, *size, times, made_by, calibration, required, looks.done, advice, seen.left_out, crop
         )
@@ -265,9 +265,8 @@ class Recognizer:
         require_instance("options", options, StreamOptions, "StreamOptions")
         require_instance("view", view, (View, type(None)), "a View")
         self._require_open()
-        self._require_gallery()
-        view = view or self.view
-        sight = Sight(self._parts, options, view, self._limits, self.enough_side, self._require_open)
+        gallery, view = self._require_gallery(), view or self.view
+        sight = Sight(self._parts, gallery, options, view, self._limits, self.enough_side, self._require_open)
         sight.rules()  # refuses now what it would refuse at the first frame
         return Stream(sight, options, None if view.empty is None else partial(has_moved, view.empty))
 

@@ -17,6 +17,7 @@ from ..stages.background import background
 from ..stages.decode import Source
 from ..stages.empty_counter import EmptyCounter
 from ..stages.moved import find_move
+from ..stages.tiles import AUTO_SCORE
 from ..stages.view import View
 from ..system.progress import Progress
 from .frames import Seen, see
@@ -44,8 +45,6 @@ _RESTING = (
     "Something lies in the same place in most frames and is not background: if it belongs to the counter, "
     "ignore it there; else record frames over a longer time."
 )
-_COUNTED = 0.4
-"""Detection score from which an object counts for tiles, as for `tiles="auto"`."""
 
 
 def calibrate_camera(
@@ -75,16 +74,16 @@ def calibrate_camera(
     if not seen:
         raise ImageError("; ".join(["no frame of the camera can be used", *summary(skipped)]))
     cleared, unread = see(recognizer, list(empty)[:MOST_FRAMES])
-    kept, moved = _in_place(seen, cleared)
-    counter, unsure = _empty_counter(kept, cleared)
+    usual = _usual(cleared or seen)
+    kept, moved = _in_place(seen, usual)
+    counter, unsure = (usual, 0.0) if cleared else _pieced_together(kept)
     proposal = _laid_out(kept, counter)
     notes = _notes(proposal, len(given) - len(chosen), len(moved), bool(cleared), unsure)
     return replace(proposal, unsure=unsure, notes=tuple(notes), skipped=(*skipped, *unread, *moved))
 
 
-def _in_place(seen: Sequence[Seen], cleared: Sequence[Seen]) -> tuple[list[Seen], list[Skipped]]:
-    """Return the frames that show what most of them show, or what the empty counter does, and the others."""
-    usual = _usual(cleared or seen)
+def _in_place(seen: Sequence[Seen], usual: EmptyCounter) -> tuple[list[Seen], list[Skipped]]:
+    """Return the frames that show what is usual, and the others."""
     states = [find_move(usual, one.pixels_rgb).state for one in seen]
     kept = [one for one, state in zip(seen, states, strict=True) if state not in _ELSEWHERE]
     if not kept:
@@ -99,14 +98,13 @@ def _in_place(seen: Sequence[Seen], cleared: Sequence[Seen]) -> tuple[list[Seen]
 
 
 def _usual(seen: Sequence[Seen]) -> EmptyCounter:
+    """Return what most frames show."""
     levels = median(in_one_light([one.pixels_rgb for one in seen]))
     return EmptyCounter.of_pixels(np.rint(levels).astype(np.uint8))
 
 
-def _empty_counter(seen: Sequence[Seen], cleared: Sequence[Seen]) -> tuple[EmptyCounter, float]:
-    """Return the empty counter, and which share of it is unsure."""
-    if cleared:
-        return _usual(cleared), 0.0
+def _pieced_together(seen: Sequence[Seen]) -> tuple[EmptyCounter, float]:
+    """Return the empty counter of frames with things on it, and which share of it is unsure."""
     pixels_rgb, sure = piece_together([one.pixels_rgb for one in seen], [one.boxes for one in seen])
     return EmptyCounter.of_pixels(pixels_rgb), float(1 - sure.mean())
 
@@ -128,7 +126,7 @@ def _laid_out(seen: Sequence[Seen], counter: EmptyCounter) -> CameraProposal:
     height, width = seen[0].height, seen[0].width
     view = View(region_of(boxes[put_down]), ignore=zones, empty=counter)
     low, high = size_limits(sizes_of(boxes[put_down], view, height, width))
-    tiles = tiles_for(boxes[put_down & (scores >= _COUNTED)], view, height, width)
+    tiles = tiles_for(boxes[put_down & (scores >= AUTO_SCORE)], view, height, width)
     view = replace(view, min_size=low, max_size=high, tiles=tiles)
     sightings = tuple(_sighting(*one) for one in zip(numbers.tolist(), boxes.tolist(), scores, kinds, strict=True))
     free = len(seen) - len(set(numbers[~known].tolist()))
@@ -181,8 +179,8 @@ def _notes(found: CameraProposal, surplus: int, moved: int, cleared: bool, unsur
             f"Something that changes is found in {len(found.view.ignore)} places in most frames, such as a screen, "
             "and is ignored there: remove a zone where products are put."
         )
-    if objects >= FEWEST_OBJECTS and _spread(found) > _MIXED:
-        yield f"Objects of very different sizes were seen, 1 to {_spread(found):.0f}: compare numbers of tiles."
+    if objects >= FEWEST_OBJECTS and (spread := _spread(found)) > _MIXED:
+        yield f"Objects of very different sizes were seen, 1 to {spread:.0f}: compare numbers of tiles."
 
 
 def _spread(found: CameraProposal) -> float:

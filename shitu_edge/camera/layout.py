@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..imaging.geometry import Boxes, Pixels, iou
-from ..stages.view import AUTO_TILES, TileCount, View
+from ..stages.tiles import auto_tiles
+from ..stages.view import TileCount, View
 
 FEWEST_OBJECTS = 20
 """Objects from which sizes are stated."""
@@ -32,8 +33,6 @@ _OFTEN = 0.6
 _FEWEST_FRAMES = 5
 _SAME_LOOK = 0.8
 """Correlation from which what lies in a place looks the same in two frames."""
-_SMALL = 0.25
-"""As for `tiles="auto"` (`stages/tiles.py`), which see."""
 
 
 def supported(boxes: Boxes, frames: NDArray[np.intp]) -> NDArray[np.bool_]:
@@ -59,10 +58,7 @@ def region_of(boxes: Boxes) -> tuple[float, float, float, float] | None:
 
 def sizes_of(boxes: Boxes, view: View, height: int, width: int) -> NDArray[np.float64]:
     """Return the sizes (N,) of boxes as a view's `min_size` and `max_size` measure them."""
-    region = np.array(((0, 0), (1, 1)) if view.region is None else view.region, np.float64)
-    longest = (np.ptp(region, axis=0) * (width, height)).max()
-    sizes: NDArray[np.float64] = ((boxes[:, 2:] - boxes[:, :2]) * (width, height)).max(axis=1) / longest
-    return sizes
+    return view.sizes(_pixels(boxes, height, width), height, width)
 
 
 def size_limits(sizes: NDArray[np.float64]) -> tuple[float | None, float | None]:
@@ -76,11 +72,7 @@ def size_limits(sizes: NDArray[np.float64]) -> tuple[float | None, float | None]
 
 def tiles_for(boxes: Boxes, view: View, height: int, width: int) -> TileCount:
     """Return the number of tiles by the rule of `tiles="auto"`, with the median over all frames."""
-    x1, y1, x2, y2 = view.area(height, width)
-    if not len(boxes):
-        return 1
-    sides = (boxes[:, 2:] - boxes[:, :2]) * (width, height)
-    return AUTO_TILES if np.median(np.sqrt(sides.prod(axis=1))) / min(x2 - x1, y2 - y1) < _SMALL else 1
+    return auto_tiles(_pixels(boxes, height, width), view.area(height, width))
 
 
 def always_there(
@@ -115,6 +107,10 @@ def zone_around(boxes: Boxes) -> tuple[float, float, float, float]:
     x1, y1 = boxes[:, :2].min(axis=0).tolist()
     x2, y2 = boxes[:, 2:].max(axis=0).tolist()
     return round(max(0.0, x1), 3), round(max(0.0, y1), 3), round(min(1.0, x2), 3), round(min(1.0, y2), 3)
+
+
+def _pixels(boxes: Boxes, height: int, width: int) -> Boxes:
+    return boxes * np.array([width, height, width, height], np.float32)
 
 
 def _patch(pixels_rgb: Pixels, box: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""What a calibration proposes, and what it is based on."""
+"""The result of a calibration: a view, and what it is based on."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from ..inputs.skipped import Skipped
+from ..ranges import percent
 from ..results import Box
 from ..stages.view import View
 
@@ -54,6 +55,12 @@ class CameraProposal:
     unsure: float
     notes: tuple[str, ...] = ()
     skipped: tuple[Skipped, ...] = ()
+
+    @property
+    def sizes(self) -> str:
+        """The view's sizes for people: `from 3.2% to 50%`, or empty if any size counts."""
+        limits = (("from", self.view.min_size), ("to", self.view.max_size))
+        return " ".join(f"{name} {percent(size)}" for name, size in limits if size)
 
     def count(self, kind: SightingKind) -> int:
         """Return the number of sightings of a kind."""

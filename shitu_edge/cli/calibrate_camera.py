@@ -11,10 +11,9 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from ..camera import CameraProposal, calibrate_camera
+from ..camera import CameraProposal, SightingKind, calibrate_camera
 from ..errors import OptionError
 from ..inputs.folders import images_in
-from ..ranges import percent
 from ..stages.view import View
 from ..system.files import check_writable
 from .command import Command, command
@@ -22,6 +21,13 @@ from .drawings import is_drawing
 from .options import AsJson, Engine, EngineOption, Models, PrecisionOption, Threads, open_recognizer
 from .printing import count, print_line, print_note, print_skipped
 from .tables import print_facts, print_json, progress_bar
+
+_BOXES: dict[SightingKind, str] = {
+    "object": "on the counter",
+    "background": "background",
+    "ignored": "ignored",
+    "stray": "seen once",
+}
 
 app = typer.Typer(
     help="Set up the view of a mounted camera.", no_args_is_help=True, rich_markup_mode=None, add_completion=False
@@ -137,14 +143,13 @@ def _images(named: Sequence[Path]) -> list[Path]:
 
 def _print(found: CameraProposal, out: Path | None, drawing: Path | None) -> None:
     view = found.view
-    boxes = {"object": "on the counter", "background": "background", "ignored": "ignored", "stray": "seen once"}
-    counts = [f"{number} {what}" for kind, what in boxes.items() if (number := found.count(kind))]  # type: ignore[arg-type]
+    counts = [f"{number} {what}" for kind, what in _BOXES.items() if (number := found.count(kind))]
     facts: dict[str, object] = {
         "frames": f"{found.frames} of {found.width} × {found.height}, {found.empty_frames} of them empty",
         "boxes": ", ".join(counts) or "none",
         "region": "the whole image" if view.region is None else _box(view),
         "ignore": count(len(view.ignore), "zone"),
-        "sizes": _sizes(view),
+        "sizes": f"{found.sizes} of the region's longer side" if found.sizes else "any",
         "tiles": view.tiles,
     }
     written = {"camera file": out, "drawing": drawing}
@@ -158,8 +163,3 @@ def _print(found: CameraProposal, out: Path | None, drawing: Path | None) -> Non
 def _box(view: View) -> str:
     corners = np.asarray(view.region, np.float64)
     return ", ".join(f"{value:g}" for value in (*corners.min(axis=0), *corners.max(axis=0)))
-
-
-def _sizes(view: View) -> str:
-    limits = [f"{name} {percent(size)}" for name, size in (("from", view.min_size), ("to", view.max_size)) if size]
-    return f"{' '.join(limits)} of the region's longer side" if limits else "any"

@@ -9,7 +9,6 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from ..camera.proposal import CameraProposal, SightingKind
-from ..ranges import percent
 from .sheet import ALARM, INK, LINE, MARGIN, blank, write
 
 _WIDTH = 960
@@ -85,8 +84,7 @@ def _lines(found: CameraProposal) -> Iterator[tuple[str, str]]:
     view = found.view
     yield f"{found.frames} frames, {found.empty_frames} of them empty", INK
     yield f"region: {'the whole image' if view.region is None else 'inside the green line'}", _REGION
-    limits = [f"{name} {percent(size)}" for name, size in (("from", view.min_size), ("to", view.max_size)) if size]
-    yield f"sizes: {' '.join(limits) or 'any'} of the region's longer side; tiles: {view.tiles}", INK
+    yield f"sizes: {found.sizes or 'any'} of the region's longer side; tiles: {view.tiles}", INK
     for kind, color in _COLORS.items():
         if number := found.count(kind):
             yield f"{number} boxes: {_NAMES[kind]}", color

@@ -1,4 +1,4 @@
-"""What a stream of frames answers with: tracks, events and the basket."""
+"""The answers of a stream of frames: tracks, events and the basket."""
 
 from __future__ import annotations
 

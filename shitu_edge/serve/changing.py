@@ -30,7 +30,7 @@ class Enrolled:
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """What a change has met: the items as they were, and the revision that it made."""
+    """The items that a change has met, as they were, and the revision that it made."""
 
     items: tuple[GalleryItem, ...]
     revision: int

@@ -19,7 +19,7 @@ from ..stages.second_look import LookMode
 from ..system.files import read_bounded
 
 VARIABLE = "SHITU_EDGE_SERVE_"
-"""What names of environment variables begin with: `SHITU_EDGE_SERVE_PORT`."""
+"""Prefix of environment variables: `SHITU_EDGE_SERVE_PORT`."""
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 
 _MOST_FILE_BYTES = 1 << 16

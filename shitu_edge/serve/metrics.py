@@ -1,8 +1,9 @@
-"""What Prometheus reads at `/metrics`."""
+"""Counters, gauges and histograms for Prometheus, at `/metrics`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import fields
 from typing import get_args
 
 from prometheus_client import (
@@ -15,11 +16,11 @@ from prometheus_client import (
     generate_latest,
 )
 
-from ..results import CalibrationState, Recognition
+from ..results import CalibrationState, Recognition, StageTimes
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-_STAGES = ("decode", "detect", "extract", "search", "verify", "decide", "total")
+_STAGES = tuple(stage.name for stage in fields(StageTimes))
 _BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15, 0.2, 0.35, 0.5, 1, 2, 5)
 
 

@@ -1,4 +1,4 @@
-"""What requests are answered with: a gallery and recognizers, replaced as a whole by a reload."""
+"""The gallery and the recognizers that answer requests, replaced as a whole by a reload."""
 
 from __future__ import annotations
 

@@ -14,7 +14,12 @@ _SMALL = 0.15
 
 
 def hint(seen: Survey, detector: Detector) -> str | None:
-    """Return what to change if the detector's input distorts the view much, or if most objects in it are small."""
+    """Return what to change if the detector's input distorts the view much, or if most objects in it are small.
+
+    None if the boxes were given, and the detector has not looked.
+    """
+    if not seen.tiles:
+        return None
     x1, y1, x2, y2 = seen.area_xyxy
     factor = detector.distortion(y2 - y1, x2 - x1)
     if factor > _DISTORTED:
@@ -22,6 +27,6 @@ def hint(seen: Survey, detector: Detector) -> str | None:
             f"the image is squeezed {math.exp(factor):.1f}-fold into the detector's input: turn the camera by 90°, or "
             "name a region of another shape"
         )
-    if seen.tiles == 1 and median_size(seen.found, seen.area_xyxy) < _SMALL:
+    if seen.tiles == 1 and median_size(seen.found.boxes_xyxy, seen.area_xyxy) < _SMALL:
         return "most objects are so small that many are missed: move the camera closer, name a region, or use tiles"
     return None

@@ -39,7 +39,7 @@ _AS_SURE = 0.1
 _NOTHING = np.float32(1e-6)
 """Pixels: less than the area of a box."""
 _SMALL = 0.25
-_SMALL_SCORE = 0.4
+AUTO_SCORE = 0.4
 """`auto` takes tiles if half of the boxes from this score are smaller than `_SMALL`."""
 
 
@@ -75,8 +75,8 @@ def look(
     if tiles != "auto":
         whole = _inside(detector, pixels_rgb, area, least)
     else:
-        seen = _inside(detector, pixels_rgb, area, min(least, _SMALL_SCORE))
-        tiles = AUTO_TILES if median_size(seen.only(seen.scores >= _SMALL_SCORE), area) < _SMALL else 1
+        seen = _inside(detector, pixels_rgb, area, min(least, AUTO_SCORE))
+        tiles = auto_tiles(seen.boxes_xyxy[seen.scores >= AUTO_SCORE], area)
         whole = seen.only(seen.scores >= least)
     if tiles == 1:
         return Looked(whole)
@@ -92,11 +92,16 @@ def look(
     return Looked(found, tiles, tiles - len(parts))
 
 
-def median_size(found: Detections, area: Area) -> float:
-    """Return the median square root of the boxes' areas, as a share of the area's shorter side; 1 without boxes."""
-    sides = found.boxes_xyxy[:, 2:] - found.boxes_xyxy[:, :2]
+def auto_tiles(boxes_xyxy: Boxes, area: Area) -> int:
+    """Return the number of tiles that `auto` takes for boxes (N, 4) with a score of `AUTO_SCORE` or more."""
+    return AUTO_TILES if median_size(boxes_xyxy, area) < _SMALL else 1
+
+
+def median_size(boxes_xyxy: Boxes, area: Area) -> float:
+    """Return the median square root of boxes' areas (N, 4), as a share of the area's shorter side; 1 without boxes."""
+    sides = boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]
     shorter = min(area[2] - area[0], area[3] - area[1])
-    return float(np.median(np.sqrt(sides.prod(axis=1)))) / shorter if len(found) else 1.0
+    return float(np.median(np.sqrt(sides.prod(axis=1)))) / shorter if len(boxes_xyxy) else 1.0
 
 
 def merge(whole: Detections, tiled: Detections, layout: list[Area]) -> Detections:

@@ -129,9 +129,8 @@ class View:
 
     def drops(self, boxes_xyxy: Boxes, height: int, width: int) -> dict[DropReason, NDArray[np.bool_]]:
         """Return which boxes (N, 4) in pixels of an image do not count, each by its first reason."""
-        low, high = self._bounds()
         centers = (boxes_xyxy[:, :2] + boxes_xyxy[:, 2:]) / np.array([2 * width, 2 * height], np.float64)
-        sizes = (boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]).max(axis=1) / ((high - low) * (width, height)).max()
+        sizes = self.sizes(boxes_xyxy, height, width)
         counts = np.ones(len(boxes_xyxy), bool)
         found: dict[DropReason, NDArray[np.bool_]] = {
             "outside": counts if self.region is None else _inside(centers, self.region),
@@ -142,6 +141,13 @@ class View:
         for reason, fits in found.items():
             found[reason], counts = counts & ~fits, counts & fits
         return {reason: where for reason, where in found.items() if where.any()}
+
+    def sizes(self, boxes_xyxy: Boxes, height: int, width: int) -> NDArray[np.float64]:
+        """Return the sizes (N,) of boxes (N, 4) in pixels of an image, as `min_size` and `max_size` measure them."""
+        low, high = self._bounds()
+        sides = boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]
+        sizes: NDArray[np.float64] = sides.max(axis=1) / ((high - low) * (width, height)).max()
+        return sizes
 
     def _bounds(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the region's least and greatest (x, y)."""

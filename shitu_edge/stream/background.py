@@ -22,7 +22,7 @@ _FEWEST_CELLS, _LEAST_OPEN, _BARE = 2, 0.15, 0.8
 
 
 class Background:
-    """What each cell looks like without a thing or a hand."""
+    """The look of each cell without a thing or a hand."""
 
     def __init__(self, cells: Cells) -> None:
         """Begin with nothing known; `cells`: of any frame of the size."""

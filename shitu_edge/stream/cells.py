@@ -81,7 +81,7 @@ def reduce(pixels_rgb: Pixels) -> Cells:
 
 
 class Motion:
-    """What moves from frame to frame, and what has changed since the last look.
+    """Cells that move from frame to frame, and those that have changed since the last look.
 
     The noise of each cell is learned from the frames, so that a grainy sensor, a trembling mount or a display in view
     do not count as motion. A change of exposure of the whole frame does not either.
@@ -153,20 +153,21 @@ def _contrast(cells: Cells) -> NDArray[np.float32]:
 
 def grown(mask: Mask) -> Mask:
     """Return a mask with the cells beside, above and below its own."""
-    near: Mask = mask.copy()
-    near[1:] |= mask[:-1]
-    near[:-1] |= mask[1:]
-    near[:, 1:] |= mask[:, :-1]
-    near[:, :-1] |= mask[:, 1:]
-    return near
+    found: Mask = mask | _next_to(mask)
+    return found
 
 
 def _connected(mask: Mask) -> Mask:
     """Return the cells of a mask that have one beside, above or below."""
+    found: Mask = mask & _next_to(mask)
+    return found
+
+
+def _next_to(mask: Mask) -> Mask:
+    """Return the cells beside, above and below those of a mask."""
     near = np.zeros_like(mask)
     near[1:] |= mask[:-1]
     near[:-1] |= mask[1:]
     near[:, 1:] |= mask[:, :-1]
     near[:, :-1] |= mask[:, 1:]
-    found: Mask = mask & near
-    return found
+    return near

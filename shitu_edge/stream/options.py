@@ -1,4 +1,4 @@
-"""What a caller may choose about a stream."""
+"""Options of a stream."""
 
 from __future__ import annotations
 

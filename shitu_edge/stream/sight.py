@@ -1,4 +1,4 @@
-"""What a stream asks of an open recognizer's parts: pixels, boxes, rows, neighbors and verdicts."""
+"""The parts of an open recognizer, as a stream asks them: for pixels, boxes, rows, neighbors and verdicts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from ..bundle import DecisionPolicy
 from ..calibration import Naming
-from ..errors import GalleryError
 from ..gallery import GallerySearch
 from ..imaging.geometry import Boxes
 from ..opening import Parts
@@ -75,6 +74,7 @@ class Sight:
     def __init__(
         self,
         parts: Parts,
+        gallery: GallerySearch,
         options: StreamOptions,
         view: View,
         limits: DecodeLimits,
@@ -82,10 +82,8 @@ class Sight:
         require_open: Callable[[], None],
     ) -> None:
         """`require_open` raises if the recognizer is closed; the other arguments are its own and the stream's."""
-        if parts.gallery is None:
-            raise GalleryError("no gallery is open: pass gallery= to Recognizer.open")
         self._parts = parts
-        self._gallery: GallerySearch = parts.gallery
+        self._gallery = gallery
         self._options = options
         self._view = view
         self._limits = limits

@@ -214,7 +214,7 @@ def test_look_takes_tiles_by_itself_if_most_objects_are_small() -> None:
 
 
 def test_median_size_of_nothing_is_large() -> None:
-    assert median_size(detections(), (0, 0, 10, 10)) == 1
+    assert median_size(detections().boxes_xyxy, (0, 0, 10, 10)) == 1
 
 
 @pytest.fixture(scope="module", params=ENGINES)
