@@ -28,6 +28,7 @@ from .extractor.train import CHECKPOINT, load_extractor, train_extractor
 from .options import Seed, Share, Threads, shares
 from .paddle.parcel import Network
 from .paddle.weights import export_weights, import_weights
+from .paste.close_ups import paste_close_ups
 from .paste.pseudo_labels import grocery_photos, label_photos
 from .paste.scenes import paste_scenes
 from .paste.shelves import paste_shelves
@@ -250,6 +251,16 @@ def shelves(out: Out, shared: Shared, count: Annotated[int, typer.Option(min=1)]
     """
     with bar("Filling shelves") as progress:
         paste_shelves(out, count, seed, shared, progress)
+
+
+@app.command("paste-close-ups")
+def close_ups(out: Out, shared: Shared, count: Annotated[int, typer.Option(min=1)] = 1500, seed: Seed = 1) -> None:
+    """Paste large products on plain grounds and advertisements, with exact boxes, in YOLO's layout.
+
+    Example: python -m training paste-close-ups --out build/close-ups --shared ../shared
+    """
+    with bar("Pasting close-ups") as progress:
+        paste_close_ups(out, count, seed, shared, progress)
 
 
 @app.command("label-photos")

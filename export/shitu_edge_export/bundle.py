@@ -105,7 +105,7 @@ class Options:
         tuple[Path, ...],
         Option(
             help="Folder of photos of foreign products, by which galleries with few products are calibrated; may be "
-            "repeated. Sets --similarity-threshold as well."
+            "repeated. Or a bundle with the same extractor, to take over its own. Sets --similarity-threshold as well."
         ),
     ] = ()
     tolerances: Tolerances = field(default_factory=Tolerances)

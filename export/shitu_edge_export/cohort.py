@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shitu_edge import Recognizer
-from shitu_edge.bundle import Bundle, NetworkFile, write_manifest
+from shitu_edge.bundle import MANIFEST, Bundle, Manifest, NetworkFile, write_manifest
 from shitu_edge.errors import ImageError
 
 from .errors import ExportError
@@ -30,23 +30,28 @@ Rows = NDArray[np.float32]
 def add_cohort(folder: Path, images: Sequence[Path], progress: Progress) -> Bundle:
     """Give a bundle a cohort: what its detector finds in images, embedded, at most 512 products that differ.
 
-    The policy's similarity threshold, for galleries that cannot be calibrated, becomes the cosine that 1 % of these
+    Another bundle with the same extractor, named in place of images, hands on its own: the detector alone may then
+    change, and thresholds stay. The policy's similarity threshold, for galleries that cannot be calibrated, becomes the cosine that 1 % of these
     products reach to a dozen others.
 
     Args:
         folder: of the bundle, whose manifest is written again.
-        images: folders of photos of products of other shops.
+        images: folders of photos of products of other shops, or a bundle.
         progress: for the user.
 
     Raises:
-        ExportError: the images show fewer than 50 products.
+        ExportError: the images show fewer than 50 products, or the bundle has no cohort that serves here.
+        BundleError: the bundle is damaged.
     """
-    rows = distinct(_found(folder, spread(image_files(images), _MOST_IMAGES), progress))
+    manifest = Bundle.open(folder).manifest
+    if any((place / MANIFEST).is_file() for place in images):
+        rows = _handed_on(images, manifest)
+    else:
+        rows = distinct(_found(folder, spread(image_files(images), _MOST_IMAGES), progress))
     if len(rows) < FEWEST:
         raise ExportError(f"a cohort needs {FEWEST} products that differ, found {len(rows)}: name further images")
     rows = np.stack(spread(list(rows), MOST))
     np.save(folder / COHORT, rows.astype(np.float16), allow_pickle=False)
-    manifest = Bundle.open(folder).manifest
     extractor = replace(manifest.extractor, cohort=NetworkFile(COHORT, ""))
     policy = replace(manifest.policy, similarity_threshold=round(usual_similarity(rows), 3))
     return write_manifest(folder, replace(manifest, extractor=extractor, policy=policy))
@@ -70,6 +75,18 @@ def usual_similarity(rows: Rows) -> float:
         nearest = (rows[order[_SMALL_GALLERY:]] @ rows[order[:_SMALL_GALLERY]].T).max(axis=1)
         reached.append(np.quantile(nearest, 0.99))
     return float(np.mean(reached))
+
+
+def _handed_on(places: Sequence[Path], manifest: Manifest) -> Rows:
+    """Return the cohort of the one bundle that was named; it must come from the same extractor."""
+    if len(places) > 1:
+        raise ExportError("--cohort: expected one bundle, or folders of images")
+    other = Bundle.open(places[0])
+    if other.manifest.extractor.fingerprint != manifest.extractor.fingerprint:
+        raise ExportError(f"{places[0]}: its cohort comes from another extractor; name images instead")
+    if other.manifest.extractor.cohort is None:
+        raise ExportError(f"{places[0]}: has no cohort; name images instead")
+    return other.cohort()
 
 
 def _found(folder: Path, paths: Sequence[Path], progress: Progress) -> Rows:

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from ..progress import Progress
 from ..render.poster import write_poster
-from ..render.product import Product
-from ..render.sprite import Light, Sprite, View
+from ..render.sprite import Light
 from ..render.surfaces import backdrop
 from .cabinet import Board, Cabinet, draw_cabinet
 from .compose import Canvas, Pose, place
 from .cutouts import Cutout
+from .drawn import any_product
 from .finish import camera
 from .scenes import LEAST_VISIBLE, Material, Scene, counter, load_material, stand
 from .yolo import write_image
@@ -30,7 +30,8 @@ _OUT_OF_FOCUS = (0.004, 0.016)
 """Blur, as a share of the longer side."""
 _DRAWN = 0.4
 """Share of products that are drawn."""
-_PRODUCTS = 4000
+_HEIGHT = 170
+"""Pixels of a drawn product; few are seen larger."""
 _TURN = 4.0  # degrees
 _CORNER = 0.06
 """How far a corner of the scene moves at most, as a share of its sides: perspective."""
@@ -98,7 +99,7 @@ def printed_wall(rng: np.random.Generator, height: int, width: int, material: Ma
 def _fill(rng: np.random.Generator, canvas: Canvas, cabinet: Cabinet, material: Material) -> None:
     """Fill the boards, each in the manner of the cabinet: few things, rows of the same, or one beside the other."""
     light = Light.draw(rng)
-    kinds = [_any(rng, material, light) for _ in range(int(rng.integers(3, 15)))]
+    kinds = [any_product(rng, material, light, _DRAWN, _HEIGHT) for _ in range(int(rng.integers(3, 15)))]
     free = float(rng.choice([0.01, 0.05, 0.15]))
     rows = float(rng.choice([0.0, 0.3, 0.9]))
     tall = float(rng.uniform(0.55, 1.0))
@@ -139,25 +140,6 @@ def _poses(
         poses.append((Pose(x + wide / 2, min(y, board.front), size, turn + float(rng.normal(0, 2)), 0.04, True), step))
         x += step
     return poses
-
-
-def _any(rng: np.random.Generator, material: Material, light: Light) -> Cutout:
-    """Draw a product: a cut-out, or one that is drawn."""
-    if rng.random() >= _DRAWN:
-        return material.any_whole(rng)
-    product = Product.of(3_000_000 + int(rng.integers(_PRODUCTS)))
-    view = View(float(rng.normal(0, 0.35)), float(rng.uniform(0.0, 0.3)), light)
-    return _cut(product.draw(view, 170))
-
-
-def _cut(sprite: Sprite) -> Cutout:
-    """Turn a drawn product into a cut-out: its paint, and how much of what lies behind shows through."""
-    alpha = sprite.mask.astype(np.float32) / np.float32(255)
-    through = sprite.through.mean(axis=2, dtype=np.float32) / 255
-    clear = np.where(alpha > 0.5, through.clip(0, 0.75), np.float32(0))
-    opaque = np.maximum(1 - through, np.float32(0.15))[..., None]
-    pixels = np.clip(sprite.paint / opaque, 0, 255).astype(np.uint8)
-    return Cutout(pixels, alpha, clear.astype(np.float32), 0.0, False)
 
 
 def _veil(rng: np.random.Generator, canvas: Canvas, cabinet: Cabinet) -> None:
