@@ -31,8 +31,8 @@ def add_cohort(folder: Path, images: Sequence[Path], progress: Progress) -> Bund
     """Give a bundle a cohort: what its detector finds in images, embedded, at most 512 products that differ.
 
     Another bundle with the same extractor, named in place of images, hands on its own: the detector alone may then
-    change, and thresholds stay. The policy's similarity threshold, for galleries that cannot be calibrated, becomes the cosine that 1 % of these
-    products reach to a dozen others.
+    change, and thresholds stay. The policy's similarity threshold, for galleries that cannot be calibrated, becomes the
+    cosine that 1 % of these products reach to a dozen others.
 
     Args:
         folder: of the bundle, whose manifest is written again.

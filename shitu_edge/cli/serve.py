@@ -145,7 +145,8 @@ def serve(
     watch: Annotated[
         list[str] | None,
         _option(
-            "Camera that the server reads itself, as a stream: NAME=SOURCE, a number, device or address; repeatable.",
+            "Camera that the server reads itself, as a stream: NAME=SOURCE, a number, an address (rtsp://...) or a "
+            "folder; repeatable.",
             "watch",
             "CAMERA",
         ),

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ..results.stream import StreamEvent
-from ..stream import Frames, StreamOptions, camera_frames, folder_frames
+from ..stream import Frames, StreamOptions, camera_frames, camera_of, folder_frames
 from .camera import Camera, Region, Tiles, view_of
 from .options import (
     AsJson,
@@ -34,7 +34,11 @@ from .tables import print_json
 def watch(
     gallery: GalleryArgument,
     frames: Annotated[
-        str, typer.Argument(metavar="FRAMES", help="Folder of frames, in order of their names, or a camera's number.")
+        str,
+        typer.Argument(
+            metavar="FRAMES",
+            help="Folder of frames, in order of their names, or a camera's number or address (rtsp://...).",
+        ),
     ],
     local: LocalLayer = None,
     models: Models = None,
@@ -65,8 +69,9 @@ def watch(
     """
     view = view_of(camera, region, tiles)
     options = StreamOptions(max_false_accept=max_false_accept)
-    live = frames.isdecimal()
-    source: Frames = camera_frames(int(frames)) if live else folder_frames(frames)
+    number = camera_of(frames)
+    live = number is not None
+    source: Frames = folder_frames(frames) if number is None else camera_frames(number)
     with (
         open_recognizer(
             models, gallery, engine, precision, threads, profile, max_megapixels, local, second_look.value, view

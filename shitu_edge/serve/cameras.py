@@ -12,7 +12,7 @@ from typing import Any
 
 from ..errors import ImageError, OptionError, ShituError
 from ..stages.decode import Source
-from ..stream.frames import NewestFrame, camera_frames, folder_frames
+from ..stream.frames import NewestFrame, camera_frames, camera_of, folder_frames
 from .admission import BusyError
 from .streams import LiveStream
 
@@ -33,7 +33,7 @@ class Camera:
 
         Args:
             stream: the server's own.
-            source: number of the camera, from 0, as OpenCV counts; or a folder, whose images are shown once.
+            source: number or address of the camera, see `camera_frames`; or a folder, whose images are shown once.
             feed: a coroutine function that has a frame looked at, in the event loop that runs now.
 
         Raises:
@@ -100,8 +100,11 @@ class Camera:
 
 def frames_of(source: str) -> Callable[[], Iterator[Source]]:
     """Return what opens a source of frames, again and again; raises `OptionError` if it is none."""
-    if source.isdecimal() and len(source) < 4:
-        return lambda: camera_frames(int(source))
+    camera = camera_of(source)
+    if camera is not None:
+        return lambda: camera_frames(camera)
     if os.path.isdir(source):
         return lambda: folder_frames(source)
-    raise OptionError(f"watch: expected the number of a camera or a folder of images, found {source!r}")
+    raise OptionError(
+        f"watch: expected a camera's number or address (rtsp://...) or a folder of images, found {source!r}"
+    )

@@ -1,6 +1,6 @@
 """Many frames → steady answers: tracks, events and a basket."""
 
-from .frames import Frames, camera_frames, folder_frames
+from .frames import Frames, camera_frames, camera_of, folder_frames
 from .options import DEFAULT_STREAM, StreamOptions
 from .sight import Sight
 from .stream import Stream
@@ -14,5 +14,6 @@ __all__ = [
     "StreamOptions",
     "Watch",
     "camera_frames",
+    "camera_of",
     "folder_frames",
 ]

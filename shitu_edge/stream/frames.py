@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -21,6 +22,10 @@ Frames: TypeAlias = "Iterable[Source | tuple[Source, float]]"
 StampedFrame: TypeAlias = "tuple[Source, float]"
 
 _JOIN_S = 1.0
+_DIGITS = 3
+"""Of a camera's number, at most."""
+_LOGIN = re.compile("//[^/]*@")
+"""User and password in an address: no message repeats them."""
 
 
 class FrameReader(Protocol):
@@ -114,8 +119,18 @@ def folder_frames(path: str | os.PathLike[str]) -> Iterator[Source]:
     yield from images_in(path).images
 
 
-def camera_frames(number: int) -> Iterator[NDArray[np.uint8]]:
-    """Yield the frames (H, W, 3) uint8 RGB of a camera by its number, from 0, as OpenCV counts them.
+def camera_of(source: str) -> int | str | None:
+    """Return the camera that a text names, as `camera_frames` takes it; None if it names none."""
+    if source.isdecimal() and len(source) <= _DIGITS:
+        return int(source)
+    return source if "://" in source else None
+
+
+def camera_frames(camera: int | str) -> Iterator[NDArray[np.uint8]]:
+    """Yield the frames (H, W, 3) uint8 RGB of a camera.
+
+    Args:
+        camera: its number, from 0, as OpenCV counts them; or the address of its stream, such as `rtsp://HOST/PATH`.
 
     Raises:
         ImageError: OpenCV is missing, the camera cannot be opened, or gives no more frames.
@@ -123,17 +138,18 @@ def camera_frames(number: int) -> Iterator[NDArray[np.uint8]]:
     cv2 = opencv()
     if cv2 is None:
         raise ImageError("a camera needs OpenCV; pip install opencv-python-headless")
-    camera = cast(Any, cv2).VideoCapture(number)
+    name = _LOGIN.sub("//", str(camera))
+    opened = cast(Any, cv2).VideoCapture(camera)
     try:
-        if not camera.isOpened():
-            raise ImageError(f"camera {number}: cannot be opened; is it connected, and free?")
+        if not opened.isOpened():
+            raise ImageError(f"camera {name}: cannot be opened; is it connected, and free?")
         while True:
-            read, frame = camera.read()
+            read, frame = opened.read()
             if not read:
-                raise ImageError(f"camera {number}: gives no more frames; was it unplugged?")
+                raise ImageError(f"camera {name}: gives no more frames; was it unplugged?")
             yield np.ascontiguousarray(frame[..., ::-1])
     finally:
-        camera.release()
+        opened.release()
 
 
 def _stamped(frame: Source | tuple[Source, float]) -> tuple[Source, float | None]:

@@ -87,7 +87,7 @@ def test_folder_is_watched_once(serve: Serve, tmp_path: Path) -> None:
     assert sum(counted) == 3
 
 
-@pytest.mark.parametrize("source", ["", "camera", "-1", "99999", "rtsp://camera"])
+@pytest.mark.parametrize("source", ["", "camera", "-1", "99999", "rtsp:/camera"])
 def test_source_that_is_none_is_named(source: str) -> None:
-    with pytest.raises(OptionError, match="watch: expected the number of a camera or a folder"):
+    with pytest.raises(OptionError, match="watch: expected a camera's number or address"):
         frames_of(source)

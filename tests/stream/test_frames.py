@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from shitu_edge import ImageError, camera_frames, folder_frames
+from shitu_edge.stream import camera_of
 from shitu_edge.stream import frames as module
 from shitu_edge.stream.frames import EveryFrame, NewestFrame
 
@@ -167,8 +168,10 @@ class FakeCamera:
 
     def __init__(self, opens: bool = True) -> None:
         self.opens, self.left, self.released = opens, 2, False
+        self.asked: int | str | None = None
 
-    def VideoCapture(self, number: int) -> FakeCamera:
+    def VideoCapture(self, camera: int | str) -> FakeCamera:
+        self.asked = camera
         return self
 
     def isOpened(self) -> bool:
@@ -202,3 +205,21 @@ def test_camera_frames_without_opencv(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "opencv", lambda: None)
     with pytest.raises(ImageError, match="needs OpenCV"):
         next(camera_frames(0))
+
+
+def test_camera_by_its_address_whose_password_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    camera = FakeCamera()
+    monkeypatch.setattr(module, "opencv", lambda: camera)
+    frames = camera_frames("rtsp://till:se@cret@10.0.0.7:554/main@1")
+    with pytest.raises(ImageError) as caught:
+        list(frames)
+    assert camera.asked == "rtsp://till:se@cret@10.0.0.7:554/main@1"
+    assert str(caught.value) == "camera rtsp://10.0.0.7:554/main@1: gives no more frames; was it unplugged?"
+
+
+@pytest.mark.parametrize(
+    ("source", "camera"),
+    [("0", 0), ("12", 12), ("rtsp://host/a", "rtsp://host/a"), ("frames", None), ("20261130", None), ("", None)],
+)
+def test_camera_that_a_text_names(source: str, camera: int | str | None) -> None:
+    assert camera_of(source) == camera

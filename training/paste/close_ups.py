@@ -5,6 +5,7 @@ What is printed on a product, and what an advertisement writes beside it, has no
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import cv2
@@ -106,7 +107,7 @@ def _group(rng: np.random.Generator, canvas: Canvas, material: Material, count: 
     pieces = [same or _product(rng, material) for _ in range(count)]
     broad = [float(size * min(one.alpha.shape) / max(one.alpha.shape)) for one in pieces]
     gap = rng.uniform(0.8, 1.2)
-    places = np.cumsum([0.0, *(gap * (a + b) / 2 for a, b in zip(broad, broad[1:], strict=False))])
+    places = np.cumsum([0.0, *(gap * (a + b) / 2 for a, b in itertools.pairwise(broad))])
     for piece, at in zip(pieces, places - places.mean(), strict=True):
         middle = np.array([width, height]) / 2 + at * along + rng.normal(0, 0.03 * size, 2)
         tilted = turn + piece.upright_deg + rng.normal(0, 5)
