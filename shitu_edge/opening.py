@@ -32,6 +32,7 @@ from .stages.decide import Candidate, is_doubtful
 from .stages.decode import DecodedImage
 from .stages.detect import Detector
 from .stages.extract import Extractor
+from .stages.objectness import Objectness
 from .stages.photo_features import opened_photos
 from .stages.regions import Regions
 from .stages.second_look import LookMode, Looks, SecondLooks
@@ -55,7 +56,8 @@ class Parts:
     """Opened and warm parts.
 
     `layers` are the gallery, if it is a file, and what lies on it; `looks` is None if no second look can or is to be
-    taken; `wave_ms` the milliseconds of a wave of crops; `resources` closes what was opened.
+    taken, `objectness` if the bundle has no such network; `wave_ms` the milliseconds of a wave of crops; `resources`
+    closes what was opened.
     """
 
     bundle: Bundle
@@ -65,6 +67,7 @@ class Parts:
     layers: Layers | None
     calibrator: Calibrator | None
     looks: SecondLooks | None
+    objectness: Objectness | None
     look_mode: LookMode
     threads: int
     wave_ms: float
@@ -216,8 +219,20 @@ def open_parts(
                 looks = SecondLooks(photos, extractor)
             calibrator = Calibrator(layers, folder, opened.cohort(), extractor.engine.precision, photos=photos)
             stack.callback(calibrator.close)
+        weights = opened.objectness()
         parts = Parts(
-            opened, detector, extractor, found, layers, calibrator, looks, second_look, threads, wave_ms, stack
+            opened,
+            detector,
+            extractor,
+            found,
+            layers,
+            calibrator,
+            looks,
+            None if weights is None else Objectness(weights),
+            second_look,
+            threads,
+            wave_ms,
+            stack,
         )
         parts.naming(parts.calibration(parts.policy(), stated=False))
         _log_opened(opened, detector, extractor, found, layers)

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
+from itertools import repeat
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -30,6 +31,7 @@ from .stages.decide import Candidate, asked_neighbors, decide
 from .stages.decode import DEFAULT_LIMITS, DecodedImage, DecodeLimits, DecodeMode, Source, decode
 from .stages.hint import hint
 from .stages.moved import has_moved
+from .stages.objectness import no_products
 from .stages.original import Original, path_of, source_sha256
 from .stages.photo_features import product_pixels
 from .stages.regions import Product, boxes_to_embed, cut_product, in_original_pixels, late, regions, surplus
@@ -238,7 +240,9 @@ class Recognizer:
         naming = self._parts.naming(calibration)
         with clock.stage("verify"):
             boxes = in_original_pixels(chosen.boxes_xyxy, decoded)
-            objects = list(map(Candidate, boxes, chosen.scores, nearest.matches))
+            objectness = self._parts.objectness if boxes_xyxy is None else None
+            no_product = no_products(objectness, rows, chosen, decoded)
+            objects = list(map(Candidate, boxes, chosen.scores, nearest.matches, repeat(None), no_product))
             looks = self._parts.look_again(gallery, objects, chosen, decoded, policy, naming, clock, deadline_ms)
         with clock.stage("decide"):
             required = policy.similarity_threshold if naming.least_score is None else naming.least_score

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import torch
 import typer
 from shitu_edge_export.command import options_of
@@ -25,6 +26,7 @@ from .extractor.packs import Pack, pack_images
 from .extractor.refit import TURNED, refit
 from .extractor.teaching import Focus, find_focus, teach
 from .extractor.train import CHECKPOINT, load_extractor, train_extractor
+from .objectness.train import train_objectness
 from .options import Seed, Share, Threads, shares
 from .paddle.parcel import Network
 from .paddle.weights import export_weights, import_weights
@@ -195,6 +197,30 @@ def detector(
     sources = (Source(*first, held_out), *(Source(*one) for one in others))
     with bar("Training the detector") as progress:
         train_detector(DetectorOptions(sources, **given), progress)
+
+
+@app.command()
+def objectness(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder of a bundle.")],
+    photos: Annotated[
+        list[Share],
+        typer.Option(
+            metavar="FOLDER[=SHARE]", parser=Share.parse, help="Photos with boxes: images/ and labels/ (YOLO text)."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="File to write, .npy, for `shitu-edge-export objectness`.")],
+    most: Annotated[int, typer.Option(min=5, help="Photos of each folder after the first.")] = 350,
+    seed: Seed = 1,
+) -> None:
+    """Train the network that tells products from what else a bundle's detector finds; the first folder is measured on.
+
+    Example: python -m training objectness models/mine --photos shelves/ --out build/objectness.npy
+    """
+    with bar("Looking at photos") as progress:
+        weights, figures = train_objectness(bundle, photos, most, seed, progress)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    np.save(out, weights.astype(np.float16), allow_pickle=False)
+    print(json.dumps(figures))
 
 
 @app.command("average")

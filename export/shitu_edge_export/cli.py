@@ -21,6 +21,7 @@ from .cohort import add_cohort
 from .command import options_of
 from .folders import scratch_folder
 from .inspection import inspect as inspect_model
+from .objectness import add_objectness
 from .official import MIRROR, RELEASES, Fetched, fetch_release, find_release
 from .progress import Progress
 from .receipt import Receipt, ToleranceError, Tolerances, print_receipt
@@ -149,6 +150,19 @@ def cohort(
     made = add_cohort(bundle, given["cohort"], Progress())
     threshold = made.manifest.policy.similarity_threshold
     print(f"{len(made.cohort())} foreign products; similarity threshold {threshold:.3f}; written to {bundle}")
+
+
+@app.command()
+def objectness(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder of a bundle.", file_okay=False)],
+    weights: Annotated[Path, typer.Argument(metavar="FILE", help="What `python -m training objectness` has written.")],
+) -> None:
+    """Give a bundle the network that tells products from lamps, print and parts; a bundle may do without.
+
+    Example: shitu-edge-export objectness models/mine build/objectness.npy
+    """
+    add_objectness(bundle, weights)
+    print(f"written to {bundle}")
 
 
 @app.command()

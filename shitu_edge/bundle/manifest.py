@@ -25,10 +25,11 @@ from ..system.files import read_bounded
 from .built_in import BUNDLES
 from .cohort import read_cohort
 from .network_files import network_sha256, refuse_unlisted
+from .objectness import read_objectness
 from .policy import DecisionPolicy
 
 MANIFEST = "bundle.json"
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 _RENAMED_IN_2 = (("", "licence", "license"), ("", "recognition", "policy"), ("policy", "neighbours", "neighbors"))
 """Keys of version 1: where they are, their name then, and now."""
 SEARCH_PATH_VARIABLE = "SHITU_EDGE_MODELS"
@@ -188,13 +189,15 @@ class DetectorSpec:
 class ExtractorSpec:
     """An extractor: network, and name and size (`dim` numbers per image) of its output.
 
-    `cohort`: a NumPy file with embeddings of foreign products (`bundle/cohort.py`), None without one.
+    `cohort`: a NumPy file with embeddings of foreign products (`bundle/cohort.py`), None without one. `objectness`: one
+    with the weights by which boxes without a name count as products (`bundle/objectness.py`), or None.
     """
 
     network: Network
     output: str
     dim: int
     cohort: NetworkFile | None = None
+    objectness: NetworkFile | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -281,7 +284,7 @@ class Bundle:
             for precision, formats in network.files.items():
                 for file_format in formats:
                     count += len(self.verified_files(network, precision, file_format))
-        return count + bool(len(self.cohort()))
+        return count + bool(len(self.cohort())) + (self.objectness() is not None)
 
     def cohort(self) -> NDArray[np.float32]:
         """Return unit rows (C, D) of products that are not the gallery's; (0, D) if the bundle has none.
@@ -293,6 +296,15 @@ class Bundle:
         if spec.cohort is None:
             return np.zeros((0, spec.dim), np.float32)
         return read_cohort(self.folder / spec.cohort.path, spec.cohort.sha256, spec.dim)
+
+    def objectness(self) -> NDArray[np.float32] | None:
+        """Return the weights of `read_objectness`; None if the bundle has none.
+
+        Raises:
+            BundleError: the file is missing, altered, or does not hold such weights.
+        """
+        file, dim = self.manifest.extractor.objectness, self.manifest.extractor.dim
+        return None if file is None else read_objectness(self.folder / file.path, file.sha256, dim)
 
 
 def parse_manifest(content: bytes, where: str) -> Manifest:
@@ -319,7 +331,7 @@ def parse_manifest(content: bytes, where: str) -> Manifest:
 
 
 def _upgrade(data: dict[str, Any], version: int) -> None:
-    """Convert the content of an older manifest; versions 2 and 3 only lack what is optional."""
+    """Convert the content of an older manifest; versions 2 to 4 only lack what is optional."""
     data["schema_version"] = SCHEMA_VERSION
     for place, old, new in _RENAMED_IN_2 if version == 1 else ():
         part = data.get(place) if place else data
@@ -339,8 +351,9 @@ def write_manifest(folder: Path, manifest: Manifest) -> Bundle:
             for files in formats.values():
                 for file in files:
                     file["sha256"] = network_sha256(folder / file["path"])
-    if cohort := data["extractor"]["cohort"]:
-        cohort["sha256"] = network_sha256(folder / cohort["path"])
+    for name in ("cohort", "objectness"):
+        if file := data["extractor"][name]:
+            file["sha256"] = network_sha256(folder / file["path"])
     text = json.dumps(data, indent=2, ensure_ascii=False) + "\n"
     (folder / MANIFEST).write_text(text, encoding="utf-8")
     return Bundle.open(folder)
@@ -387,8 +400,9 @@ def _check(manifest: Manifest, where: str) -> None:
         for name, rows in network.constants.items():
             if len({len(row) for row in rows}) > 1:
                 raise BundleError(f"{where}: {network.name}: constants.{name}: expected rows of one length")
-    if manifest.extractor.cohort:
-        _check_paths("npy", (manifest.extractor.cohort,), where)
+    for file in (manifest.extractor.cohort, manifest.extractor.objectness):
+        if file is not None:
+            _check_paths("npy", (file,), where)
     if not 1 <= manifest.extractor.dim <= _MOST_NUMBERS:
         raise BundleError(f"{where}: expected a dim of 1 to {_MOST_NUMBERS}, found {manifest.extractor.dim}")
     head = manifest.detector.head

@@ -28,6 +28,8 @@ DropReason = Literal[
     "too_small",
     "too_large",
     "background",
+    "no_product",
+    "part",
 ]
 
 

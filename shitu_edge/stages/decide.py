@@ -22,6 +22,7 @@ from ..results import (
     Match,
     RecognizedItem,
 )
+from .objectness import NoProduct
 
 _ROUNDING = 1e-9
 _SHOWN_CANDIDATES = 5
@@ -34,13 +35,15 @@ class Candidate:
     """A box with its gallery neighbors, best first. `detection_score` is None for the whole image.
 
     The first `policy.neighbors` decide; further ones only give the runner-up label. After a second look, the best
-    supported ones come first, and `evidence` returns what agrees with an item's photo.
+    supported ones come first, and `evidence` returns what agrees with an item's photo. `no_product` says why the box
+    does not count unless it gets a label.
     """
 
     box_xyxy: Box
     detection_score: float | None
     matches: tuple[Match, ...]
     evidence: Callable[[int], Evidence | None] | None = None
+    no_product: NoProduct | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +105,7 @@ def decide(
     dropped = tuple(
         Dropped(
             candidate.box_xyxy,
-            "suppressed" if i in standing else _why_not_standing(verdict),
+            "suppressed" if i in standing else _why_not_standing(candidate, verdict),
             verdict.label,
             verdict.similarity,
             candidate.detection_score,
@@ -186,10 +189,14 @@ def _shown(
 
 
 def _stands(candidate: Candidate, verdict: Verdict, textured: Callable[[], bool]) -> bool:
+    if verdict.decision == "unknown" and candidate.no_product is not None:
+        return False
     return candidate.detection_score is not None or (verdict.decision != "unknown" and textured())
 
 
-def _why_not_standing(verdict: Verdict) -> DropReason:
+def _why_not_standing(candidate: Candidate, verdict: Verdict) -> DropReason:
+    if candidate.no_product is not None:
+        return candidate.no_product
     if verdict.negative:
         return "negative"
     return "below_threshold" if verdict.decision == "unknown" else "no_texture"

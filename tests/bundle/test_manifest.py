@@ -144,7 +144,7 @@ def test_bundle_of_version_1_is_read_as_one_of_today() -> None:
         "neighbors" if key == "neighbours" else key: value for key, value in old["recognition"].items()
     } | {"max_false_accept": None, "max_wrong": None, "unknown_share": 0.1, "confidence": None}
     assert json.loads(json.dumps(asdict(manifest.detector))) == old["detector"] | {"shapes": []}
-    assert json.loads(json.dumps(asdict(manifest.extractor))) == old["extractor"] | {"cohort": None}
+    assert json.loads(json.dumps(asdict(manifest.extractor))) == old["extractor"] | {"cohort": None, "objectness": None}
 
 
 def test_keys_of_version_1_are_unknown_in_version_2() -> None:
@@ -265,13 +265,13 @@ def removing(place: str) -> Callable[[dict[str, Any]], None]:
 
 FILE = "detector.network.files.fp32.onnx.0.path"
 DAMAGES: list[tuple[Callable[[dict[str, Any]], None], str]] = [
-    (setting("schema_version", 5), "expected a schema_version up to 4, found 5"),
-    (setting("schema_version", 0), "expected a schema_version up to 4, found 0"),
-    (setting("schema_version", "1"), "expected a schema_version up to 4, found '1'"),
-    (setting("schema_version", "1\n2"), r"expected a schema_version up to 4, found '1\n2'"),
-    (setting("schema_version", True), "expected a schema_version up to 4, found True"),
-    (setting("schema_version", 1.0), "expected a schema_version up to 4, found 1.0"),
-    (removing("schema_version"), "expected a schema_version up to 4, found None"),
+    (setting("schema_version", 6), "expected a schema_version up to 5, found 6"),
+    (setting("schema_version", 0), "expected a schema_version up to 5, found 0"),
+    (setting("schema_version", "1"), "expected a schema_version up to 5, found '1'"),
+    (setting("schema_version", "1\n2"), r"expected a schema_version up to 5, found '1\n2'"),
+    (setting("schema_version", True), "expected a schema_version up to 5, found True"),
+    (setting("schema_version", 1.0), "expected a schema_version up to 5, found 1.0"),
+    (removing("schema_version"), "expected a schema_version up to 5, found None"),
     (removing("name"), "name: missing"),
     (removing("extractor"), "extractor: missing"),
     (removing("detector.network.input.resize"), "detector.network.input.resize: missing"),
@@ -376,7 +376,7 @@ def test_not_json(content: bytes) -> None:
 
 @pytest.mark.parametrize("content", [b"null", b"[]", b"[1]", b'"text"', b"3", b"{}"])
 def test_json_but_no_object_with_a_version(content: bytes) -> None:
-    with pytest.raises(BundleError, match="where: expected a schema_version up to 4, found None"):
+    with pytest.raises(BundleError, match="where: expected a schema_version up to 5, found None"):
         parse_manifest(content, "where")
 
 

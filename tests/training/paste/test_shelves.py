@@ -9,8 +9,9 @@ import pytest
 
 from training.detector.photos import photo_names, read_photos
 from training.paste.compose import Canvas, Pose, place
+from training.paste.drawn import as_cutout
 from training.paste.scenes import Material, load_material
-from training.paste.shelves import _cut, counter_before_shelves, paste_shelves, printed_wall
+from training.paste.shelves import counter_before_shelves, paste_shelves, printed_wall
 from training.render.product import Product
 from training.render.sprite import Light, View, mask_box
 
@@ -69,7 +70,7 @@ def test_a_drawn_product_keeps_its_outline_and_its_colors() -> None:
     rng = np.random.default_rng(0)
     sprite = Product.of(8).draw(View(0.1, 0.1, Light.draw(rng)), 120)
     canvas = Canvas.of(np.full((200, 200, 3), 128, np.uint8), rng)
-    cutout = _cut(sprite)
+    cutout = as_cutout(sprite)
     place(rng, canvas, cutout, Pose(100, 180, float(max(sprite.mask.shape)), 0.0, 0.0, stands=True))
     x1, y1, x2, y2 = canvas.visible_boxes(0.3)[0]
     left, top, right, bottom = mask_box(sprite.mask) or (0, 0, 0, 0)

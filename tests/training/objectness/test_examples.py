@@ -1,0 +1,49 @@
+"""Which boxes of a photo are examples of what; the tiny detector finds squares of dark color."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="PyTorch is not installed")
+
+from shitu_edge import Recognizer
+from shitu_edge.bundle.objectness import BOX_FACTS
+from tests.networks import DIM
+from tests.test_recognizer import GREEN, RED, scene
+from training.detector.photos import Photo
+from training.objectness.examples import _lie_on, examples_in
+
+
+@pytest.fixture(scope="module")
+def recognizer(tiny_bundle: Path) -> Iterator[Recognizer]:
+    with Recognizer.open(tiny_bundle) as opened:
+        yield opened
+
+
+def test_a_box_lies_on_a_product_if_half_of_the_smaller_does() -> None:
+    boxes = np.array([[0, 0, 10, 10], [40, 40, 60, 60], [0, 0, 100, 100], [200, 0, 210, 10]], np.float32)
+    product = np.array([[45, 40, 90, 60]], np.float32)
+    assert _lie_on(boxes, product).tolist() == [False, True, True, False]
+    assert _lie_on(boxes, np.zeros((0, 4), np.float32)).tolist() == [False] * 4
+
+
+def test_found_boxes_are_examples_of_products_and_of_others(recognizer: Recognizer) -> None:
+    pixels = scene((1, 1, RED), (5, 5, GREEN))
+    (found,) = examples_in(recognizer, [Photo("one", pixels, np.array([[16, 16, 80, 80]], np.float32))])
+    assert found.inputs.shape[1] == DIM + BOX_FACTS
+    assert len(found.inputs) == len(found.truth) == len(found.counted)
+    counted = found.truth[found.counted]
+    assert counted.tolist() == [[1, 1], [0, 0]] or counted.tolist() == [[0, 0], [1, 1]]
+    rows = found.inputs[:, :DIM]
+    np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-5)
+
+
+def test_photo_without_boxes_is_no_example(recognizer: Recognizer) -> None:
+    empty = np.full((64, 64, 3), 255, np.uint8)
+    (found,) = examples_in(recognizer, [Photo("none", empty, np.zeros((0, 4), np.float32))])
+    assert found.inputs.shape == (0, DIM + BOX_FACTS)
+    assert found.truth.shape == (0, 2)
