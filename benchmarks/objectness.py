@@ -38,7 +38,7 @@ def main() -> None:
         weights = recognizer.bundle.objectness()
         if weights is None:
             parser.error(f"{options.bundle} has no objectness network")
-        objectness = Objectness(weights)
+        objectness, dim = Objectness(weights), recognizer.bundle.manifest.extractor.dim
         least = recognizer.bundle.manifest.detector.score_threshold
         wide = [with_margins(photo, 16 / 9) for photo in drinks]
         sets = {"drinks": drinks, "drinks 16 : 9": wide, "promotions": promotions(data), "fridges": fridges(data)}
@@ -49,13 +49,10 @@ def main() -> None:
                 print(f"{name} from {threshold}: {all_boxes}", flush=True)
                 print(f"  with objectness: {kept}", flush=True)
     rng = np.random.default_rng(0)
-    tasks = {}
-    for count in (5, 20):
-        corners = rng.uniform(0, 300, (count, 2))
-        boxes = np.concatenate([corners, corners + rng.uniform(20, 300, (count, 2))], axis=1).astype(np.float32)
-        rows = rng.normal(size=(count, recognizer.bundle.manifest.extractor.dim)).astype(np.float32)
-        scores = rng.uniform(0.5, 0.9, count).astype(np.float32)
-        tasks[f"{count} boxes"] = partial(objectness.judge, rows, boxes, scores, 640, 640)
+    tasks = {
+        f"{count} boxes": partial(objectness.log_odds, rng.normal(size=(count, dim)).astype(np.float32))
+        for count in (5, 20)
+    }
     print_times(interleave_cpu(tasks, 200, warm_up=5))
 
 
@@ -69,9 +66,7 @@ def _counts(
         found = recognizer.detect(pixels, detection_threshold=threshold, max_boxes=_MOST, view=view)
         before = before.and_photo(photo.boxes_xyxy, found.boxes_xyxy)
         if len(found):
-            rows = recognizer.embed(pixels, found.boxes_xyxy)
-            judged = objectness.judge(rows, found.boxes_xyxy, found.scores, pixels.shape[1], pixels.shape[0])
-            found = found.only(np.array([reason is None for reason in judged]))
+            found = found.only(objectness.log_odds(recognizer.embed(pixels, found.boxes_xyxy)) >= 0)
         after = after.and_photo(photo.boxes_xyxy, found.boxes_xyxy)
     return before, after
 

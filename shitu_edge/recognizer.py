@@ -31,7 +31,6 @@ from .stages.decide import Candidate, asked_neighbors, decide
 from .stages.decode import DEFAULT_LIMITS, DecodedImage, DecodeLimits, DecodeMode, Source, decode
 from .stages.hint import hint
 from .stages.moved import has_moved
-from .stages.objectness import no_products
 from .stages.original import Original, path_of, source_sha256
 from .stages.photo_features import product_pixels
 from .stages.regions import Product, boxes_to_embed, cut_product, in_original_pixels, late, regions, surplus
@@ -187,7 +186,7 @@ class Recognizer:
             deadline_ms: time budget; the best-scored boxes come first, and those it leaves no time for are dropped; it
                 also leaves out tiles.
             max_boxes, detection_threshold: how many detections to look at, at least 1, from which score, 0..1; the
-                bundle's when None. The others over the threshold are dropped as `max_boxes`.
+                bundle's when None, faint ones included. The others over the threshold are dropped as `max_boxes`.
             threshold, margin, neighbors, vote, suppression_iou, whole_image, max_false_accept, confidence: override
                 single values of the bundle's policy, see `DecisionPolicy`; None keeps a value. `threshold` is its
                 `similarity_threshold`, and then decides instead of a calibrated one.
@@ -227,7 +226,9 @@ class Recognizer:
         with clock.stage("detect"):
             if boxes_xyxy is None:
                 spare = self._in_time.spare(clock, deadline_ms)
-                seen = survey(self._detector, decoded, view, detection_threshold, spare)
+                faint = self._parts.bundle.manifest.detector.faint_threshold
+                least = faint if detection_threshold is None else detection_threshold
+                seen = survey(self._detector, decoded, view, least, spare)
                 count = self._detector.max_boxes if max_boxes is None else max_boxes
             else:
                 seen = given(boxes_xyxy, decoded)
@@ -240,9 +241,8 @@ class Recognizer:
         naming = self._parts.naming(calibration)
         with clock.stage("verify"):
             boxes = in_original_pixels(chosen.boxes_xyxy, decoded)
-            objectness = self._parts.objectness if boxes_xyxy is None else None
-            no_product = no_products(objectness, rows, chosen, decoded)
-            objects = list(map(Candidate, boxes, chosen.scores, nearest.matches, repeat(None), no_product))
+            products = self._parts.are_products(rows) if boxes_xyxy is None else repeat(True)
+            objects = list(map(Candidate, boxes, chosen.scores, nearest.matches, repeat(None), products))
             looks = self._parts.look_again(gallery, objects, chosen, decoded, policy, naming, clock, deadline_ms)
         with clock.stage("decide"):
             required = policy.similarity_threshold if naming.least_score is None else naming.least_score

@@ -209,6 +209,10 @@ def objectness(
         ),
     ],
     out: Annotated[Path, typer.Option(help="File to write, .npy, for `shitu-edge-export objectness`.")],
+    faint_threshold: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Score from which boxes count. [default: the bundle's]", show_default=False),
+    ] = None,
     most: Annotated[int, typer.Option(min=5, help="Photos of each folder after the first.")] = 350,
     seed: Seed = 1,
 ) -> None:
@@ -217,7 +221,7 @@ def objectness(
     Example: python -m training objectness models/mine --photos shelves/ --out build/objectness.npy
     """
     with bar("Looking at photos") as progress:
-        weights, figures = train_objectness(bundle, photos, most, seed, progress)
+        weights, figures = train_objectness(bundle, photos, faint_threshold, most, seed, progress)
     out.parent.mkdir(parents=True, exist_ok=True)
     np.save(out, weights.astype(np.float16), allow_pickle=False)
     print(json.dumps(figures))

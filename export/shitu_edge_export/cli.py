@@ -156,12 +156,23 @@ def cohort(
 def objectness(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder of a bundle.", file_okay=False)],
     weights: Annotated[Path, typer.Argument(metavar="FILE", help="What `python -m training objectness` has written.")],
+    faint_threshold: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            metavar="SCORE",
+            help="Score from which boxes below the bundle's own threshold are looked at too; they count if they get a "
+            "name or are taken for products. [default: none are]",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Give a bundle the network that tells products from lamps, print and parts; a bundle may do without.
 
     Example: shitu-edge-export objectness models/mine build/objectness.npy
     """
-    add_objectness(bundle, weights)
+    add_objectness(bundle, weights, faint_threshold)
     print(f"written to {bundle}")
 
 

@@ -160,7 +160,8 @@ class DetectorSpec:
 
     `shapes` are further sides (height, width) of its input at which it was measured, about as many pixels as its own;
     an image is looked at in the one that distorts it least, if that pays. Only `picodet_levels` have some: the grids of
-    other heads are part of the network.
+    other heads are part of the network. From `faint_threshold` on, below `score_threshold`, a box counts as well if it
+    gets a name, or if the bundle's objectness network takes it for a product.
     """
 
     network: Network
@@ -168,11 +169,14 @@ class DetectorSpec:
     score_threshold: float = 0.2
     max_boxes: int = 5
     shapes: tuple[tuple[int, int], ...] = ()
+    faint_threshold: float | None = None
 
     def __post_init__(self) -> None:
         """Check the ranges; raises `OptionError`."""
         require_number("score_threshold", self.score_threshold, 0, 1)
         require_whole("max_boxes", self.max_boxes, 1)
+        if self.faint_threshold is not None:
+            require_number("faint_threshold", self.faint_threshold, 0, self.score_threshold)
         if self.shapes and not isinstance(self.head, PicoDetLevels):
             raise OptionError(f"shapes: expected none with the layout {self.head.layout}, found {shown(self.shapes)}")
         for side in (side for shape in self.shapes for side in shape):
@@ -400,6 +404,8 @@ def _check(manifest: Manifest, where: str) -> None:
         for name, rows in network.constants.items():
             if len({len(row) for row in rows}) > 1:
                 raise BundleError(f"{where}: {network.name}: constants.{name}: expected rows of one length")
+    if manifest.detector.faint_threshold is not None and manifest.extractor.objectness is None:
+        raise BundleError(f"{where}: detector.faint_threshold needs an extractor.objectness")
     for file in (manifest.extractor.cohort, manifest.extractor.objectness):
         if file is not None:
             _check_paths("npy", (file,), where)

@@ -1,4 +1,4 @@
-"""A bundle's objectness network: the weights by which a box that gets no name counts as a product."""
+"""A bundle's objectness network: weights that tell from an embedding whether it shows a product."""
 
 from __future__ import annotations
 
@@ -12,15 +12,14 @@ from numpy.typing import NDArray
 from ..errors import BundleError, os_errors_as
 from ..system.files import read_bounded
 
-BOX_FACTS = 6
-"""Numbers that say of a box what its embedding does not; see `stages.objectness`."""
-OUTPUTS = 2
+BEYOND_DIM = 2
+"""Rows of the file after those of the embedding: the hidden layer's bias, the output's weights."""
 _MOST_BYTES = 4 << 20
 _LARGEST = 1e4
 
 
 def read_objectness(path: Path, sha256: str, dim: int) -> NDArray[np.float32]:
-    """Return the weights (dim + 6 + 1 + 2, H): a hidden layer, its bias, and two outputs.
+    """Return the weights (dim + 2, H): of a hidden layer, its bias, and of the output.
 
     Raises:
         BundleError: the file is missing, altered, or does not hold such weights.
@@ -43,7 +42,7 @@ def parse_objectness(content: bytes, dim: int, where: str) -> NDArray[np.float32
         weights = np.load(BytesIO(content), allow_pickle=False)
     except Exception as error:  # whatever NumPy meets in bytes that are no array
         raise BundleError(f"{where}: is not a NumPy array: {error}") from error
-    rows = dim + BOX_FACTS + 1 + OUTPUTS
+    rows = dim + BEYOND_DIM
     if not isinstance(weights, np.ndarray) or weights.dtype.kind != "f" or weights.ndim != 2 or len(weights) != rows:
         raise BundleError(f"{where}: expected {rows} rows of numbers")
     if not weights.size or not (np.abs(weights) < _LARGEST).all():

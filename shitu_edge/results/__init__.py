@@ -29,7 +29,6 @@ DropReason = Literal[
     "too_large",
     "background",
     "no_product",
-    "part",
 ]
 
 
@@ -274,7 +273,8 @@ class Dropped:
     `suppressed`: overlaps an item that is surer. `deadline`: there was no time left to look at it. `max_boxes`: found,
     but surer ones were as many as were to be looked at. `outside`: its center lies outside the view's region.
     `ignored`: its center lies in a zone to ignore. `too_small`, `too_large`: smaller or larger than the view allows.
-    `background`: shows just what the empty counter shows there.
+    `background`: shows just what the empty counter shows there. `no_product`: resembles nothing in the gallery, and
+    shows no product by the bundle's objectness network.
     """
 
     box_xyxy: Box

@@ -20,8 +20,7 @@ _DROPPED = {
     "too_small": "it is smaller than the view's min_size",
     "too_large": "it is larger than the view's max_size",
     "background": "it shows just what the empty counter shows there",
-    "no_product": "it resembles nothing in the gallery, and no product: a lamp, print, a shelf",
-    "part": "it resembles nothing in the gallery, and is a part of a product or several of them",
+    "no_product": "it resembles nothing in the gallery, and looks like no product: a lamp, print, a shelf",
     "negative": "the whole image resembles an item that was enrolled as not a product",
 }
 

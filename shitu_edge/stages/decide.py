@@ -22,7 +22,6 @@ from ..results import (
     Match,
     RecognizedItem,
 )
-from .objectness import NoProduct
 
 _ROUNDING = 1e-9
 _SHOWN_CANDIDATES = 5
@@ -35,15 +34,15 @@ class Candidate:
     """A box with its gallery neighbors, best first. `detection_score` is None for the whole image.
 
     The first `policy.neighbors` decide; further ones only give the runner-up label. After a second look, the best
-    supported ones come first, and `evidence` returns what agrees with an item's photo. `no_product` says why the box
-    does not count unless it gets a label.
+    supported ones come first, and `evidence` returns what agrees with an item's photo. With `is_product`
+    False it counts only if it gets a label.
     """
 
     box_xyxy: Box
     detection_score: float | None
     matches: tuple[Match, ...]
     evidence: Callable[[int], Evidence | None] | None = None
-    no_product: NoProduct | None = None
+    is_product: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,14 +188,14 @@ def _shown(
 
 
 def _stands(candidate: Candidate, verdict: Verdict, textured: Callable[[], bool]) -> bool:
-    if verdict.decision == "unknown" and candidate.no_product is not None:
-        return False
-    return candidate.detection_score is not None or (verdict.decision != "unknown" and textured())
+    if candidate.detection_score is not None:
+        return verdict.decision != "unknown" or candidate.is_product
+    return verdict.decision != "unknown" and textured()
 
 
 def _why_not_standing(candidate: Candidate, verdict: Verdict) -> DropReason:
-    if candidate.no_product is not None:
-        return candidate.no_product
+    if candidate.detection_score is not None:
+        return "no_product"
     if verdict.negative:
         return "negative"
     return "below_threshold" if verdict.decision == "unknown" else "no_texture"

@@ -143,7 +143,10 @@ def test_bundle_of_version_1_is_read_as_one_of_today() -> None:
     assert asdict(manifest.policy) == {
         "neighbors" if key == "neighbours" else key: value for key, value in old["recognition"].items()
     } | {"max_false_accept": None, "max_wrong": None, "unknown_share": 0.1, "confidence": None}
-    assert json.loads(json.dumps(asdict(manifest.detector))) == old["detector"] | {"shapes": []}
+    assert json.loads(json.dumps(asdict(manifest.detector))) == old["detector"] | {
+        "shapes": [],
+        "faint_threshold": None,
+    }
     assert json.loads(json.dumps(asdict(manifest.extractor))) == old["extractor"] | {"cohort": None, "objectness": None}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -12,20 +13,19 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from shitu_edge import Bundle, BundleError, NewGalleryItem, Recognition, Recognizer
+from shitu_edge import Bundle, BundleError, NewGalleryItem, OptionError, Recognition, Recognizer
 from shitu_edge.bundle import NetworkFile, write_manifest
-from shitu_edge.bundle.objectness import BOX_FACTS, OUTPUTS
 from shitu_edge.engines import ENGINES, EngineName
 from tests.networks import DIM
 from tests.test_recognizer import GREEN, RED, product, scene
 
-ROWS = DIM + BOX_FACTS + 1 + OUTPUTS
+ROWS = DIM + 2
 
 
-def constant(on_product: float, whole: float) -> NDArray[np.float32]:
+def constant(says: float) -> NDArray[np.float32]:
     """Return weights that say the same of every box."""
     weights = np.zeros((ROWS, 1), np.float32)
-    weights[-1 - OUTPUTS], weights[-OUTPUTS:, 0] = 1, (on_product, whole)
+    weights[-2], weights[-1] = 1, says
     return weights
 
 
@@ -93,7 +93,7 @@ def test_other_content_is_refused_when_it_is_opened(content: bytes, tiny_bundle:
 
 
 def test_path_outside_of_the_bundle_is_refused(tiny_bundle: Path, tmp_path: Path) -> None:
-    bundle = with_objectness(tiny_bundle, tmp_path / "bundle", npy(constant(1, 1)))
+    bundle = with_objectness(tiny_bundle, tmp_path / "bundle", npy(constant(1)))
     content = json.loads((bundle / "bundle.json").read_text())
     content["extractor"]["objectness"]["path"] = "../objectness.npy"
     (bundle / "bundle.json").write_text(json.dumps(content))
@@ -102,29 +102,79 @@ def test_path_outside_of_the_bundle_is_refused(tiny_bundle: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize(
-    ("on_product", "whole", "reason"), [(-1, 1, "no_product"), (1, -1, "part"), (-1, -1, "no_product"), (1, 1, None)]
-)
-def test_what_has_no_name_and_is_no_product_is_dropped(
-    engine: EngineName, on_product: float, whole: float, reason: str | None, tiny_bundle: Path, tmp_path: Path
-) -> None:
+def test_what_has_no_name_and_is_no_product_is_dropped(engine: EngineName, tiny_bundle: Path, tmp_path: Path) -> None:
     """The red thing has a name, whatever the network says of it."""
     pytest.importorskip(engine, exc_type=ImportError)
-    bundle = with_objectness(tiny_bundle, tmp_path / "bundle", npy(constant(on_product, whole)))
-    answer = answer_of(bundle, tmp_path / "shop.gallery", engine)
-    labels = [item.label for item in answer.items]
-    if reason is None:
-        assert labels == ["red", None]
-        assert answer.dropped == ()
-    else:
-        assert labels == ["red"]
-        assert {box.reason for box in answer.dropped} == {reason}
-        assert answer.dropped[0].box_xyxy[0] > 100
-        assert "resembles nothing in the gallery" in "\n".join(answer.explain())
+    products = with_objectness(tiny_bundle, tmp_path / "products", npy(constant(1)))
+    answer = answer_of(products, tmp_path / "one.gallery", engine)
+    assert [item.label for item in answer.items] == ["red", None]
+    assert answer.dropped == ()
+    nothing = with_objectness(tiny_bundle, tmp_path / "nothing", npy(constant(-1)))
+    answer = answer_of(nothing, tmp_path / "other.gallery", engine)
+    assert [item.label for item in answer.items] == ["red"]
+    assert [box.reason for box in answer.dropped] == ["no_product"]
+    assert answer.dropped[0].box_xyxy[0] > 100
+    assert "looks like no product: a lamp, print, a shelf" in "\n".join(answer.explain())
+
+
+def test_the_whole_image_is_dropped_for_what_it_resembles(tiny_bundle: Path, tmp_path: Path) -> None:
+    bundle = with_objectness(tiny_bundle, tmp_path / "bundle", npy(constant(-1)))
+    with Recognizer.open(bundle) as embedder, embedder.create_gallery(tmp_path / "shop.gallery") as made:
+        made.add([NewGalleryItem("red", "", embedder.embed(product(RED))[0])])
+    with Recognizer.open(bundle, tmp_path / "shop.gallery") as recognizer:
+        answer = recognizer.recognize(scene((1, 1, GREEN)), threshold=0.999, whole_image="always")
+    assert sorted(box.reason for box in answer.dropped) == ["below_threshold", "no_product"]
+
+
+@pytest.fixture
+def faint_bundle(tiny_bundle: Path, tmp_path: Path) -> Callable[[float], Path]:
+    """Return what makes a bundle whose detector reaches its threshold nowhere, but its faint one."""
+
+    def make(says: float) -> Path:
+        folder = with_objectness(tiny_bundle, tmp_path / f"says {says}", npy(constant(says)))
+        manifest = Bundle.open(folder).manifest
+        detector = replace(manifest.detector, score_threshold=1.0, faint_threshold=manifest.detector.score_threshold)
+        write_manifest(folder, replace(manifest, detector=detector))
+        return folder
+
+    return make
+
+
+def test_faint_boxes_count_with_a_name_or_if_they_are_products(
+    faint_bundle: Callable[[float], Path], tmp_path: Path
+) -> None:
+    seen = {says: answer_of(faint_bundle(says), tmp_path / f"{says}.gallery") for says in (1.0, -1.0)}
+    assert [item.label for item in seen[1.0].items] == ["red", None]
+    assert [item.label for item in seen[-1.0].items] == ["red"]
+    assert [box.reason for box in seen[-1.0].dropped] == ["no_product"]
+
+
+def test_the_detector_alone_and_a_stated_threshold_know_no_faint_boxes(
+    faint_bundle: Callable[[float], Path], tmp_path: Path
+) -> None:
+    bundle = faint_bundle(1.0)
+    with Recognizer.open(bundle) as embedder:
+        embedder.create_gallery(tmp_path / "shop.gallery").close()
+    with Recognizer.open(bundle, tmp_path / "shop.gallery") as recognizer:
+        image = scene((1, 1, RED))
+        assert len(recognizer.detect(image)) == 0
+        assert recognizer.recognize(image, detection_threshold=1.0, whole_image="never").items == ()
+        assert len(recognizer.recognize(image, whole_image="never").items) == 1
+
+
+def test_a_faint_threshold_needs_the_network_and_is_the_lower_one(
+    faint_bundle: Callable[[float], Path], tiny_bundle: Path, tmp_path: Path
+) -> None:
+    manifest = Bundle.open(faint_bundle(1.0)).manifest
+    with pytest.raises(OptionError, match=r"faint_threshold: expected a number from 0 to 0\.4, found 0\.5"):
+        replace(manifest.detector, score_threshold=0.4, faint_threshold=0.5)
+    folder = Path(shutil.copytree(tiny_bundle, tmp_path / "without"))
+    with pytest.raises(BundleError, match=r"faint_threshold needs an extractor\.objectness"):
+        write_manifest(folder, replace(manifest, extractor=Bundle.open(tiny_bundle).manifest.extractor))
 
 
 def test_given_boxes_are_not_judged(tiny_bundle: Path, tmp_path: Path) -> None:
-    bundle = with_objectness(tiny_bundle, tmp_path / "bundle", npy(constant(-1, -1)))
+    bundle = with_objectness(tiny_bundle, tmp_path / "bundle", npy(constant(-1)))
     with Recognizer.open(bundle) as embedder:
         embedder.create_gallery(tmp_path / "shop.gallery").close()
     with Recognizer.open(bundle, tmp_path / "shop.gallery") as recognizer:

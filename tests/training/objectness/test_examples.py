@@ -11,11 +11,10 @@ import pytest
 pytest.importorskip("torch", reason="PyTorch is not installed")
 
 from shitu_edge import Recognizer
-from shitu_edge.bundle.objectness import BOX_FACTS
 from tests.networks import DIM
 from tests.test_recognizer import GREEN, RED, scene
 from training.detector.photos import Photo
-from training.objectness.examples import _lie_on, examples_in
+from training.objectness.examples import _lie_on, find_examples
 
 
 @pytest.fixture(scope="module")
@@ -32,18 +31,16 @@ def test_a_box_lies_on_a_product_if_half_of_the_smaller_does() -> None:
 
 
 def test_found_boxes_are_examples_of_products_and_of_others(recognizer: Recognizer) -> None:
-    pixels = scene((1, 1, RED), (5, 5, GREEN))
-    (found,) = examples_in(recognizer, [Photo("one", pixels, np.array([[16, 16, 80, 80]], np.float32))])
-    assert found.inputs.shape[1] == DIM + BOX_FACTS
-    assert len(found.inputs) == len(found.truth) == len(found.counted)
-    counted = found.truth[found.counted]
-    assert counted.tolist() == [[1, 1], [0, 0]] or counted.tolist() == [[0, 0], [1, 1]]
-    rows = found.inputs[:, :DIM]
-    np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-5)
+    photo = Photo("one", scene((1, 1, RED), (5, 5, GREEN)), np.array([[16, 16, 80, 80]], np.float32))
+    found = find_examples(recognizer, [photo, photo])
+    assert found.rows.shape == (len(found.scores), DIM)
+    np.testing.assert_allclose(np.linalg.norm(found.rows, axis=1), 1, atol=1e-5)
+    assert sorted(found.whole[found.scores >= 0.5].tolist()) == [False, False, True, True]
+    assert (found.on_product >= found.whole).all()
 
 
 def test_photo_without_boxes_is_no_example(recognizer: Recognizer) -> None:
     empty = np.full((64, 64, 3), 255, np.uint8)
-    (found,) = examples_in(recognizer, [Photo("none", empty, np.zeros((0, 4), np.float32))])
-    assert found.inputs.shape == (0, DIM + BOX_FACTS)
-    assert found.truth.shape == (0, 2)
+    found = find_examples(recognizer, [Photo("none", empty, np.zeros((0, 4), np.float32))])
+    assert found.rows.shape == (0, DIM)
+    assert found.whole.shape == found.on_product.shape == found.scores.shape == (0,)
