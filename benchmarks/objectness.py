@@ -22,7 +22,7 @@ from .boxed_photos import BoxedPhoto, Counts, fridges, held_out_drinks, promotio
 from .measure import describe_machine, interleave_cpu, print_times
 from .shapes import with_margins
 
-_LOWEST, _MOST = 0.4, 100
+_MOST = 100
 
 
 def main() -> None:
@@ -39,12 +39,13 @@ def main() -> None:
         if weights is None:
             parser.error(f"{options.bundle} has no objectness network")
         objectness, dim = Objectness(weights), recognizer.bundle.manifest.extractor.dim
-        least = recognizer.bundle.manifest.detector.score_threshold
+        spec = recognizer.bundle.manifest.detector
+        faint, least = spec.faint_threshold, spec.score_threshold
         wide = [with_margins(photo, 16 / 9) for photo in drinks]
         sets = {"drinks": drinks, "drinks 16 : 9": wide, "promotions": promotions(data), "fridges": fridges(data)}
         views = [(name, photos, View()) for name, photos in sets.items()]
         for name, photos, view in [*views, ("fridges in 6 tiles", sets["fridges"], View(tiles=6))]:
-            for threshold in sorted({_LOWEST, least}):
+            for threshold in sorted({faint or least, least}):
                 all_boxes, kept = _counts(recognizer, objectness, photos, threshold, view)
                 print(f"{name} from {threshold}: {all_boxes}", flush=True)
                 print(f"  with objectness: {kept}", flush=True)

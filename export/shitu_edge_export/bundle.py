@@ -39,6 +39,7 @@ from .folders import appearing, scratch_folder
 from .images import Sample, image_files, load_sample, spread, synthetic_samples
 from .measure import Variant
 from .networks import MAX_BOXES, SCORE_THRESHOLD, Converted, convert_detector, convert_extractor
+from .objectness import add_objectness
 from .progress import Progress
 from .quantize import Judge, Trial, box_judge, detector_trial, extractor_trial, halve, quantize, row_judge
 from .receipt import NetworkReceipt, Receipt, Tolerances
@@ -108,6 +109,26 @@ class Options:
             "repeated. Or a bundle with the same extractor, to take over its own. Sets --similarity-threshold as well."
         ),
     ] = ()
+    objectness: Annotated[
+        Path | None,
+        Option(
+            metavar="FILE",
+            help="What `python -m training objectness` has written: the network that tells products from lamps and "
+            "print. [default: none]",
+            show_default=False,
+        ),
+    ] = None
+    faint_threshold: Annotated[
+        float | None,
+        Option(
+            min=0,
+            max=1,
+            metavar="SCORE",
+            help="Score from which boxes below --detection-threshold are looked at too; they count if they get a name "
+            "or are taken for products. Needs --objectness. [default: none are]",
+            show_default=False,
+        ),
+    ] = None
     tolerances: Tolerances = field(default_factory=Tolerances)
 
 
@@ -134,9 +155,11 @@ def export_bundle(detector: Path, extractor: Path, out: Path, options: Options, 
         ConversionError: no route converts it.
         ToleranceError: a converted network differs from its source by more than the tolerances.
         ExportError: `out` is in the way, or images are missing.
-        OptionError: a shape is not one.
+        OptionError: a shape is not one, or a faint threshold comes without an objectness network.
     """
     shapes = tuple(map(_sides, options.shapes))
+    if options.faint_threshold is not None and options.objectness is None:
+        raise OptionError("--faint-threshold: expected --objectness as well")
     with appearing(out, MANIFEST) as folder, scratch_folder() as work:
         calibration = Calibration.load(options.calibrate, options.products) if options.calibrate else None
         images, origin = load_images(options.images or options.calibrate)
@@ -176,6 +199,8 @@ def export_bundle(detector: Path, extractor: Path, out: Path, options: Options, 
         write_manifest(folder, manifest)
         if options.cohort:
             manifest = add_cohort(folder, options.cohort, progress).manifest
+        if options.objectness is not None:
+            manifest = add_objectness(folder, options.objectness, options.faint_threshold).manifest
         receipt.write(folder)
         write_card(folder, manifest, receipt, options.notes)
     return receipt

@@ -33,6 +33,11 @@ def _lines(manifest: Manifest, receipt: Receipt) -> Iterator[str]:
     yield f"Boxes count from a score of {detector.score_threshold}, at most {detector.max_boxes} per image. A product"
     yield f"is named from a cosine of {policy.similarity_threshold}; an item drops others that it overlaps by more than"
     yield f"{policy.suppression_iou:.0%}. (PP-ShiTu: 0.2, 5, 0.5, 5%.)"
+    if manifest.extractor.objectness is not None:
+        yield "What gets no name has to look like a product"
+        yield f"(`{manifest.extractor.objectness.path}`)."
+    if detector.faint_threshold is not None:
+        yield f"Boxes from {detector.faint_threshold} on are looked at too, and count with a name or as a product."
     if detector.shapes:
         sizes = " or ".join(f"{height} × {width}" for height, width in detector.shapes)
         yield f"An image that {sizes} pixels distort much less is detected in that size."

@@ -153,26 +153,17 @@ def cohort(
 
 
 @app.command()
+@options_of(Options, "faint_threshold")
 def objectness(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder of a bundle.", file_okay=False)],
     weights: Annotated[Path, typer.Argument(metavar="FILE", help="What `python -m training objectness` has written.")],
-    faint_threshold: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            max=1,
-            metavar="SCORE",
-            help="Score from which boxes below the bundle's own threshold are looked at too; they count if they get a "
-            "name or are taken for products. [default: none are]",
-            show_default=False,
-        ),
-    ] = None,
+    **given: Any,
 ) -> None:
-    """Give a bundle the network that tells products from lamps, print and parts; a bundle may do without.
+    """Give a bundle the network that tells products from lamps and print; a bundle may do without.
 
     Example: shitu-edge-export objectness models/mine build/objectness.npy
     """
-    add_objectness(bundle, weights, faint_threshold)
+    add_objectness(bundle, weights, given["faint_threshold"])
     print(f"written to {bundle}")
 
 

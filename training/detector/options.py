@@ -71,14 +71,12 @@ class DetectorOptions:
     def shapes(self, step: int) -> list[tuple[int, int]]:
         """Return the shapes (H, W) that a step's images may have: smaller ones first, which is faster.
 
-        Then about `side`; square, tall and, twice as often, wide ones of about as many pixels: most cameras are wide.
+        Then about `side`; square, wide and tall ones of about as many pixels.
         """
         share = _SMALL if step < _SMALL_STEPS * self.steps else 1.0
         sides = [self.side * share + offset for offset in (-SIDE_STEP, 0, SIDE_STEP)]
         return [
-            (_step(side / longer), _step(side * longer))
-            for side in sides
-            for longer in (1 / _LONGER, 1.0, _LONGER, _LONGER)
+            (_step(side / longer), _step(side * longer)) for side in sides for longer in (1 / _LONGER, 1.0, _LONGER)
         ]
 
     def rate(self, step: int) -> float:

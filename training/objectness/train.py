@@ -19,7 +19,7 @@ from ..options import Share
 from ..progress import Progress
 from .examples import Examples, find_examples
 
-LOST = 0.02
+LOST = 0.005
 """Share of the products found in held-out photos that may be taken for none."""
 _HIDDEN, _NETWORKS = 64, 3
 """Hidden units of a network, and how many networks are averaged: each errs differently."""

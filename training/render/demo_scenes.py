@@ -158,7 +158,7 @@ def _from_above(rng: np.random.Generator, everything: Sequence[Sample]) -> Stage
     stage = Stage(surfaces.stone(rng, height, width, (84, 88, 94)))
     places = [
         _Place("COLA zero", 0.16, 0.34, 0.1, 0.9, 1.2),
-        _Place("Sparkling water", 0.37, 0.6, 0.0, 1.0, -0.5),
+        _Place("Sparkling water", 0.37, 0.6, 0.0, 1.0, -1.3),
         _Place("Ground coffee dark roast", 0.62, 0.35, 0.0, 0.8, 0.25),
         _Place("OAT drink 1 litre", 0.84, 0.52, 0.25, 0.85, -0.2),
         _Place("TUNA in brine", 0.62, 0.82, 0.0, 0.8, 0.4),
