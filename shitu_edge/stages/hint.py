@@ -10,7 +10,7 @@ from .tiles import median_size
 
 _DISTORTED = math.log(2)
 _SMALL = 0.15
-"""Median size, see `median_size`, below which about 4 of 10 objects are missed."""
+"""Median size, see `median_size`, below which one object in three is missed at the bundle's threshold."""
 
 
 def hint(seen: Survey, detector: Detector) -> str | None:
@@ -27,6 +27,7 @@ def hint(seen: Survey, detector: Detector) -> str | None:
             f"the image is squeezed {math.exp(factor):.1f}-fold into the detector's input: turn the camera by 90°, or "
             "name a region of another shape"
         )
-    if seen.tiles == 1 and median_size(seen.found.boxes_xyxy, seen.area_xyxy) < _SMALL:
+    sure = seen.found.boxes_xyxy[seen.found.scores >= detector.score_threshold]  # what is faint is often small
+    if seen.tiles == 1 and median_size(sure, seen.area_xyxy) < _SMALL:
         return "most objects are so small that many are missed: move the camera closer, name a region, or use tiles"
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
@@ -18,6 +19,8 @@ from shitu_edge.stages.survey import Survey
 
 class Squeezing:
     """A detector of one input shape."""
+
+    score_threshold = 0.5
 
     def __init__(self, height: int, width: int) -> None:
         self.shape = height, width
@@ -68,3 +71,12 @@ def test_hint_is_none_for_portrait_with_the_built_in_bundle() -> None:
     with Recognizer.open(DEFAULT_BUNDLE) as recognizer:
         for size in ((1280, 720), (640, 480), (720, 1280)):
             assert hint(seen(size, 300), recognizer._detector) is None
+
+
+def test_faint_boxes_say_nothing_of_size() -> None:
+    some = seen((1000, 1000), 300, 300, 50, 50, 50)
+    scores = np.array([0.9, 0.8, 0.4, 0.4, 0.4], np.float32)
+    faint = replace(some, found=replace(some.found, scores=scores))
+    detector = cast(Detector, Squeezing(640, 640))
+    assert hint(some, detector) is not None
+    assert hint(faint, detector) is None
