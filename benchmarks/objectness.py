@@ -3,8 +3,8 @@
     PYTHONPATH=.:export python -m benchmarks.objectness [BUNDLE] --shared ../shared
 
 Held-out photos of `beverage`, square and with margins that make them 16 : 9; `beer_dev`; `fridge_dev`, as a whole and
-in tiles. No box has a name here, so each has to be a product to count: `Recognition.items`. Without the network, what it
-has dropped as `no_product` counts as well. From the bundle's threshold, and from the faint one; boxes that overlap a
+in tiles. No box has a name here, so each has to be a product to count: `Recognition.items`. Without the network, what
+it has dropped as `no_product` counts as well. From the bundle's threshold, and from the faint one; boxes that overlap a
 surer one by more than the policy's IoU are left out, and there are 100 at most. And the CPU time of the network.
 """
 

@@ -23,6 +23,8 @@ _NEARER = 0.05
 _SAME_PLACE_IOU = 0.2
 _TO_APPEAR, _RIVAL_LOOKS = 2, 2
 """Looks of the detector until a thing may appear, and embeddings until another thing may take its place."""
+_ENOUGH_LOOKS = 3
+"""Embeddings after which what has no name and looks like no product is left alone until its place changes."""
 _LONGER = 4.0
 """How much longer than `decide_s` a hand may seem to rest on a thing."""
 _SECOND_LOOKS = (2, 4, 8)
@@ -44,10 +46,10 @@ class Announcer:
 
     def wants_look(self, one: Followed, tracks: Tracks) -> bool:
         """Return whether a thing has to be embedded in this frame."""
-        if one.sighting != "seen" or not one.still or one.lost or one.negative:
+        if one.sighting != "seen" or not one.still or one.lost:
             return False
         if not one.appeared:
-            return one.found >= _TO_APPEAR
+            return one.found >= _TO_APPEAR and not (one.negative and tracks.as_before(one))
         if one.is_waiting or not tracks.as_before(one):
             return True
         one.touched = False
@@ -72,7 +74,9 @@ class Announcer:
             self._judge(one, finding, looks, tracks)
 
     def reconsider(self, tracks: Tracks, rules: Rules) -> None:
-        """Announce what a change of the gallery changes about things that are decided."""
+        """Announce what a change of the gallery changes about things that are decided; look again at the others."""
+        for one in tracks.all:
+            one.negative = False
         decided = [one for one in tracks.all if one.decision is not None and one.rival is None]
         for one, finding in zip(decided, self._sight.weigh([one.looks for one in decided], rules), strict=True):
             labels = {match.item_id: match.label for match in finding.matches}
@@ -83,6 +87,8 @@ class Announcer:
 
     def _add(self, one: Followed, row: NDArray[np.float32], tracks: Tracks) -> list[Followed]:
         """Take a unit row of a thing; return the things that have changed places by it."""
+        if one.negative:  # its place has changed
+            one.looks, one.negative = Looks(), False
         if one.decision is None:
             if one.looks.here and one.looks.likeness(row) < _ANOTHER:
                 one.looks = Looks()
@@ -119,8 +125,11 @@ class Announcer:
 
     def _judge(self, one: Followed, finding: Finding, looks: Looks, tracks: Tracks) -> None:
         if not one.appeared:
-            if finding.verdict.negative:
-                one.negative = True
+            one.negative = finding.verdict.negative
+            if finding.verdict.decision == "unknown" and not self._sight.shows_product(looks):
+                one.negative = one.negative or looks.here >= _ENOUGH_LOOKS
+                return
+            if one.negative:
                 return
             if self._is_moved(one, finding, tracks):
                 return

@@ -129,6 +129,11 @@ class Sight:
             for matches, (_, factor), one in zip(found, pooled, looks, strict=True)
         ]
 
+    def shows_product(self, looks: Looks) -> bool:
+        """Return whether the looks at a thing show a product, as far as the bundle can tell."""
+        row, _ = looks.pooled()
+        return self._parts.are_products(row[None])[0]
+
     def look_again(
         self, decoded: DecodedImage, box_xyxy: NDArray[np.float32], finding: Finding, looks: Looks, rules: Rules
     ) -> Finding:

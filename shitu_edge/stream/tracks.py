@@ -53,7 +53,7 @@ class Followed:
         waiting_s: how long it has rested undecided, or with a rival.
         empty_s, hidden_s: how long its place was seen empty, or it was hidden.
         lost: looks since the detector last found it.
-        negative: it resembles an item that is no product, and is not announced.
+        negative: it resembles an item that is no product, or has no name and looks like none, and is not announced.
         decision, label, probability, candidates: as announced, see `Track`.
         item_id: the gallery item of its label.
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,7 @@ from shitu_edge import (
     StreamOptions,
     View,
 )
+from tests.bundle.test_objectness import constant, npy, with_objectness
 from tests.test_recognizer import BLUE, GREEN, RED, product
 
 from .counter import BLUE_THING, GREEN_THING, RED_THING, Camera, Thing
@@ -317,6 +318,36 @@ def test_feed_ignores_what_is_enrolled_as_no_product(recognizer: Recognizer) -> 
     till = Till(recognizer.stream())
     assert till.show(20, BLUE_THING) == []
     assert till.last.settled
+
+
+def test_feed_looks_again_where_no_product_was(recognizer: Recognizer) -> None:
+    recognizer.enroll(NEGATIVE, product(BLUE))
+    till = Till(recognizer.stream())
+    assert till.show(20, BLUE_THING) == []
+    assert till.show(20, (5, 1, RED)) == ["appeared None", "named red"]
+
+
+@pytest.fixture
+def choosy(tiny_bundle: Path, shop: Path, tmp_path: Path) -> Iterator[Recognizer]:
+    """Return a recognizer whose bundle takes nothing for a product."""
+    with Recognizer.open(with_objectness(tiny_bundle, tmp_path / "choosy", npy(constant(-1))), shop) as opened:
+        yield opened
+
+
+def test_feed_leaves_alone_what_has_no_name_and_is_no_product(choosy: Recognizer) -> None:
+    till = Till(choosy.stream(StreamOptions(threshold=0.95)))
+    assert till.show(20, BLUE_THING, RED_THING) == ["appeared None", "named red"]
+    assert till.last.settled
+    assert till.stream.counts.embedded < 12
+    assert till.show(20, (5, 1, GREEN), RED_THING) == ["appeared None", "named green"]
+
+
+def test_feed_names_what_was_left_alone_once_it_is_enrolled(choosy: Recognizer) -> None:
+    choosy.gallery.remove(label="red")
+    till = Till(choosy.stream(StreamOptions(threshold=0.95)))
+    assert till.show(20, RED_THING) == []
+    choosy.enroll("red", product(RED))
+    assert till.show(12, RED_THING) == ["appeared None", "named red"]
 
 
 def test_feed_of_an_empty_gallery_is_unknown(recognizer: Recognizer) -> None:
