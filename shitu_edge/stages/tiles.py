@@ -88,7 +88,7 @@ def look(
             break
         parts.append(_uncut(_inside(detector, pixels_rgb, tile, least), tile, area))
         count += len(parts[-1])
-    found = merge(whole, _chained(parts), layout) if parts else whole
+    found = merge(whole, join(parts, layout), layout) if parts else whole
     return Looked(found, tiles, tiles - len(parts))
 
 
@@ -104,6 +104,23 @@ def median_size(boxes_xyxy: Boxes, area: Area) -> float:
     return float(np.median(np.sqrt(sides.prod(axis=1)))) / shorter if len(boxes_xyxy) else 1.0
 
 
+def join(parts: list[Detections], layout: list[Area]) -> Detections:
+    """Return what tiles show, each without parts of an object that leaves it and that another tile shows whole.
+
+    What a seam leaves of an object may be boxed as an object of its own, a little off the seam.
+
+    Args:
+        parts: what each tile shows, in pixels of the image, without boxes that a seam cuts.
+        layout: the tiles; further ones were not looked at.
+    """
+    found = _chained(parts)
+    boxes, areas = found.boxes_xyxy, (found.boxes_xyxy[:, 2:] - found.boxes_xyxy[:, :2]).prod(axis=1)
+    tiles = np.repeat(np.array(layout[: len(parts)], np.float32), [len(part) for part in parts], axis=0)[:, None]
+    leaves = ((boxes[:, :2] < tiles[..., :2]) | (boxes[:, 2:] > tiles[..., 2:])).any(axis=2)
+    inside = leaves & (_shared(boxes, boxes) >= _PART) & (areas[:, None] < areas)
+    return found.only(~_are_parts(inside, found, found))
+
+
 def merge(whole: Detections, tiled: Detections, layout: list[Area]) -> Detections:
     """Return what the whole area and its tiles show, each object once.
 
@@ -117,12 +134,8 @@ def merge(whole: Detections, tiled: Detections, layout: list[Area]) -> Detection
         layout: the tiles.
     """
     inside = (_shared(tiled.boxes_xyxy, whole.boxes_xyxy) >= _PART) & _exceed(whole.boxes_xyxy, layout)
-    crowds = np.array(
-        [_is_crowd(tiled.only(ones), score) for ones, score in zip(inside.T, whole.scores, strict=True)], bool
-    )
-    weaker = inside & (tiled.scores[:, None] <= whole.scores + _SURER)
-    parts: NDArray[np.bool_] = np.any(weaker[:, ~crowds], axis=1)
-    found = _chained([whole.only(~crowds), tiled.only(~parts)])
+    crowds = _crowds(inside, tiled, whole)
+    found = _chained([whole.only(~crowds), tiled.only(~_are_parts(inside, tiled, whole))])
     boxes = found.boxes_xyxy
     apart = found.class_ids[:, None].astype(np.float32) * (boxes.max(initial=0) + 1)  # each class by itself
     kept = suppress(boxes + apart, np.argsort(-found.scores, kind="stable"), _SAME_IOU)
@@ -176,6 +189,20 @@ def _exceed(boxes: Boxes, layout: list[Area]) -> NDArray[np.bool_]:
     room = np.array([_OVERLAP * (x2 - x1) if across > 1 else np.inf, _OVERLAP * (y2 - y1) if down > 1 else np.inf])
     exceed: NDArray[np.bool_] = np.any((boxes[:, 2:] - boxes[:, :2]) > room, axis=1)
     return exceed
+
+
+def _are_parts(inside: NDArray[np.bool_], found: Detections, larger: Detections) -> NDArray[np.bool_]:
+    """Return which boxes (N,) lie inside one of M larger ones (N, M) that is no crowd, and are not much surer."""
+    weaker = inside & (found.scores[:, None] <= larger.scores + _SURER)
+    parts: NDArray[np.bool_] = np.any(weaker[:, ~_crowds(inside, found, larger)], axis=1)
+    return parts
+
+
+def _crowds(inside: NDArray[np.bool_], found: Detections, larger: Detections) -> NDArray[np.bool_]:
+    """Return which of M boxes are crowds of the N boxes inside them (N, M)."""
+    return np.array(
+        [_is_crowd(found.only(ones), score) for ones, score in zip(inside.T, larger.scores, strict=True)], bool
+    )
 
 
 def _is_crowd(inside: Detections, score: float) -> bool:

@@ -18,7 +18,7 @@ from shitu_edge.results import Detections
 from shitu_edge.stages.decode import decode
 from shitu_edge.stages.detect import Detector
 from shitu_edge.stages.shapes import distortion
-from shitu_edge.stages.tiles import lay, look, median_size, merge
+from shitu_edge.stages.tiles import join, lay, look, median_size, merge
 from shitu_edge.stages.view import TileCount
 
 Box = tuple[int, int, int, int]
@@ -196,6 +196,33 @@ def test_merge_keeps_parts_of_an_object_that_tiles_hold() -> None:
     assert len(merge(whole, cap, LAYOUT)) == 2
     assert len(merge(detections(), cap, LAYOUT)) == 1
     assert len(merge(whole, detections(), LAYOUT)) == 1
+
+
+def test_join_drops_what_a_seam_leaves_of_an_object() -> None:
+    """The third tile shows the right end of a bottle that lies across its seam, the second one all of it."""
+    bottle, end = detections((450, 100, 690, 180, 0.8)), detections((606, 104, 688, 178, 0.8))
+    found = join([detections(), bottle, end], LAYOUT)
+    assert found.boxes_xyxy.tolist() == bottle.boxes_xyxy.tolist()
+    much_surer = detections((606, 104, 688, 178, 1.01))
+    assert len(join([detections(), bottle, much_surer], LAYOUT)) == 2
+
+
+def test_join_keeps_parts_of_an_object_that_the_same_tile_shows() -> None:
+    whole, cap = (310, 100, 390, 300, 0.8), (320, 110, 350, 140, 0.7)
+    assert len(join([detections(whole), detections(cap)], LAYOUT)) == 2, "the second tile holds the whole too"
+    assert len(join([detections(), detections(whole, cap)], LAYOUT)) == 2
+
+
+def test_join_keeps_what_a_crowd_holds_and_one_of_two_equal_boxes() -> None:
+    crowd = detections((310, 100, 690, 300, 0.8))
+    things = detections(*((605 + 30 * n, 120, 630 + 30 * n, 280, 0.78) for n in range(3)))
+    assert len(join([detections(), crowd, things], LAYOUT)) == 4
+    one, other = detections((590, 100, 690, 200, 0.8)), detections((600, 100, 700, 200, 0.7))
+    assert len(join([detections(), one, other], LAYOUT)) == 2, "suppression decides"
+
+
+def test_join_of_fewer_tiles_than_were_planned() -> None:
+    assert len(join([detections((10, 10, 50, 50, 0.5))], LAYOUT)) == 1
 
 
 def test_merge_keeps_classes_apart() -> None:
