@@ -113,12 +113,16 @@ def join(parts: list[Detections], layout: list[Area]) -> Detections:
         parts: what each tile shows, in pixels of the image, without boxes that a seam cuts.
         layout: the tiles; further ones were not looked at.
     """
-    found = _chained(parts)
-    boxes, areas = found.boxes_xyxy, (found.boxes_xyxy[:, 2:] - found.boxes_xyxy[:, :2]).prod(axis=1)
-    tiles = np.repeat(np.array(layout[: len(parts)], np.float32), [len(part) for part in parts], axis=0)[:, None]
-    leaves = ((boxes[:, :2] < tiles[..., :2]) | (boxes[:, 2:] > tiles[..., 2:])).any(axis=2)
-    inside = leaves & (_shared(boxes, boxes) >= _PART) & (areas[:, None] < areas)
-    return found.only(~_are_parts(inside, found, found))
+    found, kept = _chained(parts), []
+    for part, tile in zip(parts, layout, strict=False):
+        leave = (found.boxes_xyxy[:, :2] < tile[:2]) | (found.boxes_xyxy[:, 2:] > tile[2:])
+        around = found.only(np.array(leave.any(axis=1), bool))
+        inside = _lie_in(part.boxes_xyxy, around.boxes_xyxy)
+        holds = np.flatnonzero(inside.any(axis=0))
+        crowds = _crowds(_lie_in(found.boxes_xyxy, around.boxes_xyxy[holds]), found, around.scores[holds])
+        objects = holds[~crowds]
+        kept.append(part.only(~_are_parts(inside[:, objects], part.scores, around.scores[objects])))
+    return _chained(kept)
 
 
 def merge(whole: Detections, tiled: Detections, layout: list[Area]) -> Detections:
@@ -134,8 +138,9 @@ def merge(whole: Detections, tiled: Detections, layout: list[Area]) -> Detection
         layout: the tiles.
     """
     inside = (_shared(tiled.boxes_xyxy, whole.boxes_xyxy) >= _PART) & _exceed(whole.boxes_xyxy, layout)
-    crowds = _crowds(inside, tiled, whole)
-    found = _chained([whole.only(~crowds), tiled.only(~_are_parts(inside, tiled, whole))])
+    crowds = _crowds(inside, tiled, whole.scores)
+    parts = _are_parts(inside[:, ~crowds], tiled.scores, whole.scores[~crowds])
+    found = _chained([whole.only(~crowds), tiled.only(~parts)])
     boxes = found.boxes_xyxy
     apart = found.class_ids[:, None].astype(np.float32) * (boxes.max(initial=0) + 1)  # each class by itself
     kept = suppress(boxes + apart, np.argsort(-found.scores, kind="stable"), _SAME_IOU)
@@ -191,18 +196,24 @@ def _exceed(boxes: Boxes, layout: list[Area]) -> NDArray[np.bool_]:
     return exceed
 
 
-def _are_parts(inside: NDArray[np.bool_], found: Detections, larger: Detections) -> NDArray[np.bool_]:
-    """Return which boxes (N,) lie inside one of M larger ones (N, M) that is no crowd, and are not much surer."""
-    weaker = inside & (found.scores[:, None] <= larger.scores + _SURER)
-    parts: NDArray[np.bool_] = np.any(weaker[:, ~_crowds(inside, found, larger)], axis=1)
+def _are_parts(
+    inside: NDArray[np.bool_], scores: NDArray[np.float32], around: NDArray[np.float32]
+) -> NDArray[np.bool_]:
+    """Return which boxes (N,) lie inside (N, M) one of the boxes around them, and are not much surer than it."""
+    parts: NDArray[np.bool_] = np.any(inside & (scores[:, None] <= around + _SURER), axis=1)
     return parts
 
 
-def _crowds(inside: NDArray[np.bool_], found: Detections, larger: Detections) -> NDArray[np.bool_]:
-    """Return which of M boxes are crowds of the N boxes inside them (N, M)."""
-    return np.array(
-        [_is_crowd(found.only(ones), score) for ones, score in zip(inside.T, larger.scores, strict=True)], bool
-    )
+def _crowds(inside: NDArray[np.bool_], found: Detections, scores: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Return which of M boxes with these scores are crowds of the N boxes inside them (N, M)."""
+    return np.array([_is_crowd(found.only(ones), score) for ones, score in zip(inside.T, scores, strict=True)], bool)
+
+
+def _lie_in(boxes: Boxes, others: Boxes) -> NDArray[np.bool_]:
+    """Return which of N boxes lie inside which of M larger ones (N, M)."""
+    areas, around = ((some[:, 2:] - some[:, :2]).prod(axis=1) for some in (boxes, others))
+    inside: NDArray[np.bool_] = (_shared(boxes, others) >= _PART) & (areas[:, None] < around)
+    return inside
 
 
 def _is_crowd(inside: Detections, score: float) -> bool:

@@ -217,6 +217,8 @@ def test_join_keeps_what_a_crowd_holds_and_one_of_two_equal_boxes() -> None:
     crowd = detections((310, 100, 690, 300, 0.8))
     things = detections(*((605 + 30 * n, 120, 630 + 30 * n, 280, 0.78) for n in range(3)))
     assert len(join([detections(), crowd, things], LAYOUT)) == 4
+    left, right = (detections(*((x + 40 * n, 120, x + 30 + 40 * n, 280, 0.78) for n in range(2))) for x in (320, 610))
+    assert len(join([left, crowd, right], LAYOUT)) == 5, "of any tiles"
     one, other = detections((590, 100, 690, 200, 0.8)), detections((600, 100, 700, 200, 0.7))
     assert len(join([detections(), one, other], LAYOUT)) == 2, "suppression decides"
 
