@@ -162,13 +162,6 @@ class Parts:
             return self.layers.search(rows, k, self.extractor.workers)
         return LayerMatches.of(gallery, rows, k, self.extractor.workers)
 
-    def are_products(self, rows: NDArray[np.float32]) -> list[bool]:
-        """Return for unit rows (N, D) whether they show products; all do if the bundle cannot tell."""
-        if self.objectness is None:
-            return [True] * len(rows)
-        found: list[bool] = (self.objectness.log_odds(rows) >= 0).tolist()
-        return found
-
     def provenance(self, found: LayerMatches, decoder: str | None) -> Provenance:
         """Return what makes an answer."""
         networks = self.detector.engine, self.extractor.engine

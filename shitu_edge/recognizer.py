@@ -31,6 +31,7 @@ from .stages.decide import Candidate, asked_neighbors, decide
 from .stages.decode import DEFAULT_LIMITS, DecodedImage, DecodeLimits, DecodeMode, Source, decode
 from .stages.hint import hint
 from .stages.moved import has_moved
+from .stages.objectness import unnamed
 from .stages.original import Original, path_of, source_sha256
 from .stages.photo_features import product_pixels
 from .stages.regions import Product, boxes_to_embed, cut_product, in_original_pixels, late, regions, surplus
@@ -241,8 +242,10 @@ class Recognizer:
         naming = self._parts.naming(calibration)
         with clock.stage("verify"):
             boxes = in_original_pixels(chosen.boxes_xyxy, decoded)
-            products = self._parts.are_products(rows) if boxes_xyxy is None else repeat(True)
-            objects = list(map(Candidate, boxes, chosen.scores, nearest.matches, repeat(None), products))
+            sure = self._detector.score_threshold if detection_threshold is None else detection_threshold
+            judged = None if boxes_xyxy is not None else self._parts.objectness
+            left_out = unnamed(judged, rows, chosen.scores, seen, sure)
+            objects = list(map(Candidate, boxes, chosen.scores, nearest.matches, repeat(None), left_out))
             looks = self._parts.look_again(gallery, objects, chosen, decoded, policy, naming, clock, deadline_ms)
         with clock.stage("decide"):
             required = policy.similarity_threshold if naming.least_score is None else naming.least_score

@@ -161,7 +161,7 @@ class DetectorSpec:
     `shapes` are further sides (height, width) of its input at which it was measured, about as many pixels as its own;
     an image is looked at in the one that distorts it least, if that pays. Only `picodet_levels` have some: the grids of
     other heads are part of the network. From `faint_threshold` on, below `score_threshold`, a box counts as well if it
-    gets a name, or if the bundle's objectness network takes it for a product.
+    gets a label or, among small ones, if the bundle's objectness network takes it for a product.
     """
 
     network: Network

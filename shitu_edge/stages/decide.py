@@ -34,15 +34,15 @@ class Candidate:
     """A box with its gallery neighbors, best first. `detection_score` is None for the whole image.
 
     The first `policy.neighbors` decide; further ones only give the runner-up label. After a second look, the best
-    supported ones come first, and `evidence` returns what agrees with an item's photo. With `is_product`
-    False it counts only if it gets a label.
+    supported ones come first, and `evidence` returns what agrees with an item's photo. `unnamed` says
+    why it does not count unless it gets a label.
     """
 
     box_xyxy: Box
     detection_score: float | None
     matches: tuple[Match, ...]
     evidence: Callable[[int], Evidence | None] | None = None
-    is_product: bool = True
+    unnamed: DropReason | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,13 +189,13 @@ def _shown(
 
 def _stands(candidate: Candidate, verdict: Verdict, textured: Callable[[], bool]) -> bool:
     if candidate.detection_score is not None:
-        return verdict.decision != "unknown" or candidate.is_product
+        return verdict.decision != "unknown" or candidate.unnamed is None
     return verdict.decision != "unknown" and textured()
 
 
 def _why_not_standing(candidate: Candidate, verdict: Verdict) -> DropReason:
-    if candidate.detection_score is not None:
-        return "no_product"
+    if candidate.unnamed is not None:
+        return candidate.unnamed
     if verdict.negative:
         return "negative"
     return "below_threshold" if verdict.decision == "unknown" else "no_texture"

@@ -6,7 +6,6 @@ import math
 
 from .detect import Detector
 from .survey import Survey
-from .tiles import median_size
 
 _DISTORTED = math.log(2)
 _SMALL = 0.15
@@ -27,7 +26,6 @@ def hint(seen: Survey, detector: Detector) -> str | None:
             f"the image is squeezed {math.exp(factor):.1f}-fold into the detector's input: turn the camera by 90°, or "
             "name a region of another shape"
         )
-    sure = seen.found.boxes_xyxy[seen.found.scores >= detector.score_threshold]  # what is faint is often small
-    if seen.tiles == 1 and median_size(sure, seen.area_xyxy) < _SMALL:
+    if seen.tiles == 1 and seen.median_size(detector.score_threshold) < _SMALL:  # what is faint is often small
         return "most objects are so small that many are missed: move the camera closer, name a region, or use tiles"
     return None

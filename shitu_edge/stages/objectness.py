@@ -7,8 +7,16 @@ its embedding is judged again, in microseconds. Figures: `benchmarks/results/obj
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
+
+from ..results import DropReason
+from .survey import Survey
+
+_SMALL = 0.2
+"""Median size of the sure boxes below which faint ones count as well: what is small scores lower."""
 
 
 class Objectness:
@@ -22,3 +30,36 @@ class Objectness:
         """Return for unit rows (N, D) the log-odds (N,) that they show a product, shifted: it counts from 0 on."""
         odds: NDArray[np.float32] = np.maximum(rows @ self._hidden + self._bias, 0) @ self._output
         return odds
+
+
+def unnamed(
+    objectness: Objectness | None,
+    rows: NDArray[np.float32],
+    scores: Sequence[float | None],
+    seen: Survey,
+    threshold: float,
+) -> list[DropReason | None]:
+    """Return for unit rows (N, D) why their boxes do not count unless they get a label; None if they do.
+
+    A box has to show a product. A faint one counts only if most of the others are small. The whole image, whose score
+    is None, is no object anyway.
+
+    Args:
+        objectness: None if the bundle cannot tell products.
+        rows: of the first boxes.
+        scores: of the detector, for all boxes.
+        seen: what the detector has found.
+        threshold: the score from which boxes are not faint.
+    """
+    if objectness is None:
+        return [None] * len(rows)
+    faint_count = seen.median_size(threshold) < _SMALL
+
+    def reason(odds: float, score: float | None) -> DropReason | None:
+        if score is None:
+            return None
+        if odds < 0:
+            return "no_product"
+        return "faint" if score < threshold and not faint_count else None
+
+    return list(map(reason, objectness.log_odds(rows).tolist(), scores))

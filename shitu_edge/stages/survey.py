@@ -14,7 +14,7 @@ from .deadline import LeavesTime
 from .decode import DecodedImage
 from .detect import Detector
 from .regions import boxes_to_look_at, in_original_pixels, unseen
-from .tiles import Area, look
+from .tiles import Area, look, median_size
 from .view import View
 
 
@@ -35,6 +35,10 @@ class Survey:
     area_xyxy: Area
     tiles: int
     left_out: int = 0
+
+    def median_size(self, least: float) -> float:
+        """Return the median size (`tiles.median_size`) of the detections with a score of at least `least`."""
+        return median_size(self.found.boxes_xyxy[self.found.scores >= least], self.area_xyxy)
 
     def pixels(self, decoded: DecodedImage) -> Pixels:
         """Return the pixels that were looked at."""

@@ -132,7 +132,8 @@ class Sight:
     def shows_product(self, looks: Looks) -> bool:
         """Return whether the looks at a thing show a product, as far as the bundle can tell."""
         row, _ = looks.pooled()
-        return self._parts.are_products(row[None])[0]
+        objectness = self._parts.objectness
+        return objectness is None or bool(objectness.log_odds(row[None])[0] >= 0)
 
     def look_again(
         self, decoded: DecodedImage, box_xyxy: NDArray[np.float32], finding: Finding, looks: Looks, rules: Rules

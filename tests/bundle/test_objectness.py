@@ -140,13 +140,13 @@ def faint_bundle(tiny_bundle: Path, tmp_path: Path) -> Callable[[float], Path]:
     return make
 
 
-def test_faint_boxes_count_with_a_name_or_if_they_are_products(
-    faint_bundle: Callable[[float], Path], tmp_path: Path
-) -> None:
-    seen = {says: answer_of(faint_bundle(says), tmp_path / f"{says}.gallery") for says in (1.0, -1.0)}
-    assert [item.label for item in seen[1.0].items] == ["red", None]
-    assert [item.label for item in seen[-1.0].items] == ["red"]
-    assert [box.reason for box in seen[-1.0].dropped] == ["no_product"]
+def test_faint_boxes_count_with_a_label(faint_bundle: Callable[[float], Path], tmp_path: Path) -> None:
+    """Nothing surer is there, so nothing is known to be small: without a label they do not count."""
+    for says, reason in ((1.0, "faint"), (-1.0, "no_product")):
+        answer = answer_of(faint_bundle(says), tmp_path / f"{says}.gallery")
+        assert [item.label for item in answer.items] == ["red"]
+        assert [box.reason for box in answer.dropped] == [reason]
+        assert "it resembles nothing in the gallery" in "\n".join(answer.explain())
 
 
 def test_the_detector_alone_and_a_stated_threshold_know_no_faint_boxes(
@@ -158,8 +158,9 @@ def test_the_detector_alone_and_a_stated_threshold_know_no_faint_boxes(
     with Recognizer.open(bundle, tmp_path / "shop.gallery") as recognizer:
         image = scene((1, 1, RED))
         assert len(recognizer.detect(image)) == 0
-        assert recognizer.recognize(image, detection_threshold=1.0, whole_image="never").items == ()
-        assert len(recognizer.recognize(image, whole_image="never").items) == 1
+        for threshold, reasons, items in ((1.0, [], 0), (None, ["faint"], 0), (0.1, [], 1)):
+            answer = recognizer.recognize(image, detection_threshold=threshold, whole_image="never")
+            assert ([box.reason for box in answer.dropped], len(answer.items)) == (reasons, items)
 
 
 def test_a_faint_threshold_needs_the_network_and_is_the_lower_one(
