@@ -244,7 +244,7 @@ class Recognizer:
             boxes = in_original_pixels(chosen.boxes_xyxy, decoded)
             sure = self._detector.score_threshold if detection_threshold is None else detection_threshold
             judged = None if boxes_xyxy is not None else self._parts.objectness
-            left_out = unnamed(judged, rows, chosen.scores, seen, sure)
+            left_out = unnamed(judged, rows, chosen, seen, sure)
             objects = list(map(Candidate, boxes, chosen.scores, nearest.matches, repeat(None), left_out))
             looks = self._parts.look_again(gallery, objects, chosen, decoded, policy, naming, clock, deadline_ms)
         with clock.stage("decide"):

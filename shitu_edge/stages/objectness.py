@@ -7,13 +7,13 @@ its embedding is judged again, in microseconds. Figures: `benchmarks/results/obj
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
-from ..results import DropReason
+from ..results import Detections, DropReason
+from .regions import Regions
 from .survey import Survey
+from .tiles import are_crowds
 
 _SMALL = 0.2
 """Median size of the sure boxes below which faint ones count as well: what is small scores lower."""
@@ -33,33 +33,29 @@ class Objectness:
 
 
 def unnamed(
-    objectness: Objectness | None,
-    rows: NDArray[np.float32],
-    scores: Sequence[float | None],
-    seen: Survey,
-    threshold: float,
+    objectness: Objectness | None, rows: NDArray[np.float32], chosen: Regions, seen: Survey, threshold: float
 ) -> list[DropReason | None]:
     """Return for unit rows (N, D) why their boxes do not count unless they get a label; None if they do.
 
-    A box has to show a product. A faint one counts only if most of the others are small. The whole image, whose score
-    is None, is no object anyway.
+    A box has to show a product, and one, not a shelf of them. A faint one counts only if most of the others are small.
+    The whole image is no object anyway.
 
     Args:
         objectness: None if the bundle cannot tell products.
         rows: of the first boxes.
-        scores: of the detector, for all boxes.
+        chosen: the boxes.
         seen: what the detector has found.
         threshold: the score from which boxes are not faint.
     """
-    if objectness is None:
-        return [None] * len(rows)
-    faint_count = seen.median_size(threshold) < _SMALL
-
-    def reason(odds: float, score: float | None) -> DropReason | None:
-        if score is None:
-            return None
-        if odds < 0:
-            return "no_product"
-        return "faint" if score < threshold and not faint_count else None
-
-    return list(map(reason, objectness.log_odds(rows).tolist(), scores))
+    reasons: list[DropReason | None] = [None] * len(rows)
+    detected = [score for score in chosen.scores[: len(rows)] if score is not None]  # the whole image comes last
+    if objectness is None or not detected:
+        return reasons
+    scores, boxes = np.array(detected, np.float32), chosen.boxes_xyxy[: len(detected)]
+    others = objectness.log_odds(rows[: len(detected)]) < 0
+    faint = (scores < threshold) & (seen.median_size(threshold) >= _SMALL)
+    counted = np.flatnonzero(~others & ~faint)
+    others[counted] = are_crowds(Detections(boxes[counted], scores[counted], np.zeros(len(counted), np.int32)))
+    for number in range(len(detected)):
+        reasons[number] = "no_product" if others[number] else "faint" if faint[number] else None
+    return reasons

@@ -152,6 +152,11 @@ def _chained(parts: list[Detections]) -> Detections:
     return Detections(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
+def are_crowds(found: Detections) -> NDArray[np.bool_]:
+    """Return which boxes (N,) hold three of the others or more, apart and about as sure: a shelf, a crowd."""
+    return _crowds(_lie_in(found.boxes_xyxy, found.boxes_xyxy), found, found.scores)
+
+
 def lay(area: Area, count: int, detector: Detector) -> Iterator[Area]:
     """Yield `count` tiles that cover an area, in the rows and columns that the detector's input distorts least."""
     x1, y1, x2, y2 = area

@@ -7,6 +7,7 @@ import pytest
 
 from shitu_edge.results import Detections
 from shitu_edge.stages.objectness import Objectness, unnamed
+from shitu_edge.stages.regions import Regions
 from shitu_edge.stages.survey import Survey
 
 DIM = 3
@@ -34,13 +35,34 @@ def survey_of(*sides: float) -> Survey:
     return Survey(found, (), (0, 0, 100, 100), 1)
 
 
-@pytest.mark.parametrize(("sides", "faint"), [((12, 12, 60), None), ((12, 60, 60), "faint"), ((), "faint")])
-def test_faint_boxes_count_where_most_sure_ones_are_small(sides: tuple[float, ...], faint: str | None) -> None:
+@pytest.fixture
+def objectness() -> Objectness:
+    """Return a network that goes by the first number of a row, and wants a half."""
     weights = np.zeros((DIM + 2, 2), np.float32)
-    weights[0, 0], weights[-2, 1], weights[-1] = 1, 1, (1, -0.5)  # the first number, less a half
-    rows = np.array([[1, 0, 0], [0, 1, 0], [1, 0, 0], [0, 1, 0], [0, 1, 0]], np.float32)
-    scores = (0.8, 0.8, 0.4, 0.4, None)
-    found = unnamed(Objectness(weights), rows, scores, survey_of(*sides), 0.5)
-    assert found == [None, "no_product", faint, "no_product", None]
-    assert unnamed(Objectness(weights), rows[:2], scores, survey_of(*sides), 0.5) == [None, "no_product"]
-    assert unnamed(None, rows, scores, survey_of(*sides), 0.5) == [None] * 5
+    weights[0, 0], weights[-2, 1], weights[-1] = 1, 1, (1, -0.5)
+    return Objectness(weights)
+
+
+PRODUCT, LAMP = (1, 0, 0), (0, 1, 0)
+
+
+@pytest.mark.parametrize(("sides", "faint"), [((12, 12, 60), None), ((12, 60, 60), "faint"), ((), "faint")])
+def test_faint_boxes_count_where_most_sure_ones_are_small(
+    objectness: Objectness, sides: tuple[float, ...], faint: str | None
+) -> None:
+    rows = np.array([PRODUCT, LAMP, PRODUCT, LAMP, LAMP], np.float32)
+    boxes = np.array([(20 * n, 0, 20 * n + 9, 9) for n in range(5)], np.float32)
+    chosen, seen = Regions(boxes, (0.8, 0.8, 0.4, 0.4, None)), survey_of(*sides)
+    assert unnamed(objectness, rows, chosen, seen, 0.5) == [None, "no_product", faint, "no_product", None]
+    assert unnamed(objectness, rows[:2], chosen, seen, 0.5) == [None, "no_product"], "by a deadline"
+    assert unnamed(None, rows, chosen, seen, 0.5) == [None] * 5
+    assert unnamed(objectness, rows[:0], chosen, seen, 0.5) == []
+
+
+def test_a_box_around_three_others_does_not_count(objectness: Objectness) -> None:
+    """A fridge and what it holds; two things, or lamps, do not make a box one around several."""
+    boxes = np.array([(0, 0, 100, 100), (5, 5, 25, 25), (40, 5, 60, 25), (75, 5, 95, 25)], np.float32)
+    chosen = Regions(boxes, (0.7, 0.7, 0.65, 0.65))
+    for contents, reason in (([PRODUCT] * 3, "no_product"), ([PRODUCT, PRODUCT, LAMP], None)):
+        rows = np.array([PRODUCT, *contents], np.float32)
+        assert unnamed(objectness, rows, chosen, survey_of(60), 0.5)[0] == reason
