@@ -187,7 +187,8 @@ class Recognizer:
             deadline_ms: time budget; the best-scored boxes come first, and those it leaves no time for are dropped; it
                 also leaves out tiles.
             max_boxes, detection_threshold: how many detections to look at, at least 1, from which score, 0..1; the
-                bundle's when None, faint ones included. The others over the threshold are dropped as `max_boxes`.
+                bundle's when None, and faint ones where most objects are small. The others over the threshold are
+                dropped as `max_boxes`.
             threshold, margin, neighbors, vote, suppression_iou, whole_image, max_false_accept, confidence: override
                 single values of the bundle's policy, see `DecisionPolicy`; None keeps a value. `threshold` is its
                 `similarity_threshold`, and then decides instead of a calibrated one.
@@ -230,6 +231,8 @@ class Recognizer:
                 faint = self._parts.bundle.manifest.detector.faint_threshold
                 least = faint if detection_threshold is None else detection_threshold
                 seen = survey(self._detector, decoded, view, least, spare)
+                if detection_threshold is None:
+                    seen = seen.without_faint(self._detector.score_threshold)
                 count = self._detector.max_boxes if max_boxes is None else max_boxes
             else:
                 seen = given(boxes_xyxy, decoded)
@@ -242,9 +245,7 @@ class Recognizer:
         naming = self._parts.naming(calibration)
         with clock.stage("verify"):
             boxes = in_original_pixels(chosen.boxes_xyxy, decoded)
-            sure = self._detector.score_threshold if detection_threshold is None else detection_threshold
-            judged = None if boxes_xyxy is not None else self._parts.objectness
-            left_out = unnamed(judged, rows, chosen, seen, sure)
+            left_out = unnamed(None if boxes_xyxy is not None else self._parts.objectness, rows, chosen)
             objects = list(map(Candidate, boxes, chosen.scores, nearest.matches, repeat(None), left_out))
             looks = self._parts.look_again(gallery, objects, chosen, decoded, policy, naming, clock, deadline_ms)
         with clock.stage("decide"):

@@ -124,8 +124,8 @@ class Options:
             min=0,
             max=1,
             metavar="SCORE",
-            help="Score from which boxes below --detection-threshold are looked at too; they count if they get a label "
-            "or, among small ones, if they are taken for products. Needs --objectness. [default: none are]",
+            help="Score from which boxes below --detection-threshold are looked at too, where most surer ones are "
+            "small. Needs --objectness. [default: none are]",
             show_default=False,
         ),
     ] = None

@@ -37,8 +37,7 @@ def _lines(manifest: Manifest, receipt: Receipt) -> Iterator[str]:
         yield "What gets no name has to look like a product"
         yield f"(`{manifest.extractor.objectness.path}`)."
     if detector.faint_threshold is not None:
-        yield f"Boxes from {detector.faint_threshold} on are looked at too, and count with a name,"
-        yield "or as products among small ones."
+        yield f"Where most boxes are small, those from {detector.faint_threshold} on are looked at as well."
     if detector.shapes:
         sizes = " or ".join(f"{height} × {width}" for height, width in detector.shapes)
         yield f"An image that {sizes} pixels distort much less is detected in that size."

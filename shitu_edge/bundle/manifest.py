@@ -160,8 +160,8 @@ class DetectorSpec:
 
     `shapes` are further sides (height, width) of its input at which it was measured, about as many pixels as its own;
     an image is looked at in the one that distorts it least, if that pays. Only `picodet_levels` have some: the grids of
-    other heads are part of the network. From `faint_threshold` on, below `score_threshold`, a box counts as well if it
-    gets a label or, among small ones, if the bundle's objectness network takes it for a product.
+    other heads are part of the network. Where most boxes from `score_threshold` on are small, those from
+    `faint_threshold` on are looked at as well: what is small scores lower.
     """
 
     network: Network

@@ -29,7 +29,6 @@ DropReason = Literal[
     "too_large",
     "background",
     "no_product",
-    "faint",
 ]
 
 
@@ -275,8 +274,7 @@ class Dropped:
     but surer ones were as many as were to be looked at. `outside`: its center lies outside the view's region.
     `ignored`: its center lies in a zone to ignore. `too_small`, `too_large`: smaller or larger than the view allows.
     `background`: shows just what the empty counter shows there. `no_product`: resembles nothing in the gallery, and
-    shows no product by the bundle's objectness network, or is the box around several. `faint`: resembles nothing
-    either, its detection score is below the bundle's threshold, and most of what is surer is not small.
+    shows no product by the bundle's objectness network, or is the box around several.
     """
 
     box_xyxy: Box

@@ -21,7 +21,6 @@ _DROPPED = {
     "too_large": "it is larger than the view's max_size",
     "background": "it shows just what the empty counter shows there",
     "no_product": "it resembles nothing in the gallery, and looks like no product: a lamp, print, a shelf",
-    "faint": "it resembles nothing in the gallery, and its detection score is below the bundle's threshold",
     "negative": "the whole image resembles an item that was enrolled as not a product",
 }
 

@@ -12,11 +12,7 @@ from numpy.typing import NDArray
 
 from ..results import Detections, DropReason
 from .regions import Regions
-from .survey import Survey
 from .tiles import are_crowds
-
-_SMALL = 0.2
-"""Median size of the sure boxes below which faint ones count as well: what is small scores lower."""
 
 
 class Objectness:
@@ -32,20 +28,15 @@ class Objectness:
         return odds
 
 
-def unnamed(
-    objectness: Objectness | None, rows: NDArray[np.float32], chosen: Regions, seen: Survey, threshold: float
-) -> list[DropReason | None]:
+def unnamed(objectness: Objectness | None, rows: NDArray[np.float32], chosen: Regions) -> list[DropReason | None]:
     """Return for unit rows (N, D) why their boxes do not count unless they get a label; None if they do.
 
-    A box has to show a product, and one, not a shelf of them. A faint one counts only if most of the others are small.
-    The whole image is no object anyway.
+    A box has to show a product, and one, not a shelf of them. The whole image is no object anyway.
 
     Args:
         objectness: None if the bundle cannot tell products.
         rows: of the first boxes.
         chosen: the boxes.
-        seen: what the detector has found.
-        threshold: the score from which boxes are not faint.
     """
     reasons: list[DropReason | None] = [None] * len(rows)
     detected = [score for score in chosen.scores[: len(rows)] if score is not None]  # the whole image comes last
@@ -53,9 +44,8 @@ def unnamed(
         return reasons
     scores, boxes = np.array(detected, np.float32), chosen.boxes_xyxy[: len(detected)]
     others = objectness.log_odds(rows[: len(detected)]) < 0
-    faint = (scores < threshold) & (seen.median_size(threshold) >= _SMALL)
-    counted = np.flatnonzero(~others & ~faint)
-    others[counted] = are_crowds(Detections(boxes[counted], scores[counted], np.zeros(len(counted), np.int32)))
-    for number in range(len(detected)):
-        reasons[number] = "no_product" if others[number] else "faint" if faint[number] else None
+    products = np.flatnonzero(~others)
+    others[products] = are_crowds(Detections(boxes[products], scores[products], np.zeros(len(products), np.int32)))
+    for number in np.flatnonzero(others).tolist():
+        reasons[number] = "no_product"
     return reasons

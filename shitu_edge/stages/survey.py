@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,6 +16,9 @@ from .detect import Detector
 from .regions import boxes_to_look_at, in_original_pixels, unseen
 from .tiles import Area, look, median_size
 from .view import View
+
+_SMALL = 0.2
+"""Median size of the sure boxes below which faint ones count as well: what is small scores lower."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,13 @@ class Survey:
     def median_size(self, least: float) -> float:
         """Return the median size (`tiles.median_size`) of the detections with a score of at least `least`."""
         return median_size(self.found.boxes_xyxy[self.found.scores >= least], self.area_xyxy)
+
+    def without_faint(self, threshold: float) -> Survey:
+        """Return it without detections of a lower score, unless most of the others are small."""
+        if self.median_size(threshold) < _SMALL:
+            return self
+        others = tuple((reason, some.only(some.scores >= threshold)) for reason, some in self.others)
+        return replace(self, found=self.found.only(self.found.scores >= threshold), others=others)
 
     def pixels(self, decoded: DecodedImage) -> Pixels:
         """Return the pixels that were looked at."""

@@ -5,10 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from shitu_edge.results import Detections
 from shitu_edge.stages.objectness import Objectness, unnamed
 from shitu_edge.stages.regions import Regions
-from shitu_edge.stages.survey import Survey
 
 DIM = 3
 
@@ -28,13 +26,6 @@ def test_no_rows() -> None:
     assert Objectness(np.ones((DIM + 2, 4), np.float32)).log_odds(np.zeros((0, DIM), np.float32)).shape == (0,)
 
 
-def survey_of(*sides: float) -> Survey:
-    """Return what was found in 100 × 100 pixels: a sure box of each side."""
-    boxes = np.array([(0, 0, side, side) for side in sides], np.float32).reshape(-1, 4)
-    found = Detections(boxes, np.full(len(sides), 0.8, np.float32), np.zeros(len(sides), np.int32))
-    return Survey(found, (), (0, 0, 100, 100), 1)
-
-
 @pytest.fixture
 def objectness() -> Objectness:
     """Return a network that goes by the first number of a row, and wants a half."""
@@ -46,17 +37,14 @@ def objectness() -> Objectness:
 PRODUCT, LAMP = (1, 0, 0), (0, 1, 0)
 
 
-@pytest.mark.parametrize(("sides", "faint"), [((12, 12, 60), None), ((12, 60, 60), "faint"), ((), "faint")])
-def test_faint_boxes_count_where_most_sure_ones_are_small(
-    objectness: Objectness, sides: tuple[float, ...], faint: str | None
-) -> None:
-    rows = np.array([PRODUCT, LAMP, PRODUCT, LAMP, LAMP], np.float32)
-    boxes = np.array([(20 * n, 0, 20 * n + 9, 9) for n in range(5)], np.float32)
-    chosen, seen = Regions(boxes, (0.8, 0.8, 0.4, 0.4, None)), survey_of(*sides)
-    assert unnamed(objectness, rows, chosen, seen, 0.5) == [None, "no_product", faint, "no_product", None]
-    assert unnamed(objectness, rows[:2], chosen, seen, 0.5) == [None, "no_product"], "by a deadline"
-    assert unnamed(None, rows, chosen, seen, 0.5) == [None] * 5
-    assert unnamed(objectness, rows[:0], chosen, seen, 0.5) == []
+def test_what_shows_no_product_does_not_count(objectness: Objectness) -> None:
+    rows = np.array([PRODUCT, LAMP, PRODUCT, LAMP], np.float32)
+    boxes = np.array([(20 * n, 0, 20 * n + 9, 9) for n in range(4)], np.float32)
+    chosen = Regions(boxes, (0.8, 0.8, 0.4, None))
+    assert unnamed(objectness, rows, chosen) == [None, "no_product", None, None]
+    assert unnamed(objectness, rows[:2], chosen) == [None, "no_product"], "by a deadline"
+    assert unnamed(None, rows, chosen) == [None] * 4
+    assert unnamed(objectness, rows[:0], chosen) == []
 
 
 def test_a_box_around_three_others_does_not_count(objectness: Objectness) -> None:
@@ -65,4 +53,4 @@ def test_a_box_around_three_others_does_not_count(objectness: Objectness) -> Non
     chosen = Regions(boxes, (0.7, 0.7, 0.65, 0.65))
     for contents, reason in (([PRODUCT] * 3, "no_product"), ([PRODUCT, PRODUCT, LAMP], None)):
         rows = np.array([PRODUCT, *contents], np.float32)
-        assert unnamed(objectness, rows, chosen, survey_of(60), 0.5)[0] == reason
+        assert unnamed(objectness, rows, chosen)[0] == reason

@@ -15,6 +15,8 @@ from PIL import Image
 
 from shitu_edge import EmptyCounter, OptionError, Recognition, Recognizer, View
 from shitu_edge.engines import ENGINES, EngineName
+from shitu_edge.results import Detections
+from shitu_edge.stages.survey import Survey
 
 CELL = 32
 DARK = (30, 30, 190)
@@ -221,3 +223,12 @@ def test_recognize_takes_a_view_per_thread(recognizer: Recognizer) -> None:
     assert [[item.box_xyxy for item in found[number]] for number in range(len(views))] == [
         [item.box_xyxy for item in items] for items in expected
     ]
+
+
+def test_faint_detections_count_where_most_sure_ones_are_small() -> None:
+    boxes = np.array([(0, 0, 10, 10), (20, 0, 30, 10), (40, 0, 50, 10), (0, 30, 90, 90)], np.float32)
+    for scores, left in (((0.8, 0.8, 0.4, 0.4), [0, 1, 2, 3]), ((0.4, 0.4, 0.8, 0.8), [2, 3]), ((0.4,) * 4, [])):
+        found = Detections(boxes, np.array(scores, np.float32), np.zeros(4, np.int32))
+        seen = Survey(found, (("outside", found),), (0, 0, 100, 100), 1).without_faint(0.5)
+        for some in (seen.found, seen.others[0][1]):
+            assert some.boxes_xyxy.tolist() == boxes[left].tolist()
