@@ -1,4 +1,4 @@
-"""What recognition makes of photos with true boxes and an empty gallery, with and without the objectness network.
+"""What recognition finds in photos with true boxes and an empty gallery, with and without the objectness network.
 
     PYTHONPATH=.:export python -m benchmarks.objectness [BUNDLE] --shared ../shared
 

@@ -23,7 +23,7 @@ def add_objectness(folder: Path, weights: Path, faint_threshold: float | None = 
         faint_threshold: score from which boxes below the bundle's own threshold are looked at too.
 
     Raises:
-        BundleError: the bundle is damaged, or the weights are none for its extractor.
+        BundleError: the bundle is damaged, or the weights do not fit its extractor.
         ExportError: the file cannot be read.
         OptionError: the threshold is not between 0 and the bundle's own.
     """

@@ -34,8 +34,8 @@ class Candidate:
     """A box with its gallery neighbors, best first. `detection_score` is None for the whole image.
 
     The first `policy.neighbors` decide; further ones only give the runner-up label. After a second look, the best
-    supported ones come first, and `evidence` returns what agrees with an item's photo. `unnamed` says
-    why it does not count unless it gets a label.
+    supported ones come first, and `evidence` returns what agrees with an item's photo. `unnamed` says why the box does
+    not count unless it gets a label.
     """
 
     box_xyxy: Box

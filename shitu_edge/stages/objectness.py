@@ -27,6 +27,10 @@ class Objectness:
         odds: NDArray[np.float32] = np.maximum(rows @ self._hidden + self._bias, 0) @ self._output
         return odds
 
+    def are_products(self, rows: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Return which unit rows (N, D) show a product (N,)."""
+        return self.log_odds(rows) >= 0
+
 
 def unnamed(objectness: Objectness | None, rows: NDArray[np.float32], chosen: Regions) -> list[DropReason | None]:
     """Return for unit rows (N, D) why their boxes do not count unless they get a label; None if they do.
@@ -43,7 +47,7 @@ def unnamed(objectness: Objectness | None, rows: NDArray[np.float32], chosen: Re
     if objectness is None or not detected:
         return reasons
     scores, boxes = np.array(detected, np.float32), chosen.boxes_xyxy[: len(detected)]
-    others = objectness.log_odds(rows[: len(detected)]) < 0
+    others = ~objectness.are_products(rows[: len(detected)])
     products = np.flatnonzero(~others)
     others[products] = are_crowds(Detections(boxes[products], scores[products], np.zeros(len(products), np.int32)))
     for number in np.flatnonzero(others).tolist():

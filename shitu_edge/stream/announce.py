@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..results.stream import EventKind
 from ..stages.decode import DecodedImage
-from .evidence import Finding, Looks
+from .evidence import ENOUGH_LOOKS, Finding, Looks
 from .options import StreamOptions
 from .sight import Rules, Sight
 from .tracks import Followed, Tracks
@@ -23,8 +23,6 @@ _NEARER = 0.05
 _SAME_PLACE_IOU = 0.2
 _TO_APPEAR, _RIVAL_LOOKS = 2, 2
 """Looks of the detector until a thing may appear, and embeddings until another thing may take its place."""
-_ENOUGH_LOOKS = 3
-"""Embeddings after which what has no name and looks like no product is left alone until its place changes."""
 _LONGER = 4.0
 """How much longer than `decide_s` a hand may seem to rest on a thing."""
 _SECOND_LOOKS = (2, 4, 8)
@@ -127,7 +125,7 @@ class Announcer:
         if not one.appeared:
             one.negative = finding.verdict.negative
             if finding.verdict.decision == "unknown" and not self._sight.shows_product(looks):
-                one.negative = one.negative or looks.here >= _ENOUGH_LOOKS
+                one.negative = one.negative or looks.here >= ENOUGH_LOOKS
                 return
             if one.negative:
                 return

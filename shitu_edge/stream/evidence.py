@@ -26,7 +26,7 @@ USUAL_SLOPE = 12.0
 """Of a gallery without a logistic calibration; those of the benchmarks' galleries are 8 to 16."""
 ONE_LABEL, SURE_LABEL = math.log(0.9 / 0.1), math.log(0.99 / 0.01)
 """Log-odds of the first label among those of the gallery: as `recognize` asks for, and to be sure at once."""
-_FEWEST_LOOKS, _ENOUGH_LOOKS = 2, 3
+_FEWEST_LOOKS, ENOUGH_LOOKS = 2, 3
 _POSES = 4
 _JITTERS, _LEAST_JITTER = 4.0, 0.02
 """A row that differs more from a pose than four times the usual, and by more than 0.02, is of another pose or thing."""
@@ -166,7 +166,7 @@ class Finding:
         """
         enrolled = self.total >= self.enough and not self.verdict.negative
         sure = looks >= _FEWEST_LOOKS and self.label_odds >= SURE_LABEL
-        enough = sure or ((looks >= _ENOUGH_LOOKS or time_is_up) and self.label_odds >= ONE_LABEL)
+        enough = sure or ((looks >= ENOUGH_LOOKS or time_is_up) and self.label_odds >= ONE_LABEL)
         if enrolled and enough and not self._ambiguous:
             return "accepted"
         if not time_is_up:

@@ -133,7 +133,7 @@ class Sight:
         """Return whether the looks at a thing show a product, as far as the bundle can tell."""
         row, _ = looks.pooled()
         objectness = self._parts.objectness
-        return objectness is None or bool(objectness.log_odds(row[None])[0] >= 0)
+        return objectness is None or bool(objectness.are_products(row[None])[0])
 
     def look_again(
         self, decoded: DecodedImage, box_xyxy: NDArray[np.float32], finding: Finding, looks: Looks, rules: Rules

@@ -3,40 +3,28 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
-from dataclasses import replace
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from shitu_edge import Bundle, BundleError, NewGalleryItem, Recognizer
-from shitu_edge.bundle import NetworkFile, Target, write_manifest
+from shitu_edge.bundle import Target
 from shitu_edge.calibration import Calibrator
 from shitu_edge.errors import OptionError
 from tests.gallery.rows import unit
 from tests.networks import DIM
 from tests.test_recognizer import RED, product
 
+from .files import npy, with_file
+
 ROWS = unit(np.random.default_rng(3).normal(size=(60, DIM)))
 
 
 def with_cohort(source: Path, target: Path, content: bytes) -> Path:
     """Copy a bundle and give it a cohort file of this content."""
-    shutil.copytree(source, target)
-    (target / "cohort.npy").write_bytes(content)
-    manifest = Bundle.open(target).manifest
-    extractor = replace(manifest.extractor, cohort=NetworkFile("cohort.npy", ""))
-    write_manifest(target, replace(manifest, extractor=extractor))
-    return target
-
-
-def npy(rows: object) -> bytes:
-    content = BytesIO()
-    np.save(content, np.asarray(rows), allow_pickle=True)
-    return content.getvalue()
+    return with_file(source, target, "cohort", content)
 
 
 @pytest.fixture

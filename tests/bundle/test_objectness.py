@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import replace
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +12,12 @@ import pytest
 from numpy.typing import NDArray
 
 from shitu_edge import Bundle, BundleError, NewGalleryItem, OptionError, Recognition, Recognizer
-from shitu_edge.bundle import NetworkFile, write_manifest
+from shitu_edge.bundle import write_manifest
 from shitu_edge.engines import ENGINES, EngineName
 from tests.networks import DIM
 from tests.test_recognizer import GREEN, RED, product, scene
+
+from .files import npy, with_file
 
 ROWS = DIM + 2
 
@@ -28,20 +29,9 @@ def constant(says: float) -> NDArray[np.float32]:
     return weights
 
 
-def npy(weights: object) -> bytes:
-    content = BytesIO()
-    np.save(content, np.asarray(weights), allow_pickle=True)
-    return content.getvalue()
-
-
 def with_objectness(source: Path, target: Path, content: bytes) -> Path:
     """Copy a bundle and give it an objectness file of this content."""
-    shutil.copytree(source, target)
-    (target / "objectness.npy").write_bytes(content)
-    manifest = Bundle.open(target).manifest
-    extractor = replace(manifest.extractor, objectness=NetworkFile("objectness.npy", ""))
-    write_manifest(target, replace(manifest, extractor=extractor))
-    return target
+    return with_file(source, target, "objectness", content)
 
 
 def answer_of(bundle: Path, gallery: Path, engine: EngineName = "auto") -> Recognition:

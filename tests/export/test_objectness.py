@@ -14,7 +14,8 @@ from shitu_edge_export.errors import ExportError
 from shitu_edge_export.objectness import OBJECTNESS, add_objectness
 
 from shitu_edge import Bundle, BundleError
-from tests.bundle.test_objectness import ROWS, npy
+from tests.bundle.files import npy
+from tests.bundle.test_objectness import ROWS
 
 
 @pytest.fixture

@@ -26,7 +26,8 @@ from shitu_edge import (
     StreamOptions,
     View,
 )
-from tests.bundle.test_objectness import constant, npy, with_objectness
+from tests.bundle.files import npy
+from tests.bundle.test_objectness import constant, with_objectness
 from tests.test_recognizer import BLUE, GREEN, RED, product
 
 from .counter import BLUE_THING, GREEN_THING, RED_THING, Camera, Thing

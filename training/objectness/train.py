@@ -144,7 +144,7 @@ def _point(weights: Weights, tested: Sequence[Examples], shares: Sequence[float]
 
 def _figures(weights: Weights, examples: Examples, least: float) -> dict[str, tuple[int, int]]:
     counted = examples.scores >= least
-    kept = counted & (Objectness(weights).log_odds(examples.rows) >= 0)
+    kept = counted & Objectness(weights).are_products(examples.rows)
     on_it, whole = examples.on_product, examples.whole
     kinds = {"products": whole, "parts": on_it & ~whole, "others": ~on_it}
     return {name: (int((kept & which).sum()), int((counted & which).sum())) for name, which in kinds.items()}

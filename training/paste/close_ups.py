@@ -22,8 +22,7 @@ from .compose import SHARPEST, Canvas, Pose, place
 from .cutouts import Cutout
 from .drawn import any_product
 from .finish import camera
-from .scenes import LEAST_VISIBLE, Material, Scene, load_material
-from .yolo import write_image
+from .scenes import LEAST_VISIBLE, Material, Scene, write_scenes
 
 _SIDES = (400, 640)
 _DRAWN = 0.55
@@ -47,11 +46,7 @@ def paste_close_ups(
         shared: the folder with `data/trashnet`, `data/grocery` and `data/textures`.
         progress: told how many steps are done, of how many: first the cut-outs, then the scenes.
     """
-    material = load_material(shared, progress)
-    for number in range(count):
-        scene = make_close_up(np.random.default_rng([seed, 3, number]), material)
-        write_image(out, f"{number:06d}", scene.pixels_rgb, scene.boxes_xyxy)
-        progress(number + 1, count)
+    write_scenes(out, count, [seed, 3], shared, make_close_up, progress)
 
 
 def make_close_up(rng: np.random.Generator, material: Material) -> Scene:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,9 +64,21 @@ def paste_scenes(out: Path, count: int, seed: int, shared: Path, progress: Progr
         shared: the folder with `data/trashnet`, `data/grocery` and `data/textures`.
         progress: told how many steps are done, of how many: first the cut-outs, then the scenes.
     """
+    write_scenes(out, count, [seed], shared, make_scene, progress)
+
+
+def write_scenes(
+    out: Path,
+    count: int,
+    seeds: Sequence[int],
+    shared: Path,
+    make: Callable[[np.random.Generator, Material], Scene],
+    progress: Progress,
+) -> None:
+    """Make scenes, each with a generator of `seeds` and its number, and write them; see `paste_scenes`."""
     material = load_material(shared, progress)
     for number in range(count):
-        scene = make_scene(np.random.default_rng([seed, number]), material)
+        scene = make(np.random.default_rng([*seeds, number]), material)
         write_image(out, f"{number:06d}", scene.pixels_rgb, scene.boxes_xyxy)
         progress(number + 1, count)
 

@@ -17,8 +17,7 @@ from .compose import Canvas, Pose, place
 from .cutouts import Cutout
 from .drawn import any_product
 from .finish import camera
-from .scenes import LEAST_VISIBLE, Material, Scene, counter, load_material, stand
-from .yolo import write_image
+from .scenes import LEAST_VISIBLE, Material, Scene, counter, stand, write_scenes
 
 LONGEST_SIDE = (560, 720)
 """Of a scene, in pixels."""
@@ -46,11 +45,7 @@ def paste_shelves(
         shared: the folder with `data/trashnet`, `data/grocery` and `data/textures`.
         progress: told how many steps are done, of how many: first the cut-outs, then the scenes.
     """
-    material = load_material(shared, progress)
-    for number in range(count):
-        scene = make_shelves(np.random.default_rng([seed, 2, number]), material)
-        write_image(out, f"{number:06d}", scene.pixels_rgb, scene.boxes_xyxy)
-        progress(number + 1, count)
+    write_scenes(out, count, [seed, 2], shared, make_shelves, progress)
 
 
 def make_shelves(rng: np.random.Generator, material: Material) -> Scene:
